@@ -1,0 +1,359 @@
+//! What REST shows: plain values, written and read by the same types on both sides.
+//!
+//! A number that a driver does not report is `null`, never zero. Times are RFC 3339 in UTC, latencies
+//! milliseconds, other durations seconds.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A driver.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DriverView {
+    /// Its name.
+    pub node_id: String,
+    /// This life of it; `null`: it speaks only the specification.
+    pub session_id: Option<String>,
+    /// What it is doing, or what is wrong with it.
+    pub state: DriverState,
+    /// Why it is rejected.
+    pub reason: Option<String>,
+    /// The test that it is armed for or runs.
+    pub test_id: Option<String>,
+    /// The address that it registered with.
+    pub node_ip: Option<String>,
+    /// The name of its machine.
+    pub hostname: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// The CPUs of its engine.
+    pub cpus: Option<String>,
+    /// When it registered.
+    pub registered_at: String,
+    /// Seconds since its last heartbeat.
+    pub heartbeat_age_s: f64,
+    /// Its wall clock minus the orchestrator's, the delivery of a heartbeat included.
+    pub clock_offset_ms: Option<f64>,
+    /// Reports that it has not delivered yet.
+    pub reports_waiting: Option<u64>,
+    /// Messages that it could not read.
+    pub messages_skipped: Option<u64>,
+}
+
+/// What a driver is doing, or what is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum DriverState {
+    /// Waiting for a test.
+    Idle,
+    /// Connections open, waiting for the trigger.
+    Armed,
+    /// Sending, or waiting for the last answers.
+    Running,
+    /// It lives; it does not say what it is doing (it speaks only the specification).
+    Alive,
+    /// No heartbeat for 3 seconds.
+    Suspect,
+    /// No heartbeat for 5 seconds, or it said goodbye.
+    Lost,
+    /// It takes no part, for the reason beside.
+    Rejected,
+}
+
+/// A test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TestView {
+    /// Its name in every message.
+    pub test_id: String,
+    /// Its label.
+    pub name: Option<String>,
+    /// Where it is in its life.
+    pub state: TestState,
+    /// Why it ended as it did, or what it waits for.
+    pub reason: Option<String>,
+    /// What was asked for.
+    pub config: ConfigView,
+    /// The drivers that take part.
+    pub participants: Vec<ParticipantView>,
+    /// When it was made.
+    pub created_at: String,
+    /// When it was triggered.
+    pub triggered_at: Option<String>,
+    /// The start moment that the drivers were given.
+    pub start_at: Option<String>,
+    /// When it reached its end state.
+    pub ended_at: Option<String>,
+    /// Between the first and the last driver's measured start, by their wall clocks.
+    pub start_skew_ms: Option<f64>,
+    /// Whether every participant delivered everything; `null` before the end.
+    pub complete: Option<bool>,
+    /// Whether nothing contradicts the result; `null` before the end.
+    pub valid: Option<bool>,
+    /// The proof that nothing was lost; checked at the end.
+    pub conservation: Option<ConservationView>,
+    /// What happened, in order.
+    pub events: Vec<EventView>,
+}
+
+/// Where a test is in its life. The last four never change again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum TestState {
+    /// Stored and published.
+    Configured,
+    /// Every participant is ready.
+    Armed,
+    /// Triggered.
+    Running,
+    /// All final reports are in, or their driver is lost.
+    Completed,
+    /// Stopped.
+    Stopped,
+    /// It could not start.
+    Failed,
+}
+
+impl TestState {
+    /// Whether the test is over.
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Completed | Self::Stopped | Self::Failed)
+    }
+}
+
+/// A test's settings, as they were understood.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "named as in the request")]
+pub struct ConfigView {
+    pub test_type: String,
+    pub target_url: Option<String>,
+    pub method: String,
+    pub headers: Vec<(String, String)>,
+    /// The body as text; `null`: none, or not text.
+    pub body: Option<String>,
+    pub body_bytes: u64,
+    pub message_count_per_driver: Option<u64>,
+    pub duration_s: Option<f64>,
+    pub test_message_delay_s: f64,
+    pub target_throughput_per_s: Option<f64>,
+    pub connections: u32,
+    pub timeout_s: f64,
+    pub connect_timeout_s: f64,
+    pub keepalive: bool,
+}
+
+/// A driver's part in a test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ParticipantView {
+    /// The driver.
+    pub node_id: String,
+    /// The life of it that takes part.
+    pub session_id: Option<String>,
+    /// Where its part is.
+    pub state: ParticipantState,
+    /// Why it refused, failed or is lost.
+    pub reason: Option<String>,
+    /// Its measured start.
+    pub started_at: Option<String>,
+    /// Reports that entered the totals.
+    pub reports: u64,
+    /// Those of them that came after their second was sealed.
+    pub late_reports: u64,
+    /// The engine's input and output and its way of waiting.
+    pub engine: Option<String>,
+}
+
+/// Where a driver's part in a test is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ParticipantState {
+    /// It has the config, or will have.
+    Pending,
+    /// Ready.
+    Armed,
+    /// It will not run this test.
+    Refused,
+    /// Sending, or waiting for the last answers.
+    Running,
+    /// Its final report is in.
+    Completed,
+    /// Its final report is in; it was stopped.
+    Stopped,
+    /// Its engine could not go on.
+    Failed,
+    /// It was lost.
+    Lost,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct EventView {
+    pub at: String,
+    pub kind: String,
+    pub node_id: Option<String>,
+    pub detail: String,
+}
+
+/// The totals of a test: per driver, and over all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct MetricsView {
+    pub test_id: String,
+    pub state: TestState,
+    /// Seconds that the totals cover, of the driver that ran longest.
+    pub elapsed_s: f64,
+    pub all: ScopeView,
+    pub drivers: Vec<ScopeView>,
+}
+
+/// What one driver, or all together, measured: over the test or in one second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ScopeView {
+    /// The driver; `null`: all.
+    pub node_id: Option<String>,
+    /// Seconds covered.
+    pub elapsed_s: Option<f64>,
+    /// Requests sent.
+    pub sent: Option<u64>,
+    /// Complete answers.
+    pub answered: Option<u64>,
+    /// Requests without an answer.
+    pub failed: Option<u64>,
+    /// Requests that were due and never sent.
+    pub skipped: Option<u64>,
+    /// Requests on their way.
+    pub in_flight: Option<u64>,
+    /// Requests sent per second.
+    pub requests_per_s: Option<f64>,
+    /// Bytes written.
+    pub bytes_sent: Option<u64>,
+    /// Bytes read.
+    pub bytes_received: Option<u64>,
+    /// Answers by status code.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Failures by cause.
+    pub failures: BTreeMap<String, u64>,
+    /// From due moment to last byte.
+    pub latency: SummaryView,
+    /// From send to last byte.
+    pub service_time: SummaryView,
+    /// Send minus due moment.
+    pub schedule_error: SummaryView,
+    /// What is not known and why (a driver that speaks only the specification), in words.
+    pub note: Option<String>,
+}
+
+/// A distribution's numbers in milliseconds; `null` where nothing was measured or reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct SummaryView {
+    pub count: Option<u64>,
+    pub mean_ms: Option<f64>,
+    pub median_ms: Option<f64>,
+    pub min_ms: Option<f64>,
+    pub max_ms: Option<f64>,
+    pub p90_ms: Option<f64>,
+    pub p95_ms: Option<f64>,
+    pub p99_ms: Option<f64>,
+    pub p999_ms: Option<f64>,
+}
+
+/// The seconds of a test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct SeriesView {
+    pub test_id: String,
+    pub state: TestState,
+    pub seconds: Vec<SecondView>,
+    /// Where the next page begins; `null`: there is no more.
+    pub next_from: Option<u64>,
+}
+
+/// One sealed second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SecondView {
+    /// Which second, from the start of the test.
+    pub second_index: u64,
+    /// When it was sealed.
+    pub sealed_at: String,
+    /// Drivers that were expected and had not reported it when it was sealed.
+    pub missing: Vec<String>,
+    /// Reports that came after it was sealed.
+    pub late_reports: u64,
+    /// All drivers merged.
+    pub all: ScopeView,
+    /// Each driver.
+    pub drivers: Vec<ScopeView>,
+}
+
+/// Distributions that can be merged further: HdrHistogram V2 compressed, base64, nanoseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct HistogramView {
+    pub test_id: String,
+    /// The driver; `null`: all.
+    pub node_id: Option<String>,
+    pub latency: DistributionView,
+    pub service_time: DistributionView,
+    pub schedule_error: DistributionView,
+}
+
+/// One distribution, whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct DistributionView {
+    pub count: u64,
+    pub sum_ns: u64,
+    pub min_ns: Option<u64>,
+    pub max_ns: Option<u64>,
+    /// Empty where nothing was measured.
+    pub hdr_v2_base64: String,
+    /// For drawing: each bucket's upper end and its count, empty buckets left out.
+    pub buckets: Vec<BucketView>,
+}
+
+/// One bar of a distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct BucketView {
+    pub up_to_ms: f64,
+    pub count: u64,
+}
+
+/// The proof that nothing was lost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ConservationView {
+    /// The verdict over all checks.
+    pub verdict: Verdict,
+    /// The verdict in one line, as the terminal shows it: `conservation: exact (…)`.
+    pub line: String,
+    /// Each check.
+    pub checks: Vec<CheckView>,
+}
+
+/// What a check found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Verdict {
+    /// It holds to the digit.
+    Exact,
+    /// What is needed for the check is not there: a lost driver, a target without counters.
+    Unknown,
+    /// It does not hold: the result is invalid.
+    Breach,
+}
+
+/// One check of conservation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct CheckView {
+    /// For instance `sent = answered + failed`.
+    pub name: String,
+    /// The driver; `null`: over all.
+    pub node_id: Option<String>,
+    pub verdict: Verdict,
+    pub expected: Option<u64>,
+    pub actual: Option<u64>,
+    pub detail: String,
+}

@@ -1,0 +1,34 @@
+//! The messages that nodes exchange: their meaning, their reading and their writing.
+//!
+//! Pure bytes in, values out, and back. This crate refuses to know Kafka, sockets, files and clocks.
+//!
+//! Reading is generous, writing is strict. Numbers may come as JSON numbers or numeric strings, may be null or
+//! missing; keys and enum values may come in any case, with or without underscores; unknown fields are ignored.
+//! What cannot be read gives a [`ReadError`] that names the field, and never a panic. `tests/golden.rs` freezes
+//! what we write.
+
+mod config;
+mod fields;
+mod heartbeat;
+mod histogram;
+mod ids;
+mod metrics;
+mod register;
+mod topic;
+mod trigger;
+mod validate;
+
+pub use config::{Participant, TestConfig, TestType};
+pub use fields::{ErrorKind, MAX_MESSAGE_BYTES, ReadError};
+pub use heartbeat::{Heartbeat, NodeState, Refusal};
+pub use histogram::{CodingError, decode_base64, decode_bytes, encode_base64, encode_bytes};
+pub use ids::{NodeId, SessionId, TestId};
+pub use metrics::{EndReason, LatencyMs, Measured, Metrics};
+pub use register::Register;
+pub use topic::Topic;
+pub use trigger::Trigger;
+pub use validate::{FieldProblem, limits};
+
+/// The version of the additional fields, written as `schema` into every message of ours. A message without it
+/// speaks only the specification's fields; one with a higher number is refused in words.
+pub const SCHEMA: u64 = 1;

@@ -1,0 +1,342 @@
+//! `metrics`: a driver reports one second.
+
+use std::collections::BTreeMap;
+
+use onrush_stats::{Counts, Distribution, FailureCause, SecondStats, Totals};
+use serde::Serialize;
+
+use crate::fields::{Fields, ReadError};
+use crate::{NodeId, SessionId, TestId, histogram};
+
+/// One report of a driver: one second of a test.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metrics {
+    /// The driver.
+    pub node_id: NodeId,
+    /// The test.
+    pub test_id: TestId,
+    /// The report's own name.
+    pub report_id: Option<String>,
+    /// The specification's four numbers: of the whole test so far.
+    pub latency: LatencyMs,
+    /// What this second measured; `None` from a driver that speaks only the specification.
+    pub measured: Option<Box<Measured>>,
+}
+
+/// Latency in milliseconds, over the test so far; `None` where nothing was answered yet or nothing reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct LatencyMs {
+    pub mean: Option<f64>,
+    pub median: Option<f64>,
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+
+impl LatencyMs {
+    /// The four numbers of a distribution.
+    pub fn of(latency: &Distribution) -> Self {
+        let Some(summary) = latency.summary() else { return Self::default() };
+        Self {
+            mean: Some(summary.mean_ms),
+            median: Some(summary.median_ms),
+            min: Some(summary.min_ms),
+            max: Some(summary.max_ms),
+        }
+    }
+}
+
+/// The additional fields of a report.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// This life of the driver.
+    pub session_id: SessionId,
+    /// 0, 1, 2, … without a gap: reports are the same when test, driver and sequence are.
+    pub sequence: u64,
+    /// Which second, counted from the driver's own start of the test.
+    pub second_index: u64,
+    /// How much of that second the test lasted: 1, or less in the last.
+    pub length_s: f64,
+    /// When this driver started the test, by its wall clock, in milliseconds since 1970.
+    pub started_at_unix_ms: f64,
+    /// What the second measured.
+    pub stats: SecondStats,
+    /// What the driver counted over the whole test so far, this second included: must be the sum of its reports.
+    pub totals: Totals,
+    /// Set on the last report of this driver for this test.
+    pub end: Option<EndReason>,
+    /// The engine's input and output (`io_uring` or `epoll`) and its way of waiting, for people.
+    pub engine: Option<String>,
+}
+
+/// Why a driver's part in a test ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The count was reached or the duration was over, and every answer is in, has failed or has timed out.
+    Completed,
+    /// The test was stopped.
+    Stopped,
+    /// The engine could not go on, and why.
+    Failed(String),
+}
+
+impl EndReason {
+    const COMPLETED: &str = "COMPLETED";
+    const STOPPED: &str = "STOPPED";
+
+    fn text(&self) -> &str {
+        match self {
+            EndReason::Completed => Self::COMPLETED,
+            EndReason::Stopped => Self::STOPPED,
+            EndReason::Failed(reason) => reason,
+        }
+    }
+
+    fn from_text(text: &str) -> Self {
+        match text {
+            Self::COMPLETED => EndReason::Completed,
+            Self::STOPPED => EndReason::Stopped,
+            reason => EndReason::Failed(reason.chars().take(500).collect()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    node_id: &'a NodeId,
+    test_id: &'a TestId,
+    report_id: &'a Option<String>,
+    metrics: WireLatency,
+    #[serde(flatten)]
+    measured: Option<WireMeasured<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireLatency {
+    mean_latency: Option<f64>,
+    median_latency: Option<f64>,
+    min_latency: Option<f64>,
+    max_latency: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct WireMeasured<'a> {
+    schema: u64,
+    session_id: &'a SessionId,
+    sequence: u64,
+    second_index: u64,
+    length_s: f64,
+    started_at: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine: Option<&'a str>,
+    counts: WireCounts<'a>,
+    totals: WireTotals,
+    latency: WireDistribution,
+    service_time: WireDistribution,
+    schedule_error: WireDistribution,
+}
+
+#[derive(Serialize)]
+struct WireCounts<'a> {
+    sent: u64,
+    skipped: u64,
+    in_flight: u64,
+    bytes_sent: u64,
+    bytes_received: u64,
+    statuses: &'a BTreeMap<u16, u64>,
+    failures: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Serialize)]
+struct WireTotals {
+    sent: u64,
+    answered: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+#[derive(Serialize)]
+struct WireDistribution {
+    count: u64,
+    sum_ns: u64,
+    min_ns: Option<u64>,
+    max_ns: Option<u64>,
+    histogram: String,
+}
+
+impl WireDistribution {
+    fn of(distribution: &Distribution) -> Self {
+        Self {
+            count: distribution.count(),
+            sum_ns: distribution.sum_ns(),
+            min_ns: distribution.min_ns(),
+            max_ns: distribution.max_ns(),
+            histogram: histogram::encode_base64(distribution),
+        }
+    }
+}
+
+impl Metrics {
+    /// Reads a message.
+    pub fn read(payload: &[u8]) -> Result<Self, ReadError> {
+        let fields = Fields::read(payload)?;
+        let test_id = fields.test_id()?;
+        let rest = || {
+            Ok(Self {
+                node_id: fields.node_id()?,
+                test_id: test_id.clone(),
+                report_id: fields.text("report_id")?.map(|text| text.chars().take(500).collect()),
+                latency: latency_ms(&fields)?,
+                measured: measured(&fields)?.map(Box::new),
+            })
+        };
+        rest().map_err(|e: ReadError| e.about(&test_id))
+    }
+
+    /// Writes the message.
+    pub fn write(&self) -> Vec<u8> {
+        let Self { node_id, test_id, report_id, latency, measured } = self;
+        let LatencyMs { mean, median, min, max } = *latency;
+        histogram::to_json(&Wire {
+            node_id,
+            test_id,
+            report_id,
+            metrics: WireLatency { mean_latency: mean, median_latency: median, min_latency: min, max_latency: max },
+            measured: measured.as_deref().map(wire_measured),
+        })
+    }
+}
+
+fn wire_measured(measured: &Measured) -> WireMeasured<'_> {
+    let Measured {
+        session_id,
+        sequence,
+        second_index,
+        length_s,
+        started_at_unix_ms,
+        stats,
+        totals: Totals { sent, answered, failed, skipped },
+        end,
+        engine,
+    } = measured;
+    let SecondStats { counts, latency, service_time, schedule_error } = stats;
+    WireMeasured {
+        schema: crate::SCHEMA,
+        session_id,
+        sequence: *sequence,
+        second_index: *second_index,
+        length_s: *length_s,
+        started_at: *started_at_unix_ms,
+        end: end.as_ref().map(EndReason::text),
+        engine: engine.as_deref(),
+        counts: wire_counts(counts),
+        totals: WireTotals { sent: *sent, answered: *answered, failed: *failed, skipped: *skipped },
+        latency: WireDistribution::of(latency),
+        service_time: WireDistribution::of(service_time),
+        schedule_error: WireDistribution::of(schedule_error),
+    }
+}
+
+fn wire_counts(counts: &Counts) -> WireCounts<'_> {
+    let Counts { sent, skipped, in_flight, bytes_sent, bytes_received, statuses, failures } = counts;
+    WireCounts {
+        sent: *sent,
+        skipped: *skipped,
+        in_flight: *in_flight,
+        bytes_sent: *bytes_sent,
+        bytes_received: *bytes_received,
+        statuses,
+        failures: failures.iter().map(|(cause, n)| (cause.name(), *n)).collect(),
+    }
+}
+
+/// The four numbers, nested as the specification has them or, as some nodes write them, at the top.
+fn latency_ms(fields: &Fields) -> Result<LatencyMs, ReadError> {
+    let nested = fields.object("metrics")?;
+    let fields = nested.as_ref().unwrap_or(fields);
+    Ok(LatencyMs {
+        mean: milliseconds(fields, "mean_latency")?,
+        median: milliseconds(fields, "median_latency")?,
+        min: milliseconds(fields, "min_latency")?,
+        max: milliseconds(fields, "max_latency")?,
+    })
+}
+
+fn milliseconds(fields: &Fields, field: &'static str) -> Result<Option<f64>, ReadError> {
+    const ABSURD_MS: f64 = 30.0 * 86_400e3;
+    match fields.non_negative(field)? {
+        Some(ms) if ms > ABSURD_MS => Err(ReadError::bad(field, format!("{ms} ms is longer than any test"))),
+        other => Ok(other),
+    }
+}
+
+/// A report is ours when it has a sequence number; then the rest must be there.
+fn measured(fields: &Fields) -> Result<Option<Measured>, ReadError> {
+    let Some(sequence) = fields.u64("sequence")? else { return Ok(None) };
+    let need = |field| move || ReadError::missing(field);
+    let counts = counts(&fields.object("counts")?.ok_or_else(need("counts"))?)?;
+    let distribution = |field| read_distribution(&fields.object(field)?.ok_or_else(need(field))?, field);
+    let totals = fields.object("totals")?.ok_or_else(need("totals"))?;
+    let total = |field| totals.u64(field)?.ok_or_else(need(field));
+    let stats = SecondStats {
+        counts,
+        latency: distribution("latency")?,
+        service_time: distribution("service_time")?,
+        schedule_error: distribution("schedule_error")?,
+    };
+    Ok(Some(Measured {
+        session_id: fields.session_id()?.ok_or_else(need("session_id"))?,
+        sequence,
+        second_index: fields.u64("second_index")?.ok_or_else(need("second_index"))?,
+        length_s: fields.non_negative("length_s")?.unwrap_or(1.0).min(1.0),
+        started_at_unix_ms: fields.non_negative("started_at")?.ok_or_else(need("started_at"))?,
+        stats,
+        totals: Totals {
+            sent: total("sent")?,
+            answered: total("answered")?,
+            failed: total("failed")?,
+            skipped: total("skipped")?,
+        },
+        end: fields.text("end")?.map(|text| EndReason::from_text(&text)),
+        engine: fields.text("engine")?.map(|text| text.chars().take(200).collect()),
+    }))
+}
+
+fn counts(fields: &Fields) -> Result<Counts, ReadError> {
+    let count = |field| Ok(fields.u64(field)?.unwrap_or(0));
+    let mut statuses = BTreeMap::new();
+    for (status, n) in fields.counts("statuses")? {
+        let code = status.parse::<u16>().ok().filter(|code| (100..1000).contains(code));
+        let code = code.ok_or_else(|| ReadError::bad("statuses", "holds a status that is not 100 to 999"))?;
+        statuses.insert(code, n);
+    }
+    let mut failures = BTreeMap::new();
+    for (name, n) in fields.counts("failures")? {
+        let cause = FailureCause::from_name(&name)
+            .ok_or_else(|| ReadError::bad("failures", format!("{} is no known cause", crate::fields::quoted(&name))))?;
+        failures.insert(cause, n);
+    }
+    Ok(Counts {
+        sent: fields.u64("sent")?.ok_or_else(|| ReadError::missing("sent"))?,
+        skipped: count("skipped")?,
+        in_flight: count("in_flight")?,
+        bytes_sent: count("bytes_sent")?,
+        bytes_received: count("bytes_received")?,
+        statuses,
+        failures,
+    })
+}
+
+fn read_distribution(fields: &Fields, field: &'static str) -> Result<Distribution, ReadError> {
+    let text = fields.text("histogram")?.unwrap_or_default();
+    let histogram = histogram::decode_base64(&text).map_err(|e| ReadError::bad(field, format!("the histogram {e}")))?;
+    let count = fields.u64("count")?.unwrap_or(histogram.len());
+    if count != histogram.len() {
+        let problem = format!("count is {count}, but the histogram holds {}", histogram.len());
+        return Err(ReadError::bad(field, problem));
+    }
+    let part = |name| Ok(fields.u64(name)?.unwrap_or(0));
+    Ok(Distribution::from_parts(histogram, part("sum_ns")?, part("min_ns")?, part("max_ns")?))
+}

@@ -1,0 +1,73 @@
+//! `register`: a driver announces itself.
+
+use serde::Serialize;
+
+use crate::fields::{Fields, ReadError, quoted};
+use crate::{NodeId, SessionId};
+
+const MESSAGE_TYPE: &str = "DRIVER_NODE_REGISTER";
+
+/// A driver announces itself, once at its start and again when it sees no answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Register {
+    /// The driver's name.
+    pub node_id: NodeId,
+    /// Its address, for people; nothing connects to it.
+    pub node_ip: Option<String>,
+    /// This life of the driver; `None` from a driver that speaks only the specification.
+    pub session_id: Option<SessionId>,
+    /// The name of its machine.
+    pub hostname: Option<String>,
+    /// The driver's version.
+    pub version: Option<String>,
+    /// The CPUs that its engine is pinned to.
+    pub cpus: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    node_id: &'a NodeId,
+    #[serde(rename = "node_IP")]
+    node_ip: &'a Option<String>,
+    message_type: &'static str,
+    schema: u64,
+    session_id: &'a Option<SessionId>,
+    hostname: &'a Option<String>,
+    version: &'a Option<String>,
+    cpus: &'a Option<String>,
+}
+
+impl Register {
+    /// Reads a message.
+    pub fn read(payload: &[u8]) -> Result<Self, ReadError> {
+        let fields = Fields::read(payload)?;
+        if let Some(kind) = fields.text("message_type")?
+            && !kind.trim().eq_ignore_ascii_case(MESSAGE_TYPE)
+        {
+            return Err(ReadError::bad("message_type", format!("{} is not {MESSAGE_TYPE}", quoted(&kind))));
+        }
+        Ok(Self {
+            node_id: fields.node_id()?,
+            node_ip: fields.text("node_ip")?,
+            session_id: fields.session_id()?,
+            hostname: fields.text("hostname")?,
+            version: fields.text("version")?,
+            cpus: fields.text("cpus")?,
+        })
+    }
+
+    /// Writes the message.
+    pub fn write(&self) -> Vec<u8> {
+        let Self { node_id, node_ip, session_id, hostname, version, cpus } = self;
+        crate::histogram::to_json(&Wire {
+            node_id,
+            node_ip,
+            message_type: MESSAGE_TYPE,
+            schema: crate::SCHEMA,
+            session_id,
+            hostname,
+            version,
+            cpus,
+        })
+    }
+}

@@ -1,0 +1,171 @@
+//! What a test must be to run: the same rules for whoever writes a test (REST) and whoever runs it (a driver).
+
+use std::time::Duration;
+
+use crate::fields::quoted;
+use crate::{TestConfig, TestType};
+
+/// The limits of a test.
+pub mod limits {
+    use std::time::Duration;
+
+    /// Requests per driver.
+    pub const MAX_COUNT: u64 = 1_000_000_000_000;
+    /// Connections per driver.
+    pub const MAX_CONNECTIONS: u32 = 100_000;
+    /// Requests per second and driver.
+    pub const MAX_THROUGHPUT_PER_S: f64 = 10_000_000.0;
+    /// The slowest rate: one request in an hour.
+    pub const MIN_THROUGHPUT_PER_S: f64 = 1.0 / 3600.0;
+    /// The shortest time between two due moments.
+    pub const MIN_DELAY: Duration = Duration::from_nanos(100);
+    /// The longest time between two due moments.
+    pub const MAX_DELAY: Duration = Duration::from_secs(3600);
+    /// How long a test may run.
+    pub const MAX_DURATION: Duration = Duration::from_secs(30 * 86_400);
+    /// The shortest time-out.
+    pub const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+    /// The longest time-out; longer latencies would not fit the histograms.
+    pub const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
+    /// All headers together, in bytes.
+    pub const MAX_HEADERS_BYTES: usize = 64 * 1024;
+    /// The body, in bytes: it travels in a message.
+    pub const MAX_BODY_BYTES: usize = 512 * 1024;
+}
+
+/// One thing that is wrong with a test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldProblem {
+    /// The field, as the message names it.
+    pub field: &'static str,
+    /// What is wrong, and what would be right.
+    pub problem: String,
+}
+
+impl FieldProblem {
+    /// A problem with a field.
+    pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
+        Self { field, problem: problem.into() }
+    }
+}
+
+impl std::fmt::Display for FieldProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.field, self.problem)
+    }
+}
+
+impl TestConfig {
+    /// Everything that keeps this test from running, with what would be right; empty when it can run.
+    ///
+    /// A missing `target_url` is no problem here: a driver may have one of its own.
+    pub fn problems(&self) -> Vec<FieldProblem> {
+        let mut problems = Vec::new();
+        let mut report = |field, problem: Option<String>| {
+            problems.extend(problem.map(|problem| FieldProblem { field, problem }));
+        };
+        report("test_message_delay", self.delay_problem());
+        report("message_count_per_driver", self.count_problem());
+        report("duration", self.duration.and_then(|d| above_zero_to(d, limits::MAX_DURATION)));
+        report("target_url", self.target_url.as_deref().and_then(url_problem));
+        report("method", method_problem(&self.method));
+        report("headers", headers_problem(&self.headers));
+        report("body", self.body_problem());
+        report("target_throughput", self.target_throughput_per_s.and_then(throughput_problem));
+        report("connections", self.connections_problem());
+        report("timeout", timeout_problem(self.timeout));
+        report("connect_timeout", timeout_problem(self.connect_timeout));
+        problems
+    }
+
+    fn delay_problem(&self) -> Option<String> {
+        match self.test_type {
+            TestType::Avalanche => None,
+            TestType::Tsunami if self.delay.is_zero() && self.target_throughput_per_s.is_some() => None,
+            TestType::Tsunami => {
+                let (low, high) = (limits::MIN_DELAY, limits::MAX_DELAY);
+                let fits = (low..=high).contains(&self.delay);
+                (!fits).then(|| {
+                    format!("is {:?}; a TSUNAMI needs the time between two requests, {low:?} to {high:?}", self.delay)
+                })
+            }
+        }
+    }
+
+    fn count_problem(&self) -> Option<String> {
+        match self.count_per_driver {
+            None if self.duration.is_none() => Some("is missing; give a number of requests, or a duration".into()),
+            Some(n) if n == 0 || n > limits::MAX_COUNT => Some(format!("is {n}; give 1 to {}", limits::MAX_COUNT)),
+            _ => None,
+        }
+    }
+
+    fn body_problem(&self) -> Option<String> {
+        let len = self.body.as_ref().map_or(0, Vec::len);
+        (len > limits::MAX_BODY_BYTES).then(|| format!("has {len} bytes; at most {} fit", limits::MAX_BODY_BYTES))
+    }
+
+    fn connections_problem(&self) -> Option<String> {
+        let n = self.connections?;
+        let fits = (1..=limits::MAX_CONNECTIONS).contains(&n);
+        (!fits).then(|| format!("is {n}; give 1 to {} connections per driver", limits::MAX_CONNECTIONS))
+    }
+}
+
+fn above_zero_to(value: Duration, high: Duration) -> Option<String> {
+    (value.is_zero() || value > high).then(|| format!("is {value:?}; give more than 0 and at most {high:?}"))
+}
+
+fn timeout_problem(value: Duration) -> Option<String> {
+    let (low, high) = (limits::MIN_TIMEOUT, limits::MAX_TIMEOUT);
+    (!(low..=high).contains(&value)).then(|| format!("is {value:?}; give {low:?} to {high:?}"))
+}
+
+fn throughput_problem(value: f64) -> Option<String> {
+    let (low, high) = (limits::MIN_THROUGHPUT_PER_S, limits::MAX_THROUGHPUT_PER_S);
+    (!(low..=high).contains(&value)).then(|| format!("is {value}; give one request an hour to {high} a second"))
+}
+
+fn method_problem(method: &str) -> Option<String> {
+    let unusable = match http::Method::from_bytes(method.as_bytes()) {
+        Err(_) => "is no HTTP method",
+        Ok(http::Method::CONNECT) => "would turn the connection into a tunnel",
+        Ok(_) => return None,
+    };
+    Some(format!("{} {unusable}; give GET, POST, PUT, DELETE, HEAD or the like", quoted(method)))
+}
+
+fn url_problem(url: &str) -> Option<String> {
+    let example = "give one like http://127.0.0.1:8080/ping";
+    match url::Url::parse(url) {
+        Err(e) => Some(format!("{} is no URL ({e}); {example}", quoted(url))),
+        Ok(url) if url.scheme() == "https" => Some("https is not supported yet; give an http URL".into()),
+        Ok(url) if url.scheme() != "http" => Some(format!("the scheme {:?} is not http; {example}", url.scheme())),
+        Ok(url) if url.host_str().is_none_or(str::is_empty) => Some(format!("names no host; {example}")),
+        Ok(url) if url.port() == Some(0) => Some(format!("port 0 cannot be connected to; {example}")),
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            Some("carries a user name; send an Authorization header instead".into())
+        }
+        Ok(_) => None,
+    }
+}
+
+/// Headers that the engine writes itself, because they must agree with what it sends.
+const OWN_HEADERS: [&str; 3] = ["content-length", "transfer-encoding", "connection"];
+
+fn headers_problem(headers: &[(String, String)]) -> Option<String> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    if bytes > limits::MAX_HEADERS_BYTES {
+        return Some(format!("have {bytes} bytes; at most {} fit", limits::MAX_HEADERS_BYTES));
+    }
+    headers.iter().find_map(|(name, value)| {
+        if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+            return Some(format!("{} is no header name; give letters, digits and dashes", quoted(name)));
+        }
+        if OWN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            return Some(format!("{name} is set by the driver itself; leave it out (keepalive: false closes connections)"));
+        }
+        let bad = http::HeaderValue::from_str(value).is_err();
+        bad.then(|| format!("the value of {name} has characters that HTTP does not allow; use one line of visible ASCII"))
+    })
+}

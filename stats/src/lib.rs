@@ -1,0 +1,48 @@
+//! What one second of load measured, and how such measurements merge.
+//!
+//! This crate is the common tongue of the engine (which records), the messages (which carry) and the
+//! orchestrator (which merges). It refuses to know clocks, sockets, threads and text formats.
+//!
+//! Merging is a law here: commutative, associative, with an empty value that changes nothing. Every merge
+//! takes its operand apart without `..`, so that a new field that is not merged does not compile.
+
+mod counts;
+mod distribution;
+mod failure;
+
+pub use counts::{Counts, Totals};
+pub use distribution::{Distribution, Summary, empty_histogram, same_layout};
+pub use failure::FailureCause;
+
+/// What one node measured in one second of a test.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SecondStats {
+    /// How many requests were sent, answered, failed and so on.
+    pub counts: Counts,
+    /// From the moment a request was due to the last byte of its answer; one value per answer.
+    pub latency: Distribution,
+    /// From the actual send to the last byte of the answer; one value per answer.
+    pub service_time: Distribution,
+    /// Actual send minus due moment; one value per request sent.
+    pub schedule_error: Distribution,
+}
+
+impl SecondStats {
+    /// Adds what `other` measured.
+    pub fn merge(&mut self, other: &Self) {
+        let Self { counts, latency, service_time, schedule_error } = other;
+        self.counts.merge(counts);
+        self.latency.merge(latency);
+        self.service_time.merge(service_time);
+        self.schedule_error.merge(schedule_error);
+    }
+
+    /// Forgets every value and keeps the memory.
+    pub fn clear(&mut self) {
+        let Self { counts, latency, service_time, schedule_error } = self;
+        counts.clear();
+        latency.clear();
+        service_time.clear();
+        schedule_error.clear();
+    }
+}
