@@ -1,1 +1,52 @@
-fn main() {}
+//! The `onrush` command: it reads the command line, starts what was asked for and turns the outcome into an exit code.
+//!
+//! Reading order: `cli` (what can be asked for), `nodes` (orchestrator, driver, target), `test` (the REST client's
+//! commands), `demo`. This package refuses to know how load is made, merged or stored.
+
+mod cli;
+mod client;
+mod console;
+mod demo;
+mod error;
+mod follow;
+mod logging;
+mod nodes;
+mod parse;
+mod report;
+mod result;
+mod signals;
+mod sse;
+mod table;
+mod test;
+mod threshold;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let Cli { command, log_format } = Cli::parse();
+    // The nodes have nothing but their log to show; the others have a screen of their own.
+    let quiet = matches!(command, Command::Demo(_) | Command::Test(_));
+    let console = console::Console::new();
+    logging::start(log_format, quiet, &console);
+    let outcome = match command {
+        Command::Demo(args) => demo::run(args, log_format, &console),
+        Command::Test(args) => test::run(args, &console),
+        Command::Orchestrator(args) => nodes::orchestrator(args),
+        Command::Driver(args) => nodes::driver(args),
+        Command::Target(args) => nodes::target(args),
+    };
+    console.end_progress();
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            if let Some(words) = error.words() {
+                console.note(&format!("error: {words}"));
+            }
+            error.exit_code()
+        }
+    }
+}

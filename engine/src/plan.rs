@@ -1,6 +1,11 @@
-//! What is to be sent, how much of it and when: pure values.
+//! What is to be sent, how much of it and when: pure values, and the rules they must keep.
 
 use std::time::Duration;
+
+/// The slowest target throughput: one request in 1,000 seconds.
+const LOWEST_RATE_PER_S: f64 = 0.001;
+/// The fastest: the schedule counts whole nanoseconds.
+const HIGHEST_RATE_PER_S: f64 = 1e9;
 
 /// How requests are spaced.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,4 +63,151 @@ pub struct PlanError {
     pub field: &'static str,
     /// What is wrong, and what would be right.
     pub problem: String,
+}
+
+impl PlanError {
+    pub(crate) fn new(field: &'static str, problem: impl Into<String>) -> Self {
+        Self { field, problem: problem.into() }
+    }
+}
+
+impl Plan {
+    /// Checks everything that can be checked without a network.
+    pub fn validate(&self) -> Result<(), PlanError> {
+        let wrong = |field, problem: &str| Err(PlanError::new(field, problem));
+        if self.connections == 0 {
+            return wrong("connections", "0 connections send nothing; give at least 1");
+        }
+        if self.count == Some(0) {
+            return wrong("count", "0 requests are no test; give at least 1, or none to run for a duration");
+        }
+        if self.duration == Some(Duration::ZERO) {
+            return wrong("duration", "a duration of 0 is no test; give a longer one, or none to send a count");
+        }
+        if self.count.is_none() && self.duration.is_none() {
+            return wrong("count", "the test would never end; give a count, a duration or both");
+        }
+        if let Some(rate) = self.max_rate_per_s
+            && !(LOWEST_RATE_PER_S..=HIGHEST_RATE_PER_S).contains(&rate)
+        {
+            let problem = format!("{rate} is not a rate; give {LOWEST_RATE_PER_S} to {HIGHEST_RATE_PER_S} requests a second");
+            return wrong("max_rate_per_s", &problem);
+        }
+        if self.mode == (Mode::Tsunami { delay: Duration::ZERO }) && self.max_rate_per_s.is_none() {
+            return wrong("delay", "a Tsunami needs a delay above 0, a target throughput or both");
+        }
+        if self.timeout.is_zero() {
+            return wrong("timeout", "no answer comes in no time; give more than 0");
+        }
+        if self.connect_timeout.is_zero() {
+            return wrong("connect_timeout", "no connection opens in no time; give more than 0");
+        }
+        self.request.validate(self.keepalive)
+    }
+}
+
+impl Request {
+    fn validate(&self, keepalive: bool) -> Result<(), PlanError> {
+        let wrong = |field, problem: String| Err(PlanError::new(field, problem));
+        if self.url.scheme() != "http" {
+            return wrong("url", format!("{}:// is not spoken here; give a URL that begins with http://", self.url.scheme()));
+        }
+        if self.url.host_str().is_none_or(str::is_empty) {
+            return wrong("url", format!("{} names no host; give http://HOST:PORT/PATH", self.url));
+        }
+        if !self.url.username().is_empty() || self.url.password().is_some() {
+            return wrong("url", "a user name in the URL is not sent; give an Authorization header instead".into());
+        }
+        if self.method == http::Method::CONNECT {
+            return wrong("method", "CONNECT opens a tunnel; give GET, POST or another method with an answer".into());
+        }
+        for (name, value) in &self.headers {
+            if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
+                return wrong("headers", format!("{name:?} is not a header name; letters, digits and - are safe"));
+            }
+            if http::HeaderValue::from_str(value).is_err() {
+                return wrong("headers", format!("the value of {name} has characters that no header may carry"));
+            }
+            if name.eq_ignore_ascii_case("transfer-encoding") {
+                return wrong("headers", "Transfer-Encoding: a body is sent with its Content-Length; leave this one out".into());
+            }
+            if name.eq_ignore_ascii_case("content-length") && value.trim() != self.body.len().to_string() {
+                let problem = format!("Content-Length is written from the body, which has {} bytes; leave it out", self.body.len());
+                return wrong("headers", problem);
+            }
+            if name.eq_ignore_ascii_case("connection") && !keepalive {
+                return wrong("headers", "Connection is written as close where keep-alive is off; leave it out".into());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn plan(url: &str) -> Plan {
+        Plan {
+            mode: Mode::Avalanche,
+            max_rate_per_s: None,
+            count: Some(1),
+            duration: None,
+            connections: 1,
+            keepalive: true,
+            timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(1),
+            request: Request {
+                url: url::Url::parse(url).expect("a test's URL"),
+                method: http::Method::GET,
+                headers: Vec::new(),
+                body: Vec::new(),
+            },
+        }
+    }
+
+    #[test]
+    fn a_plain_plan_is_accepted() {
+        assert_eq!(plan("http://[::1]:8080/ping?a=b").validate(), Ok(()));
+    }
+
+    #[test]
+    fn each_wrong_field_is_named() {
+        type Spoil = fn(&mut Plan);
+        let header = |p: &mut Plan, name: &str, value: &str| p.request.headers.push((name.into(), value.into()));
+        let cases: &[(&str, Spoil)] = &[
+            ("connections", |p| p.connections = 0),
+            ("count", |p| p.count = Some(0)),
+            ("count", |p| p.count = None),
+            ("duration", |p| p.duration = Some(Duration::ZERO)),
+            ("max_rate_per_s", |p| p.max_rate_per_s = Some(0.0)),
+            ("max_rate_per_s", |p| p.max_rate_per_s = Some(-1.0)),
+            ("max_rate_per_s", |p| p.max_rate_per_s = Some(f64::NAN)),
+            ("max_rate_per_s", |p| p.max_rate_per_s = Some(f64::INFINITY)),
+            ("delay", |p| p.mode = Mode::Tsunami { delay: Duration::ZERO }),
+            ("timeout", |p| p.timeout = Duration::ZERO),
+            ("connect_timeout", |p| p.connect_timeout = Duration::ZERO),
+            ("url", |p| p.request.url = url::Url::parse("https://localhost/").expect("a URL")),
+            ("url", |p| p.request.url = url::Url::parse("http://a:b@localhost/").expect("a URL")),
+            ("method", |p| p.request.method = http::Method::CONNECT),
+        ];
+        for (field, spoil) in cases {
+            let mut plan = plan("http://localhost/");
+            spoil(&mut plan);
+            assert_eq!(plan.validate().expect_err(field).field, *field);
+        }
+        for (name, value) in [("a b", "c"), ("a", "c\r\nd: e"), ("Content-Length", "7"), ("Transfer-Encoding", "chunked")] {
+            let mut plan = plan("http://localhost/");
+            header(&mut plan, name, value);
+            assert_eq!(plan.validate().expect_err(name).field, "headers");
+        }
+    }
+
+    #[test]
+    fn a_tsunami_may_take_its_interval_from_the_target_throughput() {
+        let mut plan = plan("http://localhost/");
+        plan.mode = Mode::Tsunami { delay: Duration::ZERO };
+        plan.max_rate_per_s = Some(10.0);
+        assert_eq!(plan.validate(), Ok(()));
+    }
 }

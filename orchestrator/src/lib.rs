@@ -4,6 +4,7 @@
 //! This crate refuses to know the engine.
 
 mod handle;
+mod rest;
 pub mod view;
 
 pub use handle::{Handle, NewTest, Problem, Update};

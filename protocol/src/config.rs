@@ -141,7 +141,9 @@ impl TestConfig {
                 let bytes = BASE64_STANDARD.decode(coded.trim());
                 Some(bytes.map_err(|e| ReadError::bad("body_base64", format!("is not base64: {e}")))?)
             }
-            (Some(_), Some(_)) => return Err(ReadError::bad("body_base64", "stands beside body: one of them, not both")),
+            (Some(_), Some(_)) => {
+                return Err(ReadError::bad("body_base64", "stands beside body: one of them, not both"));
+            }
         };
         let connections = fields.u64("connections")?.filter(|n| *n > 0);
         Ok(Self {
@@ -183,8 +185,7 @@ impl TestConfig {
             keepalive,
             participants,
         } = self;
-        let text = body.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let coded = if text.is_none() { body.as_deref().map(|bytes| BASE64_STANDARD.encode(bytes)) } else { None };
+        let (text, coded) = json_body(body.as_deref());
         crate::histogram::to_json(&Wire {
             test_id,
             test_type: test_type.name(),
@@ -257,11 +258,21 @@ fn json_seconds(duration: Duration) -> serde_json::Number {
     serde_json::Number::from_f64(duration.as_secs_f64()).expect("a duration is finite")
 }
 
+/// A body as text, or in base64 where it is no text or JSON's escapes would make the text longer than that.
+fn json_body(body: Option<&[u8]>) -> (Option<&str>, Option<String>) {
+    let Some(bytes) = body else { return (None, None) };
+    let escapes = bytes.iter().filter(|byte| byte.is_ascii_control() || matches!(byte, b'"' | b'\\')).count();
+    match std::str::from_utf8(bytes) {
+        Ok(text) if escapes <= bytes.len() / 16 => (Some(text), None),
+        _ => (None, Some(BASE64_STANDARD.encode(bytes))),
+    }
+}
+
 /// Seconds, rounded to the nanosecond.
 fn seconds(fields: &Fields, field: &'static str) -> Result<Option<Duration>, ReadError> {
     let Some(seconds) = fields.non_negative(field)? else { return Ok(None) };
     let duration = Duration::try_from_secs_f64(seconds);
-    duration.map(Some).map_err(|_| ReadError::bad(field, format!("{seconds} seconds is too long")))
+    duration.map(Some).map_err(|_| ReadError::bad(field, format!("{seconds:?} seconds is too long")))
 }
 
 /// `[["name", "value"], …]` or `{"name": "value", …}`.

@@ -125,7 +125,7 @@ impl Fields {
     /// A finite number that is not negative.
     pub fn non_negative(&self, field: &'static str) -> Result<Option<f64>, ReadError> {
         match self.f64(field)? {
-            Some(number) if number < 0.0 => Err(ReadError::bad(field, format!("{number} is negative"))),
+            Some(number) if number < 0.0 => Err(ReadError::bad(field, format!("{number:?} is negative"))),
             other => Ok(other),
         }
     }
@@ -134,6 +134,12 @@ impl Fields {
     pub fn u64(&self, field: &'static str) -> Result<Option<u64>, ReadError> {
         let Some(value) = self.get(field) else { return Ok(None) };
         whole(value).map_err(|problem| ReadError::bad(field, problem))
+    }
+
+    /// A whole number from 0 to `most`.
+    pub fn at_most(&self, field: &'static str, most: u64) -> Result<Option<u64>, ReadError> {
+        let number = self.u64(field)?;
+        number.map(|n| bounded(n, most)).transpose().map_err(|problem| ReadError::bad(field, problem))
     }
 
     /// A text; a number or a truth value is taken as its text.
@@ -174,20 +180,20 @@ impl Fields {
     /// A nested list of objects.
     pub fn objects(&self, field: &'static str) -> Result<Option<Vec<Fields>>, ReadError> {
         let Some(items) = self.list(field)? else { return Ok(None) };
-        let objects = items.iter().map(|item| {
-            Self::from_value(item.clone()).ok_or_else(|| ReadError::bad(field, "must hold objects"))
-        });
+        let objects = items
+            .iter()
+            .map(|item| Self::from_value(item.clone()).ok_or_else(|| ReadError::bad(field, "must hold objects")));
         objects.collect::<Result<_, _>>().map(Some)
     }
 
-    /// A nested object of counts, keys as they are.
-    pub fn counts(&self, field: &'static str) -> Result<Vec<(String, u64)>, ReadError> {
+    /// A nested object of counts from 0 to `most`, keys as they are.
+    pub fn counts(&self, field: &'static str, most: u64) -> Result<Vec<(String, u64)>, ReadError> {
         let Some(value) = self.get(field) else { return Ok(Vec::new()) };
         let OwnedValue::Object(object) = value else { return Err(ReadError::bad(field, "must be an object")) };
         let mut counts = Vec::with_capacity(object.len());
         for (key, value) in object.iter() {
-            let count = whole(value).map_err(|problem| ReadError::bad(field, problem))?;
-            counts.push((key.to_string(), count.unwrap_or(0)));
+            let count = whole(value).and_then(|n| bounded(n.unwrap_or(0), most));
+            counts.push((key.to_string(), count.map_err(|problem| ReadError::bad(field, problem))?));
         }
         Ok(counts)
     }
@@ -211,7 +217,10 @@ impl Fields {
     fn id<T>(&self, field: &'static str, new: impl Fn(String) -> Option<T>) -> Result<Option<T>, ReadError> {
         let Some(text) = self.text(field)? else { return Ok(None) };
         let id = new(text).ok_or_else(|| {
-            ReadError::bad(field, format!("must have 1 to {} bytes and no control characters", crate::ids::MAX_ID_BYTES))
+            ReadError::bad(
+                field,
+                format!("must have 1 to {} bytes and no control characters", crate::ids::MAX_ID_BYTES),
+            )
         })?;
         Ok(Some(id))
     }
@@ -242,11 +251,15 @@ fn whole(value: &OwnedValue) -> Result<Option<u64>, String> {
     // 1e5 and "100000.0" are whole numbers too. Above 2^53 such a text no longer says which.
     match number(value)? {
         None => Ok(None),
-        Some(n) if n < 0.0 => Err(format!("{n} is negative")),
-        Some(n) if n.fract() != 0.0 => Err(format!("{n} is not a whole number")),
-        Some(n) if n > (1u64 << 53) as f64 => Err(format!("{n} is too large")),
+        Some(n) if n < 0.0 => Err(format!("{n:?} is negative")),
+        Some(n) if n.fract() != 0.0 => Err(format!("{n:?} is not a whole number")),
+        Some(n) if n > (1u64 << 53) as f64 => Err(format!("{n:?} is too large")),
         Some(n) => Ok(Some(n as u64)),
     }
+}
+
+fn bounded(n: u64, most: u64) -> Result<u64, String> {
+    if n > most { Err(format!("{n} is beyond any test; at most {most} makes sense")) } else { Ok(n) }
 }
 
 /// At most 40 characters of a text from outside, for an error message.

@@ -1,7 +1,7 @@
 //! Histograms as bytes and text: HdrHistogram's V2 compressed format, base64 in messages.
 //!
 //! The format is that of the Java, C and Rust HdrHistogram libraries ("V2 compressed": a header with the cookie
-//! `0x1c849304`, then zlib of a V2 histogram with the cookie `0x1c849303`). Bytes from outside are measured before
+//! `0x1c849314`, then zlib of a V2 histogram with the cookie `0x1c849313`). Bytes from outside are measured before
 //! they are unpacked: a few hundred bytes may claim to hold gigabytes.
 
 use std::io::Read;
@@ -14,9 +14,11 @@ use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer}
 use onrush_stats::{Distribution, empty_histogram, same_layout};
 use serde::Serialize;
 
+use crate::limits;
+
 /// A full histogram of ours has 34,816 counts of at most nine bytes each.
 const MAX_UNPACKED_BYTES: u64 = 512 * 1024;
-const COMPRESSED_COOKIE: u32 = 0x1c84_9304;
+const COMPRESSED_COOKIE: u32 = 0x1c84_9314;
 /// Cookie, length of the payload, normalising offset, significant digits, lowest, highest, ratio: see
 /// HdrHistogram's `V2Header`.
 const V2_HEADER_BYTES: usize = 40;
@@ -33,6 +35,8 @@ pub enum CodingError {
     NotV2Compressed,
     #[error("would take more than {MAX_UNPACKED_BYTES} bytes")]
     TooLarge,
+    #[error("holds more than {} values", limits::MAX_COUNT)]
+    TooMany,
     #[error("has more than {MAX_FOREIGN_DIGITS} significant digits or a range beyond 2^60")]
     TooFine,
 }
@@ -74,6 +78,9 @@ pub fn decode_bytes(bytes: &[u8]) -> Result<Histogram<u64>, CodingError> {
     check_header(&plain)?;
     let histogram: Histogram<u64> =
         Deserializer::new().deserialize(&mut plain.as_slice()).map_err(|_| CodingError::NotV2Compressed)?;
+    if histogram.len() > limits::MAX_COUNT {
+        return Err(CodingError::TooMany);
+    }
     if same_layout(&histogram) {
         return Ok(histogram);
     }
@@ -84,9 +91,15 @@ pub fn decode_bytes(bytes: &[u8]) -> Result<Histogram<u64>, CodingError> {
     Ok(ours)
 }
 
-/// The layout that the header asks for decides how much memory decoding takes.
+/// The layout and the length that the header claims decide how much memory decoding takes.
 fn check_header(plain: &[u8]) -> Result<(), CodingError> {
-    if plain.len() < V2_HEADER_BYTES {
+    let Some((_, counts)) = plain.split_at_checked(V2_HEADER_BYTES) else { return Err(CodingError::NotV2Compressed) };
+    let claimed_bytes = be_u32(plain, 4).and_then(|n| usize::try_from(n).ok());
+    if claimed_bytes.is_none_or(|n| n > counts.len()) {
+        return Err(CodingError::NotV2Compressed);
+    }
+    // This spells i64::MIN, which the decoder cannot negate. No count and no run of zeros comes near it.
+    if counts.windows(9).any(|bytes| bytes == [0xff; 9]) {
         return Err(CodingError::NotV2Compressed);
     }
     let digits = be_u32(plain, 12).ok_or(CodingError::NotV2Compressed)?;

@@ -6,7 +6,12 @@ use onrush_stats::{Counts, Distribution, FailureCause, SecondStats, Totals};
 use serde::Serialize;
 
 use crate::fields::{Fields, ReadError};
-use crate::{NodeId, SessionId, TestId, histogram};
+use crate::{NodeId, SessionId, TestId, histogram, limits};
+
+/// More bytes than any test moves; a number up to here is exact in every JSON reader.
+const MAX_BYTES: u64 = 1 << 53;
+/// No second of a test lies later: its longest duration, and the longest time its last answers may take.
+const MAX_SECOND_INDEX: u64 = limits::MAX_DURATION.as_secs() + limits::MAX_TIMEOUT.as_secs();
 
 /// One report of a driver: one second of a test.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,10 +98,13 @@ impl EndReason {
     }
 
     fn from_text(text: &str) -> Self {
-        match text {
-            Self::COMPLETED => EndReason::Completed,
-            Self::STOPPED => EndReason::Stopped,
-            reason => EndReason::Failed(reason.chars().take(500).collect()),
+        let is = |name: &str| text.trim().eq_ignore_ascii_case(name);
+        if is(Self::COMPLETED) {
+            EndReason::Completed
+        } else if is(Self::STOPPED) {
+            EndReason::Stopped
+        } else {
+            EndReason::Failed(text.chars().take(500).collect())
         }
     }
 }
@@ -267,19 +275,19 @@ fn latency_ms(fields: &Fields) -> Result<LatencyMs, ReadError> {
 fn milliseconds(fields: &Fields, field: &'static str) -> Result<Option<f64>, ReadError> {
     const ABSURD_MS: f64 = 30.0 * 86_400e3;
     match fields.non_negative(field)? {
-        Some(ms) if ms > ABSURD_MS => Err(ReadError::bad(field, format!("{ms} ms is longer than any test"))),
+        Some(ms) if ms > ABSURD_MS => Err(ReadError::bad(field, format!("{ms:?} ms is longer than any test"))),
         other => Ok(other),
     }
 }
 
 /// A report is ours when it has a sequence number; then the rest must be there.
 fn measured(fields: &Fields) -> Result<Option<Measured>, ReadError> {
-    let Some(sequence) = fields.u64("sequence")? else { return Ok(None) };
+    let Some(sequence) = fields.at_most("sequence", MAX_SECOND_INDEX)? else { return Ok(None) };
     let need = |field| move || ReadError::missing(field);
     let counts = counts(&fields.object("counts")?.ok_or_else(need("counts"))?)?;
     let distribution = |field| read_distribution(&fields.object(field)?.ok_or_else(need(field))?, field);
     let totals = fields.object("totals")?.ok_or_else(need("totals"))?;
-    let total = |field| totals.u64(field)?.ok_or_else(need(field));
+    let total = |field| totals.at_most(field, limits::MAX_COUNT)?.ok_or_else(need(field));
     let stats = SecondStats {
         counts,
         latency: distribution("latency")?,
@@ -289,7 +297,7 @@ fn measured(fields: &Fields) -> Result<Option<Measured>, ReadError> {
     Ok(Some(Measured {
         session_id: fields.session_id()?.ok_or_else(need("session_id"))?,
         sequence,
-        second_index: fields.u64("second_index")?.ok_or_else(need("second_index"))?,
+        second_index: fields.at_most("second_index", MAX_SECOND_INDEX)?.ok_or_else(need("second_index"))?,
         length_s: fields.non_negative("length_s")?.unwrap_or(1.0).min(1.0),
         started_at_unix_ms: fields.non_negative("started_at")?.ok_or_else(need("started_at"))?,
         stats,
@@ -305,25 +313,25 @@ fn measured(fields: &Fields) -> Result<Option<Measured>, ReadError> {
 }
 
 fn counts(fields: &Fields) -> Result<Counts, ReadError> {
-    let count = |field| Ok(fields.u64(field)?.unwrap_or(0));
+    let up_to = |field, most| Ok(fields.at_most(field, most)?.unwrap_or(0));
     let mut statuses = BTreeMap::new();
-    for (status, n) in fields.counts("statuses")? {
+    for (status, n) in fields.counts("statuses", limits::MAX_COUNT)? {
         let code = status.parse::<u16>().ok().filter(|code| (100..1000).contains(code));
         let code = code.ok_or_else(|| ReadError::bad("statuses", "holds a status that is not 100 to 999"))?;
         statuses.insert(code, n);
     }
     let mut failures = BTreeMap::new();
-    for (name, n) in fields.counts("failures")? {
+    for (name, n) in fields.counts("failures", limits::MAX_COUNT)? {
         let cause = FailureCause::from_name(&name)
             .ok_or_else(|| ReadError::bad("failures", format!("{} is no known cause", crate::fields::quoted(&name))))?;
         failures.insert(cause, n);
     }
     Ok(Counts {
-        sent: fields.u64("sent")?.ok_or_else(|| ReadError::missing("sent"))?,
-        skipped: count("skipped")?,
-        in_flight: count("in_flight")?,
-        bytes_sent: count("bytes_sent")?,
-        bytes_received: count("bytes_received")?,
+        sent: fields.at_most("sent", limits::MAX_COUNT)?.ok_or_else(|| ReadError::missing("sent"))?,
+        skipped: up_to("skipped", limits::MAX_COUNT)?,
+        in_flight: up_to("in_flight", limits::MAX_COUNT)?,
+        bytes_sent: up_to("bytes_sent", MAX_BYTES)?,
+        bytes_received: up_to("bytes_received", MAX_BYTES)?,
         statuses,
         failures,
     })

@@ -27,6 +27,10 @@ pub mod limits {
     pub const MIN_TIMEOUT: Duration = Duration::from_millis(1);
     /// The longest time-out; longer latencies would not fit the histograms.
     pub const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
+    /// The target's URL, in bytes.
+    pub const MAX_URL_BYTES: usize = 16 * 1024;
+    /// The method, in bytes.
+    pub const MAX_METHOD_BYTES: usize = 64;
     /// All headers together, in bytes.
     pub const MAX_HEADERS_BYTES: usize = 64 * 1024;
     /// The body, in bytes: it travels in a message.
@@ -123,12 +127,13 @@ fn timeout_problem(value: Duration) -> Option<String> {
 
 fn throughput_problem(value: f64) -> Option<String> {
     let (low, high) = (limits::MIN_THROUGHPUT_PER_S, limits::MAX_THROUGHPUT_PER_S);
-    (!(low..=high).contains(&value)).then(|| format!("is {value}; give one request an hour to {high} a second"))
+    (!(low..=high).contains(&value)).then(|| format!("is {value:?}; give one request an hour to {high} a second"))
 }
 
 fn method_problem(method: &str) -> Option<String> {
     let unusable = match http::Method::from_bytes(method.as_bytes()) {
         Err(_) => "is no HTTP method",
+        Ok(_) if method.len() > limits::MAX_METHOD_BYTES => "is too long for a method",
         Ok(http::Method::CONNECT) => "would turn the connection into a tunnel",
         Ok(_) => return None,
     };
@@ -137,6 +142,9 @@ fn method_problem(method: &str) -> Option<String> {
 
 fn url_problem(url: &str) -> Option<String> {
     let example = "give one like http://127.0.0.1:8080/ping";
+    if url.len() > limits::MAX_URL_BYTES {
+        return Some(format!("has {} bytes; at most {} fit", url.len(), limits::MAX_URL_BYTES));
+    }
     match url::Url::parse(url) {
         Err(e) => Some(format!("{} is no URL ({e}); {example}", quoted(url))),
         Ok(url) if url.scheme() == "https" => Some("https is not supported yet; give an http URL".into()),
@@ -163,9 +171,13 @@ fn headers_problem(headers: &[(String, String)]) -> Option<String> {
             return Some(format!("{} is no header name; give letters, digits and dashes", quoted(name)));
         }
         if OWN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-            return Some(format!("{name} is set by the driver itself; leave it out (keepalive: false closes connections)"));
+            return Some(format!(
+                "{name} is set by the driver itself; leave it out (keepalive: false closes connections)"
+            ));
         }
         let bad = http::HeaderValue::from_str(value).is_err();
-        bad.then(|| format!("the value of {name} has characters that HTTP does not allow; use one line of visible ASCII"))
+        bad.then(|| {
+            format!("the value of {name} has characters that HTTP does not allow; use one line of visible ASCII")
+        })
     })
 }

@@ -9,7 +9,8 @@ const HIGHEST_NS: u64 = 3_600_000_000_000;
 
 /// The histogram that every node uses, so that adding one to another loses nothing.
 pub fn empty_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, HIGHEST_NS, SIGNIFICANT_DIGITS).expect("the bounds are constants that hdrhistogram accepts")
+    Histogram::new_with_bounds(1, HIGHEST_NS, SIGNIFICANT_DIGITS)
+        .expect("the bounds are constants that hdrhistogram accepts")
 }
 
 /// Whether a histogram has the bounds of [`empty_histogram`].
@@ -43,16 +44,16 @@ impl Distribution {
         if histogram.is_empty() {
             return Self::default();
         }
-        // 0 is recorded in the bucket of 0 (hdrhistogram keeps it apart from 1).
-        let lowest = if histogram.min() == 0 { 0 } else { histogram.lowest_equivalent(histogram.min()) };
-        let highest = histogram.highest_equivalent(histogram.min());
-        let min_ns = min_ns.clamp(lowest, highest);
-        let max_bucket = histogram.max();
-        let max_ns = if max_bucket >= histogram.lowest_equivalent(HIGHEST_NS) {
-            max_ns.max(histogram.lowest_equivalent(max_bucket))
-        } else {
-            max_ns.clamp(histogram.lowest_equivalent(max_bucket), histogram.highest_equivalent(max_bucket))
+        // What a bucket may hold: its own range, and in the last one everything that is longer.
+        let within = |value: u64, bucket: u64| {
+            let longest =
+                if histogram.equivalent(bucket, HIGHEST_NS) { u64::MAX } else { histogram.highest_equivalent(bucket) };
+            value.clamp(histogram.lowest_equivalent(bucket), longest)
         };
+        let min_ns = within(min_ns, histogram.min());
+        let max_ns = within(max_ns, histogram.max()).max(min_ns);
+        let count = histogram.len();
+        let sum_ns = sum_ns.clamp(min_ns.saturating_mul(count), max_ns.saturating_mul(count));
         Self { histogram: Some(histogram), sum_ns, min_ns, max_ns }
     }
 

@@ -1,0 +1,52 @@
+//! What can go wrong with the broker, in words for the person who has to do something about it.
+
+use std::path::{Path, PathBuf};
+
+use rdkafka::error::KafkaError;
+
+/// What went wrong with the broker, or with this machine's notes about brokers and CPUs.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum BusError {
+    #[error("{given:?} is no broker address: {problem}; give HOST:PORT, several with commas")]
+    Address { given: String, problem: &'static str },
+    #[error(
+        "no broker: none was given and no embedded one runs on this machine; give --brokers HOST:PORT, or start \
+         `onrush orchestrator --brokers embedded` (or `onrush demo`) first"
+    )]
+    NoBroker,
+    #[error("several embedded brokers run on this machine ({}); choose one with --brokers", .0.join(", "))]
+    SeveralBrokers(Vec<String>),
+    #[error("the Kafka setting {key}={value} is not possible: {problem}")]
+    Setting { key: String, value: String, problem: String },
+    #[error("cannot set up the Kafka client: {0}")]
+    Client(String),
+    #[error(
+        "the broker at {address} did not answer within {waited_s} s ({problem}); does it run, and is it reachable from here?"
+    )]
+    Unreachable { address: String, waited_s: f64, problem: String },
+    #[error("topic {topic} at the broker {address}: {problem}")]
+    Topic { topic: String, address: String, problem: String },
+    #[error("{waiting} messages wait for the broker at {address} already, so that no further one is taken")]
+    OutboxFull { address: String, waiting: usize },
+    #[error("cannot start the embedded broker: {0}")]
+    Embedded(String),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+    #[error("cannot use {}, where nodes on this machine find one another: {problem}; ONRUSH_RUNTIME_DIR may name another folder", .path.display())]
+    RuntimeDir { path: PathBuf, problem: String },
+}
+
+impl BusError {
+    /// A client that could not be made: where a setting is at fault, it is named.
+    pub(crate) fn client(error: KafkaError) -> Self {
+        match error {
+            KafkaError::ClientConfig(_, problem, key, value) => Self::Setting { key, value, problem },
+            other => Self::Client(other.to_string()),
+        }
+    }
+
+    pub(crate) fn runtime_dir(path: &Path, problem: impl ToString) -> Self {
+        Self::RuntimeDir { path: path.to_owned(), problem: problem.to_string() }
+    }
+}

@@ -1,0 +1,122 @@
+//! What was taken and not confirmed yet, in order: the memory of the producer, without Kafka.
+
+use std::collections::BTreeMap;
+
+use onrush_protocol::Topic;
+
+/// A message on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub topic: Topic,
+    pub key: String,
+    pub payload: Vec<u8>,
+}
+
+/// Messages in the order in which they were taken, each with a number of its own. Bounded by `max_waiting`.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    messages: BTreeMap<usize, Message>,
+    max_waiting: usize,
+    /// The number of the next message that is taken.
+    next: usize,
+    /// Messages before this one were handed to the present client.
+    handed_over: usize,
+}
+
+impl Outbox {
+    pub fn new(max_waiting: usize) -> Self {
+        Self { messages: BTreeMap::new(), max_waiting, next: 0, handed_over: 0 }
+    }
+
+    /// Takes a message; false where too many wait.
+    pub fn take(&mut self, message: Message) -> bool {
+        if self.messages.len() >= self.max_waiting {
+            return false;
+        }
+        self.messages.insert(self.next, message);
+        self.next += 1;
+        true
+    }
+
+    /// The next message for the client, if there is one.
+    pub fn to_hand_over(&self) -> Option<(usize, &Message)> {
+        self.messages.range(self.handed_over..).next().map(|(number, message)| (*number, message))
+    }
+
+    /// The client has this message (and everything before it).
+    pub fn handed_over(&mut self, number: usize) {
+        self.handed_over = number + 1;
+    }
+
+    /// The broker has this message (or never will): it is forgotten. Whether it was still waiting.
+    pub fn done(&mut self, number: usize) -> bool {
+        self.messages.remove(&number).is_some()
+    }
+
+    /// The client is gone: what it had is to be handed over again.
+    pub fn start_over(&mut self) {
+        self.handed_over = 0;
+    }
+
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn message(n: usize) -> Message {
+        Message { topic: Topic::Metrics, key: n.to_string(), payload: Vec::new() }
+    }
+
+    #[test]
+    fn it_is_bounded() {
+        let mut outbox = Outbox::new(2);
+        assert!(outbox.take(message(0)) && outbox.take(message(1)) && !outbox.take(message(2)));
+        assert!(outbox.done(0) && !outbox.done(0));
+        assert!(outbox.take(message(2)));
+    }
+
+    proptest! {
+        /// Whatever fails and whatever is confirmed: a new client gets everything that is unconfirmed, in order.
+        #[test]
+        fn a_new_client_gets_the_rest_in_order(steps in prop::collection::vec(0u8..4, 0..200)) {
+            let mut outbox = Outbox::new(1000);
+            let (mut taken, mut with_client, mut confirmed) = (0, Vec::new(), Vec::new());
+            for step in steps {
+                match step {
+                    0 => {
+                        outbox.take(message(taken));
+                        taken += 1;
+                    }
+                    1 => if let Some((number, _)) = outbox.to_hand_over() {
+                        outbox.handed_over(number);
+                        with_client.push(number);
+                    }
+                    2 => if !with_client.is_empty() {
+                        let number = with_client.remove(with_client.len() / 2);
+                        outbox.done(number);
+                        confirmed.push(number);
+                    }
+                    _ => {
+                        outbox.start_over();
+                        with_client.clear();
+                    }
+                }
+                let expected: Vec<usize> = (0..taken).filter(|n| !confirmed.contains(n)).collect();
+                let mut rest = with_client.clone();
+                let mut copy = Outbox { messages: outbox.messages.clone(), ..outbox };
+                while let Some((number, _)) = copy.to_hand_over() {
+                    copy.handed_over(number);
+                    rest.push(number);
+                }
+                prop_assert_eq!(rest, expected);
+                outbox.messages = copy.messages;
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Reports become seconds, seconds are sealed, and everything enters the totals. Pure: no clock, no store.
+//!
+//! Whatever the order and however often reports come, the totals are the same: a report counts once, by its
+//! driver and its sequence number, and merging is commutative. Only *when* a second is sealed depends on time.
+//!
+//! Memory: per driver the totals and at most [`MAX_OPEN_SECONDS`] seconds of three histograms each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use onrush_protocol::{EndReason, Measured, NodeId, limits};
+use onrush_stats::{SecondStats, Totals};
+
+/// A second waits at most this long for drivers that have not reported it.
+pub const SEAL_AFTER: Duration = Duration::from_secs(2);
+/// The last second that a report may speak of: the longest test, and the time-out of its last request.
+pub const MAX_SECOND_INDEX: u64 = limits::MAX_DURATION.as_secs() + limits::MAX_TIMEOUT.as_secs();
+/// Reports of one driver in one test: one a second, and some that divide one.
+const MAX_SEQUENCE: u64 = 4 * MAX_SECOND_INDEX;
+/// Seconds kept open; the oldest is sealed before one more is opened.
+pub const MAX_OPEN_SECONDS: usize = 16;
+/// Sequence numbers that may be ahead of a gap.
+const MAX_AHEAD: usize = 4096;
+
+/// What happened to a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entered {
+    /// It was there already: nothing changed.
+    Duplicate,
+    /// It entered the totals and its second.
+    InTime,
+    /// It entered the totals; its second was sealed before.
+    Late,
+}
+
+/// One driver's part of one second.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Part {
+    /// How much of the second the test lasted.
+    pub length_ns: u64,
+    /// What was measured.
+    pub stats: SecondStats,
+}
+
+impl Part {
+    /// Adds another report of the same driver and second.
+    pub fn extend(&mut self, length_ns: u64, stats: &SecondStats) {
+        self.length_ns = self.length_ns.saturating_add(length_ns);
+        // Two reports of one second: the gauge is the later one's.
+        let in_flight = stats.counts.in_flight;
+        self.stats.merge(stats);
+        self.stats.counts.in_flight = in_flight;
+    }
+}
+
+/// A second that is closed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SealedSecond {
+    /// Which second.
+    pub second_index: u64,
+    /// Drivers that were expected and had not reported it.
+    pub missing: Vec<NodeId>,
+    /// Reports that came after it was sealed.
+    pub late_reports: u64,
+    /// Each driver's part.
+    pub parts: BTreeMap<NodeId, Part>,
+}
+
+impl SealedSecond {
+    /// All drivers merged; the length is the longest.
+    pub fn all(&self) -> Part {
+        let mut all = Part::default();
+        for part in self.parts.values() {
+            all.stats.merge(&part.stats);
+            all.length_ns = all.length_ns.max(part.length_ns);
+        }
+        all
+    }
+}
+
+/// The totals of one driver.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DriverTotal {
+    /// Everything that its reports measured, merged; its gauge is the newest report's.
+    pub stats: SecondStats,
+    /// The sum of its seconds' lengths.
+    pub elapsed_ns: u64,
+    /// What the newest report said that the driver counted by itself, over the whole test.
+    pub claimed: Totals,
+    /// How its part ended, and in which second: its final report is in.
+    pub end: Option<(EndReason, u64)>,
+    /// The sequence number of the final report.
+    pub final_sequence: Option<u64>,
+    sequences: Sequences,
+}
+
+impl DriverTotal {
+    /// Reports that entered.
+    pub fn reports(&self) -> u64 {
+        self.sequences.count()
+    }
+
+    /// Whether every report up to the newest is in, and up to the final one where that is known.
+    pub fn without_gap(&self) -> bool {
+        self.sequences.ahead.is_empty() && self.final_sequence.is_none_or(|last| self.sequences.next == last + 1)
+    }
+
+    /// Reports that should be there, as far as is known.
+    pub fn expected_reports(&self) -> u64 {
+        let newest = self.sequences.newest().map_or(0, |newest| newest + 1);
+        newest.max(self.final_sequence.map_or(0, |last| last + 1))
+    }
+}
+
+/// The sequence numbers seen: all below `next`, and those ahead of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Sequences {
+    next: u64,
+    ahead: BTreeSet<u64>,
+}
+
+impl Sequences {
+    fn contains(&self, sequence: u64) -> bool {
+        sequence < self.next || self.ahead.contains(&sequence)
+    }
+
+    fn insert(&mut self, sequence: u64) {
+        self.ahead.insert(sequence);
+        while self.ahead.remove(&self.next) {
+            self.next += 1;
+        }
+    }
+
+    fn newest(&self) -> Option<u64> {
+        self.ahead.last().copied().or_else(|| self.next.checked_sub(1))
+    }
+
+    fn count(&self) -> u64 {
+        self.next + self.ahead.len() as u64
+    }
+}
+
+#[derive(Clone, Debug)]
+struct OpenSecond {
+    first_seen: Instant,
+    parts: BTreeMap<NodeId, Part>,
+}
+
+/// Everything that was measured in one test that is not over.
+#[derive(Clone, Debug, Default)]
+pub struct Aggregate {
+    drivers: BTreeMap<NodeId, DriverTotal>,
+    all: SecondStats,
+    open: BTreeMap<u64, OpenSecond>,
+    /// The next second to be sealed; every one below is.
+    next: u64,
+}
+
+impl Aggregate {
+    /// One whose seconds below `next` are sealed already: reports of them enter as late.
+    pub fn resumed_at(next: u64) -> Self {
+        Self { next, ..Self::default() }
+    }
+
+    /// Takes a report, or says why it cannot be one.
+    pub fn enter(&mut self, node_id: &NodeId, report: &Measured, now: Instant) -> Result<Entered, &'static str> {
+        if report.second_index > MAX_SECOND_INDEX {
+            return Err("its second lies beyond the longest test");
+        }
+        if report.sequence > MAX_SEQUENCE {
+            return Err("its sequence number lies beyond the longest test");
+        }
+        let driver = self.drivers.entry(node_id.clone()).or_default();
+        if driver.sequences.contains(report.sequence) {
+            return Ok(Entered::Duplicate);
+        }
+        if driver.sequences.ahead.len() >= MAX_AHEAD {
+            return Err("too many of its driver's reports before it are missing");
+        }
+        let length_ns = length_ns(report.length_s);
+        let is_newest = driver.sequences.newest().is_none_or(|newest| report.sequence > newest);
+        let in_flight =
+            if is_newest { report.stats.counts.in_flight } else { driver.stats.counts.in_flight };
+        driver.sequences.insert(report.sequence);
+        driver.stats.merge(&report.stats);
+        driver.stats.counts.in_flight = in_flight;
+        driver.elapsed_ns = driver.elapsed_ns.saturating_add(length_ns);
+        if is_newest {
+            driver.claimed = report.totals;
+        }
+        if let Some(end) = &report.end
+            && driver.final_sequence.is_none_or(|known| report.sequence > known)
+        {
+            driver.end = Some((end.clone(), report.second_index));
+            driver.final_sequence = Some(report.sequence);
+        }
+        self.all.merge(&report.stats);
+        if report.second_index < self.next {
+            return Ok(Entered::Late);
+        }
+        let second = self
+            .open
+            .entry(report.second_index)
+            .or_insert_with(|| OpenSecond { first_seen: now, parts: BTreeMap::new() });
+        second.parts.entry(node_id.clone()).or_default().extend(length_ns, &report.stats);
+        Ok(Entered::InTime)
+    }
+
+    /// Closes, in order, the seconds that are complete or have waited long enough; all that are open where `over`.
+    ///
+    /// `reporting` are the drivers that report seconds and are not lost; each is expected up to its final report.
+    pub fn seal(&mut self, reporting: &[NodeId], over: bool, now: Instant) -> Vec<SealedSecond> {
+        let mut sealed = Vec::new();
+        while let Some((&first, _)) = self.open.first_key_value() {
+            let oldest_sight = self.open.values().map(|second| second.first_seen).min();
+            let waited = oldest_sight.is_some_and(|seen| now.saturating_duration_since(seen) >= SEAL_AFTER);
+            let crowded = self.open.len() > MAX_OPEN_SECONDS;
+            let missing = self.missing(first, reporting);
+            // A second below the first open one has no report at all: it is waited for like any other.
+            let complete = missing.is_empty() && (first == self.next || self.missing(self.next, reporting).is_empty());
+            if !(complete || waited || crowded || over) {
+                break;
+            }
+            let Some(second) = self.open.remove(&first) else { break };
+            self.next = first + 1;
+            sealed.push(SealedSecond { second_index: first, missing, late_reports: 0, parts: second.parts });
+        }
+        sealed
+    }
+
+    fn missing(&self, second: u64, reporting: &[NodeId]) -> Vec<NodeId> {
+        let reported = |node_id: &NodeId| self.open.get(&second).is_some_and(|open| open.parts.contains_key(node_id));
+        let ended = |node_id: &NodeId| {
+            let end = self.drivers.get(node_id).and_then(|driver| driver.end.as_ref());
+            end.is_some_and(|(_, last_second)| *last_second < second)
+        };
+        reporting.iter().filter(|node_id| !reported(node_id) && !ended(node_id)).cloned().collect()
+    }
+
+    /// The totals of each driver that reported.
+    pub fn drivers(&self) -> &BTreeMap<NodeId, DriverTotal> {
+        &self.drivers
+    }
+
+    /// The totals of one driver.
+    pub fn driver(&self, node_id: &NodeId) -> Option<&DriverTotal> {
+        self.drivers.get(node_id)
+    }
+
+    /// Everything, merged report by report, apart from the drivers' totals: comparing the two is a check. Its
+    /// gauge means nothing.
+    pub fn all(&self) -> &SecondStats {
+        &self.all
+    }
+
+    /// Whether a second is open.
+    #[cfg(test)]
+    pub fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+}
+
+/// Whole nanoseconds, so that a sum does not depend on the order.
+pub fn length_ns(length_s: f64) -> u64 {
+    (length_s * 1e9).round() as u64
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,441 @@
+//! One test that is open: who takes part, who is ready, who is done. Pure: time and registry are given.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use onrush_protocol::{EndReason, Metrics, NodeId, NodeState, SessionId};
+
+use crate::aggregate::{Aggregate, Entered};
+use crate::clock::Now;
+use crate::record::{ParticipantRecord, TestRecord};
+use crate::registry::Registry;
+use crate::view::{ParticipantState, TestState};
+
+/// After a stop, final reports are waited for this long.
+pub const STOP_PATIENCE: Duration = Duration::from_secs(30);
+/// A driver that is gone for good is lost this long after its last report: reports may still be under way.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(2);
+/// A driver that lives, is idle and reports nothing for this long does not run the test.
+const IDLE_PATIENCE: Duration = Duration::from_secs(15);
+/// A report that overtook an earlier one waits this long for it.
+const GAP_PATIENCE: Duration = Duration::from_secs(5);
+/// A driver that speaks only the specification is done after this silence.
+const PLAIN_QUIET: Duration = Duration::from_secs(10);
+/// The same where it never reported at all.
+const PLAIN_NEVER: Duration = Duration::from_secs(30);
+/// A refusal that was there before the config was published again is believed only after this.
+const REFUSAL_RENEWED: Duration = Duration::from_millis(2500);
+
+/// A participant: its name and the life of it.
+pub type Life = (NodeId, Option<SessionId>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct PartClock {
+    last_report: Option<Instant>,
+    final_at: Option<Instant>,
+}
+
+/// A test that is not over.
+#[derive(Clone, Debug)]
+pub struct OpenTest {
+    /// What is stored of it.
+    pub record: TestRecord,
+    /// What was measured.
+    pub aggregate: Aggregate,
+    /// When it began to run, or was found running after a restart.
+    running_since: Option<Instant>,
+    stopped_at: Option<Instant>,
+    /// The target's counters were asked for after the end.
+    pub asked_target: bool,
+    clocks: BTreeMap<NodeId, PartClock>,
+    /// Who was named in the config when it was last published, and when that was.
+    published: BTreeSet<Life>,
+    published_at: Option<Instant>,
+    /// Who had refused it before that.
+    refused_before: BTreeSet<NodeId>,
+}
+
+/// What became of a report.
+pub enum Taken {
+    /// It was there already.
+    Duplicate,
+    /// It entered; `late`: after its second was sealed.
+    Entered {
+        /// Its second was sealed before.
+        late: bool,
+    },
+    /// It is of the specification only; nothing but the newest numbers is kept.
+    Plain,
+}
+
+impl OpenTest {
+    /// A test as it is stored, with what was measured so far.
+    pub fn new(record: TestRecord, aggregate: Aggregate, now: Now) -> Self {
+        let running = record.state == TestState::Running;
+        Self {
+            running_since: running.then_some(now.mono),
+            stopped_at: record.stop_requested.then_some(now.mono),
+            asked_target: false,
+            clocks: BTreeMap::new(),
+            published: BTreeSet::new(),
+            published_at: None,
+            refused_before: BTreeSet::new(),
+            record,
+            aggregate,
+        }
+    }
+
+    /// Whether it can still be triggered.
+    pub fn is_before_trigger(&self) -> bool {
+        matches!(self.record.state, TestState::Configured | TestState::Armed)
+    }
+
+    /// Makes the live drivers its participants; whether the published config lacks one of them.
+    pub fn sync_participants(&mut self, registry: &Registry, now: Now) -> bool {
+        let live: BTreeSet<Life> = registry
+            .live()
+            .map(|driver| (driver.identity.register.node_id.clone(), driver.session_id().cloned()))
+            .collect();
+        let record = &mut self.record;
+        let life = |p: &ParticipantRecord| (p.node_id.clone(), p.session_id.clone());
+        let before: BTreeSet<Life> = record.participants.iter().map(life).collect();
+        if before != live {
+            record.participants.retain(|p| live.contains(&life(p)));
+            for (node_id, session_id) in live.difference(&before) {
+                record.participants.push(ParticipantRecord::new(node_id.clone(), session_id.clone()));
+            }
+            record.participants.sort_by(|a, b| a.node_id.cmp(&b.node_id));
+            for (node_id, _) in before.difference(&live) {
+                record.event(now, "left", Some(node_id), "it takes no part: it is gone");
+            }
+            for (node_id, _) in live.difference(&before) {
+                record.event(now, "joined", Some(node_id), "it takes part");
+            }
+        }
+        !live.is_subset(&self.published)
+    }
+
+    /// Notes that the config was published with the present participants.
+    pub fn note_published(&mut self, registry: &Registry, order: i64, now: Now) {
+        let record = &mut self.record;
+        record.published_order = order;
+        self.published = record.participants.iter().map(|p| (p.node_id.clone(), p.session_id.clone())).collect();
+        self.published_at = Some(now.mono);
+        let refuses = |p: &&ParticipantRecord| {
+            registry.get(&p.node_id).is_some_and(|driver| driver.refusal_of(&record.test_id).is_some())
+        };
+        self.refused_before = record.participants.iter().filter(refuses).map(|p| p.node_id.clone()).collect();
+        for participant in &mut record.participants {
+            if participant.state == ParticipantState::Refused {
+                participant.state = ParticipantState::Pending;
+                participant.reason = None;
+            }
+        }
+    }
+
+    /// Before the trigger: takes over from the heartbeats who is ready and who refuses. Whether anything changed.
+    pub fn observe(&mut self, registry: &Registry, now: Now) -> bool {
+        let record = &mut self.record;
+        let renewed = self.published_at.is_none_or(|at| now.since(at) >= REFUSAL_RENEWED);
+        let mut changed = false;
+        for i in 0..record.participants.len() {
+            let participant = &record.participants[i];
+            let Some(driver) = registry.get(&participant.node_id) else { continue };
+            let refusal = driver
+                .refusal_of(&record.test_id)
+                .filter(|_| renewed || !self.refused_before.contains(&participant.node_id));
+            let (state, reason) = if participant.is_plain() || driver.is_armed_for(&record.test_id) {
+                (ParticipantState::Armed, None)
+            } else if let Some(refusal) = refusal {
+                (ParticipantState::Refused, Some(refusal.reason.clone()))
+            } else {
+                (ParticipantState::Pending, None)
+            };
+            if participant.state != state {
+                let node_id = participant.node_id.clone();
+                match state {
+                    ParticipantState::Refused => {
+                        record.event(now, "refused", Some(&node_id), reason.clone().unwrap_or_default());
+                    }
+                    ParticipantState::Armed => record.event(now, "armed", Some(&node_id), "it is ready"),
+                    _ => {}
+                }
+                record.participants[i].state = state;
+                record.participants[i].reason = reason;
+                changed = true;
+            }
+        }
+        let all_armed = self.all_armed();
+        let state = if all_armed { TestState::Armed } else { TestState::Configured };
+        if self.record.state != state {
+            self.record.state = state;
+            changed = true;
+        }
+        changed
+    }
+
+    /// Whether there are participants and each is ready.
+    pub fn all_armed(&self) -> bool {
+        let participants = &self.record.participants;
+        !participants.is_empty() && participants.iter().all(|p| p.state == ParticipantState::Armed)
+    }
+
+    /// The test begins: the trigger is about to be published.
+    pub fn begin(&mut self, start_at_unix_ms: f64, now: Now) {
+        let record = &mut self.record;
+        record.state = TestState::Running;
+        record.reason = None;
+        record.triggered_unix_ms = Some(now.unix_ms);
+        record.start_at_unix_ms = Some(start_at_unix_ms);
+        for participant in &mut record.participants {
+            participant.state = ParticipantState::Running;
+        }
+        let count = record.participants.len();
+        record.event(now, "triggered", None, format!("{count} drivers start together"));
+        self.running_since = Some(now.mono);
+    }
+
+    /// Somebody wants it to end while it runs; whether that is new.
+    pub fn request_stop(&mut self, now: Now) -> bool {
+        if self.record.stop_requested {
+            return false;
+        }
+        self.record.stop_requested = true;
+        self.record.reason = Some("stopping: waiting for the final reports".into());
+        self.record.event(now, "stop", None, "the drivers were told to stop");
+        self.stopped_at = Some(now.mono);
+        true
+    }
+
+    /// Takes a report, or says why it cannot be one of this test.
+    pub fn take(&mut self, metrics: &Metrics, now: Now) -> Result<Taken, &'static str> {
+        if self.record.state != TestState::Running {
+            return Err("the test was not triggered");
+        }
+        let Some(participant) = self.record.participants.iter_mut().find(|p| p.node_id == metrics.node_id) else {
+            return Err("its driver takes no part in the test");
+        };
+        let clock = self.clocks.entry(metrics.node_id.clone()).or_default();
+        let Some(report) = &metrics.measured else {
+            if !participant.is_plain() {
+                return Err("it lacks what its driver's reports have (a sequence number)");
+            }
+            participant.plain = Some(metrics.latency);
+            participant.reports += 1;
+            clock.last_report = Some(now.mono);
+            self.resume(&metrics.node_id, now);
+            return Ok(Taken::Plain);
+        };
+        match &participant.session_id {
+            Some(session_id) if *session_id != report.session_id => {
+                return Err("it comes from another life of its driver than the one that takes part");
+            }
+            Some(_) => {}
+            // It told its session in no heartbeat, and still it is one of ours.
+            None => participant.session_id = Some(report.session_id.clone()),
+        }
+        let entered = self.aggregate.enter(&metrics.node_id, report, now.mono)?;
+        if entered == Entered::Duplicate {
+            return Ok(Taken::Duplicate);
+        }
+        let late = entered == Entered::Late;
+        participant.reports += 1;
+        participant.late_reports += u64::from(late);
+        if participant.started_at_unix_ms.is_none() {
+            participant.started_at_unix_ms = Some(report.started_at_unix_ms);
+        }
+        if report.engine.is_some() {
+            participant.engine.clone_from(&report.engine);
+        }
+        clock.last_report = Some(now.mono);
+        if report.end.is_some() {
+            clock.final_at = Some(now.mono);
+        }
+        self.resume(&metrics.node_id, now);
+        self.conclude(&metrics.node_id, now);
+        Ok(Taken::Entered { late })
+    }
+
+    /// A report of a driver that was thought lost.
+    fn resume(&mut self, node_id: &NodeId, now: Now) {
+        let Some(participant) = self.record.participant_mut(node_id) else { return };
+        if participant.state == ParticipantState::Lost {
+            participant.state = ParticipantState::Running;
+            participant.reason = None;
+            self.record.event(now, "back", Some(node_id), "it is heard again");
+        }
+    }
+
+    /// Ends a driver's part where its final report and all before are in.
+    fn conclude(&mut self, node_id: &NodeId, now: Now) {
+        let Some(total) = self.aggregate.driver(node_id) else { return };
+        let Some((end, _)) = total.end.clone() else { return };
+        let final_at = self.clocks.get(node_id).and_then(|clock| clock.final_at);
+        let patience_over = final_at.is_none_or(|at| now.since(at) >= GAP_PATIENCE);
+        if !total.without_gap() && !patience_over {
+            return;
+        }
+        let Some(participant) = self.record.participant_mut(node_id) else { return };
+        let (state, reason) = match end {
+            EndReason::Completed => (ParticipantState::Completed, None),
+            EndReason::Stopped => (ParticipantState::Stopped, None),
+            EndReason::Failed(reason) => (ParticipantState::Failed, Some(reason)),
+        };
+        if participant.state == state {
+            return;
+        }
+        participant.state = state;
+        participant.reason.clone_from(&reason);
+        let (kind, detail) = match reason {
+            Some(reason) => ("failed", reason),
+            None => ("finished", "its final report is in".to_owned()),
+        };
+        self.record.event(now, kind, Some(node_id), detail);
+    }
+
+    /// While it runs: who is lost, back, or done without saying so. `caught_up`: no reports wait to be read, so
+    /// that silence is silence. Whether anything changed.
+    pub fn watch(&mut self, registry: &Registry, caught_up: bool, now: Now) -> bool {
+        let before: Vec<ParticipantState> = self.record.participants.iter().map(|p| p.state).collect();
+        for i in 0..self.record.participants.len() {
+            let node_id = self.record.participants[i].node_id.clone();
+            self.conclude(&node_id, now);
+            if let Some((state, kind, reason)) = self.verdict(i, registry, caught_up, now) {
+                let participant = &mut self.record.participants[i];
+                participant.state = state;
+                participant.reason = (state != ParticipantState::Running).then(|| reason.clone());
+                self.record.event(now, kind, Some(&node_id), reason);
+            }
+        }
+        self.record.participants.iter().map(|p| p.state).ne(before)
+    }
+
+    fn verdict(
+        &self,
+        index: usize,
+        registry: &Registry,
+        caught_up: bool,
+        now: Now,
+    ) -> Option<(ParticipantState, &'static str, String)> {
+        use ParticipantState as S;
+        let participant = &self.record.participants[index];
+        let session_id = participant.session_id.as_ref();
+        let alive = registry.is_alive(&participant.node_id, session_id);
+        if participant.state == S::Lost {
+            return alive.then(|| (S::Running, "back", "it is heard again".to_owned()));
+        }
+        if participant.is_over() || !caught_up {
+            return None;
+        }
+        let running_since = self.running_since.unwrap_or(now.mono);
+        let clock = self.clocks.get(&participant.node_id).copied().unwrap_or_default();
+        let quiet = now.since(clock.last_report.unwrap_or(running_since).max(running_since));
+        if !alive {
+            let gone = registry.is_gone_for_good(&participant.node_id, session_id);
+            let lost = clock.last_report.is_none() && !gone || quiet >= GOODBYE_PATIENCE;
+            let why = if gone { "it ended or was started again" } else { "no heartbeat for 5 seconds" };
+            return lost.then(|| (S::Lost, "lost", format!("{why}{}", self.reached(&participant.node_id))));
+        }
+        if participant.is_plain() {
+            return self.plain_verdict(participant, quiet, now.since(running_since));
+        }
+        let last = registry.get(&participant.node_id)?.last.as_ref()?;
+        if let Some(refusal) = last.refusal.as_ref().filter(|r| r.test_id == self.record.test_id)
+            && participant.reports == 0
+        {
+            return Some((S::Refused, "refused", refusal.reason.clone()));
+        }
+        let elsewhere = last.state.is_some_and(|state| state != NodeState::Running) && last.reports_waiting == Some(0);
+        (elsewhere && quiet >= IDLE_PATIENCE)
+            .then(|| (S::Failed, "failed", "it lives, but does not run the test and delivered no final report".to_owned()))
+    }
+
+    fn plain_verdict(
+        &self,
+        participant: &ParticipantRecord,
+        quiet: Duration,
+        elapsed: Duration,
+    ) -> Option<(ParticipantState, &'static str, String)> {
+        use ParticipantState as S;
+        if participant.reports == 0 {
+            let reason = format!("it reported nothing within {} seconds", PLAIN_NEVER.as_secs());
+            return (elapsed >= PLAIN_NEVER).then_some((S::Failed, "failed", reason));
+        }
+        let config = &self.record.config;
+        let count = u32::try_from(config.count_per_driver.unwrap_or(0)).unwrap_or(u32::MAX);
+        let expected = config.delay.checked_mul(count).unwrap_or(Duration::MAX);
+        let expected = config.duration.map_or(expected, |duration| expected.max(duration));
+        let others = self.record.participants.iter().filter(|p| !p.is_plain()).all(ParticipantRecord::is_over);
+        let stopped = self.record.stop_requested;
+        let done = quiet >= PLAIN_QUIET && (stopped || elapsed >= expected) && others;
+        let state = if stopped { S::Stopped } else { S::Completed };
+        let reason = format!("it speaks only the specification, and was quiet for {} seconds", PLAIN_QUIET.as_secs());
+        done.then_some((state, "finished", reason))
+    }
+
+    /// How far a driver got, for a sentence.
+    fn reached(&self, node_id: &NodeId) -> String {
+        match self.aggregate.driver(node_id).map_or(0, |total| total.reports()) {
+            0 => "; it had reported nothing".to_owned(),
+            n => format!("; {n} of its reports are in"),
+        }
+    }
+
+    /// Whether nothing more is expected.
+    pub fn is_done(&self, now: Now) -> bool {
+        let patience_over = self.stopped_at.is_some_and(|at| now.since(at) >= STOP_PATIENCE);
+        patience_over || self.record.participants.iter().all(ParticipantRecord::is_over)
+    }
+
+    /// The drivers that are expected to report seconds.
+    pub fn reporting(&self) -> Vec<NodeId> {
+        let expected = |p: &&ParticipantRecord| !p.is_plain() && matches!(p.state, ParticipantState::Running);
+        // A driver whose part is over reported up to its final report; the aggregate knows which that is.
+        let finished = |p: &&ParticipantRecord| matches!(p.state, ParticipantState::Completed | ParticipantState::Stopped);
+        self.record.participants.iter().filter(|p| expected(p) || finished(p)).map(|p| p.node_id.clone()).collect()
+    }
+
+    /// Ends it: its end state, whether it is complete, and why not.
+    pub fn end(&mut self, now: Now) {
+        use ParticipantState as S;
+        let record = &mut self.record;
+        let mut reasons = Vec::new();
+        for participant in &mut record.participants {
+            if !participant.is_over() {
+                participant.state = S::Lost;
+                participant.reason = Some("no final report within 30 seconds of the stop".into());
+            }
+            let what = match participant.state {
+                S::Lost => "was lost",
+                S::Failed => "failed",
+                S::Refused => "refused",
+                _ => continue,
+            };
+            let reason = participant.reason.as_deref().unwrap_or("no reason given");
+            reasons.push(format!("{} {what}: {reason}", participant.node_id));
+        }
+        record.state = if record.stop_requested { TestState::Stopped } else { TestState::Completed };
+        record.complete = Some(reasons.is_empty());
+        record.reason = match (reasons.is_empty(), record.stop_requested) {
+            (true, true) => Some("stopped on request".into()),
+            (true, false) => None,
+            (false, _) => Some(format!("incomplete: {}", reasons.join("; "))),
+        };
+        record.ended_unix_ms = Some(now.unix_ms);
+        let name = if record.stop_requested { "stopped" } else { "completed" };
+        let detail = record.reason.clone().unwrap_or_else(|| "every final report is in".into());
+        record.event(now, name, None, detail);
+    }
+
+    /// Ends it before it ran.
+    pub fn end_unrun(&mut self, state: TestState, reason: impl Into<String>, now: Now) {
+        let record = &mut self.record;
+        let reason = reason.into();
+        record.state = state;
+        record.complete = Some(false);
+        record.valid = Some(true);
+        record.ended_unix_ms = Some(now.unix_ms);
+        record.event(now, if state == TestState::Stopped { "stopped" } else { "failed" }, None, reason.clone());
+        record.reason = Some(reason);
+    }
+}

@@ -1,0 +1,145 @@
+//! A test as it is stored: what must survive a restart, except what was measured.
+
+use onrush_protocol::{LatencyMs, NodeId, SessionId, TestConfig, TestId};
+
+use crate::clock::Now;
+use crate::target_check::Probe;
+use crate::view::{ConservationView, ParticipantState, TestState};
+
+/// Events kept per test; a test that flaps for days must not grow without bound.
+pub const MAX_EVENTS: usize = 1000;
+
+/// A test and its participants.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestRecord {
+    /// Its name in every message.
+    pub test_id: TestId,
+    /// Its label.
+    pub name: Option<String>,
+    /// What was asked for, without participants.
+    pub config: TestConfig,
+    /// Where it is in its life.
+    pub state: TestState,
+    /// Why it ended as it did, or what it waits for.
+    pub reason: Option<String>,
+    /// When it was made.
+    pub created_unix_ms: f64,
+    /// When it was triggered.
+    pub triggered_unix_ms: Option<f64>,
+    /// The start moment that the drivers were given.
+    pub start_at_unix_ms: Option<f64>,
+    /// When it reached its end state.
+    pub ended_unix_ms: Option<f64>,
+    /// Somebody stopped it while it ran.
+    pub stop_requested: bool,
+    /// It is triggered as soon as its drivers are armed, because it was made so.
+    pub trigger_when_armed: bool,
+    /// Which publication of a config its last one was, counted over all tests; 0: none yet.
+    pub published_order: i64,
+    /// Whether every participant delivered everything; `None` before the end.
+    pub complete: Option<bool>,
+    /// Whether nothing contradicts the result; `None` before the end.
+    pub valid: Option<bool>,
+    /// The proof, from the end on.
+    pub conservation: Option<ConservationView>,
+    /// The target's counters just before the trigger.
+    pub target_before: Option<Probe>,
+    /// The drivers that take part, by name.
+    pub participants: Vec<ParticipantRecord>,
+    /// What happened, in order.
+    pub events: Vec<EventRecord>,
+}
+
+/// A driver's part in a test.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParticipantRecord {
+    /// The driver.
+    pub node_id: NodeId,
+    /// The life of it that takes part; `None`: it speaks only the specification.
+    pub session_id: Option<SessionId>,
+    /// Where its part is.
+    pub state: ParticipantState,
+    /// Why it refused, failed or is lost.
+    pub reason: Option<String>,
+    /// Its measured start.
+    pub started_at_unix_ms: Option<f64>,
+    /// Reports that entered the totals.
+    pub reports: u64,
+    /// Those of them that came after their second was sealed.
+    pub late_reports: u64,
+    /// The engine's input and output and its way of waiting.
+    pub engine: Option<String>,
+    /// The newest four numbers of a driver that reports no more than them.
+    pub plain: Option<LatencyMs>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct EventRecord {
+    pub at_unix_ms: f64,
+    pub kind: String,
+    pub node_id: Option<NodeId>,
+    pub detail: String,
+}
+
+impl ParticipantRecord {
+    /// A part that begins.
+    pub fn new(node_id: NodeId, session_id: Option<SessionId>) -> Self {
+        Self {
+            node_id,
+            session_id,
+            state: ParticipantState::Pending,
+            reason: None,
+            started_at_unix_ms: None,
+            reports: 0,
+            late_reports: 0,
+            engine: None,
+            plain: None,
+        }
+    }
+
+    /// Whether nothing more is expected of it.
+    pub fn is_over(&self) -> bool {
+        use ParticipantState as S;
+        match self.state {
+            S::Refused | S::Completed | S::Stopped | S::Failed | S::Lost => true,
+            S::Pending | S::Armed | S::Running => false,
+        }
+    }
+
+    /// Whether it speaks only the specification: it says neither what it is doing nor when it is done.
+    pub fn is_plain(&self) -> bool {
+        self.session_id.is_none()
+    }
+}
+
+impl TestRecord {
+    /// Notes what happened.
+    pub fn event(&mut self, now: Now, kind: &str, node_id: Option<&NodeId>, detail: impl Into<String>) {
+        let event = EventRecord {
+            at_unix_ms: now.unix_ms,
+            kind: kind.to_owned(),
+            node_id: node_id.cloned(),
+            detail: detail.into(),
+        };
+        if self.events.len() < MAX_EVENTS {
+            self.events.push(event);
+        }
+    }
+
+    /// The participant of that name.
+    pub fn participant(&self, node_id: &NodeId) -> Option<&ParticipantRecord> {
+        self.participants.iter().find(|p| p.node_id == *node_id)
+    }
+
+    /// The participant of that name, to be changed.
+    pub fn participant_mut(&mut self, node_id: &NodeId) -> Option<&mut ParticipantRecord> {
+        self.participants.iter_mut().find(|p| p.node_id == *node_id)
+    }
+
+    /// The names of participants in a state, for a sentence.
+    pub fn names(&self, which: impl Fn(&ParticipantRecord) -> bool) -> Vec<&str> {
+        self.participants.iter().filter(|p| which(p)).map(|p| p.node_id.as_str()).collect()
+    }
+}

@@ -1,0 +1,64 @@
+//! What REST needs of the brain: the seam at which tests put a fake.
+
+use onrush_protocol::TestId;
+use tokio::sync::broadcast;
+
+use crate::view::{DriverView, HistogramView, MetricsView, SeriesView, TestView};
+use crate::{Handle, NewTest, Problem, Update};
+
+/// The questions of [`Handle`], which says what they mean.
+#[rustfmt::skip]
+pub(super) trait Api: Clone + Send + Sync + 'static {
+    fn create(&self, test: NewTest) -> impl Future<Output = Result<TestView, Problem>> + Send;
+    fn trigger(&self, test_id: TestId) -> impl Future<Output = Result<TestView, Problem>> + Send;
+    fn stop(&self, test_id: TestId) -> impl Future<Output = Result<TestView, Problem>> + Send;
+    fn test(&self, test_id: TestId) -> impl Future<Output = Result<TestView, Problem>> + Send;
+    fn tests(&self, limit: usize, before: Option<TestId>) -> impl Future<Output = Result<Vec<TestView>, Problem>> + Send;
+    fn drivers(&self) -> impl Future<Output = Result<Vec<DriverView>, Problem>> + Send;
+    fn metrics(&self, test_id: TestId) -> impl Future<Output = Result<MetricsView, Problem>> + Send;
+    fn series(&self, test_id: TestId, from: u64, limit: usize) -> impl Future<Output = Result<SeriesView, Problem>> + Send;
+    fn histogram(&self, test_id: TestId, node_id: Option<String>) -> impl Future<Output = Result<HistogramView, Problem>> + Send;
+    fn subscribe(&self, test_id: TestId) -> impl Future<Output = Result<(TestView, broadcast::Receiver<Update>), Problem>> + Send;
+}
+
+impl Api for Handle {
+    async fn create(&self, test: NewTest) -> Result<TestView, Problem> {
+        self.create(test).await
+    }
+
+    async fn trigger(&self, test_id: TestId) -> Result<TestView, Problem> {
+        self.trigger(test_id).await
+    }
+
+    async fn stop(&self, test_id: TestId) -> Result<TestView, Problem> {
+        self.stop(test_id).await
+    }
+
+    async fn test(&self, test_id: TestId) -> Result<TestView, Problem> {
+        self.test(test_id).await
+    }
+
+    async fn tests(&self, limit: usize, before: Option<TestId>) -> Result<Vec<TestView>, Problem> {
+        self.tests(limit, before).await
+    }
+
+    async fn drivers(&self) -> Result<Vec<DriverView>, Problem> {
+        self.drivers().await
+    }
+
+    async fn metrics(&self, test_id: TestId) -> Result<MetricsView, Problem> {
+        self.metrics(test_id).await
+    }
+
+    async fn series(&self, test_id: TestId, from: u64, limit: usize) -> Result<SeriesView, Problem> {
+        self.series(test_id, from, limit).await
+    }
+
+    async fn histogram(&self, test_id: TestId, node_id: Option<String>) -> Result<HistogramView, Problem> {
+        self.histogram(test_id, node_id).await
+    }
+
+    async fn subscribe(&self, test_id: TestId) -> Result<(TestView, broadcast::Receiver<Update>), Problem> {
+        self.subscribe(test_id).await
+    }
+}

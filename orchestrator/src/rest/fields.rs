@@ -1,0 +1,259 @@
+//! The fields of a new test: their names, other spellings and what is right in them. The reader of requests and
+//! the API's description both go by this table, so they cannot disagree.
+
+use onrush_protocol::limits;
+use serde_json::{Value, json};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+/// A field of `POST /v1/tests`.
+pub(super) struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// Other spellings of it.
+    pub aliases: &'static [&'static str],
+    /// What would be right in it: continues "give …".
+    pub right: &'static str,
+    /// What it means.
+    about: &'static str,
+    /// Its JSON types, as JSON Schema names them.
+    types: &'static [&'static str],
+    /// An example, as JSON.
+    example: &'static str,
+}
+
+const DURATION: &str = "a duration like \"10ms\", \"250us\", \"1.5s\" or \"1m 30s\"; a bare number means seconds";
+const YES_NO: &str = "true or false";
+
+/// Every field, in the order in which errors are reported.
+pub(super) const FIELDS: &[Field] = &[
+    Field {
+        name: "test_type",
+        aliases: &["type"],
+        right: "AVALANCHE or TSUNAMI",
+        about: "How requests are spaced: AVALANCHE sends as soon as a connection is free, TSUNAMI at fixed moments.",
+        types: &["string"],
+        example: "\"AVALANCHE\"",
+    },
+    Field {
+        name: "target_url",
+        aliases: &["url", "target"],
+        right: "a URL like \"http://127.0.0.1:8080/ping\"",
+        about: "Where requests go. Without it, each driver takes its own --target-url, and refuses the test if it has none.",
+        types: &["string"],
+        example: "\"http://127.0.0.1:8080/ping\"",
+    },
+    Field {
+        name: "method",
+        aliases: &[],
+        right: "GET, POST, PUT, DELETE, HEAD or the like",
+        about: "The request's method. GET where it is missing.",
+        types: &["string"],
+        example: "\"GET\"",
+    },
+    Field {
+        name: "headers",
+        aliases: &[],
+        right: "an object of names and values, or a list of \"Name: value\" texts",
+        about: "The request's headers: an object of names and values, a list of \"Name: value\" texts, or a list of [name, value] pairs.",
+        types: &["object", "array"],
+        example: r#"{"accept": "application/json"}"#,
+    },
+    Field {
+        name: "body",
+        aliases: &[],
+        right: "a text (bytes go into body_base64)",
+        about: "The request's body as text, 512 KiB at most.",
+        types: &["string"],
+        example: r#""{\"hello\": 1}""#,
+    },
+    Field {
+        name: "body_base64",
+        aliases: &[],
+        right: "the body's bytes in base64",
+        about: "The request's body as base64, instead of body.",
+        types: &["string"],
+        example: "\"aGVsbG8=\"",
+    },
+    Field {
+        name: "message_count_per_driver",
+        aliases: &["requests", "count", "message_count"],
+        right: "a whole number from 1 to 1000000000000, such as 1000, \"10k\" or \"1M\"",
+        about: "Exactly this many requests per driver. This or duration is needed; with both, what is reached first ends the test.",
+        types: &["integer", "string"],
+        example: "10000",
+    },
+    Field {
+        name: "duration",
+        aliases: &["duration_s"],
+        right: DURATION,
+        about: "No request is sent after this time. A number means seconds.",
+        types: &["number", "string"],
+        example: "\"30s\"",
+    },
+    Field {
+        name: "test_message_delay",
+        aliases: &["delay", "message_delay", "test_message_delay_s"],
+        right: DURATION,
+        about: "TSUNAMI: the time from one due moment to the next. A number means seconds.",
+        types: &["number", "string"],
+        example: "\"2ms\"",
+    },
+    Field {
+        name: "target_throughput",
+        aliases: &["target_throughput_per_s", "throughput", "rate"],
+        right: "a number of requests per second and driver, such as 500 or \"10k\"",
+        about: "At most this many requests a second on each driver, for either type.",
+        types: &["number", "string"],
+        example: "1000",
+    },
+    Field {
+        name: "connections",
+        aliases: &[],
+        right: "a whole number from 1 to 100000",
+        about: "Connections of each driver. Where it is missing: 64 for AVALANCHE, 256 for TSUNAMI.",
+        types: &["integer", "string"],
+        example: "64",
+    },
+    Field {
+        name: "timeout",
+        aliases: &["timeout_s"],
+        right: DURATION,
+        about: "The time allowed from the send to the last byte of the answer. 10 s where it is missing.",
+        types: &["number", "string"],
+        example: "\"10s\"",
+    },
+    Field {
+        name: "connect_timeout",
+        aliases: &["connect_timeout_s"],
+        right: DURATION,
+        about: "The time allowed for opening a connection. 5 s where it is missing.",
+        types: &["number", "string"],
+        example: "\"5s\"",
+    },
+    Field {
+        name: "keepalive",
+        aliases: &["keep_alive"],
+        right: YES_NO,
+        about: "Whether a connection serves more than one request. True where it is missing.",
+        types: &["boolean", "string"],
+        example: "true",
+    },
+    Field {
+        name: "name",
+        aliases: &[],
+        right: "a text of at most 200 characters, on one line",
+        about: "A label for people.",
+        types: &["string"],
+        example: "\"before the release\"",
+    },
+    Field {
+        name: "trigger",
+        aliases: &[],
+        right: YES_NO,
+        about: "Whether the test starts as soon as its drivers are armed. False where it is missing.",
+        types: &["boolean", "string"],
+        example: "true",
+    },
+];
+
+/// The field of that name or alias; case, underscores and dashes do not matter.
+pub(super) fn field_named(key: &str) -> Option<&'static Field> {
+    let same = |name: &&str| plain(name) == plain(key);
+    FIELDS.iter().find(|field| same(&field.name) || field.aliases.iter().any(|alias| same(&alias)))
+}
+
+fn plain(key: &str) -> String {
+    key.chars().filter(|c| !matches!(c, '_' | '-')).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// The field that someone meant who wrote `key`.
+pub(super) fn field_meant(key: &str) -> Option<&'static str> {
+    closest(key, FIELDS.iter().flat_map(|field| std::iter::once(field.name).chain(field.aliases.iter().copied())))
+}
+
+/// The candidate that `key` is a misspelling of, if any is near.
+pub(super) fn closest<'a>(key: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const LONGEST_KEY: usize = 100;
+    const NEAR: f64 = 0.85;
+    // Comparing takes time with the length's square; no name of ours is near a long one.
+    if key.len() > LONGEST_KEY {
+        return None;
+    }
+    let key = key.to_lowercase();
+    let scored = candidates.map(|candidate| (strsim::jaro_winkler(&key, candidate), candidate));
+    let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    best.filter(|(score, _)| *score >= NEAR).map(|(_, candidate)| candidate)
+}
+
+/// The body of `POST /v1/tests`, as the API's description shows it.
+pub(super) struct NewTestBody;
+
+impl PartialSchema for NewTestBody {
+    fn schema() -> RefOr<Schema> {
+        let property = |field: &Field| {
+            let also = field.aliases.join(", ");
+            let about = if also.is_empty() { field.about.to_owned() } else { format!("{} Also: {also}.", field.about) };
+            let example: Value = serde_json::from_str(field.example).unwrap_or(Value::Null);
+            (field.name.to_owned(), json!({"type": field.types, "description": about, "examples": [example]}))
+        };
+        let properties: serde_json::Map<_, _> = FIELDS.iter().map(property).collect();
+        let schema = json!({
+            "type": "object",
+            "description": format!(
+                "A test. Case, underscores and dashes in names do not matter, nor does case in values. null is the \
+                 same as missing. One of message_count_per_driver (at most {}) and duration is needed.",
+                limits::MAX_COUNT
+            ),
+            "required": ["test_type"],
+            "properties": properties,
+        });
+        RefOr::T(serde_json::from_value(schema).expect("the schema is made of strings and lists that OpenAPI knows"))
+    }
+}
+
+impl ToSchema for NewTestBody {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "NewTest".into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_fields_share_a_spelling() {
+        let mut spellings: Vec<String> =
+            FIELDS.iter().flat_map(|f| std::iter::once(&f.name).chain(f.aliases)).map(|name| plain(name)).collect();
+        let all = spellings.len();
+        spellings.sort();
+        spellings.dedup();
+        assert_eq!(spellings.len(), all);
+    }
+
+    #[test]
+    fn the_misspelled_field_is_found() {
+        for (wrong, meant) in [
+            ("conections", Some("connections")),
+            ("test_typ", Some("test_type")),
+            ("targeturl", Some("target_url")),
+            ("durration", Some("duration")),
+            ("requets", Some("requests")),
+            ("xyzzy", None),
+            ("", None),
+        ] {
+            assert_eq!(field_meant(wrong), meant, "{wrong}");
+        }
+        assert_eq!(field_meant(&"connections".repeat(1000)), None);
+    }
+
+    #[test]
+    fn every_example_is_json_and_the_schema_names_every_field() {
+        let schema = serde_json::to_value(NewTestBody::schema()).expect("a schema is JSON");
+        for field in FIELDS {
+            serde_json::from_str::<Value>(field.example).expect(field.name);
+            assert!(schema["properties"][field.name]["description"].is_string(), "{}", field.name);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! REST: reads what clients ask, asks the brain, writes its answers. It refuses to know how a test runs.
+//!
+//! Reading order: [`routes`] (what can be asked), [`fields`] and [`new_test`] (the one request with a body),
+//! [`problem`] (every error), [`stream`] (server-sent events), [`guard`] (what browsers may do), [`assets`] (the
+//! page and the API's description for people).
+
+mod api;
+mod assets;
+mod body;
+#[cfg(test)]
+mod fake;
+mod fields;
+mod guard;
+mod new_test;
+mod openapi;
+mod problem;
+mod query;
+mod routes;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
+
+use self::api::Api;
+use self::problem::Failure;
+use crate::Handle;
+
+/// Everything that the orchestrator serves by HTTP.
+pub(crate) fn router(handle: Handle) -> Router {
+    router_for(handle)
+}
+
+fn router_for<A: Api>(api: A) -> Router {
+    Router::new()
+        .route("/v1/tests", get(routes::list_tests::<A>).post(routes::create_test::<A>))
+        .route("/v1/tests/{id}", get(routes::show_test::<A>))
+        .route("/v1/tests/{id}/trigger", post(routes::trigger_test::<A>))
+        .route("/v1/tests/{id}/stop", post(routes::stop_test::<A>))
+        .route("/v1/tests/{id}/metrics", get(routes::metrics::<A>))
+        .route("/v1/tests/{id}/series", get(routes::series::<A>))
+        .route("/v1/tests/{id}/histogram", get(routes::histogram::<A>))
+        .route("/v1/tests/{id}/stream", get(stream::stream::<A>))
+        .route("/v1/drivers", get(routes::list_drivers::<A>))
+        .route("/healthz", get(routes::health::<A>))
+        .route("/openapi.json", get(openapi::serve))
+        .merge(assets::router())
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(api)
+        .layer(DefaultBodyLimit::disable()) // `body` has a limit of its own, which answers in words.
+        .layer(from_fn(guard::same_origin))
+        .layer(from_fn(problem::render))
+        .layer(from_fn(guard::headers))
+}
+
+async fn nothing_here(uri: Uri) -> Failure {
+    let detail = format!("there is nothing at {}; /docs describes what there is", uri.path());
+    Failure::new(StatusCode::NOT_FOUND, detail)
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Failure {
+    let detail = format!("{} cannot be asked by {method}; the Allow header says by what", uri.path());
+    Failure::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+}

@@ -1,0 +1,248 @@
+//! Reads the body of `POST /v1/tests`. Pure; every field that is wrong is reported at once, under the name that
+//! the client gave it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::http::Method;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use onrush_protocol::{TestConfig, TestId, TestType, limits};
+use serde_json::{Map, Value};
+
+use super::fields::{FIELDS, field_meant, field_named};
+use super::problem::FieldError;
+use super::values::{duration, flag, number, shown, whole_number};
+use crate::NewTest;
+
+const MAX_NAME_CHARS: usize = 200;
+
+/// The test that the fields describe, or all that is wrong with them.
+pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId) -> Result<NewTest, Vec<FieldError>> {
+    let mut reader = Reader::of(fields);
+    let test_type = reader.read("test_type", |value| TestType::from_name(value.as_str()?));
+    if test_type.is_none() && !reader.is_wrong("test_type") {
+        reader.wrong("test_type", "is missing; give AVALANCHE or TSUNAMI");
+    }
+    let target_url = reader.text("target_url");
+    let method = reader.text("method");
+    let headers = reader.read_detailed("headers", headers).unwrap_or_default();
+    let body = reader.body();
+    let count_per_driver = reader.read("message_count_per_driver", |value| {
+        whole_number(value).filter(|n| (1..=limits::MAX_COUNT).contains(n))
+    });
+    let duration_limit = reader.read("duration", duration);
+    let delay = reader.read("test_message_delay", duration);
+    let target_throughput_per_s = reader.read("target_throughput", number);
+    let connections = reader.read("connections", |value| {
+        whole_number(value).and_then(|n| u32::try_from(n).ok()).filter(|n| (1..=limits::MAX_CONNECTIONS).contains(n))
+    });
+    let timeout = reader.read("timeout", duration);
+    let connect_timeout = reader.read("connect_timeout", duration);
+    let keepalive = reader.read("keepalive", flag);
+    let name = reader.read("name", |value| {
+        let name = value.as_str()?.trim();
+        (name.chars().count() <= MAX_NAME_CHARS && !name.chars().any(char::is_control)).then(|| name.to_owned())
+    });
+    let trigger = reader.read("trigger", flag).unwrap_or(false);
+
+    // Without a readable type, the checks of what belongs to one are left for the next try.
+    let mut config = TestConfig::new(test_id, test_type.unwrap_or(TestType::Avalanche));
+    config.delay = delay.unwrap_or_default();
+    config.count_per_driver = count_per_driver;
+    config.duration = duration_limit;
+    config.target_url = target_url;
+    config.method = method.map_or(config.method, usual_method);
+    config.headers = headers;
+    config.body = body;
+    config.target_throughput_per_s = target_throughput_per_s;
+    config.connections = connections;
+    config.timeout = timeout.unwrap_or(config.timeout);
+    config.connect_timeout = connect_timeout.unwrap_or(config.connect_timeout);
+    config.keepalive = keepalive.unwrap_or(config.keepalive);
+
+    reader.check_delay(test_type, config.delay);
+    reader.check_config(&config);
+    let Reader { errors, .. } = reader;
+    if !errors.is_empty() {
+        return Err(errors.into_iter().map(|(_, error)| error).collect());
+    }
+    Ok(NewTest { config, name: name.filter(|name| !name.is_empty()), trigger })
+}
+
+/// The fields that were given, and what is wrong with them so far.
+struct Reader<'a> {
+    /// By the field's name: how the client spelled it, and the value.
+    given: BTreeMap<&'static str, (&'a str, &'a Value)>,
+    /// With the name of the field where it is a known one.
+    errors: Vec<(Option<&'static str>, FieldError)>,
+}
+
+impl<'a> Reader<'a> {
+    fn of(fields: &'a Map<String, Value>) -> Self {
+        let mut reader = Self { given: BTreeMap::new(), errors: Vec::new() };
+        for (key, value) in fields {
+            let Some(field) = field_named(key) else {
+                reader.errors.push((None, FieldError::new(key, unknown(key))));
+                continue;
+            };
+            if value.is_null() {
+                continue;
+            }
+            match reader.given.get(field.name) {
+                None => _ = reader.given.insert(field.name, (key, value)),
+                Some((other, _)) => {
+                    let problem = format!("is the same as {other}, which is given too; give one of them");
+                    reader.errors.push((Some(field.name), FieldError::new(key, problem)));
+                }
+            }
+        }
+        reader
+    }
+
+    fn is_wrong(&self, name: &str) -> bool {
+        self.errors.iter().any(|(wrong, _)| *wrong == Some(name))
+    }
+
+    /// Notes that a field is wrong, under the client's name for it.
+    fn wrong(&mut self, name: &'static str, problem: impl Into<String>) {
+        let spelled = self.given.get(name).map_or(name, |(spelled, _)| spelled);
+        self.errors.push((Some(name), FieldError::new(spelled, problem)));
+    }
+
+    /// A field's value, where it is given and right; where it is wrong, the table says what would be right.
+    fn read<T>(&mut self, name: &'static str, read: impl Fn(&'a Value) -> Option<T>) -> Option<T> {
+        self.read_detailed(name, |value| {
+            let right = FIELDS.iter().find(|field| field.name == name).map_or("another value", |field| field.right);
+            read(value).ok_or_else(|| format!("is {}; give {right}", shown(value)))
+        })
+    }
+
+    fn read_detailed<T>(&mut self, name: &'static str, read: impl Fn(&'a Value) -> Result<T, String>) -> Option<T> {
+        let (_, value) = self.given.get(name)?;
+        read(value).map_err(|problem| self.wrong(name, problem)).ok()
+    }
+
+    fn text(&mut self, name: &'static str) -> Option<String> {
+        self.read(name, |value| value.as_str().map(|text| text.trim().to_owned()))
+    }
+
+    fn body(&mut self) -> Option<Vec<u8>> {
+        let text = self.read("body", |value| value.as_str().map(|text| text.as_bytes().to_owned()));
+        let coded = self.read("body_base64", |value| BASE64_STANDARD.decode(value.as_str()?.trim()).ok());
+        if self.given.contains_key("body") && self.given.contains_key("body_base64") {
+            self.wrong("body_base64", "stands beside body; give one of them");
+        }
+        coded.or(text)
+    }
+
+    fn check_delay(&mut self, test_type: Option<TestType>, delay: Duration) {
+        const FIELD: &str = "test_message_delay";
+        match test_type {
+            Some(TestType::Avalanche) if !delay.is_zero() => self.wrong(
+                FIELD,
+                format!(
+                    "is {delay:?}, but an AVALANCHE sends as soon as a connection is free; leave it out, or limit the rate \
+                     by target_throughput"
+                ),
+            ),
+            Some(TestType::Tsunami)
+                if !self.given.contains_key(FIELD) && !self.given.contains_key("target_throughput") =>
+            {
+                let problem = "is missing; a TSUNAMI needs the time between two requests, such as \"10ms\", or a \
+                               target_throughput";
+                self.wrong(FIELD, problem);
+            }
+            _ => {}
+        }
+    }
+
+    /// The rules that hold for whoever writes a test. What is wrong already is not reported again, nor is what
+    /// only seems missing because its alternative could not be read.
+    fn check_config(&mut self, config: &TestConfig) {
+        for problem in config.problems() {
+            let name = match problem.field {
+                "body" if self.given.contains_key("body_base64") => "body_base64",
+                name => name,
+            };
+            let alternative = match name {
+                "message_count_per_driver" => "duration",
+                "test_message_delay" => "target_throughput",
+                _ => name,
+            };
+            if !self.is_wrong(name) && !self.is_wrong(alternative) {
+                self.wrong(name, problem.problem);
+            }
+        }
+    }
+}
+
+fn unknown(key: &str) -> String {
+    if key == "test_id" {
+        return "is given by the orchestrator; leave it out (name labels a test)".to_owned();
+    }
+    match field_meant(key) {
+        Some(meant) => format!("is an unknown field; did you mean {meant}?"),
+        None => {
+            let names: Vec<_> = FIELDS.iter().map(|field| field.name).collect();
+            format!("is an unknown field; there are {}", names.join(", "))
+        }
+    }
+}
+
+/// Methods are case-sensitive; nobody who writes `get` means another one than GET.
+fn usual_method(method: String) -> String {
+    let usual = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::PATCH,
+        Method::TRACE,
+        Method::CONNECT,
+    ];
+    let found = usual.iter().find(|usual| usual.as_str().eq_ignore_ascii_case(&method));
+    found.map_or(method, Method::to_string)
+}
+
+/// `{"name": "value"}`, `["Name: value"]` or `[["name", "value"]]`.
+fn headers(value: &Value) -> Result<Vec<(String, String)>, String> {
+    match value {
+        Value::Object(object) => object.iter().map(|(name, value)| header(name, value)).collect(),
+        Value::Array(list) => list.iter().enumerate().map(|(i, item)| header_in_list(i + 1, item)).collect(),
+        other => Err(format!("is {}; give an object of names and values, or a list of \"Name: value\" texts", shown(other))),
+    }
+}
+
+fn header(name: &str, value: &Value) -> Result<(String, String), String> {
+    let text = match value {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(number) => number.to_string(),
+        other => return Err(format!("has {} as the value of {}; give a text", shown(other), shown(&name.into()))),
+    };
+    Ok((name.trim().to_owned(), text))
+}
+
+fn header_in_list(position: usize, item: &Value) -> Result<(String, String), String> {
+    let wrong = || {
+        let item = shown(item);
+        Err(format!("has {item} in place {position}; give \"Name: value\" or [\"name\", \"value\"]"))
+    };
+    match item {
+        Value::String(line) => match line.split_once(':') {
+            Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
+            None => wrong(),
+        },
+        Value::Array(pair) => match pair.as_slice() {
+            [Value::String(name), value] => header(name, value),
+            _ => wrong(),
+        },
+        _ => wrong(),
+    }
+}
+
+#[cfg(test)]
+#[path = "new_test_tests.rs"]
+mod tests;

@@ -1,0 +1,129 @@
+//! Errors as RFC 9457 problem details: one shape for every answer that is not what was asked for.
+
+use axum::Json;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use onrush_protocol::FieldProblem;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::Problem;
+
+/// The media type of an error.
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// One field that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct FieldError {
+    /// The field, as the client spelled it.
+    #[schema(example = "connections")]
+    pub field: String,
+    /// What is wrong, and what would be right.
+    #[schema(example = "is 0; give 1 to 100000 connections per driver")]
+    pub problem: String,
+}
+
+impl FieldError {
+    /// A field that is wrong.
+    pub(super) fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into() }
+    }
+}
+
+/// Why a request was not served. [`render`] turns it into an answer.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    status: StatusCode,
+    detail: String,
+    errors: Vec<FieldError>,
+}
+
+impl Failure {
+    /// A failure that is no single field's.
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// Values that cannot be used: 422, with every field at fault.
+    pub(super) fn fields(errors: Vec<FieldError>) -> Self {
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail: summary(&errors), errors }
+    }
+}
+
+/// The fields at fault in one line, for those who look at `detail` only.
+fn summary(errors: &[FieldError]) -> String {
+    let lines: Vec<String> = errors.iter().map(|e| format!("{} {}", e.field, e.problem)).collect();
+    lines.join("; ")
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        let Problem { status, detail, errors } = problem;
+        let field_error = |FieldProblem { field, problem }| FieldError::new(field, problem);
+        Self {
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            detail,
+            errors: errors.into_iter().map(field_error).collect(),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Problem details (RFC 9457): why a request was not served.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ProblemBody {
+    /// Always `about:blank`: `status` and `detail` say all.
+    #[serde(rename = "type")]
+    #[schema(example = "about:blank")]
+    pub kind: &'static str,
+    /// The status in words.
+    #[schema(example = "Unprocessable Entity")]
+    pub title: String,
+    /// The HTTP status.
+    #[schema(example = 422)]
+    pub status: u16,
+    /// What happened and what to do.
+    #[schema(example = "connections is 0; give 1 to 100000 connections per driver")]
+    pub detail: String,
+    /// The path that was asked for.
+    #[schema(example = "/v1/tests")]
+    pub instance: String,
+    /// Every field that is wrong; empty where no field is at fault.
+    pub errors: Vec<FieldError>,
+}
+
+/// Renders failures as problem details, ours and those of the web framework alike.
+pub(super) async fn render(request: Request, next: Next) -> Response {
+    let instance = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    let status = response.status();
+    let failure = response.extensions_mut().remove::<Failure>();
+    if failure.is_none() && !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let Failure { status, detail, errors } =
+        failure.unwrap_or_else(|| Failure::new(status, "the request cannot be served as it is"));
+    if status.is_server_error() {
+        tracing::warn!(status = status.as_u16(), instance, detail, "a request failed");
+    }
+    let title = status.canonical_reason().unwrap_or("Error").to_owned();
+    let body = ProblemBody { kind: "about:blank", title, status: status.as_u16(), detail, instance, errors };
+    let mut rendered = (status, Json(body)).into_response();
+    // Headers of the failure (such as Allow) stay; those of its old body do not.
+    for (name, value) in response.headers() {
+        if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
+            rendered.headers_mut().insert(name, value.clone());
+        }
+    }
+    rendered.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    rendered
+}

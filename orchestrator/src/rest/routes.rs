@@ -1,0 +1,287 @@
+//! What can be asked: each route reads its parameters, asks the brain and writes the answer.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::header::{self, HeaderName};
+use axum::http::{StatusCode, Uri};
+use axum::response::IntoResponse;
+use jiff::Timestamp;
+use onrush_protocol::TestId;
+use serde_json::{Value, json};
+
+use super::api::Api;
+use super::body::json_object;
+use super::fields::NewTestBody;
+use super::new_test;
+use super::problem::{Failure, ProblemBody};
+use super::query::Query;
+use crate::view::{DriverView, HistogramView, MetricsView, SeriesView, TestView};
+
+const DEFAULT_TESTS: u64 = 50;
+const MAX_TESTS: u64 = 500;
+const DEFAULT_SECONDS: u64 = 600;
+const MAX_SECONDS: u64 = 3600;
+/// The brain answers in milliseconds; after this it is stuck.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The test that a path names.
+pub(super) struct InPath(pub TestId);
+
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for InPath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Failure> {
+        let path: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, state).await;
+        let test_id = path.ok().and_then(|Path(id)| TestId::new(id));
+        let no_name = "the path names no test; GET /v1/tests lists them";
+        test_id.map(Self).ok_or_else(|| Failure::new(StatusCode::NOT_FOUND, no_name))
+    }
+}
+
+/// Names a test by its moment, so that names sort by time; the end keeps those of one second apart.
+fn new_test_id(now: Timestamp) -> TestId {
+    const BASE32: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let end: String = (0..4).map(|_| char::from(BASE32[fastrand::usize(..BASE32.len())])).collect();
+    TestId::new(format!("{}-{end}", now.strftime("%Y%m%d-%H%M%S"))).expect("digits, letters and dashes make a name")
+}
+
+/// Create a test
+///
+/// Stores the test and offers it to the drivers. With "trigger" it starts as soon as they are ready.
+#[utoipa::path(
+    post, path = "/v1/tests", tag = "tests",
+    request_body(
+        content = NewTestBody, content_type = "application/json",
+        examples(
+            ("avalanche" = (summary = "100,000 requests, as fast as it goes", value = json!({
+                "test_type": "AVALANCHE", "target_url": "http://127.0.0.1:8080/ping", "requests": "100k", "connections": 64,
+                "trigger": true
+            }))),
+            ("tsunami" = (summary = "one request every 2 ms for half a minute", value = json!({
+                "test_type": "TSUNAMI", "target_url": "http://127.0.0.1:8080/ping", "delay": "2ms", "duration": "30s"
+            })))
+        )
+    ),
+    responses(
+        (status = 201, description = "The test", body = TestView, headers(("location" = String, description = "Its path"))),
+        (status = 400, description = "The body is no JSON object", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "A page of another origin asked", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It is to be triggered and cannot be", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body has more than 1 MiB", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Fields are wrong: all of them are named", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn create_test<A: Api>(
+    State(api): State<A>,
+    request: Request,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<TestView>), Failure> {
+    let fields = json_object(request).await?;
+    let test = new_test::parse(&fields, new_test_id(Timestamp::now())).map_err(Failure::fields)?;
+    let view = api.create(test).await?;
+    Ok((StatusCode::CREATED, [(header::LOCATION, format!("/v1/tests/{}", view.test_id))], Json(view)))
+}
+
+/// List tests
+///
+/// The newest first. Where there may be older ones, the Link header names the next page.
+#[utoipa::path(
+    get, path = "/v1/tests", tag = "tests",
+    params(
+        ("limit" = Option<u64>, Query, description = "At most this many, 1 to 500 (default 50)"),
+        ("before" = Option<String>, Query, description = "Only tests created before this one"),
+    ),
+    responses(
+        (status = 200, description = "Tests", body = Vec<TestView>),
+        (status = 422, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list_tests<A: Api>(State(api): State<A>, uri: Uri) -> Result<impl IntoResponse, Failure> {
+    let mut query = Query::of(&uri, &["limit", "before"]);
+    let limit = query.whole_number("limit", 1..=MAX_TESTS).unwrap_or(DEFAULT_TESTS);
+    let before = query.text("before").map(TestId::new);
+    if before == Some(None) {
+        query.wrong("before", "is no test; give the test_id of one".to_owned());
+    }
+    query.finish()?;
+    let tests = api.tests(limit as usize, before.flatten()).await?;
+    let oldest = tests.last().filter(|_| tests.len() as u64 == limit);
+    let next = oldest.map(|test| {
+        let parameters = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("limit", &limit.to_string())
+            .append_pair("before", &test.test_id)
+            .finish();
+        [(header::LINK, format!("</v1/tests?{parameters}>; rel=\"next\""))]
+    });
+    Ok((next, Json(tests)))
+}
+
+/// Show a test
+#[utoipa::path(
+    get, path = "/v1/tests/{id}", tag = "tests",
+    params(("id" = String, Path, description = "The test_id")),
+    responses(
+        (status = 200, description = "The test", body = TestView),
+        (status = 404, description = "No such test", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn show_test<A: Api>(State(api): State<A>, InPath(id): InPath) -> Result<Json<TestView>, Failure> {
+    Ok(Json(api.test(id).await?))
+}
+
+/// Start a test
+///
+/// Waits, seconds at most, until its drivers are armed, and gives them a start moment a little ahead.
+#[utoipa::path(
+    post, path = "/v1/tests/{id}/trigger", tag = "tests",
+    params(("id" = String, Path, description = "The test_id")),
+    responses(
+        (status = 202, description = "The test, about to run", body = TestView),
+        (status = 403, description = "A page of another origin asked", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such test", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It cannot start, and why", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn trigger_test<A: Api>(
+    State(api): State<A>,
+    InPath(id): InPath,
+) -> Result<(StatusCode, Json<TestView>), Failure> {
+    Ok((StatusCode::ACCEPTED, Json(api.trigger(id).await?)))
+}
+
+/// Stop a test
+#[utoipa::path(
+    post, path = "/v1/tests/{id}/stop", tag = "tests",
+    params(("id" = String, Path, description = "The test_id")),
+    responses(
+        (status = 202, description = "The test, about to stop", body = TestView),
+        (status = 403, description = "A page of another origin asked", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such test", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It has ended", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn stop_test<A: Api>(
+    State(api): State<A>,
+    InPath(id): InPath,
+) -> Result<(StatusCode, Json<TestView>), Failure> {
+    Ok((StatusCode::ACCEPTED, Json(api.stop(id).await?)))
+}
+
+/// Totals of a test
+///
+/// Per driver and over all, from the merged distributions. null: not reported or not measured.
+#[utoipa::path(
+    get, path = "/v1/tests/{id}/metrics", tag = "results",
+    params(("id" = String, Path, description = "The test_id")),
+    responses(
+        (status = 200, description = "The totals so far", body = MetricsView),
+        (status = 404, description = "No such test", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn metrics<A: Api>(State(api): State<A>, InPath(id): InPath) -> Result<Json<MetricsView>, Failure> {
+    Ok(Json(api.metrics(id).await?))
+}
+
+/// Seconds of a test
+///
+/// The sealed seconds, per driver and over all, a page at a time.
+#[utoipa::path(
+    get, path = "/v1/tests/{id}/series", tag = "results",
+    params(
+        ("id" = String, Path, description = "The test_id"),
+        ("from" = Option<u64>, Query, description = "The first second (default 0)"),
+        ("limit" = Option<u64>, Query, description = "At most this many, 1 to 3600 (default 600)"),
+    ),
+    responses(
+        (status = 200, description = "The seconds", body = SeriesView),
+        (status = 404, description = "No such test", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn series<A: Api>(
+    State(api): State<A>,
+    InPath(id): InPath,
+    uri: Uri,
+) -> Result<Json<SeriesView>, Failure> {
+    let mut query = Query::of(&uri, &["from", "limit"]);
+    let from = query.whole_number("from", 0..=u64::MAX).unwrap_or(0);
+    let limit = query.whole_number("limit", 1..=MAX_SECONDS).unwrap_or(DEFAULT_SECONDS);
+    query.finish()?;
+    Ok(Json(api.series(id, from, limit as usize).await?))
+}
+
+/// Distributions of a test
+///
+/// Latency, service time and schedule error, in a form that can be merged further.
+#[utoipa::path(
+    get, path = "/v1/tests/{id}/histogram", tag = "results",
+    params(
+        ("id" = String, Path, description = "The test_id"),
+        ("driver" = Option<String>, Query, description = "Only this driver's (default: all merged)"),
+    ),
+    responses(
+        (status = 200, description = "The distributions", body = HistogramView),
+        (status = 404, description = "No such test or driver", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn histogram<A: Api>(
+    State(api): State<A>,
+    InPath(id): InPath,
+    uri: Uri,
+) -> Result<Json<HistogramView>, Failure> {
+    let query = Query::of(&uri, &["driver"]);
+    let driver = query.text("driver").map(str::to_owned);
+    query.finish()?;
+    Ok(Json(api.histogram(id, driver).await?))
+}
+
+/// List drivers
+///
+/// Every driver that is known, the rejected and the lost ones too.
+#[utoipa::path(
+    get, path = "/v1/drivers", tag = "drivers",
+    responses((status = 200, description = "Drivers", body = Vec<DriverView>))
+)]
+pub(super) async fn list_drivers<A: Api>(State(api): State<A>) -> Result<Json<Vec<DriverView>>, Failure> {
+    Ok(Json(api.drivers().await?))
+}
+
+/// Whether the orchestrator works
+#[utoipa::path(
+    get, path = "/healthz", tag = "service",
+    responses(
+        (status = 200, description = "It answers questions", body = Value, example = json!({"status": "ok"})),
+        (status = 503, description = "It does not", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn health<A: Api>(State(api): State<A>) -> Result<Json<Value>, Failure> {
+    match tokio::time::timeout(HEALTH_TIMEOUT, api.drivers()).await {
+        Ok(Ok(_)) => Ok(Json(json!({"status": "ok"}))),
+        Ok(Err(problem)) => Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, problem.detail)),
+        Err(_) => {
+            let detail = format!("the orchestrator did not answer within {HEALTH_TIMEOUT:?}");
+            Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, detail))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_ids_sort_by_time_and_differ_within_a_second() {
+        let at = |text: &str| -> Timestamp { text.parse().expect("a time") };
+        let id = new_test_id(at("2026-03-04T05:06:07.9Z"));
+        let (moment, end) = id.as_str().split_at("20260304-050607-".len());
+        assert_eq!(moment, "20260304-050607-");
+        assert_eq!(end.len(), 4);
+        assert!(new_test_id(at("2026-03-04T05:06:08Z")) > id);
+        let ids: std::collections::HashSet<TestId> =
+            (0..20).map(|_| new_test_id(at("2026-03-04T05:06:07Z"))).collect();
+        assert!(ids.len() > 1);
+    }
+}

@@ -1,0 +1,224 @@
+//! What we write, frozen letter by letter, and what other people's nodes write, read as they mean it.
+//!
+//! A test that fails here says that nodes of two versions may no longer understand each other.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{id, measured_second, node, session, text};
+use onrush_protocol::{
+    EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeState, Participant, Refusal, Register, TestConfig,
+    TestType, Trigger,
+};
+
+#[test]
+fn register() {
+    let message = Register {
+        node_id: node("driver-1"),
+        node_ip: Some("10.0.0.7".into()),
+        session_id: Some(session("s-1")),
+        hostname: Some("blue".into()),
+        version: Some("0.1.0".into()),
+        cpus: Some("2-3".into()),
+    };
+    let golden = r#"{"node_id":"driver-1","node_IP":"10.0.0.7","message_type":"DRIVER_NODE_REGISTER","schema":1,"session_id":"s-1","hostname":"blue","version":"0.1.0","cpus":"2-3"}"#;
+    assert_eq!(text(message.write()), golden);
+    assert_eq!(Register::read(golden.as_bytes()), Ok(message));
+}
+
+#[test]
+fn test_config() {
+    let message = TestConfig {
+        delay: Duration::from_micros(2500),
+        count_per_driver: Some(1000),
+        duration: Some(Duration::from_secs(30)),
+        target_url: Some("http://127.0.0.1:8080/ping".into()),
+        method: "POST".into(),
+        headers: vec![("X-One".into(), "1".into()), ("X-One".into(), "2".into())],
+        body: Some(b"hello".to_vec()),
+        target_throughput_per_s: Some(500.0),
+        connections: Some(16),
+        timeout: Duration::from_secs(2),
+        connect_timeout: Duration::from_millis(1500),
+        keepalive: false,
+        participants: Some(vec![
+            Participant { node_id: node("driver-1"), session_id: Some(session("s-1")) },
+            Participant { node_id: node("driver-2"), session_id: None },
+        ]),
+        ..TestConfig::new(id("test-1"), TestType::Tsunami)
+    };
+    let golden = r#"{"test_id":"test-1","test_type":"TSUNAMI","test_message_delay":0.0025,"message_count_per_driver":1000,"schema":1,"target_url":"http://127.0.0.1:8080/ping","method":"POST","headers":[["X-One","1"],["X-One","2"]],"body":"hello","duration_s":30,"target_throughput_per_s":500.0,"connections":16,"timeout_s":2,"connect_timeout_s":1.5,"keepalive":false,"participants":[{"node_id":"driver-1","session_id":"s-1"},{"node_id":"driver-2"}]}"#;
+    assert_eq!(text(message.write()), golden);
+    assert_eq!(TestConfig::read(golden.as_bytes()), Ok(message));
+}
+
+#[test]
+fn test_config_with_nothing_but_defaults_and_bytes_that_are_no_text() {
+    let message = TestConfig {
+        count_per_driver: Some(5),
+        body: Some(vec![0xff, 0x00]),
+        ..TestConfig::new(id("test-1"), TestType::Avalanche)
+    };
+    let golden = r#"{"test_id":"test-1","test_type":"AVALANCHE","test_message_delay":0,"message_count_per_driver":5,"schema":1,"method":"GET","headers":[],"body_base64":"/wA=","timeout_s":10,"connect_timeout_s":5,"keepalive":true}"#;
+    assert_eq!(text(message.write()), golden);
+    assert_eq!(TestConfig::read(golden.as_bytes()), Ok(message));
+}
+
+#[test]
+fn trigger() {
+    let message = Trigger { test_id: id("test-1"), start: true, start_at_unix_ms: Some(1_700_000_000_123.5) };
+    let golden = r#"{"test_id":"test-1","trigger":"YES","schema":1,"start_at":1700000000123.5}"#;
+    assert_eq!(text(message.write()), golden);
+    assert_eq!(Trigger::read(golden.as_bytes()), Ok(message));
+
+    let message = Trigger { test_id: id("test-1"), start: false, start_at_unix_ms: None };
+    let golden = r#"{"test_id":"test-1","trigger":"NO","schema":1}"#;
+    assert_eq!(text(message.write()), golden);
+    assert_eq!(Trigger::read(golden.as_bytes()), Ok(message));
+}
+
+#[test]
+fn heartbeat() {
+    let message = Heartbeat {
+        node_id: node("driver-1"),
+        alive: true,
+        timestamp_unix_ms: Some(1_700_000_000_000.0),
+        session_id: Some(session("s-1")),
+        state: Some(NodeState::Armed),
+        test_id: Some(id("test-2")),
+        refusal: Some(Refusal { test_id: id("test-1"), reason: "cannot connect".into() }),
+        reports_waiting: Some(3),
+        messages_skipped: Some(0),
+    };
+    let golden = r#"{"node_id":"driver-1","heartbeat":"YES","timestamp":1700000000000.0,"schema":1,"session_id":"s-1","state":"ARMED","test_id":"test-2","refused_test_id":"test-1","refusal_reason":"cannot connect","reports_waiting":3,"messages_skipped":0}"#;
+    assert_eq!(text(message.write()), golden);
+    assert_eq!(Heartbeat::read(golden.as_bytes()), Ok(message));
+}
+
+#[test]
+fn metrics() {
+    let stats = measured_second();
+    let message = Metrics {
+        node_id: node("driver-1"),
+        test_id: id("test-1"),
+        report_id: Some("driver-1/0".into()),
+        latency: LatencyMs::of(&stats.latency),
+        measured: Some(Box::new(Measured {
+            session_id: session("s-1"),
+            sequence: 0,
+            second_index: 0,
+            length_s: 0.25,
+            started_at_unix_ms: 1_700_000_000_000.0,
+            totals: stats.counts.totals(),
+            stats,
+            end: Some(EndReason::Completed),
+            engine: Some("io_uring, poll".into()),
+        })),
+    };
+    let golden = r#"{"node_id":"driver-1","test_id":"test-1","report_id":"driver-1/0","metrics":{"mean_latency":2.0,"median_latency":2.000895,"min_latency":1.0,"max_latency":3.0},"schema":1,"session_id":"s-1","sequence":0,"second_index":0,"length_s":0.25,"started_at":1700000000000.0,"end":"COMPLETED","engine":"io_uring, poll","counts":{"sent":4,"skipped":1,"in_flight":0,"bytes_sent":400,"bytes_received":300,"statuses":{"200":2,"503":1},"failures":{"timeout":1}},"totals":{"sent":4,"answered":3,"failed":1,"skipped":1},"latency":{"count":3,"sum_ns":6000000,"min_ns":1000000,"max_ns":3000000,"histogram":"HISTFAAAAD14nAEyAM3/HISTEwAAAAoAAAAAAAAAAwAAAAAAAAABAAADRjC4oAA/8AAAAAAAAMGuAQL9DwKrCAKQ5weK"},"service_time":{"count":0,"sum_ns":0,"min_ns":null,"max_ns":null,"histogram":""},"schedule_error":{"count":1,"sum_ns":0,"min_ns":0,"max_ns":0,"histogram":"HISTFAAAACJ4nJNpmSzMwMDAyAABzFAayGd2M9ixgMH+A0SACQBSqARO"}}"#;
+    // The compressor's bytes may change with its version; what they unpack to may not.
+    let masked = common::mask_histograms(&text(message.write()));
+    assert_eq!(masked, common::mask_histograms(golden));
+    assert_eq!(Metrics::read(golden.as_bytes()), Ok(message));
+}
+
+/// Literal messages of nodes that know only the specification.
+mod of_other_nodes {
+    use super::*;
+
+    #[test]
+    fn register() {
+        for payload in [
+            r#"{"node_id":"n1","node_IP":"1.2.3.4","message_type":"DRIVER_NODE_REGISTER"}"#,
+            r#"{"node_id": "n1", "node_ip": "1.2.3.4", "message_type": "driver_node_register", "extra": [1, {"a": null}]}"#,
+            r#"{"nodeId":"n1","NODE_IP":"1.2.3.4"}"#,
+        ] {
+            let message = Register::read(payload.as_bytes()).expect(payload);
+            assert_eq!((message.node_id.as_str(), message.node_ip.as_deref()), ("n1", Some("1.2.3.4")), "{payload}");
+            assert_eq!((message.session_id, message.hostname, message.version), (None, None, None), "{payload}");
+        }
+        // A node id may be a number, an address may be unknown.
+        let message = Register::read(br#"{"node_id":7,"node_IP":null}"#).expect("reads");
+        assert_eq!((message.node_id.as_str(), message.node_ip), ("7", None));
+    }
+
+    #[test]
+    fn test_config() {
+        for payload in [
+            r#"{"test_id":"t","test_type":"AVALANCHE","test_message_delay":0,"message_count_per_driver":100}"#,
+            r#"{"test_id":"t","test_type":"avalanche","test_message_delay":"0","message_count_per_driver":"100"}"#,
+            r#"{"test_id":"t","test_type":"Avalanche","test_message_delay":null,"message_count_per_driver":100.0}"#,
+            r#"{"testId":"t","testType":"Avalanche","messageCountPerDriver":" 1e2 "}"#,
+        ] {
+            let expected = TestConfig { count_per_driver: Some(100), ..TestConfig::new(id("t"), TestType::Avalanche) };
+            assert_eq!(TestConfig::read(payload.as_bytes()), Ok(expected), "{payload}");
+        }
+        for delay in ["0.002", "\"0.002\"", "2e-3"] {
+            let payload = format!(
+                r#"{{"test_id":"t","test_type":"tsunami","test_message_delay":{delay},"message_count_per_driver":"7"}}"#
+            );
+            let config = TestConfig::read(payload.as_bytes()).expect(&payload);
+            assert_eq!((config.delay, config.count_per_driver), (Duration::from_millis(2), Some(7)), "{payload}");
+            assert_eq!(config.problems(), [], "{payload}");
+        }
+    }
+
+    #[test]
+    fn trigger() {
+        for (payload, start) in [
+            (r#"{"test_id":"t","trigger":"YES"}"#, true),
+            (r#"{"test_id":"t","trigger":"yes"}"#, true),
+            (r#"{"test_id":"t","trigger":true}"#, true),
+            (r#"{"test_id":"t"}"#, true),
+            (r#"{"test_id":"t","trigger":"No"}"#, false),
+        ] {
+            let expected = Trigger { test_id: id("t"), start, start_at_unix_ms: None };
+            assert_eq!(Trigger::read(payload.as_bytes()), Ok(expected), "{payload}");
+        }
+    }
+
+    #[test]
+    fn metrics() {
+        let numbers = LatencyMs { mean: Some(1.5), median: Some(1.0), min: Some(0.5), max: Some(9.0) };
+        for (payload, latency) in [
+            (
+                r#"{"node_id":"n","test_id":"t","report_id":"r","metrics":{"mean_latency":1.5,"median_latency":1,"min_latency":0.5,"max_latency":9}}"#,
+                numbers,
+            ),
+            (
+                r#"{"node_id":"n","test_id":"t","report_id":"r","metrics":{"mean_latency":"1.5","median_latency":"1.0","min_latency":".5","max_latency":"9"}}"#,
+                numbers,
+            ),
+            (
+                r#"{"node_id":"n","test_id":"t","report_id":"r","mean_latency":1.5,"medianLatency":1,"MIN_LATENCY":0.5,"max_latency":9}"#,
+                numbers,
+            ),
+            (
+                r#"{"node_id":"n","test_id":"t","report_id":"r","metrics":{"mean_latency":null,"median_latency":"","max_latency":9}}"#,
+                LatencyMs { max: Some(9.0), ..LatencyMs::default() },
+            ),
+            (r#"{"node_id":"n","test_id":"t","report_id":"r"}"#, LatencyMs::default()),
+        ] {
+            let message = Metrics::read(payload.as_bytes()).expect(payload);
+            assert_eq!(message.latency, latency, "{payload}");
+            assert_eq!(message.measured, None, "{payload}");
+        }
+    }
+
+    #[test]
+    fn heartbeat() {
+        for (payload, timestamp) in [
+            (r#"{"node_id":"n","heartbeat":"YES","timestamp":1700000000000}"#, Some(1.7e12)),
+            (r#"{"node_id":"n","heartbeat":"yes","timestamp":"1700000000000"}"#, Some(1.7e12)),
+            (r#"{"node_id":"n","heartbeat":"YES","timestamp":"2024-01-01T00:00:00Z"}"#, None),
+            (r#"{"node_id":"n","heartbeat":true}"#, None),
+            (r#"{"node_id":"n"}"#, None),
+        ] {
+            let message = Heartbeat::read(payload.as_bytes()).expect(payload);
+            assert!(message.alive, "{payload}");
+            assert_eq!(message.timestamp_unix_ms, timestamp, "{payload}");
+            assert_eq!((message.state, message.refusal, message.reports_waiting), (None, None, None), "{payload}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What can be asked for on the command line. Every flag can also be given by an environment variable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::logging::LogFormat;
+use crate::parse::{self, Cpus};
+use crate::test::TestArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  onrush demo                                   see all of it at work on this machine, in under a minute
+
+  onrush orchestrator --brokers kafka:9092      once: controls the tests; dashboard on http://127.0.0.1:7400
+  onrush driver --brokers kafka:9092            on each machine that makes load
+  onrush test start http://web:8080/ -n 100k    from anywhere that reaches the orchestrator
+
+  onrush orchestrator --brokers embedded        the same on one machine, without Kafka; drivers find it
+
+Every flag can be given by its environment variable instead; the flag wins.
+
+Exit codes:
+  0    done, and the result is sound
+  1    it did not work, or a test failed, was stopped, is incomplete or invalid
+  2    the command line is wrong
+  99   the test is sound, and a --threshold is not kept
+  130  ended by Ctrl-C";
+
+/// A distributed HTTP load tester whose results can be proved.
+///
+/// One orchestrator and 2 to 8 drivers meet on Kafka topics. The drivers load a web server together, the
+/// orchestrator merges what they measured second by second, and every result carries the proof that nothing was lost.
+#[derive(Debug, Parser)]
+#[command(name = "onrush", version, propagate_version = true, arg_required_else_help = true, after_long_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How log lines look; RUST_LOG sets what is logged (error, warn, info, debug)
+    #[arg(long, global = true, value_enum, default_value = "text", env = "ONRUSH_LOG_FORMAT", help_heading = "Log")]
+    pub log_format: LogFormat,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything on this machine: broker, orchestrator, drivers, target and two tests
+    Demo(DemoArgs),
+    /// Start, list, show, watch and stop tests
+    Test(TestArgs),
+    /// Run the orchestrator: it controls tests, merges and stores what the drivers measure
+    Orchestrator(OrchestratorArgs),
+    /// Run a driver: it makes the load
+    Driver(DriverArgs),
+    /// Run the sample web server: something to load
+    Target(TargetArgs),
+}
+
+/// How to reach Kafka, beside its address.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Kafka")]
+pub struct TopicArgs {
+    /// Put before each topic's name; all nodes that are to meet need the same
+    #[arg(long, value_name = "TEXT", default_value = "", env = "ONRUSH_TOPIC_PREFIX")]
+    pub topic_prefix: String,
+    /// A setting of the Kafka library (librdkafka), repeatable; in the environment, one a line
+    #[arg(
+        long = "kafka-option", value_name = "NAME=VALUE", value_parser = parse::option, value_delimiter = '\n',
+        env = "ONRUSH_KAFKA_OPTION", hide_env_values = true
+    )]
+    pub kafka_options: Vec<(String, String)>,
+}
+
+/// Options of `onrush orchestrator`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  onrush orchestrator --brokers kafka1:9092,kafka2:9092 --store /var/lib/onrush/onrush.db
+  onrush orchestrator --brokers embedded          all nodes on this machine, no Kafka needed
+  onrush orchestrator --brokers kafka:9093 --kafka-option security.protocol=SSL
+
+Tests and results are in the --store file; an orchestrator that is killed and started again goes on where it was.
+Then open http://127.0.0.1:7400 in a browser, or use `onrush test`.")]
+pub struct OrchestratorArgs {
+    /// The Kafka brokers, several with commas; `embedded`: a broker within this process, for nodes on this
+    /// machine. Without it: the embedded broker that is running on this machine
+    #[arg(long, value_name = "HOST:PORT|embedded", env = "ONRUSH_BROKERS", help_heading = "Kafka")]
+    pub brokers: Option<String>,
+    /// How to reach Kafka.
+    #[command(flatten)]
+    pub topics: TopicArgs,
+    /// Where the REST interface and the dashboard listen; port 0: a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7400", env = "ONRUSH_ORCHESTRATOR_LISTEN")]
+    pub listen: SocketAddr,
+    /// The file that keeps tests and results (SQLite)
+    #[arg(long, value_name = "FILE", default_value = "onrush.db", env = "ONRUSH_STORE")]
+    pub store: PathBuf,
+    /// A test needs at least this many drivers
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = drivers, env = "ONRUSH_MIN_DRIVERS")]
+    pub min_drivers: usize,
+    /// One driver more is shown as rejected and takes no part
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = drivers, env = "ONRUSH_MAX_DRIVERS")]
+    pub max_drivers: usize,
+}
+
+/// Options of `onrush driver`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  onrush driver --brokers kafka:9092 --cpus 2-7        six engine threads, each pinned to a CPU of its own
+  onrush driver --brokers kafka:9092 --wait poll       to the microsecond on a schedule, at the price of whole CPUs
+  onrush driver                                        joins the embedded broker that is running on this machine
+
+It needs a Linux kernel with io_uring. It runs any number of tests, until Ctrl-C.")]
+pub struct DriverArgs {
+    /// The Kafka brokers, several with commas. Without it: the embedded broker that is running on this machine
+    #[arg(long, value_name = "HOST:PORT", env = "ONRUSH_BROKERS", help_heading = "Kafka")]
+    pub brokers: Option<String>,
+    /// How to reach Kafka.
+    #[command(flatten)]
+    pub topics: TopicArgs,
+    /// This driver's name, unique among all drivers [default: machine's name and process number]
+    #[arg(long, value_name = "NAME", env = "ONRUSH_NODE_ID")]
+    pub node_id: Option<String>,
+    /// The address that it registers with, for people to read [default: the one it reaches the broker from]
+    #[arg(long, value_name = "IP", env = "ONRUSH_NODE_IP")]
+    pub node_ip: Option<String>,
+    /// The CPUs that make the load, one thread on each [default: all that this process may use]
+    #[arg(long, value_name = "LIST", value_parser = parse::cpus, env = "ONRUSH_DRIVER_CPUS", help_heading = "Engine")]
+    pub cpus: Option<Cpus>,
+    /// How a thread waits for the moment that a request is due
+    #[arg(long, value_enum, default_value = "auto", env = "ONRUSH_WAIT", help_heading = "Engine")]
+    pub wait: WaitArg,
+    /// Where requests go in tests that name no URL
+    #[arg(long, value_name = "URL", env = "ONRUSH_TARGET_URL")]
+    pub target_url: Option<String>,
+}
+
+/// How a driver's threads wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WaitArg {
+    /// Poll where the CPUs are the driver's own, else sleep.
+    Auto,
+    /// Keep polling: below a microsecond late, and the CPU is busy all the time.
+    Poll,
+    /// Sleep on a timer: right where CPUs are shared.
+    Timer,
+}
+
+/// Options of `onrush target`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  onrush target                                  http://127.0.0.1:8080/ping, statistics at /metrics
+  onrush target --delay 10ms                     each answer takes 10 ms
+  onrush target --listen 0.0.0.0:8080 --cpus 0-3 for drivers on other machines
+
+The first line on standard output is `listening on http://ADDRESS`.")]
+pub struct TargetArgs {
+    /// Where it listens; port 0: a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", env = "ONRUSH_TARGET_LISTEN")]
+    pub listen: SocketAddr,
+    /// The CPUs that serve, one thread on each [default: all that this process may use]
+    #[arg(long, value_name = "LIST", value_parser = parse::cpus, env = "ONRUSH_TARGET_CPUS")]
+    pub cpus: Option<Cpus>,
+    /// Each answer of /ping waits this long
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse::duration, env = "ONRUSH_TARGET_DELAY")]
+    pub delay: Duration,
+}
+
+/// Options of `onrush demo`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+It starts an in-process broker, the orchestrator, a target and the drivers, runs an Avalanche (requests as fast as
+possible) and a Tsunami (1,000 requests per driver, 2 ms apart), and prints both results. On a terminal it then stays
+up until Ctrl-C, with the dashboard's address; otherwise it exits 0, or 1 with the reason if anything did not hold.
+Nothing is left behind: no process, and no file but the one of --store.
+
+Examples:
+  onrush demo
+  onrush demo --drivers 4 --requests 10k
+  onrush demo --store demo.db                    keep the results: `onrush orchestrator --store demo.db` shows them")]
+pub struct DemoArgs {
+    /// How many drivers
+    #[arg(
+        long, value_name = "N", default_value_t = 2, env = "ONRUSH_DEMO_DRIVERS",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=8)
+    )]
+    pub drivers: usize,
+    /// Requests per driver in the Avalanche
+    #[arg(short = 'n', long, value_name = "N", default_value = "100k", value_parser = parse::count, env = "ONRUSH_DEMO_REQUESTS")]
+    pub requests: u64,
+    /// Keep the results in this file [default: a temporary file, removed at the end]
+    #[arg(long, value_name = "FILE", env = "ONRUSH_DEMO_STORE")]
+    pub store: Option<PathBuf>,
+}
+
+/// A number of drivers.
+fn drivers(text: &str) -> Result<usize, String> {
+    const MAX: usize = 1000;
+    let number = text.trim().parse().ok().filter(|n| (1..=MAX).contains(n));
+    number.ok_or_else(|| format!("{text:?} is no number of drivers; write 1 to {MAX}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_variable_and_help() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            for arg in command.get_arguments().filter(|arg| !["help", "version", "test_id"].contains(&arg.get_id().as_str())) {
+                let env = arg.get_env().map(|env| env.to_string_lossy().into_owned()).unwrap_or_default();
+                assert!(env.starts_with("ONRUSH_"), "{path}: {} has no variable", arg.get_id());
+                assert!(arg.get_help().is_some(), "{path}: {} has no help", arg.get_id());
+            }
+            command.get_subcommands().for_each(|sub| check(sub, &path));
+        }
+        check(&Cli::command(), "");
+    }
+
+    #[test]
+    fn nodes_are_read_with_their_defaults() {
+        let cli = Cli::try_parse_from(["onrush", "driver", "--brokers", "k:9092", "--cpus", "2-3", "--wait", "timer"]);
+        let Ok(Cli { command: Command::Driver(driver), .. }) = cli else { panic!("a driver: {cli:?}") };
+        assert_eq!(driver.cpus, Some(Cpus(vec![2, 3])));
+        assert_eq!((driver.wait, driver.brokers.as_deref()), (WaitArg::Timer, Some("k:9092")));
+
+        let cli = Cli::try_parse_from(["onrush", "orchestrator", "--kafka-option", "a=b", "--kafka-option", "c=d,e=f"]);
+        let Ok(Cli { command: Command::Orchestrator(args), .. }) = cli else { panic!("an orchestrator: {cli:?}") };
+        assert_eq!(args.topics.kafka_options, [("a".into(), "b".into()), ("c".into(), "d,e=f".into())]);
+        assert_eq!((args.min_drivers, args.max_drivers, args.listen.port()), (2, 8, 7400));
+
+        let cli = Cli::try_parse_from(["onrush", "demo", "--drivers", "9"]);
+        assert!(cli.is_err_and(|e| e.to_string().contains("2..=8")));
+    }
+}

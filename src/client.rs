@@ -1,0 +1,366 @@
+//! A client of the orchestrator's REST interface: what any user could do with curl, with types.
+
+use std::io::{BufRead, BufReader, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use onrush_orchestrator::view::{DriverView, MetricsView, SecondView, TestView};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::sse::{MAX_EVENT_BYTES, SseReader};
+
+/// For connecting to the orchestrator.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a whole call; a trigger waits some seconds for the drivers to be armed.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// A stream that says nothing for so long is broken: it sends at least a keep-alive.
+const STREAM_SILENCE: Duration = Duration::from_secs(45);
+/// The longest answer that is read.
+const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
+/// Events of the stream that wait to be shown.
+const MAX_EVENTS_WAITING: usize = 64;
+
+/// Why the orchestrator did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No connection, or it broke.
+    #[error("cannot reach the orchestrator at {address}: {problem}\nIs it running? Its address is set by --orchestrator or ONRUSH_ORCHESTRATOR.")]
+    Unreachable {
+        /// Where it should be.
+        address: String,
+        /// What happened.
+        problem: String,
+    },
+    /// It said no, and why.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// It answered something that this client does not understand.
+    #[error("the answer of the orchestrator at {address} cannot be read: {problem}\nIs another program listening there, or an orchestrator of another version?")]
+    Unreadable {
+        /// Where it came from.
+        address: String,
+        /// What happened.
+        problem: String,
+    },
+}
+
+/// Problem details (RFC 9457), as the orchestrator sends them with every error.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Refusal {
+    /// The HTTP status.
+    #[serde(default)]
+    pub status: u16,
+    /// The kind of problem.
+    #[serde(default)]
+    pub title: String,
+    /// What happened and what to do.
+    #[serde(default)]
+    pub detail: String,
+    /// The fields at fault.
+    #[serde(default)]
+    pub errors: Vec<FieldFault>,
+}
+
+/// A field at fault.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct FieldFault {
+    /// The field.
+    pub field: String,
+    /// What is wrong, and what would be right.
+    pub problem: String,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { status, title, detail, errors } = self;
+        match [detail, title].into_iter().find(|text| !text.is_empty()) {
+            Some(text) => f.write_str(text)?,
+            None => write!(f, "the orchestrator refused with status {status}")?,
+        }
+        // The detail may have said it already.
+        for FieldFault { field, problem } in errors.iter().filter(|fault| !detail.contains(&fault.problem)) {
+            write!(f, "\n  {field}: {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A test as it is asked for: the body of `POST /v1/tests`. Durations are seconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "named as in the request")]
+pub struct NewTest {
+    pub test_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_count_per_driver: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_message_delay: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_throughput: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_timeout: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keepalive: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    pub trigger: bool,
+}
+
+/// What the stream of a test says.
+#[derive(Clone, Debug)]
+pub enum StreamEvent {
+    /// The test or a part of it changed its state.
+    Test(Box<TestView>),
+    /// A second was sealed.
+    Second(Box<SealedSecond>),
+}
+
+/// One sealed second, with the totals so far.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SealedSecond {
+    /// The second.
+    pub second: SecondView,
+    /// The totals up to it.
+    pub totals: MetricsView,
+}
+
+/// The client. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    agent: ureq::Agent,
+    base: Url,
+}
+
+impl Client {
+    /// A client of the orchestrator at this URL; nothing is sent yet.
+    pub fn new(base: Url) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_global(Some(CALL_TIMEOUT))
+            // The orchestrator is on the own network: a proxy for the outside would only be in the way.
+            .proxy(None)
+            .user_agent(concat!("onrush/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Self { agent: config.new_agent(), base }
+    }
+
+    /// Where the orchestrator is.
+    pub fn address(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// Makes a test.
+    pub fn create(&self, test: &NewTest) -> Result<TestView, ClientError> {
+        let body = serde_json::to_vec(test).map_err(|e| self.unreadable(e))?;
+        self.post(&["v1", "tests"], &body)
+    }
+
+    /// Starts a test.
+    pub fn trigger(&self, test_id: &str) -> Result<TestView, ClientError> {
+        self.post(&["v1", "tests", test_id, "trigger"], b"")
+    }
+
+    /// Stops a test.
+    pub fn stop(&self, test_id: &str) -> Result<TestView, ClientError> {
+        self.post(&["v1", "tests", test_id, "stop"], b"")
+    }
+
+    /// One test.
+    pub fn test(&self, test_id: &str) -> Result<TestView, ClientError> {
+        self.get(&["v1", "tests", test_id])
+    }
+
+    /// Tests, the newest first.
+    pub fn tests(&self) -> Result<Vec<TestView>, ClientError> {
+        self.get(&["v1", "tests"])
+    }
+
+    /// Totals of a test.
+    pub fn metrics(&self, test_id: &str) -> Result<MetricsView, ClientError> {
+        self.get(&["v1", "tests", test_id, "metrics"])
+    }
+
+    /// Every driver that is known.
+    pub fn drivers(&self) -> Result<Vec<DriverView>, ClientError> {
+        self.get(&["v1", "drivers"])
+    }
+
+    /// What happens in a test from now on; the channel closes with the stream. It is read on a thread of its own, so
+    /// that whoever waits can do something else meanwhile; dropping the receiver ends the thread.
+    pub fn stream(&self, test_id: &str) -> Result<Receiver<Result<StreamEvent, ClientError>>, ClientError> {
+        let request = self.agent.get(self.url(&["v1", "tests", test_id, "stream"]).as_str());
+        let request = request.config().timeout_global(None).timeout_per_read(Some(STREAM_SILENCE)).build();
+        let response = request.call().map_err(|e| self.unreachable(&e))?;
+        let response = self.accepted(response)?;
+        let (sender, receiver) = sync_channel(MAX_EVENTS_WAITING);
+        let client = self.clone();
+        let read = move || client.read_stream(response.into_body().into_reader(), &sender);
+        let thread = std::thread::Builder::new().name("onrush-stream".into()).spawn(read);
+        thread.map_err(|e| self.unreadable(format!("no thread to read the stream: {e}")))?;
+        Ok(receiver)
+    }
+
+    fn read_stream(&self, body: impl Read, sender: &SyncSender<Result<StreamEvent, ClientError>>) {
+        let mut lines = BufReader::new(body);
+        let mut events = SseReader::default();
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let event = match lines.by_ref().take(MAX_EVENT_BYTES as u64).read_until(b'\n', &mut line) {
+                Ok(0) => return,
+                Ok(_) => events.line(&String::from_utf8_lossy(&line)).map_err(|e| self.unreadable(e)),
+                Err(e) => Err(self.unreachable(&ureq::Error::Io(e))),
+            };
+            let event = match event {
+                Ok(None) => continue,
+                Ok(Some(event)) => self.read_event(&event.name, &event.data),
+                Err(error) => Some(Err(error)),
+            };
+            let failed = matches!(event, Some(Err(_)));
+            if event.is_some_and(|event| sender.send(event).is_err()) || failed {
+                return;
+            }
+        }
+    }
+
+    /// Events of a kind that this version does not know are skipped.
+    fn read_event(&self, name: &str, data: &str) -> Option<Result<StreamEvent, ClientError>> {
+        let event = match name {
+            "test" => serde_json::from_str(data).map(StreamEvent::Test),
+            "second" => serde_json::from_str(data).map(StreamEvent::Second),
+            _ => return None,
+        };
+        Some(event.map_err(|e| self.unreadable(format!("event {name}: {e}"))))
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
+        let response = self.agent.get(self.url(path).as_str()).call();
+        self.read(response)
+    }
+
+    fn post<T: DeserializeOwned>(&self, path: &[&str], body: &[u8]) -> Result<T, ClientError> {
+        let mut request = self.agent.post(self.url(path).as_str());
+        if !body.is_empty() {
+            request = request.content_type("application/json");
+        }
+        self.read(request.send(body))
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<T, ClientError> {
+        let response = self.accepted(response.map_err(|e| self.unreachable(&e))?)?;
+        let text = self.text(response)?;
+        serde_json::from_str(&text).map_err(|e| self.unreadable(e))
+    }
+
+    /// The answer, if it is a success; else its problem details.
+    fn accepted(
+        &self,
+        response: ureq::http::Response<ureq::Body>,
+    ) -> Result<ureq::http::Response<ureq::Body>, ClientError> {
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let text = self.text(response)?;
+        let refusal = serde_json::from_str::<Refusal>(&text).unwrap_or_else(|_| Refusal {
+            detail: format!("the orchestrator at {} answered {status}", self.address()),
+            ..Refusal::default()
+        });
+        Err(ClientError::Refused(Refusal { status: status.as_u16(), ..refusal }))
+    }
+
+    fn text(&self, response: ureq::http::Response<ureq::Body>) -> Result<String, ClientError> {
+        let body = response.into_body().into_with_config().limit(MAX_ANSWER_BYTES);
+        body.lossy_utf8(true).read_to_string().map_err(|e| self.unreadable(e))
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> ClientError {
+        ClientError::Unreachable { address: self.address().to_owned(), problem: error.to_string() }
+    }
+
+    fn unreadable(&self, problem: impl std::fmt::Display) -> ClientError {
+        ClientError::Unreadable { address: self.address().to_owned(), problem: problem.to_string() }
+    }
+}
+
+/// An orchestrator's URL: `http://HOST:PORT`, or `HOST:PORT` alone.
+pub fn orchestrator_url(text: &str) -> Result<Url, String> {
+    let text = text.trim();
+    let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let url = Url::parse(&full).ok().filter(|url| url.scheme() == "http" && url.has_host());
+    url.ok_or_else(|| format!("{text:?} is no address of an orchestrator; write http://127.0.0.1:7400"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_become_one_segment_of_the_path() {
+        let client = Client::new(orchestrator_url("127.0.0.1:7400").expect("an address"));
+        assert_eq!(client.address(), "http://127.0.0.1:7400");
+        let url = client.url(&["v1", "tests", "a/b c?", "stop"]);
+        assert_eq!(url.as_str(), "http://127.0.0.1:7400/v1/tests/a%2Fb%20c%3F/stop");
+        let below = Client::new(orchestrator_url("http://host/onrush/").expect("an address"));
+        assert_eq!(below.url(&["v1", "drivers"]).as_str(), "http://host/onrush/v1/drivers");
+        for text in ["", "ftp://x", "http://", "::"] {
+            assert!(orchestrator_url(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn problem_details_become_words() {
+        let text = r#"{"type":"about:blank","title":"Unprocessable Content","status":422,"detail":"the test cannot run",
+            "errors":[{"field":"connections","problem":"is 0; give 1 to 100000"}]}"#;
+        let refusal: Refusal = serde_json::from_str(text).expect("problem details");
+        assert_eq!(refusal.to_string(), "the test cannot run\n  connections: is 0; give 1 to 100000");
+        let bare = Refusal { status: 502, ..Refusal::default() };
+        assert_eq!(bare.to_string(), "the orchestrator refused with status 502");
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_sent() {
+        let test = NewTest { test_type: "AVALANCHE".into(), duration: Some(0.5), trigger: true, ..NewTest::default() };
+        let json = serde_json::to_string(&test).expect("plain values");
+        assert_eq!(json, r#"{"test_type":"AVALANCHE","duration":0.5,"trigger":true}"#);
+    }
+
+    #[test]
+    fn an_orchestrator_that_is_not_there_is_named() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        drop(listener);
+        let client = Client::new(orchestrator_url(&address).expect("an address"));
+        let words = client.drivers().expect_err("nobody listens").to_string();
+        assert!(words.contains(&address) && words.contains("ONRUSH_ORCHESTRATOR"), "{words}");
+    }
+}

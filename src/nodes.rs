@@ -1,0 +1,171 @@
+//! Orchestrator, driver and target as processes: from the command line to the crates that do the work.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use onrush_bus::{Brokers, BusConfig, EmbeddedBroker};
+use onrush_driver::DriverConfig;
+use onrush_engine::Wait;
+use onrush_orchestrator::{Orchestrator, OrchestratorConfig};
+use onrush_protocol::NodeId;
+use onrush_target::{Target, TargetConfig};
+
+use crate::cli::{DriverArgs, OrchestratorArgs, TargetArgs, TopicArgs, WaitArg};
+use crate::error::Error;
+use crate::signals::{LOOK_EVERY, Stop};
+
+/// What `--brokers` says for the broker within the orchestrator's process.
+const EMBEDDED: &str = "embedded";
+/// A target's or orchestrator's first line on standard output, before its address.
+pub const LISTENING_ON: &str = "listening on http://";
+/// What is left to send and store has this long at the end.
+const SHUTDOWN_AT_MOST: Duration = Duration::from_secs(10);
+
+/// `onrush orchestrator`.
+pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
+    let OrchestratorArgs { brokers, topics, listen, store, min_drivers, max_drivers } = args;
+    if min_drivers > max_drivers {
+        let problem = format!("--min-drivers {min_drivers} is more than --max-drivers {max_drivers}");
+        return Err(Error::Usage(problem));
+    }
+    let stop = Stop::on_signals()?;
+    // It lives as long as this function.
+    let (_embedded, brokers) = match brokers.as_deref() {
+        Some(EMBEDDED) => {
+            let broker = start_embedded(&topics.topic_prefix)?;
+            let brokers = brokers_of(&broker);
+            tracing::info!(address = broker.address(), "embedded broker");
+            (Some(broker), brokers)
+        }
+        given => (None, discover(given)?),
+    };
+    let bus = bus_config(brokers, topics, "onrush-orchestrator".into());
+    let config = OrchestratorConfig { bus, listen, store, min_drivers, max_drivers };
+    let runtime = orchestrator_runtime()?;
+    let ended = runtime.block_on(async {
+        let start = Orchestrator::start(config);
+        let mut orchestrator = tokio::select! {
+            started = start => started.map_err(|e| Error::failed("cannot start the orchestrator", e))?,
+            () = requested(&stop) => return Err(Error::Interrupted),
+        };
+        announce(orchestrator.address());
+        let ended = tokio::select! {
+            ended = orchestrator.wait() => ended.map_err(|e| Error::failed("the orchestrator cannot go on", e)),
+            () = requested(&stop) => Ok(()),
+        };
+        if tokio::time::timeout(SHUTDOWN_AT_MOST, orchestrator.shutdown()).await.is_err() {
+            tracing::warn!("the orchestrator did not end in {SHUTDOWN_AT_MOST:?}; ended without it");
+        }
+        ended
+    });
+    // Waits for nothing that still blocks.
+    runtime.shutdown_background();
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// `onrush driver`.
+pub fn driver(args: DriverArgs) -> Result<ExitCode, Error> {
+    let DriverArgs { brokers, topics, node_id, node_ip, cpus, wait, target_url } = args;
+    let stop = Stop::on_signals()?;
+    let name = node_id.unwrap_or_else(default_node_name);
+    let node_id = NodeId::new(name.as_str()).ok_or_else(|| {
+        let rule = "a name has 1 to 200 bytes, no control characters and no blank at its ends";
+        Error::Usage(format!("--node-id {name:?} cannot be used: {rule}"))
+    })?;
+    // `embedded` may stand in an environment that is shared with the orchestrator.
+    let brokers = discover(brokers.as_deref().filter(|given| *given != EMBEDDED))?;
+    let node_ip = node_ip.or_else(|| own_address(&brokers.address).map(|ip| ip.to_string()));
+    let wait = match wait {
+        WaitArg::Auto => None,
+        WaitArg::Poll => Some(Wait::Poll),
+        WaitArg::Timer => Some(Wait::Timer),
+    };
+    let bus = bus_config(brokers, topics, format!("onrush-driver-{node_id}"));
+    let config = DriverConfig { bus, node_id, node_ip, cpus: cpus.map(|cpus| cpus.0), wait, target_url };
+    onrush_driver::run(config, stop.flag()).map_err(|e| Error::failed("the driver cannot go on", e))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `onrush target`.
+pub fn target(args: TargetArgs) -> Result<ExitCode, Error> {
+    let TargetArgs { listen, cpus, delay } = args;
+    let stop = Stop::on_signals()?;
+    let config = TargetConfig { listen, cpus: cpus.map(|cpus| cpus.0), delay };
+    let target = Target::start(config).map_err(|e| Error::failed("cannot start the target", e))?;
+    announce(target.address());
+    stop.wait();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The in-process broker.
+pub fn start_embedded(topic_prefix: &str) -> Result<EmbeddedBroker, Error> {
+    EmbeddedBroker::start(topic_prefix).map_err(|e| Error::failed("cannot start the embedded broker", e))
+}
+
+/// Where the in-process broker is.
+pub fn brokers_of(broker: &EmbeddedBroker) -> Brokers {
+    Brokers { address: broker.address().to_owned(), embedded: true }
+}
+
+/// The orchestrator's threads: one can write an answer while the other waits for the store.
+pub fn orchestrator_runtime() -> Result<tokio::runtime::Runtime, Error> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let built = builder.worker_threads(2).thread_name("onrush-rest").enable_all().build();
+    built.map_err(|e| Error::failed("cannot start the orchestrator's threads", e))
+}
+
+/// Ends when a signal came.
+async fn requested(stop: &Stop) {
+    while !stop.requested() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn discover(given: Option<&str>) -> Result<Brokers, Error> {
+    Brokers::discover(given).map_err(|e| Error::Failed(e.to_string()))
+}
+
+fn bus_config(brokers: Brokers, topics: TopicArgs, client_id: String) -> BusConfig {
+    let TopicArgs { topic_prefix, kafka_options } = topics;
+    BusConfig { brokers, topic_prefix, client_id, options: kafka_options }
+}
+
+/// Says on standard output where a node listens, for whoever started it. Nobody has to listen.
+fn announce(address: SocketAddr) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{LISTENING_ON}{address}").and_then(|()| out.flush());
+}
+
+/// Unique on the machine by the process number, and readable by the machine's name.
+fn default_node_name() -> String {
+    let machine = rustix::system::uname().nodename().to_string_lossy().trim().to_owned();
+    let machine = if machine.is_empty() { "driver".to_owned() } else { machine };
+    format!("{machine}-{}", std::process::id())
+}
+
+/// The address from which this machine reaches the first broker. No packet is sent: connecting a UDP socket only
+/// asks the routing table.
+fn own_address(brokers: &str) -> Option<IpAddr> {
+    let first = brokers.split(',').next()?.trim();
+    let broker = first.to_socket_addrs().ok()?.next()?;
+    let any: SocketAddr = if broker.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(broker).ok()?;
+    socket.local_addr().ok().map(|address| address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_has_a_usable_name_and_address_by_itself() {
+        let name = default_node_name();
+        assert!(NodeId::new(name.as_str()).is_some(), "{name}");
+        assert!(name.ends_with(&format!("-{}", std::process::id())));
+        assert_eq!(own_address("127.0.0.1:9092,other:9092"), Some(IpAddr::from([127, 0, 0, 1])));
+        assert_eq!(own_address("nonsense"), None);
+    }
+}

@@ -1,0 +1,162 @@
+//! Reads what people write on a command line: durations, numbers with suffixes, CPU lists, `name: value` pairs.
+//!
+//! Pure functions; each error says what would be right.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// `10ms`, `250us`, `1m30s`; a bare number means seconds.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let wrong = || format!("{text:?} is no duration; write 250us, 10ms, 30s, 1m30s, or a bare number of seconds");
+    if text.starts_with('-') {
+        return Err(wrong());
+    }
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
+    }
+    let signed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(signed).map_err(|_| wrong())
+}
+
+/// A number that may end in `k` (thousand), `M` (million) or `G` (thousand million).
+fn suffixed(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let (digits, factor) = match text.char_indices().last()? {
+        (end, 'k' | 'K') => (&text[..end], 1e3),
+        (end, 'm' | 'M') => (&text[..end], 1e6),
+        (end, 'g' | 'G') => (&text[..end], 1e9),
+        _ => (text, 1.0),
+    };
+    let starts_as_number = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    let value = digits.replace('_', "").parse::<f64>().ok().filter(|_| starts_as_number)? * factor;
+    value.is_finite().then_some(value)
+}
+
+/// A whole number: `1000`, `100_000`, `10k`, `1.5M`.
+pub fn count(text: &str) -> Result<u64, String> {
+    // Up to 2^53 every whole number is exact in a float; no test is longer.
+    let whole = |value: &f64| value.fract() == 0.0 && (1.0..=9_007_199_254_740_992.0).contains(value);
+    match suffixed(text).filter(whole) {
+        Some(value) => Ok(value as u64),
+        None => Err(format!("{text:?} is no number of requests; write 1000, 10k or 1M")),
+    }
+}
+
+/// A rate: `500`, `0.5`, `10k`.
+pub fn rate(text: &str) -> Result<f64, String> {
+    suffixed(text)
+        .filter(|rate| *rate > 0.0)
+        .ok_or_else(|| format!("{text:?} is no rate; write requests per second above zero, like 500 or 10k"))
+}
+
+/// CPUs that a process is to be pinned to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cpus(pub Vec<usize>);
+
+/// `2-7`, `0,2,4-5`.
+pub fn cpus(text: &str) -> Result<Cpus, String> {
+    const MAX_CPU: usize = 1023;
+    let wrong = || format!("{text:?} is no list of CPUs; write 2-7 or 0,2,4-5 (0 to {MAX_CPU})");
+    let number = |digits: &str| digits.trim().parse::<usize>().ok().filter(|cpu| *cpu <= MAX_CPU).ok_or_else(wrong);
+    let mut cpus = BTreeSet::new();
+    for part in text.split(',') {
+        match part.split_once('-') {
+            Some((first, last)) => {
+                let (first, last) = (number(first)?, number(last)?);
+                if first > last {
+                    return Err(wrong());
+                }
+                cpus.extend(first..=last);
+            }
+            None => {
+                cpus.insert(number(part)?);
+            }
+        }
+    }
+    Ok(Cpus(cpus.into_iter().collect()))
+}
+
+/// CPUs as [`cpus`] reads them.
+pub fn cpus_text(cpus: &[usize]) -> String {
+    cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// `name=value`, for the Kafka library's own settings.
+pub fn option(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} is no setting; write name=value, like security.protocol=SSL")),
+    }
+}
+
+/// `Name: value`.
+pub fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':').map(|(name, value)| (name.trim(), value.trim())) {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} is no header; write 'Name: value'")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_carry_units_and_bare_numbers_are_seconds() {
+        let cases = [
+            ("10ms", Duration::from_millis(10)),
+            ("250us", Duration::from_micros(250)),
+            ("250µs", Duration::from_micros(250)),
+            ("500ns", Duration::from_nanos(500)),
+            ("1m30s", Duration::from_secs(90)),
+            ("1.5s", Duration::from_millis(1500)),
+            ("2h", Duration::from_secs(7200)),
+            ("3", Duration::from_secs(3)),
+            ("0.25", Duration::from_millis(250)),
+            (" 2 s ", Duration::from_secs(2)),
+            ("0", Duration::ZERO),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(duration(text), Ok(expected), "{text}");
+        }
+        for text in ["", "abc", "-1s", "-1", "10 parsecs", "NaN", "inf", "1e300", "s"] {
+            assert!(duration(text).is_err_and(|e| e.contains("10ms")), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_take_suffixes() {
+        assert_eq!(count("1000"), Ok(1000));
+        assert_eq!(count("100_000"), Ok(100_000));
+        assert_eq!(count("10k"), Ok(10_000));
+        assert_eq!(count("1.5M"), Ok(1_500_000));
+        assert_eq!(count("2G"), Ok(2_000_000_000));
+        for text in ["", "0", "k", "1.5", "-3", "1e400", "inf", "nan", "10x", "1kk", "+5"] {
+            assert!(count(text).is_err(), "{text}");
+        }
+        assert_eq!(rate("0.5"), Ok(0.5));
+        assert_eq!(rate("10k"), Ok(10_000.0));
+        for text in ["0", "-1", "fast"] {
+            assert!(rate(text).is_err_and(|e| e.contains("500")), "{text}");
+        }
+    }
+
+    #[test]
+    fn cpu_lists_are_sorted_and_without_repetition() {
+        assert_eq!(cpus("2-4"), Ok(Cpus(vec![2, 3, 4])));
+        assert_eq!(cpus("5, 0,2-3,3"), Ok(Cpus(vec![0, 2, 3, 5])));
+        assert_eq!(cpus(&cpus_text(&[1, 3])), Ok(Cpus(vec![1, 3])));
+        for text in ["", "a", "3-1", "1,", "-1", "0-99999999"] {
+            assert!(cpus(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn pairs_are_split_once() {
+        assert_eq!(option("sasl.password=a=b"), Ok(("sasl.password".into(), "a=b".into())));
+        assert_eq!(header("X-Url: http://x"), Ok(("X-Url".into(), "http://x".into())));
+        assert!(option("=x").is_err() && option("x").is_err());
+        assert!(header(": x").is_err() && header("x").is_err());
+    }
+}

@@ -1,0 +1,251 @@
+//! The sample server: `/ping` and `/metrics`, a thread per core on monoio.
+//!
+//! It shares no HTTP code with the engine, so that an error of one cannot hide an error of the other. Its counters are
+//! the other half of the conservation check: a request is counted when its head is complete, before anything is
+//! answered, and an answer before the kernel has it. So whoever has an answer finds it counted.
+//!
+//! Read [`request`] first (bytes to requests), then `connection` (requests to answers), `server` (the threads),
+//! `counters` and `metrics`.
+
+mod accept;
+mod answers;
+mod connection;
+mod counters;
+mod metrics;
+mod request;
+mod server;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::net::Shutdown;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use crate::server::{Shared, Worker, open_ring};
+
+/// Connections that wait to be accepted; the system may allow fewer.
+const BACKLOG: i32 = 4096;
+/// A longer delay is taken for a mistake.
+const DELAY_MAX: Duration = Duration::from_secs(3600);
+
+/// How the target runs.
+#[derive(Clone, Debug)]
+pub struct TargetConfig {
+    /// Where it listens; port 0: a free one.
+    pub listen: SocketAddr,
+    /// CPUs to pin to, one thread each; `None`: every CPU that this process may use.
+    pub cpus: Option<Vec<usize>>,
+    /// Each answer of `/ping` waits this long, and up to 2 ms more.
+    pub delay: Duration,
+}
+
+/// Why the target could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// Somebody else listens there.
+    #[error(
+        "{address} is in use: another process listens there. Stop it, or listen on another port (port 0 takes a free one)"
+    )]
+    AddressInUse {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// The system refuses the address for another reason.
+    #[error("cannot listen on {address}: {source}. Is it an address of this machine, and the port above 1023?")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// An empty list of CPUs.
+    #[error("the list of CPUs is empty: name at least one, or none at all to use every CPU")]
+    NoCpu,
+    /// A CPU named twice.
+    #[error("CPU {cpu} is named twice: each takes one thread")]
+    CpuTwice {
+        /// That CPU.
+        cpu: usize,
+    },
+    /// A CPU that is not there, or not for this process.
+    #[error("cannot run on CPU {cpu}: {source}. This process may use {allowed:?}")]
+    Cpu {
+        /// The CPU asked for.
+        cpu: usize,
+        /// Those that would do.
+        allowed: Vec<usize>,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A delay beyond all reason.
+    #[error("a delay of {delay:?} is too long: at most {DELAY_MAX:?}")]
+    Delay {
+        /// The delay asked for.
+        delay: Duration,
+    },
+    /// The kernel, or the container's profile, refuses io_uring.
+    #[error(
+        "io_uring is refused: {source}. It needs Linux 5.11 or later, and a container needs a seccomp profile that \
+         allows io_uring_setup, io_uring_enter and io_uring_register"
+    )]
+    IoUring {
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A thread or a descriptor could not be had.
+    #[error("the system refuses a thread or a descriptor for CPU {cpu}: {source}")]
+    Thread {
+        /// The CPU it was for.
+        cpu: usize,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// A target that listens. Dropping it lets answers under way go out, for a second at most, and closes everything.
+#[derive(Debug)]
+pub struct Target {
+    address: SocketAddr,
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Target {
+    /// Binds and starts its threads.
+    ///
+    /// Raises this process's limit of open files as far as it may.
+    pub fn start(config: TargetConfig) -> Result<Self, TargetError> {
+        let TargetConfig { listen, cpus, delay } = config;
+        if delay > DELAY_MAX {
+            return Err(TargetError::Delay { delay });
+        }
+        let cpus = check_cpus(cpus)?;
+        raise_open_files();
+        let listener = bind(listen)?;
+        let address = listener.local_addr().map_err(|source| TargetError::Listen { address: listen, source })?;
+
+        let shared = Arc::new(Shared::new(cpus.len(), delay));
+        // From here on an early return drops the target, and that ends the threads started so far.
+        let mut target = Self { address, listener, shared, threads: Vec::with_capacity(cpus.len()) };
+        let (report, reports) = mpsc::channel();
+        for (index, cpu) in cpus.iter().copied().enumerate() {
+            target.spawn(index, cpu, report.clone())?;
+        }
+        drop(report);
+        for _ in &cpus {
+            // A thread that dies without a report drops its sender.
+            reports.recv().unwrap_or_else(|_| {
+                Err(TargetError::IoUring { source: io::Error::other("a thread ended before it was ready") })
+            })?;
+        }
+        tracing::debug!(%address, ?cpus, ?delay, instance = target.shared.instance, "the target listens");
+        Ok(target)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn spawn(
+        &mut self,
+        index: usize,
+        cpu: usize,
+        report: mpsc::Sender<Result<(), TargetError>>,
+    ) -> Result<(), TargetError> {
+        let refused = |source| TargetError::Thread { cpu, source };
+        let listener = self.listener.try_clone().map_err(refused)?;
+        let shared = Arc::clone(&self.shared);
+        let thread = std::thread::Builder::new().name(format!("target-{cpu}")).spawn(move || {
+            let opened = pin(cpu).and_then(|()| open_ring().map_err(|source| TargetError::IoUring { source }));
+            // The receiver is gone only if another thread failed, and then this one is told to stop as well.
+            let _other_failed = match opened {
+                Ok(mut ring) => {
+                    let reported = report.send(Ok(()));
+                    drop(report);
+                    if let Err(error) = ring.block_on(Worker::new(shared, index).run(listener)) {
+                        tracing::error!(%error, cpu, "a thread of the target ended");
+                    }
+                    reported
+                }
+                Err(error) => report.send(Err(error)),
+            };
+        });
+        self.threads.push(thread.map_err(refused)?);
+        Ok(())
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.shared.stop();
+        eprintln!("{:?}", self.shared.counters.iter().map(|c| c.connections_total()).collect::<Vec<_>>());
+        // Every accept that waits on this socket, on whatever thread, ends with an error.
+        if let Err(error) = rustix::net::shutdown(&self.listener, Shutdown::Both) {
+            tracing::debug!(%error, "the listening socket was closed already");
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the target had panicked");
+            }
+        }
+    }
+}
+
+fn check_cpus(cpus: Option<Vec<usize>>) -> Result<Vec<usize>, TargetError> {
+    let cpus = cpus.unwrap_or_else(allowed_cpus);
+    if cpus.is_empty() {
+        return Err(TargetError::NoCpu);
+    }
+    match cpus.iter().enumerate().find(|(index, cpu)| cpus[..*index].contains(cpu)) {
+        Some((_, cpu)) => Err(TargetError::CpuTwice { cpu: *cpu }),
+        None => Ok(cpus),
+    }
+}
+
+fn allowed_cpus() -> Vec<usize> {
+    sched_getaffinity(None)
+        .map(|set| (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect())
+        .unwrap_or_else(|_| vec![0])
+}
+
+fn pin(cpu: usize) -> Result<(), TargetError> {
+    let pinned = if cpu < CpuSet::MAX_CPU {
+        let mut set = CpuSet::new();
+        set.set(cpu);
+        sched_setaffinity(None, &set)
+    } else {
+        Err(rustix::io::Errno::INVAL)
+    };
+    pinned.map_err(|errno| TargetError::Cpu { cpu, allowed: allowed_cpus(), source: errno.into() })
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, TargetError> {
+    let refused = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => TargetError::AddressInUse { address },
+        _ => TargetError::Listen { address, source },
+    };
+    let listener = TcpListener::bind(address).map_err(refused)?;
+    // Listening again only makes the queue longer.
+    rustix::net::listen(&listener, BACKLOG).map_err(|errno| refused(errno.into()))?;
+    // Accepted connections inherit it: a second answer never waits for the first one to be acknowledged.
+    rustix::net::sockopt::set_tcp_nodelay(&listener, true).map_err(|errno| refused(errno.into()))?;
+    Ok(listener)
+}
+
+/// Each connection takes a descriptor, and the usual limit of 1024 is only a default.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The threads: each has a ring of its own, accepts from the one listening socket and keeps what it accepted.
+//!
+//! One socket for all threads rather than one each: the kernel then refuses a second target on the same address
+//! instead of sharing it out, and a thread that is busy leaves new connections to the others.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use monoio::time::TimeDriver;
+use monoio::{IoUringDriver, Runtime, RuntimeBuilder};
+use rustix::net::Shutdown;
+
+use crate::answers::Answers;
+use crate::connection;
+use crate::counters::{Arrivals, Counters};
+
+/// How many operations a thread hands to the kernel at once.
+const RING_ENTRIES: u32 = 1024;
+/// How long to wait before accepting again after the system had no descriptor or memory left.
+const ACCEPT_RETRY: Duration = Duration::from_millis(20);
+/// At a stop, answers under way have this long; then connections are cut, and have this long once more to notice.
+const DRAIN: Duration = Duration::from_millis(500);
+const DRAIN_POLL: Duration = Duration::from_millis(2);
+
+/// A ring with a timer.
+pub type Ring = Runtime<TimeDriver<IoUringDriver>>;
+
+/// What all threads see.
+#[derive(Debug)]
+pub struct Shared {
+    /// When the target started.
+    pub started: Instant,
+    /// Random, new at every start.
+    pub instance: String,
+    /// Each answer of `/ping` waits this long.
+    pub delay: Duration,
+    /// What is known beforehand.
+    pub answers: Answers,
+    /// One for each thread.
+    pub counters: Vec<Counters>,
+    /// The last request for `/ping`.
+    pub arrivals: Arrivals,
+    stopping: AtomicBool,
+}
+
+impl Shared {
+    /// For so many threads.
+    pub fn new(threads: usize, delay: Duration) -> Self {
+        Self {
+            started: Instant::now(),
+            instance: format!("{:016x}", fastrand::u64(..)),
+            delay,
+            answers: Answers::new(),
+            counters: (0..threads).map(|_| Counters::default()).collect(),
+            arrivals: Arrivals::default(),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Asks every thread to end.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether the threads are to end.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
+/// One thread's part.
+pub struct Worker {
+    /// What all threads see.
+    pub shared: Arc<Shared>,
+    index: usize,
+    /// The connections to cut at a stop. Bounded by the process's limit of open files.
+    open: RefCell<BTreeSet<RawFd>>,
+}
+
+impl Worker {
+    /// The thread of that number.
+    pub fn new(shared: Arc<Shared>, index: usize) -> Self {
+        Self { shared, index, open: RefCell::default() }
+    }
+
+    /// What this thread counts.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters[self.index]
+    }
+
+    /// A request for `/ping` came.
+    pub fn note_arrival(&self, now: Instant) {
+        let since_start = now.saturating_duration_since(self.shared.started);
+        let now_ns = u64::try_from(since_start.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(spacing_ns) = self.shared.arrivals.note(now_ns) {
+            self.counters().spaced(spacing_ns);
+        }
+    }
+
+    /// Accepts and serves until the target stops.
+    pub async fn run(self, listener: TcpListener) -> io::Result<()> {
+        let worker = Rc::new(self);
+        let listener = monoio::net::TcpListener::from_std(listener)?;
+        let mut said_exhausted = false;
+        while !worker.shared.is_stopping() {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let open = OpenConnection::new(Rc::clone(&worker), stream.as_raw_fd());
+                    monoio::spawn(connection::serve(stream, open, Rc::clone(&worker)));
+                }
+                Err(_) if worker.shared.is_stopping() => break,
+                Err(error) => {
+                    // A client that gave up before it was accepted is not worth a word.
+                    if error.kind() != io::ErrorKind::ConnectionAborted {
+                        if !said_exhausted {
+                            tracing::warn!(%error, "the target cannot accept a connection and goes on trying");
+                            said_exhausted = true;
+                        }
+                        monoio::time::sleep(ACCEPT_RETRY).await;
+                    }
+                }
+            }
+        }
+        worker.drain().await;
+        Ok(())
+    }
+
+    /// Lets answers under way go out, then cuts what is left.
+    async fn drain(&self) {
+        for how in [Shutdown::Read, Shutdown::Both] {
+            for fd in self.open.borrow().iter() {
+                // SAFETY: a descriptor leaves the set before its connection closes it, on this very thread, so it is
+                // open here and still that connection's.
+                let connection = unsafe { BorrowedFd::borrow_raw(*fd) };
+                // A client that has gone already is just as well.
+                let _gone = rustix::net::shutdown(connection, how);
+            }
+            let deadline = Instant::now() + DRAIN;
+            while !self.open.borrow().is_empty() && Instant::now() < deadline {
+                monoio::time::sleep(DRAIN_POLL).await;
+            }
+        }
+        // The last closes are only queued: one more turn hands them to the kernel.
+        monoio::time::sleep(DRAIN_POLL).await;
+    }
+}
+
+/// Counts a connection and lists it for the stop, as long as it lives.
+pub struct OpenConnection {
+    worker: Rc<Worker>,
+    fd: RawFd,
+}
+
+impl OpenConnection {
+    fn new(worker: Rc<Worker>, fd: RawFd) -> Self {
+        worker.counters().connection_opened();
+        worker.open.borrow_mut().insert(fd);
+        Self { worker, fd }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.worker.open.borrow_mut().remove(&self.fd);
+        self.worker.counters().connection_closed();
+    }
+}
+
+/// Opens a thread's ring.
+pub fn open_ring() -> io::Result<Ring> {
+    let mut builder = io_uring::IoUring::builder();
+    // Completions wait for the thread to ask for them instead of interrupting it; kernels before 6.1 refuse that.
+    builder.setup_single_issuer().setup_defer_taskrun();
+    let build = |builder| {
+        RuntimeBuilder::<IoUringDriver>::new().with_entries(RING_ENTRIES).uring_builder(builder).enable_timer().build()
+    };
+    match build(builder) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
+            build(io_uring::IoUring::builder())
+        }
+        built => built,
+    }
+}
