@@ -12,13 +12,14 @@ use crate::test::TestArgs;
 
 const EXAMPLES: &str = "\
 Examples:
-  onrush demo                                   see all of it at work on this machine, in under a minute
+  onrush demo                                 all of it at work on this machine, in a minute
 
-  onrush orchestrator --brokers kafka:9092      once: controls the tests; dashboard on http://127.0.0.1:7400
-  onrush driver --brokers kafka:9092            on each machine that makes load
-  onrush test start http://web:8080/ -n 100k    from anywhere that reaches the orchestrator
+  onrush orchestrator --brokers kafka:9092    once; dashboard on http://127.0.0.1:7400
+  onrush driver --brokers kafka:9092          on each machine that makes load
+  onrush test start http://web:8080/ -n 10k   from where the orchestrator can be reached
 
-  onrush orchestrator --brokers embedded        the same on one machine, without Kafka; drivers find it
+  onrush orchestrator --brokers embedded      the same on one machine, without Kafka:
+  onrush driver                               drivers there find the embedded broker
 
 Every flag can be given by its environment variable instead; the flag wins.
 
@@ -34,7 +35,7 @@ Exit codes:
 /// One orchestrator and 2 to 8 drivers meet on Kafka topics. The drivers load a web server together, the
 /// orchestrator merges what they measured second by second, and every result carries the proof that nothing was lost.
 #[derive(Debug, Parser)]
-#[command(name = "onrush", version, propagate_version = true, arg_required_else_help = true, after_long_help = EXAMPLES)]
+#[command(name = "onrush", version, arg_required_else_help = true, after_long_help = EXAMPLES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -79,11 +80,11 @@ pub struct TopicArgs {
 #[command(after_long_help = "\
 Examples:
   onrush orchestrator --brokers kafka1:9092,kafka2:9092 --store /var/lib/onrush/onrush.db
-  onrush orchestrator --brokers embedded          all nodes on this machine, no Kafka needed
+  onrush orchestrator --brokers embedded      all nodes on this machine, no Kafka needed
   onrush orchestrator --brokers kafka:9093 --kafka-option security.protocol=SSL
 
-Tests and results are in the --store file; an orchestrator that is killed and started again goes on where it was.
-Then open http://127.0.0.1:7400 in a browser, or use `onrush test`.")]
+Tests and results are in the --store file: an orchestrator that is killed and started again goes on
+where it was. Open http://127.0.0.1:7400 in a browser, or use `onrush test`.")]
 pub struct OrchestratorArgs {
     /// The Kafka brokers, several with commas; `embedded`: a broker within this process, for nodes on this
     /// machine. Without it: the embedded broker that is running on this machine
@@ -93,16 +94,22 @@ pub struct OrchestratorArgs {
     #[command(flatten)]
     pub topics: TopicArgs,
     /// Where the REST interface and the dashboard listen; port 0: a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7400", env = "ONRUSH_ORCHESTRATOR_LISTEN")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:7400",
+        env = "ONRUSH_ORCHESTRATOR_LISTEN",
+        help_heading = "Orchestrator"
+    )]
     pub listen: SocketAddr,
     /// The file that keeps tests and results (SQLite)
-    #[arg(long, value_name = "FILE", default_value = "onrush.db", env = "ONRUSH_STORE")]
+    #[arg(long, value_name = "FILE", default_value = "onrush.db", env = "ONRUSH_STORE", help_heading = "Orchestrator")]
     pub store: PathBuf,
     /// A test needs at least this many drivers
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = drivers, env = "ONRUSH_MIN_DRIVERS")]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = drivers, env = "ONRUSH_MIN_DRIVERS", help_heading = "Orchestrator")]
     pub min_drivers: usize,
     /// One driver more is shown as rejected and takes no part
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = drivers, env = "ONRUSH_MAX_DRIVERS")]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = drivers, env = "ONRUSH_MAX_DRIVERS", help_heading = "Orchestrator")]
     pub max_drivers: usize,
 }
 
@@ -110,9 +117,9 @@ pub struct OrchestratorArgs {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  onrush driver --brokers kafka:9092 --cpus 2-7        six engine threads, each pinned to a CPU of its own
-  onrush driver --brokers kafka:9092 --wait poll       to the microsecond on a schedule, at the price of whole CPUs
-  onrush driver                                        joins the embedded broker that is running on this machine
+  onrush driver --brokers kafka:9092 --cpus 2-7    six threads, each pinned to its CPU
+  onrush driver --brokers kafka:9092 --wait poll   on time to the microsecond; keeps its CPUs busy
+  onrush driver                                    joins the embedded broker of this machine
 
 It needs a Linux kernel with io_uring. It runs any number of tests, until Ctrl-C.")]
 pub struct DriverArgs {
@@ -123,10 +130,10 @@ pub struct DriverArgs {
     #[command(flatten)]
     pub topics: TopicArgs,
     /// This driver's name, unique among all drivers [default: machine's name and process number]
-    #[arg(long, value_name = "NAME", env = "ONRUSH_NODE_ID")]
+    #[arg(long, value_name = "NAME", env = "ONRUSH_NODE_ID", help_heading = "Driver")]
     pub node_id: Option<String>,
     /// The address that it registers with, for people to read [default: the one it reaches the broker from]
-    #[arg(long, value_name = "IP", env = "ONRUSH_NODE_IP")]
+    #[arg(long, value_name = "IP", env = "ONRUSH_NODE_IP", help_heading = "Driver")]
     pub node_ip: Option<String>,
     /// The CPUs that make the load, one thread on each [default: all that this process may use]
     #[arg(long, value_name = "LIST", value_parser = parse::cpus, env = "ONRUSH_DRIVER_CPUS", help_heading = "Engine")]
@@ -135,7 +142,7 @@ pub struct DriverArgs {
     #[arg(long, value_enum, default_value = "auto", env = "ONRUSH_WAIT", help_heading = "Engine")]
     pub wait: WaitArg,
     /// Where requests go in tests that name no URL
-    #[arg(long, value_name = "URL", env = "ONRUSH_TARGET_URL")]
+    #[arg(long, value_name = "URL", env = "ONRUSH_TARGET_URL", help_heading = "Driver")]
     pub target_url: Option<String>,
 }
 
@@ -154,9 +161,9 @@ pub enum WaitArg {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  onrush target                                  http://127.0.0.1:8080/ping, statistics at /metrics
-  onrush target --delay 10ms                     each answer takes 10 ms
-  onrush target --listen 0.0.0.0:8080 --cpus 0-3 for drivers on other machines
+  onrush target                                    http://127.0.0.1:8080/ping, and /metrics
+  onrush target --delay 10ms                       each answer takes 10 ms
+  onrush target --listen 0.0.0.0:8080 --cpus 0-3   for drivers on other machines
 
 The first line on standard output is `listening on http://ADDRESS`.")]
 pub struct TargetArgs {
@@ -174,15 +181,17 @@ pub struct TargetArgs {
 /// Options of `onrush demo`.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-It starts an in-process broker, the orchestrator, a target and the drivers, runs an Avalanche (requests as fast as
-possible) and a Tsunami (1,000 requests per driver, 2 ms apart), and prints both results. On a terminal it then stays
-up until Ctrl-C, with the dashboard's address; otherwise it exits 0, or 1 with the reason if anything did not hold.
-Nothing is left behind: no process, and no file but the one of --store.
+It starts an in-process broker, the orchestrator, a target and the drivers, runs an Avalanche (as
+fast as possible) and a Tsunami (1,000 requests per driver, 2 ms apart), and prints both results. On
+a terminal it then stays up until Ctrl-C, with the dashboard's address; otherwise it exits 0, or 1
+with the reason if anything did not hold. Ports that are taken are replaced by free ones. Nothing is
+left behind: no process, and no file but the one of --store.
 
 Examples:
   onrush demo
   onrush demo --drivers 4 --requests 10k
-  onrush demo --store demo.db                    keep the results: `onrush orchestrator --store demo.db` shows them")]
+  onrush demo --store demo.db         keeps the results; `onrush orchestrator --store demo.db`
+                                      shows them")]
 pub struct DemoArgs {
     /// How many drivers
     #[arg(
@@ -220,7 +229,9 @@ mod tests {
     fn every_flag_has_an_environment_variable_and_help() {
         fn check(command: &clap::Command, path: &str) {
             let path = format!("{path} {}", command.get_name());
-            for arg in command.get_arguments().filter(|arg| !["help", "version", "test_id"].contains(&arg.get_id().as_str())) {
+            for arg in
+                command.get_arguments().filter(|arg| !["help", "version", "test_id"].contains(&arg.get_id().as_str()))
+            {
                 let env = arg.get_env().map(|env| env.to_string_lossy().into_owned()).unwrap_or_default();
                 assert!(env.starts_with("ONRUSH_"), "{path}: {} has no variable", arg.get_id());
                 assert!(arg.get_help().is_some(), "{path}: {} has no help", arg.get_id());

@@ -26,7 +26,9 @@ const MAX_EVENTS_WAITING: usize = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No connection, or it broke.
-    #[error("cannot reach the orchestrator at {address}: {problem}\nIs it running? Its address is set by --orchestrator or ONRUSH_ORCHESTRATOR.")]
+    #[error(
+        "cannot reach the orchestrator at {address}: {problem}\nIs it running? Its address is set by --orchestrator or ONRUSH_ORCHESTRATOR."
+    )]
     Unreachable {
         /// Where it should be.
         address: String,
@@ -37,7 +39,9 @@ pub enum ClientError {
     #[error("{0}")]
     Refused(Refusal),
     /// It answered something that this client does not understand.
-    #[error("the answer of the orchestrator at {address} cannot be read: {problem}\nIs another program listening there, or an orchestrator of another version?")]
+    #[error(
+        "the answer of the orchestrator at {address} cannot be read: {problem}\nIs another program listening there, or an orchestrator of another version?"
+    )]
     Unreadable {
         /// Where it came from.
         address: String,
@@ -75,13 +79,16 @@ pub struct FieldFault {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { status, title, detail, errors } = self;
+        // The detail of wrong fields repeats them in one line; several are read better one by one.
+        let repeated = errors.len() > 1 && errors.iter().all(|fault| detail.contains(&fault.problem));
         match [detail, title].into_iter().find(|text| !text.is_empty()) {
+            Some(_) if repeated => f.write_str("the orchestrator refuses this:")?,
             Some(text) => f.write_str(text)?,
             None => write!(f, "the orchestrator refused with status {status}")?,
         }
-        // The detail may have said it already.
-        for FieldFault { field, problem } in errors.iter().filter(|fault| !detail.contains(&fault.problem)) {
-            write!(f, "\n  {field}: {problem}")?;
+        for FieldFault { field, problem } in errors.iter().filter(|fault| repeated || !detail.contains(&fault.problem))
+        {
+            write!(f, "\n  {field} {problem}")?;
         }
         Ok(())
     }
@@ -188,9 +195,11 @@ impl Client {
         self.get(&["v1", "tests", test_id])
     }
 
-    /// Tests, the newest first.
-    pub fn tests(&self) -> Result<Vec<TestView>, ClientError> {
-        self.get(&["v1", "tests"])
+    /// At most `limit` (500) tests, the newest first.
+    pub fn tests(&self, limit: usize) -> Result<Vec<TestView>, ClientError> {
+        let mut url = self.url(&["v1", "tests"]);
+        url.query_pairs_mut().append_pair("limit", &limit.to_string());
+        self.read(self.agent.get(url.as_str()).call())
     }
 
     /// Totals of a test.
@@ -304,7 +313,11 @@ impl Client {
     }
 
     fn unreachable(&self, error: &ureq::Error) -> ClientError {
-        ClientError::Unreachable { address: self.address().to_owned(), problem: error.to_string() }
+        let problem = match error {
+            ureq::Error::Io(error) => error.to_string(),
+            other => other.to_string(),
+        };
+        ClientError::Unreachable { address: self.address().to_owned(), problem }
     }
 
     fn unreadable(&self, problem: impl std::fmt::Display) -> ClientError {
@@ -339,10 +352,19 @@ mod tests {
 
     #[test]
     fn problem_details_become_words() {
-        let text = r#"{"type":"about:blank","title":"Unprocessable Content","status":422,"detail":"the test cannot run",
-            "errors":[{"field":"connections","problem":"is 0; give 1 to 100000"}]}"#;
-        let refusal: Refusal = serde_json::from_str(text).expect("problem details");
-        assert_eq!(refusal.to_string(), "the test cannot run\n  connections: is 0; give 1 to 100000");
+        let words = |detail: &str, problems: &[&str]| {
+            let fault = |problem: &&str| FieldFault { field: "connections".into(), problem: (*problem).into() };
+            let errors = problems.iter().map(fault).collect();
+            Refusal { status: 422, title: "Unprocessable Entity".into(), detail: detail.into(), errors }.to_string()
+        };
+        assert_eq!(words("connections is 0", &["is 0"]), "connections is 0");
+        assert_eq!(words("it cannot start", &["is 0"]), "it cannot start\n  connections is 0");
+        let several = "the orchestrator refuses this:\n  connections is 0\n  connections is 1";
+        assert_eq!(words("connections is 0; connections is 1", &["is 0", "is 1"]), several);
+        assert_eq!(words("", &[]), "Unprocessable Entity");
+        let read: Refusal =
+            serde_json::from_str(r#"{"type":"about:blank","detail":"no","unheard":1}"#).expect("an object");
+        assert_eq!(read.to_string(), "no");
         let bare = Refusal { status: 502, ..Refusal::default() };
         assert_eq!(bare.to_string(), "the orchestrator refused with status 502");
     }

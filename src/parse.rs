@@ -2,7 +2,6 @@
 //!
 //! Pure functions; each error says what would be right.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// `10ms`, `250us`, `1m30s`; a bare number means seconds.
@@ -50,36 +49,13 @@ pub fn rate(text: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("{text:?} is no rate; write requests per second above zero, like 500 or 10k"))
 }
 
-/// CPUs that a process is to be pinned to.
+/// CPUs that a process is to be pinned to: one value on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cpus(pub Vec<usize>);
 
 /// `2-7`, `0,2,4-5`.
 pub fn cpus(text: &str) -> Result<Cpus, String> {
-    const MAX_CPU: usize = 1023;
-    let wrong = || format!("{text:?} is no list of CPUs; write 2-7 or 0,2,4-5 (0 to {MAX_CPU})");
-    let number = |digits: &str| digits.trim().parse::<usize>().ok().filter(|cpu| *cpu <= MAX_CPU).ok_or_else(wrong);
-    let mut cpus = BTreeSet::new();
-    for part in text.split(',') {
-        match part.split_once('-') {
-            Some((first, last)) => {
-                let (first, last) = (number(first)?, number(last)?);
-                if first > last {
-                    return Err(wrong());
-                }
-                cpus.extend(first..=last);
-            }
-            None => {
-                cpus.insert(number(part)?);
-            }
-        }
-    }
-    Ok(Cpus(cpus.into_iter().collect()))
-}
-
-/// CPUs as [`cpus`] reads them.
-pub fn cpus_text(cpus: &[usize]) -> String {
-    cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+    onrush_bus::cpus::parse_list(text).map(Cpus)
 }
 
 /// `name=value`, for the Kafka library's own settings.
@@ -139,16 +115,6 @@ mod tests {
         assert_eq!(rate("10k"), Ok(10_000.0));
         for text in ["0", "-1", "fast"] {
             assert!(rate(text).is_err_and(|e| e.contains("500")), "{text}");
-        }
-    }
-
-    #[test]
-    fn cpu_lists_are_sorted_and_without_repetition() {
-        assert_eq!(cpus("2-4"), Ok(Cpus(vec![2, 3, 4])));
-        assert_eq!(cpus("5, 0,2-3,3"), Ok(Cpus(vec![0, 2, 3, 5])));
-        assert_eq!(cpus(&cpus_text(&[1, 3])), Ok(Cpus(vec![1, 3])));
-        for text in ["", "a", "3-1", "1,", "-1", "0-99999999"] {
-            assert!(cpus(text).is_err(), "{text}");
         }
     }
 

@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn events_end_at_an_empty_line() {
-        let text = "event: test\ndata: {\"a\":1}\n\n: keep-alive\n\nevent:second\r\ndata:one\r\ndata: two\r\n\r\ndata: x\n\n";
+        let text =
+            "event: test\ndata: {\"a\":1}\n\n: keep-alive\n\nevent:second\r\ndata:one\r\ndata: two\r\n\r\ndata: x\n\n";
         let expected = [("test", "{\"a\":1}"), ("second", "one\ntwo"), ("message", "x")];
         assert_eq!(read(text), expected.map(|(name, data)| (name.to_owned(), data.to_owned())));
     }

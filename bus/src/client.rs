@@ -91,7 +91,9 @@ impl Context {
         let is_outage = matches!(code, AllBrokersDown | Authentication | Resolve | SSL);
         let first = is_outage && self.outage.lock().unwrap_or_else(PoisonError::into_inner).insert(code.to_string());
         if first && self.speaks {
-            tracing::warn!(broker = self.address, "no connection to the broker: {reason}; waiting for it");
+            // librdkafka only counts connections here, which tells a person nothing.
+            let reason = if code == AllBrokersDown { "it is away" } else { reason };
+            tracing::warn!(broker = self.address, "no connection to the broker ({reason}); waiting for it");
         } else {
             tracing::debug!(broker = self.address, "{code}: {reason}");
         }

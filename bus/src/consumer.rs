@@ -172,3 +172,44 @@ fn consumer_settings(config: &BusConfig) -> rdkafka::ClientConfig {
         .set("statistics.interval.ms", "1000");
     with_options(settings, config)
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+    use super::*;
+    use crate::Brokers;
+
+    #[test]
+    fn a_message_of_20_megabytes_is_read_and_holds_nothing_up() {
+        let long = Duration::from_secs(30);
+        // A broker that takes such a message, unlike the embedded one.
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("metrics", 1, 1).unwrap();
+        let brokers = Brokers { address: cluster.bootstrap_servers(), embedded: true };
+        let options = vec![("message.max.bytes".to_owned(), "30000000".to_owned())];
+        let config = BusConfig { brokers, topic_prefix: String::new(), client_id: "test".into(), options };
+        let producer: BaseProducer = with_options(settings(&config), &config).create().unwrap();
+        let send = |payload: &[u8]| {
+            producer.send(BaseRecord::to("metrics").key("").payload(payload)).map_err(|(error, _)| error).unwrap();
+            producer.flush(long).unwrap();
+        };
+        let consumer =
+            Consumer::new(&BusConfig { options: Vec::new(), ..config }, &[Topic::Metrics], |_, _| Start::Now, long)
+                .unwrap();
+        let deadline = Instant::now() + long;
+        let next = || loop {
+            assert!(Instant::now() < deadline, "not in time");
+            if let Some(record) = consumer.poll(Duration::from_millis(50)) {
+                return record.payload.len();
+            }
+        };
+        send(&vec![b'x'; 20_000_000]);
+        assert_eq!(next(), 20_000_000);
+        // This broker loses the message after such a one, so there is a second.
+        send(b"ab");
+        send(b"abc");
+        assert!((2..=3).contains(&next()));
+    }
+}

@@ -1,7 +1,7 @@
 //! The broker within this process: librdkafka's in-process cluster, which speaks Kafka's protocol over loopback.
 //!
-//! It keeps the newest 5 MiB or 100,000 messages of a partition, in memory. It has a thread of its own here,
-//! because its handle must stay on one.
+//! It keeps the newest 5 MiB or 100,000 batches of messages of a partition, in memory. It has a thread of its own
+//! here, because its handle must stay on one.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -17,6 +17,10 @@ use crate::BusError;
 use crate::brokers::announce;
 use crate::producer::Events;
 use crate::runtime::LiveFile;
+
+/// Longer requests end the connection. librdkafka's cluster loses the next message when a partition's newest
+/// batch alone is over its 5 MiB; with this limit even two batches fit.
+const MAX_REQUEST_BYTES: &str = "2500000";
 
 /// The broker within this process. It lives until it is dropped, and leaves its address where
 /// [`Brokers::discover`](crate::Brokers::discover) finds it.
@@ -74,7 +78,10 @@ impl Drop for EmbeddedBroker {
 /// Starts the cluster, says where, and obeys until nobody is left to command.
 fn serve(topics: &[String], ready: &Sender<Result<String, BusError>>, commands: &Receiver<Command>) {
     let failed = |error: KafkaError| BusError::Embedded(error.to_string());
-    let owner = ClientConfig::new().set("test.mock.num.brokers", "1").create_with_context(Events::deaf("embedded"));
+    let owner = ClientConfig::new()
+        .set("test.mock.num.brokers", "1")
+        .set("receive.message.max.bytes", MAX_REQUEST_BYTES)
+        .create_with_context(Events::deaf("embedded"));
     let owner: BaseProducer<Events> = match owner {
         Ok(owner) => owner,
         Err(error) => return drop(ready.send(Err(failed(error)))),

@@ -158,7 +158,7 @@ impl Shared {
     /// No broker would ever take this message, and everything behind it would wait for ever.
     fn drop_impossible(&self, state: &mut State, number: usize) {
         state.outbox.done(number);
-        tracing::error!(broker = self.address, "a message is larger than the broker takes and is lost");
+        tracing::error!(broker = self.address, "a message is larger than a broker takes and is lost");
     }
 
     /// The background thread.
@@ -299,7 +299,8 @@ fn producer_settings(config: &BusConfig) -> ClientConfig {
         // What waits beyond this waits in the outbox alone, so that long outages need the memory once.
         .set("queue.buffering.max.messages", "20000")
         .set("queue.buffering.max.kbytes", "65536")
-        .set("message.max.bytes", "10000000");
+        // Twice what any node reads; the embedded broker takes no more than that.
+        .set("message.max.bytes", "2000000");
     with_options(settings, config)
 }
 
@@ -307,15 +308,17 @@ fn producer_settings(config: &BusConfig) -> ClientConfig {
 mod tests {
     use std::ffi::CString;
 
+    use rdkafka::mocking::MockCluster;
+
     use super::*;
-    use crate::{Brokers, Consumer, EmbeddedBroker, Start};
+    use crate::{Brokers, Consumer, Start};
 
     #[test]
     fn a_fatal_error_loses_nothing() {
-        let broker = EmbeddedBroker::start("fatal.").unwrap();
-        let brokers = Brokers { address: broker.address().into(), embedded: true };
-        let config =
-            BusConfig { brokers, topic_prefix: "fatal.".into(), client_id: "test".into(), options: Vec::new() };
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("metrics", 1, 1).unwrap();
+        let brokers = Brokers { address: cluster.bootstrap_servers(), embedded: true };
+        let config = BusConfig { brokers, topic_prefix: String::new(), client_id: "test".into(), options: Vec::new() };
         let long = Duration::from_secs(30);
         let consumer = Consumer::new(&config, &[Topic::Metrics], |_, _| Start::Now, long).unwrap();
         let producer = Producer::new(&config, 1000).unwrap();

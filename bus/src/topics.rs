@@ -75,6 +75,9 @@ fn topic_error(topic: &str, address: &str, problem: &str) -> BusError {
 
 /// Asks for new topics. False: the broker did not answer, ask again.
 fn create(config: &BusConfig, topics: &[String]) -> Result<bool, BusError> {
+    if config.brokers.embedded {
+        return auto_create(config, topics);
+    }
     let address = &config.brokers.address;
     let settings = with_options(settings(config), config);
     let context = Context::quiet(address);
@@ -84,12 +87,10 @@ fn create(config: &BusConfig, topics: &[String]) -> Result<bool, BusError> {
     let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT));
     let results = match pollster::block_on(admin.create_topics(&new, &options)) {
         Ok(results) => results,
-        Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnsupportedFeature) => {
-            return auto_create(config, topics);
-        }
+        // An embedded broker that is not known as one: it does not have this request.
         Err(error) => {
             tracing::debug!(broker = address, "creating topics: {error}");
-            return Ok(false);
+            return auto_create(config, topics);
         }
     };
     let mut all = true;
@@ -99,7 +100,6 @@ fn create(config: &BusConfig, topics: &[String]) -> Result<bool, BusError> {
             Ok(topic) => tracing::info!(broker = address, topic, "created the topic"),
             // Another node was faster.
             Err((_, Code::TopicAlreadyExists)) => {}
-            Err((_, Code::UnsupportedFeature)) => return auto_create(config, topics),
             Err((topic, code @ (Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed))) => {
                 let problem = format!("it is missing and may not be created ({code}); create it, or allow it");
                 return Err(topic_error(&topic, address, &problem));

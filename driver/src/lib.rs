@@ -1,9 +1,20 @@
 //! A driver node: the engine, and the Kafka sidecar thread that tells it what to do and reports what it measured.
+//!
+//! Three kinds of threads: the engine's own (pinned, one per CPU), the runner that arms the engine and turns its
+//! seconds into reports, and the sidecar that talks to Kafka. What to do on which message is decided by
+//! [`node`], a state machine without clocks, sockets and threads. This crate refuses to know the orchestrator.
+
+mod machine;
+mod node;
+mod plan;
+mod report;
+mod runner;
+mod sidecar;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use onrush_bus::BusConfig;
+use onrush_bus::{BusConfig, BusError};
 use onrush_protocol::NodeId;
 
 /// How a driver runs.
@@ -25,10 +36,30 @@ pub struct DriverConfig {
 
 /// Why a driver could not run.
 #[derive(Debug, thiserror::Error)]
-#[error("not written yet")]
-pub struct DriverError;
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum DriverError {
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error("the target of this driver (--target-url) cannot be used: {0}")]
+    TargetUrl(String),
+    #[error("the engine cannot run on CPU {cpu}: this process may use the CPUs {allowed}")]
+    Cpu { cpu: usize, allowed: String },
+    #[error("the engine needs at least one CPU; give a list like 2-7,9")]
+    NoCpu,
+    #[error("cannot find out which CPUs this process may use: {0}")]
+    Affinity(std::io::Error),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+    #[error("the {0} thread ended by an error of the program; what it said stands above")]
+    Died(&'static str),
+}
 
 /// Runs a driver until `stop` is set; then it stops its test, delivers its reports and says goodbye.
-pub fn run(_config: DriverConfig, _stop: Arc<AtomicBool>) -> Result<(), DriverError> {
-    todo!()
+pub fn run(config: DriverConfig, stop: Arc<AtomicBool>) -> Result<(), DriverError> {
+    plan::check_target(config.target_url.as_deref()).map_err(DriverError::TargetUrl)?;
+    let machine = machine::Machine::look(config.cpus.as_deref())?;
+    let sidecar = std::thread::Builder::new().name("sidecar".into());
+    // A thread of its own, so that the caller keeps its CPUs.
+    let thread = sidecar.spawn(move || sidecar::run(config, machine, &stop)).map_err(DriverError::Thread)?;
+    thread.join().map_err(|_| DriverError::Died("sidecar"))?
 }

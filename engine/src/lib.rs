@@ -3,9 +3,28 @@
 //! One thread per CPU, each pinned, each with an io_uring of its own through monoio; threads share nothing on
 //! the way of a request. What each second measured is handed over without waiting. This crate refuses to know
 //! Kafka, JSON, tokio and who asked for the load.
+//!
+//! To read it, follow a request: `run` starts the threads, `thread` builds one, `pacer` keeps its time,
+//! `shard` lets a connection claim what `schedule` says is due, `connection` sends it and has `http` read the
+//! answer, `recorder` counts it, `parts` carries finished seconds to `merge`, which makes the run's seconds.
 
+mod clock;
+mod connection;
+mod control;
+mod http;
+mod merge;
+mod pacer;
+mod parts;
 mod plan;
+mod recorder;
 mod run;
+mod schedule;
+mod shard;
+mod target;
+mod thread;
+mod timer;
+mod turn;
+mod watch;
 
 pub use plan::{Mode, Plan, PlanError, Request};
 pub use run::{ArmError, Armed, End, Options, Running, SecondReport, Stopper, Wait};

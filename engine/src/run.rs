@@ -1,9 +1,24 @@
 //! The life of a run as its owner sees it: arm, start, read seconds, stop.
 
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use onrush_stats::{SecondStats, Totals};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::clock::Moment;
+use crate::control::Control;
+use crate::merge::Merger;
+use crate::parts::{Inlet, way};
+use crate::schedule::Schedule;
+use crate::thread::EngineThread;
+use crate::timer::Timer;
 use crate::{Plan, PlanError};
 
 /// How a thread waits for the next due moment.
@@ -31,59 +46,127 @@ pub enum ArmError {
     #[error("the plan cannot be run: {0}")]
     Plan(#[from] PlanError),
     #[error("cannot resolve {host}: {source}")]
-    Resolve { host: String, source: std::io::Error },
+    Resolve { host: String, source: io::Error },
     #[error("cannot connect to {address}: {source}")]
-    Connect { address: String, source: std::io::Error },
+    Connect { address: String, source: io::Error },
     #[error("cannot start an engine thread on CPU {cpu}: {source}")]
-    Thread { cpu: usize, source: std::io::Error },
+    Thread { cpu: usize, source: io::Error },
     #[error("io_uring is not usable here: {0}")]
-    IoUring(std::io::Error),
+    IoUring(io::Error),
 }
 
 /// A run with its threads up and its connections open, waiting for its start. Dropping it closes everything.
-pub struct Armed(std::convert::Infallible);
+pub struct Armed {
+    threads: Threads,
+    connections_open: u32,
+}
 
 impl Armed {
     /// Checks the plan, starts the threads and opens the connections; blocks until they are open.
-    pub fn new(_plan: Plan, _options: Options) -> Result<Self, ArmError> {
-        todo!()
+    pub fn new(plan: Plan, options: Options) -> Result<Self, ArmError> {
+        plan.validate()?;
+        let cpus = usable_cpus(&plan, &options)?;
+        let addresses = resolve(&plan.request.url)?;
+        raise_descriptor_limit();
+
+        let no_thread = |source| ArmError::Thread { cpu: cpus[0], source };
+        let timers = cpus.iter().map(|_| Timer::new()).collect::<io::Result<Vec<_>>>().map_err(no_thread)?;
+        let control = Arc::new(Control::new(timers));
+        let plan = Arc::new(plan);
+        let schedules = Schedule::for_threads(&plan, cpus.len() as u64);
+        let mut threads = Threads { control: control.clone(), members: Vec::with_capacity(cpus.len()) };
+        let (armed, armings) = channel();
+        for (index, (&cpu, schedule)) in cpus.iter().zip(schedules).enumerate() {
+            let (outlet, parts, inlet) = way(control.clone());
+            let thread = EngineThread {
+                index,
+                cpu,
+                wait: options.wait,
+                connections: share(plan.connections as usize, cpus.len(), index),
+                plan: plan.clone(),
+                addresses: addresses.clone(),
+                schedule,
+                control: control.clone(),
+                outlet,
+                parts,
+                armed: armed.clone(),
+            };
+            let spawned = std::thread::Builder::new().name(format!("onrush-cpu-{cpu}")).spawn(move || thread.run());
+            let handle = spawned.map_err(|source| ArmError::Thread { cpu, source })?;
+            threads.members.push(Member { inlet: Some(inlet), handle: Some(handle) });
+        }
+        drop(armed);
+
+        let mut connections_open = 0;
+        for _ in &cpus {
+            let died = || ArmError::Thread { cpu: cpus[0], source: io::Error::other("a thread died while arming") };
+            connections_open += armings.recv().map_err(|_| died())??;
+        }
+        Ok(Self { threads, connections_open })
     }
 
     /// Connections that are open.
     pub fn connections_open(&self) -> u32 {
-        todo!()
+        self.connections_open
     }
 
     /// Starts at the given moment (at once, when it has passed): the zero of the schedule and of all seconds.
-    pub fn start(self, _at: Instant) -> Running {
-        todo!()
+    pub fn start(self, at: Instant) -> Running {
+        let start = Moment::from_instant(at).max(Moment::now());
+        self.threads.control.start(start);
+        Running { merger: Merger::new(self.threads.members.len(), start), threads: self.threads }
     }
 }
 
 /// A run under way. Dropping it stops it and waits for its threads.
-pub struct Running(std::convert::Infallible);
+pub struct Running {
+    threads: Threads,
+    merger: Merger,
+}
 
 impl Running {
     /// The next second, merged over the threads, in order and without a gap, empty seconds included; waits at
     /// most `timeout`. `None`: nothing yet, or the last second was handed out before.
-    pub fn next_second(&mut self, _timeout: Duration) -> Option<SecondReport> {
-        todo!()
+    pub fn next_second(&mut self, timeout: Duration) -> Option<SecondReport> {
+        let deadline = Instant::now().checked_add(timeout);
+        while let Some(index) = self.merger.missing() {
+            let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+            let member = &mut self.threads.members[index];
+            match member.inlet.as_ref().map_or(Err(RecvTimeoutError::Disconnected), |inlet| inlet.parts.recv_timeout(left)) {
+                Ok(part) => self.merger.put(index, part),
+                Err(RecvTimeoutError::Timeout) => return None,
+                Err(RecvTimeoutError::Disconnected) => {
+                    let reason = member.join().err().unwrap_or_else(|| "an engine thread ended too early".into());
+                    self.threads.control.fail(reason.clone());
+                    self.merger.fail(index, reason);
+                }
+            }
+        }
+        let members = &self.threads.members;
+        let mut report = self.merger.take(|index, record| {
+            // A thread that is gone wants nothing back.
+            let _ = members[index].inlet.as_ref().map(|inlet| inlet.recycle.try_send(record));
+        })?;
+        if let (Some(end), Some(reason)) = (&mut report.end, self.threads.control.failure()) {
+            *end = End::Failed(reason);
+        }
+        Some(report)
     }
 
     /// A handle for stopping from anywhere.
     pub fn stopper(&self) -> Stopper {
-        todo!()
+        Stopper(self.threads.control.clone())
     }
 }
 
 /// Stops a run: nothing more is sent, and what is on its way has a moment to arrive.
 #[derive(Clone)]
-pub struct Stopper(std::convert::Infallible);
+pub struct Stopper(Arc<Control>);
 
 impl Stopper {
     /// Stops. Stopping twice is stopping once.
     pub fn stop(&self) {
-        todo!()
+        self.0.stop();
     }
 }
 
@@ -113,4 +196,78 @@ pub enum End {
     Stopped,
     /// The engine could not go on, and why.
     Failed(String),
+}
+
+/// The engine threads. Dropping them abandons the run and waits for them.
+struct Threads {
+    control: Arc<Control>,
+    members: Vec<Member>,
+}
+
+struct Member {
+    inlet: Option<Inlet>,
+    handle: Option<JoinHandle<Result<(), String>>>,
+}
+
+impl Member {
+    /// Waits for the thread to end.
+    fn join(&mut self) -> Result<(), String> {
+        match self.handle.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => Err(format!("an engine thread panicked: {}", panic_message(panic.as_ref()))),
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.control.abandon();
+        for member in &mut self.members {
+            // A thread that waits to hand over its last part must not wait any longer.
+            member.inlet = None;
+            if let Err(reason) = member.join() {
+                tracing::debug!(reason, "an engine thread did not end well");
+            }
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
+fn usable_cpus(plan: &Plan, options: &Options) -> Result<Vec<usize>, PlanError> {
+    if options.cpus.is_empty() {
+        return Err(PlanError::new("cpus", "no CPU to run on; give at least one"));
+    }
+    Ok(options.cpus.iter().copied().take(plan.connections as usize).collect())
+}
+
+/// How many of `all` fall to the member at `index`.
+fn share(all: usize, members: usize, index: usize) -> usize {
+    all / members + usize::from(index < all % members)
+}
+
+/// All addresses of the target, each once, in the resolver's order.
+fn resolve(url: &url::Url) -> Result<Vec<SocketAddr>, ArmError> {
+    let failed = |source| ArmError::Resolve { host: url.host_str().unwrap_or_default().to_owned(), source };
+    let mut seen = BTreeSet::new();
+    let mut addresses = url.socket_addrs(|| None).map_err(failed)?;
+    addresses.retain(|address| seen.insert(*address));
+    if addresses.is_empty() {
+        return Err(failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
+    }
+    Ok(addresses)
+}
+
+/// Every connection needs a descriptor: takes all that the hard limit allows.
+fn raise_descriptor_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!(%error, "the limit of open files stays at {}", current.unwrap_or(u64::MAX));
+    }
 }

@@ -89,6 +89,8 @@ pub struct DriverTotal {
     pub claimed: Totals,
     /// How its part ended, and in which second: its final report is in.
     pub end: Option<(EndReason, u64)>,
+    /// The highest second that it reported.
+    pub newest_second: Option<u64>,
     /// The sequence number of the final report.
     pub final_sequence: Option<u64>,
     sequences: Sequences,
@@ -179,12 +181,12 @@ impl Aggregate {
         }
         let length_ns = length_ns(report.length_s);
         let is_newest = driver.sequences.newest().is_none_or(|newest| report.sequence > newest);
-        let in_flight =
-            if is_newest { report.stats.counts.in_flight } else { driver.stats.counts.in_flight };
+        let in_flight = if is_newest { report.stats.counts.in_flight } else { driver.stats.counts.in_flight };
         driver.sequences.insert(report.sequence);
         driver.stats.merge(&report.stats);
         driver.stats.counts.in_flight = in_flight;
         driver.elapsed_ns = driver.elapsed_ns.saturating_add(length_ns);
+        driver.newest_second = driver.newest_second.max(Some(report.second_index));
         if is_newest {
             driver.claimed = report.totals;
         }

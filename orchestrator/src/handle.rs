@@ -1,9 +1,21 @@
 //! The door to the brain: what REST may ask of it.
+//!
+//! What is stored is read from the store, beside the brain; the brain is asked for what only it knows, and for
+//! whatever changes something.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use onrush_protocol::{FieldProblem, TestConfig, TestId};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::brain::{self, Command, Totalled};
+use crate::store::{Reader, StoreError};
 use crate::view::{DriverView, HistogramView, MetricsView, SecondView, SeriesView, TestView};
+use crate::views;
+
+/// The brain answers most questions within milliseconds; a trigger waits for the drivers.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A test as REST asks for it; its `test_id` is already made and its config has no problems.
 #[derive(Clone, Debug)]
@@ -27,68 +39,171 @@ pub struct Problem {
     pub errors: Vec<FieldProblem>,
 }
 
+impl Problem {
+    pub(crate) fn new(status: u16, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), errors: Vec::new() }
+    }
+
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(409, detail)
+    }
+
+    pub(crate) fn no_such_test(test_id: &str) -> Self {
+        Self::new(404, format!("there is no test {test_id}"))
+    }
+
+    fn unavailable() -> Self {
+        Self::new(503, "the orchestrator is ending, or its store or broker fails (its log says which); try again")
+    }
+}
+
 /// What subscribers of a test hear, in order.
 #[derive(Clone, Debug)]
 pub enum Update {
     /// The test or one of its participants changed its state.
     Test(Box<TestView>),
-    /// A second was sealed; with the totals so far.
+    /// A second was sealed, or merged anew because a report came late; with the totals so far.
     Second(Box<(SecondView, MetricsView)>),
 }
 
 /// Asks the brain. Cheap to clone.
 #[derive(Clone)]
-pub struct Handle(());
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    reader: Reader,
+}
 
-#[allow(clippy::unused_async, unused_variables)]
 impl Handle {
+    pub(crate) fn new(commands: mpsc::Sender<Command>, reader: Reader) -> Self {
+        Self { commands, reader }
+    }
+
     /// Stores and publishes a test. 409 where it is to be triggered and cannot be.
     pub async fn create(&self, test: NewTest) -> Result<TestView, Problem> {
-        todo!()
+        self.ask(|reply| Command::Create(Box::new(test), reply)).await?
     }
 
     /// Starts a test: waits (seconds at most) until its drivers are armed. 404, or 409 with the reason.
     pub async fn trigger(&self, test_id: TestId) -> Result<TestView, Problem> {
-        todo!()
+        let done = self.ask(|reply| Command::Trigger(test_id.clone(), reply)).await?;
+        self.unless_ended(&test_id, done).await
     }
 
     /// Stops a test. 404, or 409 where it has ended.
     pub async fn stop(&self, test_id: TestId) -> Result<TestView, Problem> {
-        todo!()
+        let done = self.ask(|reply| Command::Stop(test_id.clone(), reply)).await?;
+        self.unless_ended(&test_id, done).await
+    }
+
+    /// The brain knows open tests only: one that it does not know may have ended.
+    async fn unless_ended(&self, test_id: &TestId, done: Result<TestView, Problem>) -> Result<TestView, Problem> {
+        match done {
+            Err(problem) if problem.status == 404 => {
+                let view = self.test(test_id.clone()).await?;
+                let state = crate::store::name_of(&view.state);
+                Err(Problem::conflict(format!("the test has ended ({state}); its result never changes again")))
+            }
+            other => other,
+        }
     }
 
     /// One test.
     pub async fn test(&self, test_id: TestId) -> Result<TestView, Problem> {
-        todo!()
+        let id = test_id.to_string();
+        let record = self.read(move |reader| reader.test(&id)).await?;
+        record.map(|record| views::test(&record)).ok_or_else(|| Problem::no_such_test(test_id.as_str()))
     }
 
     /// The newest tests first: at most `limit`, created before the test `before`.
     pub async fn tests(&self, limit: usize, before: Option<TestId>) -> Result<Vec<TestView>, Problem> {
-        todo!()
+        let id = before.as_ref().map(ToString::to_string);
+        let records = self.read(move |reader| reader.tests(limit, id.as_deref())).await?;
+        let records = records.ok_or_else(|| Problem::no_such_test(before.as_ref().map_or("", |id| id.as_str())))?;
+        Ok(records.iter().map(views::test).collect())
     }
 
     /// Every driver that is known.
     pub async fn drivers(&self) -> Result<Vec<DriverView>, Problem> {
-        todo!()
+        self.ask(Command::Drivers).await
     }
 
     /// Totals of a test.
     pub async fn metrics(&self, test_id: TestId) -> Result<MetricsView, Problem> {
-        todo!()
+        let (record, totals) = self.totals(&test_id).await?;
+        self.work(move || views::metrics(&record, &totals)).await
     }
 
     /// The sealed seconds `from..from + limit` of a test.
     pub async fn series(&self, test_id: TestId, from: u64, limit: usize) -> Result<SeriesView, Problem> {
-        todo!()
+        let id = test_id.to_string();
+        // One more than asked for says whether there is a next page.
+        let read = self.read(move |reader| reader.seconds(&id, from, limit.saturating_add(1))).await?;
+        let (record, mut seconds) = read.ok_or_else(|| Problem::no_such_test(test_id.as_str()))?;
+        let next_from = seconds.get(limit).map(|second| second.second_index);
+        seconds.truncate(limit);
+        Ok(SeriesView { test_id: test_id.to_string(), state: record.state, seconds, next_from })
     }
 
     /// The distributions of a test: of one driver, or of all merged.
     pub async fn histogram(&self, test_id: TestId, node_id: Option<String>) -> Result<HistogramView, Problem> {
-        todo!()
+        let (record, totals) = self.totals(&test_id).await?;
+        if let Some(name) = &node_id
+            && !record.participants.iter().any(|p| p.node_id.as_str() == name)
+        {
+            return Err(Problem::new(404, format!("no driver {name} takes part in test {test_id}")));
+        }
+        self.work(move || {
+            let stats = match &node_id {
+                None => views::merged(&totals).stats,
+                Some(name) => totals.get(name.as_str()).map(|total| total.stats.clone()).unwrap_or_default(),
+            };
+            views::histogram(test_id.as_str(), node_id.as_deref(), &stats)
+        })
+        .await
     }
 
-    /// What happens in a test from now on, with the test as it is.
+    /// What happens in a test from now on, with the test as it is. Of a test that is over, nothing more is heard.
     pub async fn subscribe(&self, test_id: TestId) -> Result<(TestView, broadcast::Receiver<Update>), Problem> {
-        todo!()
+        match self.ask(|reply| Command::Subscribe(test_id.clone(), reply)).await? {
+            Some(subscribed) => Ok(subscribed),
+            None => Ok((self.test(test_id).await?, broadcast::channel(1).1)),
+        }
+    }
+
+    /// How many messages were skipped because they could not be read or made no sense, by topic and kind.
+    pub async fn skipped(&self) -> Result<BTreeMap<String, u64>, Problem> {
+        self.ask(Command::Skipped).await
+    }
+
+    async fn totals(&self, test_id: &TestId) -> Result<Totalled, Problem> {
+        if let Some(totalled) = self.ask(|reply| Command::Totals(test_id.clone(), reply)).await? {
+            return Ok(totalled);
+        }
+        let id = test_id.to_string();
+        let stored = self.read(move |reader| reader.totals(&id)).await?;
+        stored.ok_or_else(|| Problem::no_such_test(test_id.as_str()))
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Problem> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| Problem::unavailable())?;
+        brain::answer(answer, PATIENCE).await.ok_or_else(Problem::unavailable)
+    }
+
+    /// Reads from the store without keeping other requests waiting.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let reader = self.reader.clone();
+        let read = self.work(move || read(&reader)).await?;
+        read.map_err(|error| {
+            tracing::error!(%error, "the store could not be read");
+            Problem::new(503, format!("the store could not be read: {error}"))
+        })
+    }
+
+    async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+        tokio::task::spawn_blocking(work).await.map_err(|_| Problem::unavailable())
     }
 }

@@ -2,17 +2,53 @@
 //!
 //! One thread, the brain, owns every test and every driver; Kafka, REST and the clock only send it messages.
 //! This crate refuses to know the engine.
+//!
+//! Reading order: [`record`] and [`lifecycle`] (one test), [`registry`] (the drivers), [`aggregate`] and
+//! [`conservation`] (what was measured), [`core`] (all of that together, still without clock, socket or file),
+//! [`store`], [`brain`] (the thread that makes it real), [`handle`] and [`rest`] (the way in), [`view`] (what is shown).
 
+mod aggregate;
+mod brain;
+mod clock;
+mod conservation;
+mod core;
 mod handle;
+mod intake;
+mod lifecycle;
+mod record;
+mod registry;
 mod rest;
+mod store;
+mod target_check;
 pub mod view;
+mod views;
+
+#[cfg(test)]
+mod testing;
 
 pub use handle::{Handle, NewTest, Problem, Update};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use onrush_bus::BusConfig;
+use onrush_bus::{BusConfig, BusError};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::brain::{BrainConfig, BrainError, Command};
+use crate::core::Seats;
+use crate::store::{Reader, StoreError, StoreLock};
+
+/// How long the broker is waited for at the start.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections that stay open (live streams) are cut this long after the shutdown began.
+const SERVE_PATIENCE: Duration = Duration::from_secs(1);
+/// Questions that wait for the brain; more wait at the door.
+const COMMANDS: usize = 64;
 
 /// How the orchestrator runs.
 #[derive(Clone, Debug)]
@@ -31,30 +67,141 @@ pub struct OrchestratorConfig {
 
 /// Why the orchestrator could not run.
 #[derive(Debug, thiserror::Error)]
-#[error("not written yet")]
-pub struct OrchestratorError;
+#[error(transparent)]
+pub struct OrchestratorError(#[from] Reason);
 
-/// A running orchestrator.
-pub struct Orchestrator(std::convert::Infallible);
+#[derive(Debug, thiserror::Error)]
+enum Reason {
+    #[error("--min-drivers is {min} and --max-drivers is {max}: give 1 or more, and no more than the maximum")]
+    Seats { min: usize, max: usize },
+    #[error("cannot listen on {address}: {error}; give another address by --listen")]
+    Bind { address: SocketAddr, error: std::io::Error },
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+    #[error("REST ended: {0}")]
+    Serve(String),
+    #[error("the orchestrator's main thread ended; its log says why")]
+    BrainEnded,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    #[error(transparent)]
+    Brain(#[from] BrainError),
+}
+
+/// A running orchestrator. Dropped without [`shutdown`](Self::shutdown), it ends by itself, a little later.
+pub struct Orchestrator {
+    address: SocketAddr,
+    handle: Handle,
+    commands: mpsc::Sender<Command>,
+    stop: Arc<AtomicBool>,
+    /// Tells REST to take no more requests.
+    close: Option<oneshot::Sender<()>>,
+    served: Option<JoinHandle<std::io::Result<()>>>,
+    brain: Option<JoinHandle<()>>,
+}
 
 impl Orchestrator {
     /// Opens the store, joins the topics, binds REST and begins to serve.
-    pub async fn start(_config: OrchestratorConfig) -> Result<Self, OrchestratorError> {
-        todo!()
+    pub async fn start(config: OrchestratorConfig) -> Result<Self, OrchestratorError> {
+        Ok(Self::try_start(config).await?)
+    }
+
+    async fn try_start(config: OrchestratorConfig) -> Result<Self, Reason> {
+        let OrchestratorConfig { bus, listen, store, min_drivers: min, max_drivers: max } = config;
+        if min == 0 || min > max {
+            return Err(Reason::Seats { min, max });
+        }
+        // What can be wrong on this machine is found before the broker is waited for.
+        let lock = StoreLock::take(&store)?;
+        let bind_error = |error| Reason::Bind { address: listen, error };
+        let listener = TcpListener::bind(listen).await.map_err(bind_error)?;
+        let address = listener.local_addr().map_err(bind_error)?;
+
+        let (commands, questions) = mpsc::channel(COMMANDS);
+        let stop = Arc::new(AtomicBool::new(false));
+        let (ready, is_ready) = oneshot::channel();
+        let (ended, has_ended) = oneshot::channel::<()>();
+        let brain_config = BrainConfig { bus, store: store.clone(), seats: Seats { min, max } };
+        let (own_commands, own_stop) = (commands.clone(), stop.clone());
+        let run = move || {
+            match onrush_bus::ensure_topics(&brain_config.bus, BROKER_TIMEOUT) {
+                Ok(()) => brain::run(brain_config, (own_commands, questions), own_stop, ready),
+                Err(error) => drop(ready.send(Err(error.into()))),
+            }
+            // The file is free for another orchestrator only when nothing writes to it any more.
+            drop(lock);
+            let _ = ended.send(());
+        };
+        std::thread::Builder::new().name("brain".into()).spawn(run).map_err(Reason::Thread)?;
+        is_ready.await.map_err(|_| Reason::BrainEnded)??;
+
+        let handle = Handle::new(commands.clone(), Reader::new(&store));
+        let (close, closed) = oneshot::channel::<()>();
+        let router = rest::router(handle.clone());
+        let serve = async move {
+            let closed = async { drop(closed.await) };
+            axum::serve(listener, router).with_graceful_shutdown(closed).await
+        };
+        tracing::info!(%address, store = %store.display(), "orchestrator is ready");
+        Ok(Self {
+            address,
+            handle,
+            commands,
+            stop,
+            close: Some(close),
+            served: Some(tokio::spawn(serve)),
+            brain: Some(tokio::spawn(async { drop(has_ended.await) })),
+        })
     }
 
     /// Where REST listens.
     pub fn address(&self) -> SocketAddr {
-        todo!()
+        self.address
+    }
+
+    /// The same door that REST uses.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Serves until something fails that ends it; does not return otherwise.
     pub async fn wait(&mut self) -> Result<(), OrchestratorError> {
-        todo!()
+        let (Some(served), Some(brain)) = (&mut self.served, &mut self.brain) else {
+            return Err(Reason::BrainEnded.into());
+        };
+        let reason = tokio::select! {
+            served = served => match served {
+                Ok(Ok(())) => Reason::Serve("it was closed".into()),
+                Ok(Err(error)) => Reason::Serve(error.to_string()),
+                Err(error) => Reason::Serve(error.to_string()),
+            },
+            _ = brain => Reason::BrainEnded,
+        };
+        Err(reason.into())
     }
 
     /// Stops serving, flushes the store.
-    pub async fn shutdown(self) {
-        todo!()
+    pub async fn shutdown(mut self) {
+        drop(self.close.take());
+        if let Some(mut served) = self.served.take()
+            && !served.is_finished()
+            && tokio::time::timeout(SERVE_PATIENCE, &mut served).await.is_err()
+        {
+            served.abort();
+        }
+        let _ = self.commands.send(Command::Shutdown).await;
+        if let Some(brain) = self.brain.take()
+            && !brain.is_finished()
+        {
+            let _ = brain.await;
+        }
+    }
+}
+
+impl Drop for Orchestrator {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use onrush_protocol::{EndReason, Metrics, NodeId, NodeState, SessionId};
+use onrush_protocol::{EndReason, Metrics, NodeId, NodeState};
 
 use crate::aggregate::{Aggregate, Entered};
 use crate::clock::Now;
-use crate::record::{ParticipantRecord, TestRecord};
+use crate::record::{Life, ParticipantRecord, TestRecord};
 use crate::registry::Registry;
 use crate::view::{ParticipantState, TestState};
 
@@ -15,6 +15,8 @@ use crate::view::{ParticipantState, TestState};
 pub const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// A driver that is gone for good is lost this long after its last report: reports may still be under way.
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(2);
+/// A test does not end for the silence of its last driver before this is over: a network may come back.
+const RETURN_PATIENCE: Duration = Duration::from_secs(5);
 /// A driver that lives, is idle and reports nothing for this long does not run the test.
 const IDLE_PATIENCE: Duration = Duration::from_secs(15);
 /// A report that overtook an earlier one waits this long for it.
@@ -26,11 +28,10 @@ const PLAIN_NEVER: Duration = Duration::from_secs(30);
 /// A refusal that was there before the config was published again is believed only after this.
 const REFUSAL_RENEWED: Duration = Duration::from_millis(2500);
 
-/// A participant: its name and the life of it.
-pub type Life = (NodeId, Option<SessionId>);
-
 #[derive(Clone, Copy, Debug, Default)]
 struct PartClock {
+    /// It is lost, but the test does not end for that before this.
+    may_return_until: Option<Instant>,
     last_report: Option<Instant>,
     final_at: Option<Instant>,
 }
@@ -45,8 +46,8 @@ pub struct OpenTest {
     /// When it began to run, or was found running after a restart.
     running_since: Option<Instant>,
     stopped_at: Option<Instant>,
-    /// The target's counters were asked for after the end.
-    pub asked_target: bool,
+    /// When the target's counters were asked for after the end.
+    pub asked_target: Option<Instant>,
     clocks: BTreeMap<NodeId, PartClock>,
     /// Who was named in the config when it was last published, and when that was.
     published: BTreeSet<Life>,
@@ -75,7 +76,7 @@ impl OpenTest {
         Self {
             running_since: running.then_some(now.mono),
             stopped_at: record.stop_requested.then_some(now.mono),
-            asked_target: false,
+            asked_target: None,
             clocks: BTreeMap::new(),
             published: BTreeSet::new(),
             published_at: None,
@@ -85,41 +86,39 @@ impl OpenTest {
         }
     }
 
-    /// Whether it can still be triggered.
-    pub fn is_before_trigger(&self) -> bool {
-        matches!(self.record.state, TestState::Configured | TestState::Armed)
-    }
-
-    /// Makes the live drivers its participants; whether the published config lacks one of them.
+    /// Makes the live drivers its participants; whether that changed anything.
     pub fn sync_participants(&mut self, registry: &Registry, now: Now) -> bool {
         let live: BTreeSet<Life> = registry
             .live()
             .map(|driver| (driver.identity.register.node_id.clone(), driver.session_id().cloned()))
             .collect();
         let record = &mut self.record;
-        let life = |p: &ParticipantRecord| (p.node_id.clone(), p.session_id.clone());
-        let before: BTreeSet<Life> = record.participants.iter().map(life).collect();
-        if before != live {
-            record.participants.retain(|p| live.contains(&life(p)));
-            for (node_id, session_id) in live.difference(&before) {
-                record.participants.push(ParticipantRecord::new(node_id.clone(), session_id.clone()));
-            }
-            record.participants.sort_by(|a, b| a.node_id.cmp(&b.node_id));
-            for (node_id, _) in before.difference(&live) {
-                record.event(now, "left", Some(node_id), "it takes no part: it is gone");
-            }
-            for (node_id, _) in live.difference(&before) {
-                record.event(now, "joined", Some(node_id), "it takes part");
-            }
+        let before: BTreeSet<Life> = record.participants.iter().map(ParticipantRecord::life).collect();
+        if before == live {
+            return false;
         }
-        !live.is_subset(&self.published)
+        record.participants.retain(|p| live.contains(&p.life()));
+        for (node_id, _) in before.difference(&live) {
+            record.event(now, "left", Some(node_id), "it takes no part: it is gone");
+        }
+        for (node_id, session_id) in live.difference(&before) {
+            record.participants.push(ParticipantRecord::new(node_id.clone(), session_id.clone()));
+            record.event(now, "joined", Some(node_id), "it takes part");
+        }
+        record.participants.sort_by(|a, b| a.node_id.cmp(&b.node_id));
+        true
+    }
+
+    /// Whether its published config names every participant.
+    pub fn is_published_to_all(&self) -> bool {
+        self.record.participants.iter().all(|p| self.published.contains(&p.life()))
     }
 
     /// Notes that the config was published with the present participants.
     pub fn note_published(&mut self, registry: &Registry, order: i64, now: Now) {
         let record = &mut self.record;
         record.published_order = order;
-        self.published = record.participants.iter().map(|p| (p.node_id.clone(), p.session_id.clone())).collect();
+        self.published = record.participants.iter().map(ParticipantRecord::life).collect();
         self.published_at = Some(now.mono);
         let refuses = |p: &&ParticipantRecord| {
             registry.get(&p.node_id).is_some_and(|driver| driver.refusal_of(&record.test_id).is_some())
@@ -226,13 +225,8 @@ impl OpenTest {
             self.resume(&metrics.node_id, now);
             return Ok(Taken::Plain);
         };
-        match &participant.session_id {
-            Some(session_id) if *session_id != report.session_id => {
-                return Err("it comes from another life of its driver than the one that takes part");
-            }
-            Some(_) => {}
-            // It told its session in no heartbeat, and still it is one of ours.
-            None => participant.session_id = Some(report.session_id.clone()),
+        if participant.session_id.as_ref().is_some_and(|session_id| *session_id != report.session_id) {
+            return Err("it comes from another life of its driver than the one that takes part");
         }
         let entered = self.aggregate.enter(&metrics.node_id, report, now.mono)?;
         if entered == Entered::Duplicate {
@@ -301,6 +295,10 @@ impl OpenTest {
             let node_id = self.record.participants[i].node_id.clone();
             self.conclude(&node_id, now);
             if let Some((state, kind, reason)) = self.verdict(i, registry, caught_up, now) {
+                let gone = registry.is_gone_for_good(&node_id, self.record.participants[i].session_id.as_ref());
+                let may_return = state == ParticipantState::Lost && !gone;
+                let clock = self.clocks.entry(node_id.clone()).or_default();
+                clock.may_return_until = may_return.then(|| now.mono + RETURN_PATIENCE);
                 let participant = &mut self.record.participants[i];
                 participant.state = state;
                 participant.reason = (state != ParticipantState::Running).then(|| reason.clone());
@@ -332,7 +330,7 @@ impl OpenTest {
         let quiet = now.since(clock.last_report.unwrap_or(running_since).max(running_since));
         if !alive {
             let gone = registry.is_gone_for_good(&participant.node_id, session_id);
-            let lost = clock.last_report.is_none() && !gone || quiet >= GOODBYE_PATIENCE;
+            let lost = quiet >= GOODBYE_PATIENCE;
             let why = if gone { "it ended or was started again" } else { "no heartbeat for 5 seconds" };
             return lost.then(|| (S::Lost, "lost", format!("{why}{}", self.reached(&participant.node_id))));
         }
@@ -346,8 +344,9 @@ impl OpenTest {
             return Some((S::Refused, "refused", refusal.reason.clone()));
         }
         let elsewhere = last.state.is_some_and(|state| state != NodeState::Running) && last.reports_waiting == Some(0);
-        (elsewhere && quiet >= IDLE_PATIENCE)
-            .then(|| (S::Failed, "failed", "it lives, but does not run the test and delivered no final report".to_owned()))
+        (elsewhere && quiet >= IDLE_PATIENCE).then(|| {
+            (S::Failed, "failed", "it lives, but does not run the test and delivered no final report".to_owned())
+        })
     }
 
     fn plain_verdict(
@@ -384,14 +383,19 @@ impl OpenTest {
     /// Whether nothing more is expected.
     pub fn is_done(&self, now: Now) -> bool {
         let patience_over = self.stopped_at.is_some_and(|at| now.since(at) >= STOP_PATIENCE);
-        patience_over || self.record.participants.iter().all(ParticipantRecord::is_over)
+        let may_return = |p: &ParticipantRecord| {
+            let until = self.clocks.get(&p.node_id).and_then(|clock| clock.may_return_until);
+            p.state == ParticipantState::Lost && until.is_some_and(|until| now.mono < until)
+        };
+        patience_over || self.record.participants.iter().all(|p| p.is_over() && !may_return(p))
     }
 
     /// The drivers that are expected to report seconds.
     pub fn reporting(&self) -> Vec<NodeId> {
         let expected = |p: &&ParticipantRecord| !p.is_plain() && matches!(p.state, ParticipantState::Running);
         // A driver whose part is over reported up to its final report; the aggregate knows which that is.
-        let finished = |p: &&ParticipantRecord| matches!(p.state, ParticipantState::Completed | ParticipantState::Stopped);
+        let finished =
+            |p: &&ParticipantRecord| matches!(p.state, ParticipantState::Completed | ParticipantState::Stopped);
         self.record.participants.iter().filter(|p| expected(p) || finished(p)).map(|p| p.node_id.clone()).collect()
     }
 

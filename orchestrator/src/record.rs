@@ -9,6 +9,9 @@ use crate::view::{ConservationView, ParticipantState, TestState};
 /// Events kept per test; a test that flaps for days must not grow without bound.
 pub const MAX_EVENTS: usize = 1000;
 
+/// A driver's name, and the life of it that is meant.
+pub type Life = (NodeId, Option<SessionId>);
+
 /// A test and its participants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TestRecord {
@@ -97,6 +100,11 @@ impl ParticipantRecord {
             engine: None,
             plain: None,
         }
+    }
+
+    /// The name and the life of it.
+    pub fn life(&self) -> Life {
+        (self.node_id.clone(), self.session_id.clone())
     }
 
     /// Whether nothing more is expected of it.

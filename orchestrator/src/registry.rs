@@ -72,9 +72,10 @@ impl Driver {
         self.identity.register.session_id.as_ref()
     }
 
-    /// Whether it takes part in the next test: it has been heard, is not lost, and has a seat.
+    /// Whether it takes part in the next test: it has been heard (if before a restart of ours, it has a few seconds
+    /// to be heard again), is not lost, and has a seat.
     pub fn is_live(&self) -> bool {
-        self.last.is_some() && self.lost_since.is_none() && self.identity.admitted
+        (self.last.is_some() || self.from_store) && self.lost_since.is_none() && self.identity.admitted
     }
 
     /// Whether it is ready for exactly this test.
@@ -316,9 +317,8 @@ impl Registry {
             views.push(self.view(driver, now, driver.rejected.clone()));
             let rivals = self.rivals.range((name.clone(), None)..).take_while(|((rival, _), _)| rival == name);
             let reason = format!("another driver named {name} is already registered; give this one another --node-id");
-            views.extend(
-                rivals.filter(|(_, r)| r.last.is_some()).map(|(_, r)| self.view(r, now, Some(reason.clone()))),
-            );
+            views
+                .extend(rivals.filter(|(_, r)| r.last.is_some()).map(|(_, r)| self.view(r, now, Some(reason.clone()))));
         }
         views
     }

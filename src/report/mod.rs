@@ -26,7 +26,10 @@ use numbers::{UNKNOWN, latency_column, seconds};
 pub fn result(test: &TestView, metrics: &MetricsView, max_columns: Option<usize>) -> String {
     let mut text = String::new();
     let config = &test.config;
-    let mut title = vec![paint(STRONG, &config.test_type), config.target_url.clone().unwrap_or_else(|| "each driver's own target".into())];
+    let mut title = vec![
+        paint(STRONG, &config.test_type),
+        config.target_url.clone().unwrap_or_else(|| "each driver's own target".into()),
+    ];
     title.extend(test.name.clone());
     title.push(paint(state_style(test.state), state_name(test.state)));
     title.push(test.test_id.clone());
@@ -55,7 +58,8 @@ fn line(text: &mut String, line: impl AsRef<str>) {
 
 /// `100,000 requests per driver, 64 connections per driver, 2.31 s, start skew 0.4 ms`.
 fn settings(test: &TestView, metrics: &MetricsView) -> String {
-    let ConfigView { message_count_per_driver, duration_s, test_message_delay_s, target_throughput_per_s, .. } = &test.config;
+    let ConfigView { message_count_per_driver, duration_s, test_message_delay_s, target_throughput_per_s, .. } =
+        &test.config;
     let mut parts = Vec::new();
     parts.extend(message_count_per_driver.map(|count| format!("{} requests per driver", grouped(count))));
     parts.extend(duration_s.map(|duration| format!("for at most {}", seconds(duration))));
@@ -257,10 +261,10 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_terminal_gets_two_blocks() {
+    fn a_narrow_terminal_gets_the_table_in_blocks() {
         let text = plain(&result(&sample_test(), &sample_metrics(), Some(80)));
         assert!(text.lines().all(|line| line.chars().count() <= 80 || line.starts_with("100,000 requests")), "{text}");
-        assert_eq!(text.matches("driver-1").count(), 2, "{text}");
+        assert_eq!(text.matches("driver-1").count(), 3, "{text}");
     }
 
     #[test]

@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn digits_come_in_groups_of_three() {
-        let cases = [(0, "0"), (999, "999"), (1_000, "1,000"), (123_456, "123,456"), (u64::MAX, "18,446,744,073,709,551,615")];
+        let cases =
+            [(0, "0"), (999, "999"), (1_000, "1,000"), (123_456, "123,456"), (u64::MAX, "18,446,744,073,709,551,615")];
         for (value, text) in cases {
             assert_eq!(grouped(value), text);
         }
@@ -115,7 +116,10 @@ mod tests {
     #[test]
     fn rates_and_seconds() {
         assert_eq!((rate(0.5), rate(99.5), rate(43_210.4)), ("0.500".into(), "99.50".into(), "43,210".into()));
-        assert_eq!((seconds(2.31), seconds(90.0), seconds(7_380.0)), ("2.310 s".into(), "1 min 30 s".into(), "2 h 3 min".into()));
+        assert_eq!(
+            (seconds(2.31), seconds(90.0), seconds(7_380.0)),
+            ("2.310 s".into(), "1 min 30 s".into(), "2 h 3 min".into())
+        );
         assert_eq!(seconds(119.7), "2 min 0 s");
     }
 }

@@ -106,11 +106,6 @@ impl Counters {
         self.connections_closed.add(1);
     }
 
-    /// Connections this thread has accepted.
-    pub fn connections_total(&self) -> u64 {
-        self.connections_opened.get()
-    }
-
     /// Bytes came in.
     pub fn received(&self, bytes: usize) {
         self.bytes_in.add(bytes as u64);

@@ -4,11 +4,12 @@
 //! the other half of the conservation check: a request is counted when its head is complete, before anything is
 //! answered, and an answer before the kernel has it. So whoever has an answer finds it counted.
 //!
-//! Read [`request`] first (bytes to requests), then `connection` (requests to answers), `server` (the threads),
+//! Read `request` first (bytes to requests), then `connection` (requests to answers), `server` (the threads),
 //! `counters` and `metrics`.
 
 mod accept;
 mod answers;
+mod balance;
 mod connection;
 mod counters;
 mod metrics;
@@ -17,6 +18,7 @@ mod server;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -26,6 +28,7 @@ use rustix::net::Shutdown;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use crate::balance::Seat;
 use crate::server::{Shared, Worker, open_ring};
 
 /// Connections that wait to be accepted; the system may allow fewer.
@@ -130,12 +133,19 @@ impl Target {
         let listener = bind(listen)?;
         let address = listener.local_addr().map_err(|source| TargetError::Listen { address: listen, source })?;
 
-        let shared = Arc::new(Shared::new(cpus.len(), delay));
+        let mut seats = Vec::with_capacity(cpus.len());
+        let mut bells = Vec::with_capacity(cpus.len());
+        for cpu in cpus.iter().copied() {
+            let (seat, bell) = Seat::new().map_err(|source| TargetError::Thread { cpu, source })?;
+            seats.push(seat);
+            bells.push(bell);
+        }
+        let shared = Arc::new(Shared::new(seats, delay));
         // From here on an early return drops the target, and that ends the threads started so far.
         let mut target = Self { address, listener, shared, threads: Vec::with_capacity(cpus.len()) };
         let (report, reports) = mpsc::channel();
-        for (index, cpu) in cpus.iter().copied().enumerate() {
-            target.spawn(index, cpu, report.clone())?;
+        for (index, (cpu, bell)) in cpus.iter().copied().zip(bells).enumerate() {
+            target.spawn(index, cpu, bell, report.clone())?;
         }
         drop(report);
         for _ in &cpus {
@@ -157,6 +167,7 @@ impl Target {
         &mut self,
         index: usize,
         cpu: usize,
+        bell: UnixStream,
         report: mpsc::Sender<Result<(), TargetError>>,
     ) -> Result<(), TargetError> {
         let refused = |source| TargetError::Thread { cpu, source };
@@ -169,7 +180,7 @@ impl Target {
                 Ok(mut ring) => {
                     let reported = report.send(Ok(()));
                     drop(report);
-                    if let Err(error) = ring.block_on(Worker::new(shared, index).run(listener)) {
+                    if let Err(error) = ring.block_on(Worker::new(shared, index).run(listener, bell)) {
                         tracing::error!(%error, cpu, "a thread of the target ended");
                     }
                     reported
@@ -185,7 +196,6 @@ impl Target {
 impl Drop for Target {
     fn drop(&mut self) {
         self.shared.stop();
-        eprintln!("{:?}", self.shared.counters.iter().map(|c| c.connections_total()).collect::<Vec<_>>());
         // Every accept that waits on this socket, on whatever thread, ends with an error.
         if let Err(error) = rustix::net::shutdown(&self.listener, Shutdown::Both) {
             tracing::debug!(%error, "the listening socket was closed already");

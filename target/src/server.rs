@@ -7,17 +7,21 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use monoio::io::AsyncReadRent;
+use monoio::net::TcpStream;
 use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, Runtime, RuntimeBuilder};
 use rustix::net::Shutdown;
 
 use crate::answers::Answers;
+use crate::balance::{Seat, choose};
 use crate::connection;
 use crate::counters::{Arrivals, Counters};
 
@@ -47,19 +51,22 @@ pub struct Shared {
     pub counters: Vec<Counters>,
     /// The last request for `/ping`.
     pub arrivals: Arrivals,
+    /// One for each thread.
+    pub seats: Vec<Seat>,
     stopping: AtomicBool,
 }
 
 impl Shared {
-    /// For so many threads.
-    pub fn new(threads: usize, delay: Duration) -> Self {
+    /// For as many threads as there are seats.
+    pub fn new(seats: Vec<Seat>, delay: Duration) -> Self {
         Self {
             started: Instant::now(),
             instance: format!("{:016x}", fastrand::u64(..)),
             delay,
             answers: Answers::new(),
-            counters: (0..threads).map(|_| Counters::default()).collect(),
+            counters: seats.iter().map(|_| Counters::default()).collect(),
             arrivals: Arrivals::default(),
+            seats,
             stopping: AtomicBool::new(false),
         }
     }
@@ -67,6 +74,7 @@ impl Shared {
     /// Asks every thread to end.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
+        self.seats.iter().for_each(Seat::close);
     }
 
     /// Whether the threads are to end.
@@ -104,16 +112,23 @@ impl Worker {
         }
     }
 
-    /// Accepts and serves until the target stops.
-    pub async fn run(self, listener: TcpListener) -> io::Result<()> {
+    /// Accepts and serves until the target stops. `bell` tells of connections that other threads hand over.
+    pub async fn run(self, listener: TcpListener, bell: UnixStream) -> io::Result<()> {
         let worker = Rc::new(self);
         let listener = monoio::net::TcpListener::from_std(listener)?;
+        monoio::spawn(Rc::clone(&worker).receive(monoio::net::UnixStream::from_std(bell)?));
         let mut said_exhausted = false;
         while !worker.shared.is_stopping() {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let open = OpenConnection::new(Rc::clone(&worker), stream.as_raw_fd());
-                    monoio::spawn(connection::serve(stream, open, Rc::clone(&worker)));
+                    let chosen = choose(&worker.shared.seats, worker.index);
+                    if chosen == worker.index {
+                        worker.serve(stream);
+                    } else {
+                        // SAFETY: `into_raw_fd` gives up the descriptor, so this is its only owner.
+                        let connection = unsafe { OwnedFd::from_raw_fd(stream.into_raw_fd()) };
+                        worker.shared.seats[chosen].give(connection);
+                    }
                 }
                 Err(_) if worker.shared.is_stopping() => break,
                 Err(error) => {
@@ -130,6 +145,32 @@ impl Worker {
         }
         worker.drain().await;
         Ok(())
+    }
+
+    fn serve(self: &Rc<Self>, stream: TcpStream) {
+        let open = OpenConnection::new(Rc::clone(self), stream.as_raw_fd());
+        monoio::spawn(connection::serve(stream, open, Rc::clone(self)));
+    }
+
+    /// Serves what other threads hand over, until the bell is closed.
+    async fn receive(self: Rc<Self>, mut bell: monoio::net::UnixStream) {
+        let mut rings = vec![0; 64];
+        loop {
+            let (read, buffer) = bell.read(rings).await;
+            rings = buffer;
+            if !matches!(read, Ok(1..)) {
+                return;
+            }
+            for connection in self.shared.seats[self.index].take() {
+                match TcpStream::from_std(connection.into()) {
+                    Ok(stream) => self.serve(stream),
+                    Err(error) => {
+                        self.shared.seats[self.index].released();
+                        tracing::warn!(%error, "a connection handed over by another thread is lost");
+                    }
+                }
+            }
+        }
     }
 
     /// Lets answers under way go out, then cuts what is left.
@@ -170,6 +211,7 @@ impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.worker.open.borrow_mut().remove(&self.fd);
         self.worker.counters().connection_closed();
+        self.worker.shared.seats[self.worker.index].released();
     }
 }
 

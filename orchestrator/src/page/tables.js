@@ -1,0 +1,119 @@
+// Turns values into text and elements. Everything from the server becomes text nodes, never markup.
+
+const UNKNOWN = "—";
+
+/** An element with attributes and children; texts become text nodes, null children are left out. */
+export function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (value === true) made.setAttribute(name, "");
+    else if (value !== false && value != null) made.setAttribute(name, value);
+  }
+  made.append(...children.filter((child) => child != null));
+  return made;
+}
+
+const isKnown = (value) => typeof value === "number" && Number.isFinite(value);
+const decimals = (value, digits) =>
+  value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+
+export const count = (value) => (isKnown(value) ? decimals(value, 0) : UNKNOWN);
+export const rate = (value) => (isKnown(value) ? decimals(value, value < 100 ? 1 : 0) : UNKNOWN);
+
+/** Milliseconds with about four digits, whatever their size. */
+export function milliseconds(value) {
+  if (!isKnown(value)) return UNKNOWN;
+  const size = Math.abs(value);
+  return decimals(value, size < 10 ? 3 : size < 100 ? 2 : size < 1000 ? 1 : 0);
+}
+
+export function seconds(value) {
+  if (!isKnown(value)) return UNKNOWN;
+  if (value < 1) return `${decimals(value * 1000, value < 0.01 ? 3 : 0)} ms`;
+  if (value < 120) return `${decimals(value, value < 10 ? 1 : 0)} s`;
+  const minutes = Math.floor(value / 60);
+  if (minutes < 120) return `${minutes} min ${Math.floor(value % 60)} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+export function clock(time) {
+  const date = new Date(time);
+  if (Number.isNaN(date.getTime())) return UNKNOWN;
+  const today = date.toDateString() === new Date().toDateString();
+  return today ? date.toLocaleTimeString() : date.toLocaleString();
+}
+
+const LOOKS = {
+  IDLE: "good", ALIVE: "good", COMPLETED: "good", EXACT: "good",
+  ARMED: "busy", RUNNING: "busy",
+  SUSPECT: "warn", STOPPED: "warn", UNKNOWN: "warn",
+  LOST: "bad", REJECTED: "bad", REFUSED: "bad", FAILED: "bad", BREACH: "bad",
+};
+
+/** The colour class of a state or verdict. */
+export const look = (state) => LOOKS[state] ?? "";
+export const pill = (state) => element("span", { class: `pill ${look(state)}` }, state);
+
+/** One row of the numbers: a driver, or all together. */
+export function numbersRow(scope, participant) {
+  const { latency, schedule_error } = scope;
+  const failed = isKnown(scope.failed) && scope.failed > 0;
+  const name = element("th", { scope: "row" }, scope.node_id ?? "All", participant ? pill(participant.state) : null);
+  const cells = [
+    count(scope.sent), count(scope.answered), count(scope.failed), rate(scope.requests_per_s),
+    ...[latency.mean_ms, latency.median_ms, latency.min_ms, latency.max_ms].map(milliseconds),
+    ...[latency.p90_ms, latency.p95_ms, latency.p99_ms, latency.p999_ms].map(milliseconds),
+    milliseconds(schedule_error.p99_ms),
+  ];
+  const cell = (text, column) => element("td", { class: failed && column === 2 ? "bad" : null }, text);
+  return element("tr", { class: scope.node_id == null ? "all" : null }, name, ...cells.map(cell));
+}
+
+/** A row of which nothing is known yet. */
+export const emptyScope = (nodeId) => ({ node_id: nodeId, latency: {}, schedule_error: {}, statuses: {}, failures: {} });
+
+export function driverRow(driver) {
+  const remarks = [
+    driver.reason,
+    driver.test_id && `test ${driver.test_id}`,
+    driver.reports_waiting > 0 && `${count(driver.reports_waiting)} reports not delivered yet`,
+    driver.messages_skipped > 0 && `${count(driver.messages_skipped)} messages could not be read`,
+  ].filter(Boolean);
+  const place = [driver.node_ip, driver.cpus && `CPU ${driver.cpus}`, driver.version].filter(Boolean).join(" · ");
+  return element(
+    "tr", {},
+    element("th", { scope: "row" }, driver.node_id, place ? element("div", { class: "hint" }, place) : null),
+    element("td", {}, pill(driver.state)),
+    element("td", { class: "number" }, isKnown(driver.heartbeat_age_s) ? `${decimals(driver.heartbeat_age_s, 1)} s ago` : UNKNOWN),
+    element("td", {}, remarks.join("; ") || UNKNOWN),
+  );
+}
+
+export const emptyRow = (columns, text) => element("tr", {}, element("td", { colspan: columns, class: "empty" }, text));
+
+/** What a test is, in one line. */
+export function aboutTest({ config }) {
+  return [
+    `${config.method} ${config.target_url ?? "each driver's own target"}`,
+    config.message_count_per_driver != null && `${count(config.message_count_per_driver)} requests per driver`,
+    config.duration_s != null && `for ${seconds(config.duration_s)}`,
+    config.test_type === "TSUNAMI" && config.test_message_delay_s > 0 && `one every ${seconds(config.test_message_delay_s)}`,
+    config.target_throughput_per_s != null && `at most ${rate(config.target_throughput_per_s)} per second and driver`,
+    `${count(config.connections)} connections per driver`,
+    !config.keepalive && "no keep-alive",
+  ].filter(Boolean).join(" · ");
+}
+
+/** A test's result in a few words. */
+export function resultOf(test) {
+  if (test.valid == null && test.complete == null) return UNKNOWN;
+  return [
+    test.valid === false ? "invalid" : test.valid === true ? "valid" : null,
+    test.complete === false ? "incomplete" : null,
+  ].filter(Boolean).join(", ") || UNKNOWN;
+}
+
+/** `200 × 5,000, 503 × 2`, or nothing. */
+export const tally = (counts) =>
+  Object.entries(counts ?? {}).map(([name, times]) => `${name} × ${count(times)}`).join(", ");

@@ -1,0 +1,232 @@
+//! A brain without drivers, for the tests of REST: it holds tests and repeats what it is told.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use onrush_protocol::{FieldProblem, TestConfig, TestId};
+use tokio::sync::broadcast;
+
+use super::api::Api;
+use crate::view::*;
+use crate::{NewTest, Problem, Update};
+
+/// The test that is there from the start.
+pub(super) const TEST_ID: &str = "20260304-050607-abcd";
+
+/// A brain that keeps its tests in a list.
+#[derive(Clone)]
+pub(super) struct Fake(Arc<Mutex<Inner>>);
+
+/// What the fake holds.
+pub(super) struct Inner {
+    pub created: Vec<NewTest>,
+    pub tests: Vec<TestView>,
+    pub seconds: Vec<SecondView>,
+    pub updates: broadcast::Sender<Update>,
+    /// What every question about a driver gets.
+    pub out_of_order: Option<Problem>,
+}
+
+impl Fake {
+    /// With one test, in that state; its readers lag after `queued_updates`.
+    pub(super) fn new(state: TestState, queued_updates: usize) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            created: Vec::new(),
+            tests: vec![test_view(TEST_ID, state)],
+            seconds: Vec::new(),
+            updates: broadcast::Sender::new(queued_updates),
+            out_of_order: None,
+        })))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().expect("no test panics while it holds the lock")
+    }
+
+    /// Seals the next second.
+    pub(super) fn seal_second(&self) {
+        let mut inner = self.lock();
+        let second = second_view(inner.seconds.len() as u64);
+        inner.seconds.push(second.clone());
+        let totals = metrics_view(TEST_ID, TestState::Running);
+        // Nobody may be listening.
+        let _ = inner.updates.send(Update::Second(Box::new((second, totals))));
+    }
+
+    /// Moves the first test to a state.
+    pub(super) fn enter(&self, state: TestState) {
+        let mut inner = self.lock();
+        inner.tests[0].state = state;
+        let _ = inner.updates.send(Update::Test(Box::new(inner.tests[0].clone())));
+    }
+}
+
+impl Api for Fake {
+    async fn create(&self, test: NewTest) -> Result<TestView, Problem> {
+        let mut inner = self.lock();
+        let mut view = test_view(test.config.test_id.as_str(), TestState::Configured);
+        view.name = test.name.clone();
+        inner.created.push(test);
+        inner.tests.insert(0, view.clone());
+        Ok(view)
+    }
+
+    async fn trigger(&self, test_id: TestId) -> Result<TestView, Problem> {
+        let view = self.test(test_id).await?;
+        if view.state == TestState::Configured {
+            return Ok(view);
+        }
+        let errors = vec![FieldProblem::new("target_url", "is missing")];
+        Err(Problem { status: 409, detail: "1 driver is registered and 2 are needed; start 1 more".into(), errors })
+    }
+
+    async fn stop(&self, test_id: TestId) -> Result<TestView, Problem> {
+        self.test(test_id).await
+    }
+
+    async fn test(&self, test_id: TestId) -> Result<TestView, Problem> {
+        let found = self.lock().tests.iter().find(|test| test.test_id == test_id.as_str()).cloned();
+        found.ok_or_else(|| Problem { status: 404, detail: format!("there is no test {test_id}"), errors: Vec::new() })
+    }
+
+    async fn tests(&self, limit: usize, before: Option<TestId>) -> Result<Vec<TestView>, Problem> {
+        let inner = self.lock();
+        let skip = before.map_or(0, |id| {
+            1 + inner.tests.iter().position(|test| test.test_id == id.as_str()).unwrap_or(usize::MAX - 1)
+        });
+        Ok(inner.tests.iter().skip(skip).take(limit).cloned().collect())
+    }
+
+    async fn drivers(&self) -> Result<Vec<DriverView>, Problem> {
+        match &self.lock().out_of_order {
+            Some(problem) => Err(problem.clone()),
+            None => Ok(vec![driver_view("driver-1"), driver_view("driver-2")]),
+        }
+    }
+
+    async fn metrics(&self, test_id: TestId) -> Result<MetricsView, Problem> {
+        let test = self.test(test_id).await?;
+        Ok(metrics_view(&test.test_id, test.state))
+    }
+
+    async fn series(&self, test_id: TestId, from: u64, limit: usize) -> Result<SeriesView, Problem> {
+        let TestView { test_id, state, .. } = self.test(test_id).await?;
+        let inner = self.lock();
+        let start = usize::try_from(from).unwrap_or(usize::MAX).min(inner.seconds.len());
+        let end = start.saturating_add(limit).min(inner.seconds.len());
+        let next_from = (end < inner.seconds.len()).then_some(end as u64);
+        Ok(SeriesView { test_id, state, seconds: inner.seconds[start..end].to_vec(), next_from })
+    }
+
+    async fn histogram(&self, test_id: TestId, node_id: Option<String>) -> Result<HistogramView, Problem> {
+        let TestView { test_id, .. } = self.test(test_id).await?;
+        let empty = || DistributionView {
+            count: 0,
+            sum_ns: 0,
+            min_ns: None,
+            max_ns: None,
+            hdr_v2_base64: String::new(),
+            buckets: Vec::new(),
+        };
+        Ok(HistogramView { test_id, node_id, latency: empty(), service_time: empty(), schedule_error: empty() })
+    }
+
+    async fn subscribe(&self, test_id: TestId) -> Result<(TestView, broadcast::Receiver<Update>), Problem> {
+        let test = self.test(test_id).await?;
+        Ok((test, self.lock().updates.subscribe()))
+    }
+}
+
+const NOON: &str = "2026-03-04T05:06:07Z";
+
+fn driver_view(node_id: &str) -> DriverView {
+    DriverView {
+        node_id: node_id.into(),
+        session_id: Some("s1".into()),
+        state: DriverState::Idle,
+        reason: None,
+        test_id: None,
+        node_ip: Some("127.0.0.1".into()),
+        hostname: None,
+        version: Some("0.1.0".into()),
+        cpus: Some("0-1".into()),
+        registered_at: NOON.into(),
+        heartbeat_age_s: 0.4,
+        clock_offset_ms: Some(0.2),
+        reports_waiting: Some(0),
+        messages_skipped: Some(0),
+    }
+}
+
+fn test_view(test_id: &str, state: TestState) -> TestView {
+    let defaults = TestConfig::new(TestId::new(test_id).expect("a name"), onrush_protocol::TestType::Avalanche);
+    TestView {
+        test_id: test_id.into(),
+        name: None,
+        state,
+        reason: None,
+        config: ConfigView {
+            test_type: defaults.test_type.name().into(),
+            target_url: Some("http://127.0.0.1:8080/ping".into()),
+            method: defaults.method,
+            headers: Vec::new(),
+            body: None,
+            body_bytes: 0,
+            message_count_per_driver: Some(1000),
+            duration_s: None,
+            test_message_delay_s: 0.0,
+            target_throughput_per_s: None,
+            connections: 64,
+            timeout_s: 10.0,
+            connect_timeout_s: 5.0,
+            keepalive: true,
+        },
+        participants: Vec::new(),
+        created_at: NOON.into(),
+        triggered_at: None,
+        start_at: None,
+        ended_at: None,
+        start_skew_ms: None,
+        complete: None,
+        valid: None,
+        conservation: None,
+        events: Vec::new(),
+    }
+}
+
+fn scope_view(node_id: Option<&str>) -> ScopeView {
+    ScopeView {
+        node_id: node_id.map(str::to_owned),
+        elapsed_s: Some(1.0),
+        sent: Some(100),
+        answered: Some(100),
+        failed: Some(0),
+        skipped: Some(0),
+        in_flight: None,
+        requests_per_s: Some(100.0),
+        bytes_sent: None,
+        bytes_received: None,
+        statuses: BTreeMap::from([(200, 100)]),
+        failures: BTreeMap::new(),
+        latency: SummaryView::default(),
+        service_time: SummaryView::default(),
+        schedule_error: SummaryView::default(),
+        note: None,
+    }
+}
+
+fn metrics_view(test_id: &str, state: TestState) -> MetricsView {
+    let drivers = vec![scope_view(Some("driver-1"))];
+    MetricsView { test_id: test_id.into(), state, elapsed_s: 1.0, all: scope_view(None), drivers }
+}
+
+fn second_view(second_index: u64) -> SecondView {
+    SecondView {
+        second_index,
+        sealed_at: NOON.into(),
+        missing: Vec::new(),
+        late_reports: 0,
+        all: scope_view(None),
+        drivers: vec![scope_view(Some("driver-1"))],
+    }
+}

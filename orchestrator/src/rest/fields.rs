@@ -133,7 +133,7 @@ pub(super) const FIELDS: &[Field] = &[
     },
     Field {
         name: "keepalive",
-        aliases: &["keep_alive"],
+        aliases: &[],
         right: YES_NO,
         about: "Whether a connection serves more than one request. True where it is missing.",
         types: &["boolean", "string"],

@@ -28,9 +28,8 @@ pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId) -> Result<NewT
     let method = reader.text("method");
     let headers = reader.read_detailed("headers", headers).unwrap_or_default();
     let body = reader.body();
-    let count_per_driver = reader.read("message_count_per_driver", |value| {
-        whole_number(value).filter(|n| (1..=limits::MAX_COUNT).contains(n))
-    });
+    let count_per_driver = reader
+        .read("message_count_per_driver", |value| whole_number(value).filter(|n| (1..=limits::MAX_COUNT).contains(n)));
     let duration_limit = reader.read("duration", duration);
     let delay = reader.read("test_message_delay", duration);
     let target_throughput_per_s = reader.read("target_throughput", number);
@@ -212,7 +211,9 @@ fn headers(value: &Value) -> Result<Vec<(String, String)>, String> {
     match value {
         Value::Object(object) => object.iter().map(|(name, value)| header(name, value)).collect(),
         Value::Array(list) => list.iter().enumerate().map(|(i, item)| header_in_list(i + 1, item)).collect(),
-        other => Err(format!("is {}; give an object of names and values, or a list of \"Name: value\" texts", shown(other))),
+        other => {
+            Err(format!("is {}; give an object of names and values, or a list of \"Name: value\" texts", shown(other)))
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use axum::http::Uri;
 use serde_json::Value;
 
 use super::fields::closest;
-use super::problem::{FieldError, Failure};
+use super::problem::{Failure, FieldError};
 use super::values::{shown, whole_number};
 
 /// The parameters of one request. Read each, then [`finish`](Query::finish).

@@ -280,8 +280,7 @@ mod tests {
         assert_eq!(moment, "20260304-050607-");
         assert_eq!(end.len(), 4);
         assert!(new_test_id(at("2026-03-04T05:06:08Z")) > id);
-        let ids: std::collections::HashSet<TestId> =
-            (0..20).map(|_| new_test_id(at("2026-03-04T05:06:07Z"))).collect();
+        let ids: std::collections::HashSet<TestId> = (0..20).map(|_| new_test_id(at("2026-03-04T05:06:07Z"))).collect();
         assert!(ids.len() > 1);
     }
 }

@@ -1,0 +1,486 @@
+//! The router against a fake brain: every route, every kind of error, the stream's order.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::body::MAX_BODY_BYTES;
+use super::fake::{Fake, TEST_ID};
+use super::problem::PROBLEM_JSON;
+use super::router_for;
+use crate::Problem;
+use crate::view::TestState;
+
+/// Far more than anything here takes.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {:?}", self.body))
+    }
+
+    fn header(&self, name: header::HeaderName) -> &str {
+        self.headers.get(&name).unwrap_or_else(|| panic!("no {name}")).to_str().expect("a text")
+    }
+
+    /// The problem details, checked for their form.
+    fn problem(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{:?}", self.body);
+        assert_eq!(self.header(header::CONTENT_TYPE), PROBLEM_JSON);
+        let problem = self.json();
+        assert_eq!(problem["type"], "about:blank");
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["title"], self.status.canonical_reason().expect("a known status"));
+        assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{problem}");
+        assert!(problem["instance"].as_str().is_some_and(|path| path.starts_with('/')), "{problem}");
+        assert!(problem["errors"].is_array(), "{problem}");
+        problem
+    }
+}
+
+async fn send(fake: &Fake, request: Request<Body>) -> Answer {
+    let response = router_for(fake.clone()).oneshot(request).await.expect("the router cannot fail");
+    let (parts, body) = response.into_parts();
+    let body = tokio::time::timeout(DEADLINE, body.collect()).await.expect("in time").expect("a whole body").to_bytes();
+    assert_eq!(parts.headers.get(header::X_CONTENT_TYPE_OPTIONS).map(|v| v.as_bytes()), Some(&b"nosniff"[..]));
+    assert!(parts.headers.contains_key(header::CONTENT_SECURITY_POLICY));
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+async fn get(fake: &Fake, path: &str) -> Answer {
+    send(fake, Request::get(path).body(Body::empty()).expect("a request")).await
+}
+
+async fn post(fake: &Fake, path: &str, body: impl Into<Body>) -> Answer {
+    send(fake, Request::post(path).body(body.into()).expect("a request")).await
+}
+
+fn idle() -> Fake {
+    Fake::new(TestState::Configured, 64)
+}
+
+#[tokio::test]
+async fn a_test_is_created_whatever_the_content_type() {
+    let fake = idle();
+    let body = json!({"test_type": "AVALANCHE", "requests": "1k", "url": "http://127.0.0.1:1/", "name": "first"});
+    let request = Request::post("/v1/tests").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let answer = send(&fake, request.body(body.to_string().into()).expect("a request")).await;
+    assert_eq!(answer.status, StatusCode::CREATED);
+    let view = answer.json();
+    assert_eq!(view["name"], "first");
+    let location = format!("/v1/tests/{}", view["test_id"].as_str().expect("an id"));
+    assert_eq!(answer.header(header::LOCATION), location);
+    assert_eq!(fake.lock().created[0].config.count_per_driver, Some(1000));
+    assert_eq!(get(&fake, &location).await.json(), view);
+}
+
+#[tokio::test]
+async fn wrong_fields_are_all_named() {
+    let answer = post(&idle(), "/v1/tests", r#"{"type": "FLOOD", "conections": 5, "duration": "x"}"#).await;
+    let problem = answer.problem(422);
+    let fields: Vec<&str> =
+        problem["errors"].as_array().expect("a list").iter().filter_map(|e| e["field"].as_str()).collect();
+    assert_eq!(fields, ["conections", "type", "duration"]);
+    let detail = problem["detail"].as_str().expect("a text");
+    assert!(fields.iter().all(|field| detail.contains(field)), "{detail}");
+    assert_eq!(problem["instance"], "/v1/tests");
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_object_is_refused() {
+    for (body, word) in [
+        ("{\"test_type\":\n oops}", "line 2 column 2"),
+        ("", "empty"),
+        ("  ", "empty"),
+        ("[]", "a list"),
+        ("null", "null"),
+        ("5", "a number"),
+        ("{\"requests\": NaN}", "line 1"),
+        ("test_type=AVALANCHE", "line 1"),
+    ] {
+        let problem = post(&idle(), "/v1/tests", body).await.problem(400);
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(word)), "{body}: {problem}");
+    }
+    post(&idle(), "/v1/tests", vec![0xff, 0xfe]).await.problem(400);
+    post(&idle(), "/v1/tests", "[".repeat(100_000)).await.problem(400);
+}
+
+#[tokio::test]
+async fn a_body_may_be_large_and_not_too_large() {
+    let fits = format!("{{\"name\": \"{}\"}}", "x".repeat(MAX_BODY_BYTES - 12));
+    assert_eq!(fits.len(), MAX_BODY_BYTES);
+    post(&idle(), "/v1/tests", fits.clone()).await.problem(422);
+    post(&idle(), "/v1/tests", fits + " ").await.problem(413);
+    post(&idle(), "/v1/tests", " ".repeat(20_000_000)).await.problem(413);
+    // The client waits for a word before it sends: it gets the answer at once.
+    let endless = Body::from_stream(tokio_stream::pending::<Result<Bytes, std::io::Error>>());
+    let request = Request::post("/v1/tests").header(header::EXPECT, "100-continue");
+    let request = request.header(header::CONTENT_LENGTH, "20000000").body(endless).expect("a request");
+    send(&idle(), request).await.problem(413);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_a_bad_request() {
+    let chunks = [Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("gone"))];
+    let answer = post(&idle(), "/v1/tests", Body::from_stream(tokio_stream::iter(chunks))).await;
+    assert!(answer.problem(400)["detail"].as_str().is_some_and(|detail| detail.contains("broke off")));
+}
+
+#[tokio::test]
+async fn tests_are_listed_a_page_at_a_time() {
+    let fake = idle();
+    let body = r#"{"test_type": "AVALANCHE", "requests": 1}"#;
+    let made = post(&fake, "/v1/tests", body).await.json();
+    let page = get(&fake, "/v1/tests?limit=1").await;
+    assert_eq!(page.json(), json!([made]));
+    let next = format!("</v1/tests?limit=1&before={}>; rel=\"next\"", made["test_id"].as_str().expect("an id"));
+    assert_eq!(page.header(header::LINK), next);
+    let (path, _) = next[1..].split_once('>').expect("a link");
+    assert_eq!(get(&fake, path).await.json()[0]["test_id"], TEST_ID);
+    let all = get(&fake, "/v1/tests").await;
+    assert_eq!(all.json().as_array().map(Vec::len), Some(2));
+    assert!(!all.headers.contains_key(header::LINK));
+}
+
+#[tokio::test]
+async fn wrong_parameters_are_all_named() {
+    for (path, fields) in [
+        ("/v1/tests?limit=0&before=", &["limit", "before"][..]),
+        ("/v1/tests?limit=501", &["limit"]),
+        ("/v1/tests?limit=x&lmit=5", &["lmit", "limit"]),
+        ("/v1/tests?limit=5&limit=6", &["limit"]),
+        ("/v1/tests?before=%ff%0a", &["before"]),
+        ("/v1/tests/T/series?from=-1&limit=3601", &["from", "limit"]),
+        ("/v1/tests/T/series?from=1e300", &["from"]),
+        ("/v1/tests/T/histogram?drivr=a", &["drivr"]),
+        ("/v1/tests/T/stream?from=x", &["from"]),
+    ] {
+        let problem = get(&idle(), &path.replace("/T/", &format!("/{TEST_ID}/"))).await.problem(422);
+        let named: Vec<&str> =
+            problem["errors"].as_array().expect("a list").iter().filter_map(|e| e["field"].as_str()).collect();
+        assert_eq!(named, fields, "{path}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_test_is_triggered_and_stopped() {
+    let fake = idle();
+    for action in ["trigger", "stop"] {
+        let answer = post(&fake, &format!("/v1/tests/{TEST_ID}/{action}"), "").await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED);
+        assert_eq!(answer.json()["test_id"], TEST_ID);
+    }
+    fake.enter(TestState::Failed);
+    let problem = post(&fake, &format!("/v1/tests/{TEST_ID}/trigger"), "").await.problem(409);
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("2 are needed")), "{problem}");
+    assert_eq!(problem["errors"], json!([{"field": "target_url", "problem": "is missing"}]));
+}
+
+#[tokio::test]
+async fn results_are_served() {
+    let fake = idle();
+    fake.seal_second();
+    fake.seal_second();
+    let path = |what: &str| format!("/v1/tests/{TEST_ID}/{what}");
+    assert_eq!(get(&fake, &path("metrics")).await.json()["all"]["sent"], 100);
+    let series = get(&fake, &path("series?limit=1")).await.json();
+    assert_eq!((&series["seconds"][0]["second_index"], &series["next_from"]), (&json!(0), &json!(1)));
+    assert_eq!(get(&fake, &path("series?from=1")).await.json()["next_from"], Value::Null);
+    assert_eq!(get(&fake, &path("histogram")).await.json()["node_id"], Value::Null);
+    assert_eq!(get(&fake, &path("histogram?driver=a%20b")).await.json()["node_id"], "a b");
+    assert_eq!(get(&fake, "/v1/drivers").await.json().as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
+async fn an_unknown_test_is_not_found() {
+    for what in ["", "/metrics", "/series", "/histogram", "/stream"] {
+        let problem = get(&idle(), &format!("/v1/tests/nobody{what}")).await.problem(404);
+        assert_eq!(problem["instance"], format!("/v1/tests/nobody{what}"));
+    }
+    for what in ["trigger", "stop"] {
+        post(&idle(), &format!("/v1/tests/nobody/{what}"), "").await.problem(404);
+    }
+    // Names that no test can have.
+    for id in ["%ff", "%0a", "%20", &"x".repeat(300)] {
+        get(&idle(), &format!("/v1/tests/{id}")).await.problem(404);
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_and_wrong_methods_are_problems_too() {
+    for path in ["/v1", "/v2/tests", "/v1/tests/", "/nothing", "/docs/nothing.js"] {
+        get(&idle(), path).await.problem(404);
+    }
+    for (path, allowed) in [("/v1/tests", "GET,HEAD,POST"), ("/v1/drivers", "GET,HEAD"), ("/", "GET,HEAD")] {
+        let request = Request::delete(path).body(Body::empty()).expect("a request");
+        let answer = send(&idle(), request).await;
+        answer.problem(405);
+        let mut methods: Vec<&str> = answer.header(header::ALLOW).split(',').collect();
+        methods.sort_unstable();
+        assert_eq!(methods.join(","), allowed, "{path}");
+    }
+    let answer = get(&idle(), &format!("/v1/tests/{TEST_ID}/stop")).await;
+    answer.problem(405);
+    assert_eq!(answer.header(header::ALLOW), "POST");
+}
+
+#[tokio::test]
+async fn health_follows_the_brain() {
+    let fake = idle();
+    assert_eq!(get(&fake, "/healthz").await.json(), json!({"status": "ok"}));
+    fake.lock().out_of_order = Some(Problem { status: 500, detail: "the store is full".into(), errors: Vec::new() });
+    assert_eq!(get(&fake, "/healthz").await.problem(503)["detail"], "the store is full");
+    assert_eq!(get(&fake, "/v1/drivers").await.problem(500)["detail"], "the store is full");
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_changes_nothing() {
+    let fake = idle();
+    let body = r#"{"test_type": "AVALANCHE", "requests": 1}"#;
+    let from = |origin: &str, host: &str| {
+        let request = Request::post("/v1/tests").header(header::ORIGIN, origin).header(header::HOST, host);
+        request.body(Body::from(body)).expect("a request")
+    };
+    for (origin, host) in [
+        ("http://evil.example", "127.0.0.1:7400"),
+        ("http://127.0.0.1:8080", "127.0.0.1:7400"),
+        ("null", "127.0.0.1:7400"),
+        ("", "127.0.0.1:7400"),
+    ] {
+        send(&fake, from(origin, host)).await.problem(403);
+    }
+    assert!(fake.lock().created.is_empty());
+    assert_eq!(send(&fake, from("http://LocalHost:7400", "localhost:7400")).await.status, StatusCode::CREATED);
+    // Reading is left to the browser, which shows foreign pages nothing: there are no CORS headers.
+    let read = Request::get("/v1/tests").header(header::ORIGIN, "http://evil.example").header(header::HOST, "h:1");
+    let answer = send(&fake, read.body(Body::empty()).expect("a request")).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(!answer.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+}
+
+#[tokio::test]
+async fn the_description_lists_every_route() {
+    let answer = get(&idle(), "/openapi.json").await;
+    assert_eq!(answer.header(header::CONTENT_TYPE), "application/json");
+    let description = answer.json();
+    let mut routes = Vec::new();
+    for (path, item) in description["paths"].as_object().expect("paths") {
+        for method in item.as_object().expect("methods").keys() {
+            routes.push(format!("{method} {path}"));
+        }
+    }
+    routes.sort();
+    assert_eq!(
+        routes,
+        [
+            "get /healthz",
+            "get /openapi.json",
+            "get /v1/drivers",
+            "get /v1/tests",
+            "get /v1/tests/{id}",
+            "get /v1/tests/{id}/histogram",
+            "get /v1/tests/{id}/metrics",
+            "get /v1/tests/{id}/series",
+            "get /v1/tests/{id}/stream",
+            "post /v1/tests",
+            "post /v1/tests/{id}/stop",
+            "post /v1/tests/{id}/trigger",
+        ]
+    );
+    let schemas = &description["components"]["schemas"];
+    for name in
+        ["NewTest", "ProblemBody", "FieldError", "TestView", "MetricsView", "SeriesView", "HistogramView", "DriverView"]
+    {
+        assert!(schemas[name].is_object(), "{name} is not described");
+    }
+    assert_references_resolve(&description, &description);
+    // Every described route exists.
+    for route in routes {
+        let (method, path) = route.split_once(' ').expect("two words");
+        let request = Request::builder().method(method.to_uppercase().as_str()).uri(path.replace("{id}", "nobody"));
+        let answer = send(&idle(), request.body(Body::empty()).expect("a request")).await;
+        assert_ne!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{route}");
+        let nothing = answer.status == StatusCode::NOT_FOUND && !path.contains("{id}");
+        assert!(!nothing, "{route}");
+    }
+}
+
+fn assert_references_resolve(root: &Value, part: &Value) {
+    match part {
+        Value::Object(fields) => {
+            if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+                let pointer = reference.strip_prefix('#').expect("a reference within the description");
+                assert!(root.pointer(pointer).is_some(), "{reference} leads nowhere");
+            }
+            fields.values().for_each(|value| assert_references_resolve(root, value));
+        }
+        Value::Array(items) => items.iter().for_each(|item| assert_references_resolve(root, item)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn the_page_is_served_and_cached() {
+    for (path, content_type) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/?test=1", "text/html; charset=utf-8"),
+        ("/app.js", "text/javascript; charset=utf-8"),
+        ("/form.js", "text/javascript; charset=utf-8"),
+        ("/tables.js", "text/javascript; charset=utf-8"),
+        ("/style.css", "text/css; charset=utf-8"),
+        ("/icon.svg", "image/svg+xml"),
+        ("/docs/", "text/html"),
+        ("/docs/swagger-ui-bundle.js", "text/javascript"),
+        ("/docs/swagger-initializer.js", "text/javascript"),
+    ] {
+        let answer = get(&idle(), path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        assert_eq!(answer.header(header::CONTENT_TYPE), content_type, "{path}");
+        assert!(answer.header(header::CONTENT_SECURITY_POLICY).contains("script-src 'self';"), "{path}");
+        assert!(!answer.body.is_empty(), "{path}");
+        let again = Request::get(path).header(header::IF_NONE_MATCH, answer.header(header::ETAG));
+        let again = send(&idle(), again.body(Body::empty()).expect("a request")).await;
+        assert_eq!((again.status, again.body.len()), (StatusCode::NOT_MODIFIED, 0), "{path}");
+    }
+    assert_eq!(get(&idle(), "/docs").await.header(header::LOCATION), "/docs/");
+    let start = get(&idle(), "/docs/swagger-initializer.js").await;
+    let start = String::from_utf8_lossy(&start.body).into_owned();
+    assert!(start.contains("/openapi.json") && !start.contains("petstore"), "{start}");
+}
+
+/// Reads a stream's events one by one.
+struct Events {
+    body: Body,
+    text: String,
+}
+
+impl Events {
+    async fn open(fake: &Fake, path: &str, last_event_id: Option<u64>) -> Self {
+        let mut request = Request::get(path);
+        if let Some(id) = last_event_id {
+            request = request.header("Last-Event-ID", id);
+        }
+        let request = request.body(Body::empty()).expect("a request");
+        let response = router_for(fake.clone()).oneshot(request).await.expect("the router cannot fail");
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+        Self { body: response.into_body(), text: String::new() }
+    }
+
+    /// The next event as (what, data): `second 3`, `test`, `totals`, or a comment; `None` at the end.
+    async fn next(&mut self) -> Option<(String, Value)> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n").map(|(e, rest)| (e.to_owned(), rest.to_owned())) {
+                self.text = rest;
+                return Some(parsed(&event));
+            }
+            let frame = tokio::time::timeout(DEADLINE, self.body.frame()).await.expect("in time")?;
+            let data = frame.expect("a whole frame").into_data().expect("data");
+            self.text.push_str(std::str::from_utf8(&data).expect("a text"));
+        }
+    }
+
+    async fn expect(&mut self, what: &str) -> Value {
+        let (found, data) = self.next().await.unwrap_or_else(|| panic!("the stream ended before {what}"));
+        assert_eq!(found, what, "{data}");
+        data
+    }
+}
+
+fn parsed(event: &str) -> (String, Value) {
+    let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    if let Some(comment) = field(":") {
+        return (format!(": {comment}"), Value::Null);
+    }
+    let data = serde_json::from_str(field("data:").expect("data")).expect("JSON");
+    let name = field("event:").expect("a name");
+    (field("id:").map_or(name.to_owned(), |id| format!("{name} {id}")), data)
+}
+
+fn stream_path(query: &str) -> String {
+    format!("/v1/tests/{TEST_ID}/stream{query}")
+}
+
+#[tokio::test]
+async fn a_stream_follows_the_test_to_its_end() {
+    let fake = idle();
+    fake.seal_second();
+    let mut events = Events::open(&fake, &stream_path(""), None).await;
+    assert_eq!(events.expect("test").await["state"], "CONFIGURED");
+    fake.enter(TestState::Running);
+    assert_eq!(events.expect("test").await["state"], "RUNNING");
+    fake.seal_second();
+    let second = events.expect("second 1").await;
+    assert_eq!((&second["second"]["second_index"], &second["totals"]["all"]["sent"]), (&json!(1), &json!(100)));
+    fake.enter(TestState::Completed);
+    assert_eq!(events.expect("totals").await["state"], "COMPLETED");
+    assert_eq!(events.expect("test").await["state"], "COMPLETED");
+    assert_eq!(events.next().await, None);
+}
+
+#[tokio::test]
+async fn a_stream_of_an_ended_test_gives_its_result() {
+    let fake = Fake::new(TestState::Stopped, 1);
+    let mut events = Events::open(&fake, &stream_path(""), None).await;
+    assert_eq!(events.expect("test").await["state"], "STOPPED");
+    events.expect("totals").await;
+    assert_eq!(events.next().await, None);
+}
+
+#[tokio::test]
+async fn a_reader_that_comes_back_misses_no_second() {
+    let fake = Fake::new(TestState::Running, 500);
+    (0..250).for_each(|_| fake.seal_second());
+    let mut events = Events::open(&fake, &stream_path("?from=0"), Some(9)).await;
+    events.expect("test").await;
+    for index in 10..250 {
+        assert_eq!(events.expect(&format!("second {index}")).await["totals"], Value::Null);
+    }
+    fake.seal_second();
+    assert!(events.expect("second 250").await["totals"].is_object());
+    // An absurd place to begin is only empty.
+    let mut events = Events::open(&fake, &stream_path("?from=18446744073709551615"), None).await;
+    events.expect("test").await;
+    fake.seal_second();
+    events.expect("second 251").await;
+}
+
+#[tokio::test]
+async fn a_reader_that_lags_is_told_and_goes_on_with_the_newest() {
+    let fake = Fake::new(TestState::Running, 2);
+    let mut events = Events::open(&fake, &stream_path(""), None).await;
+    events.expect("test").await;
+    // Nothing is awaited here, so the stream's own task cannot run in between.
+    (0..10).for_each(|_| fake.seal_second());
+    events.expect(": 8 updates were left out: this reader is too slow for them").await;
+    events.expect("test").await;
+    events.expect("second 8").await;
+    events.expect("second 9").await;
+    fake.enter(TestState::Completed);
+    events.expect("totals").await;
+    events.expect("test").await;
+    assert_eq!(events.next().await, None);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_forgotten() {
+    let fake = idle();
+    let mut events = Events::open(&fake, &stream_path(""), None).await;
+    events.expect("test").await;
+    drop(events);
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    while fake.lock().updates.receiver_count() > 0 {
+        assert!(tokio::time::Instant::now() < deadline, "the stream still listens");
+        tokio::task::yield_now().await;
+    }
+}

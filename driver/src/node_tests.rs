@@ -1,0 +1,298 @@
+//! The state machine, message by message, and under arbitrary orders of messages.
+
+use onrush_protocol::{Participant, TestType};
+use proptest::prelude::*;
+
+use super::*;
+
+fn id(name: &str) -> TestId {
+    TestId::new(name).unwrap()
+}
+
+fn node() -> Node {
+    Node::new(NodeId::new("ours").unwrap(), SessionId::new("session").unwrap(), Some("http://localhost:1/".into()))
+}
+
+fn config(name: &str) -> TestConfig {
+    let mut config = TestConfig::new(id(name), TestType::Avalanche);
+    config.count_per_driver = Some(10);
+    config
+}
+
+fn with(mut config: TestConfig, participants: &[(&str, Option<&str>)]) -> TestConfig {
+    let participant = |(node, session): &(&str, Option<&str>)| Participant {
+        node_id: NodeId::new(*node).unwrap(),
+        session_id: session.map(|session| SessionId::new(session).unwrap()),
+    };
+    config.participants = Some(participants.iter().map(participant).collect());
+    config
+}
+
+fn yes(name: &str) -> Trigger {
+    Trigger { test_id: id(name), start: true, start_at_unix_ms: None }
+}
+
+fn no(name: &str) -> Trigger {
+    Trigger { start: false, ..yes(name) }
+}
+
+/// The ticket of the one arming among the actions.
+fn arming(actions: &[Action]) -> Ticket {
+    let found: Vec<_> =
+        actions.iter().filter_map(|a| if let Action::Arm { ticket, .. } = a { Some(ticket) } else { None }).collect();
+    assert_eq!(found.len(), 1, "{actions:?}");
+    found[0].clone()
+}
+
+fn start(name: &str) -> Action {
+    Action::Start { test_id: id(name), start_at_unix_ms: None }
+}
+
+fn armed_for(name: &str) -> (Node, Ticket) {
+    let mut node = node();
+    let ticket = arming(&node.config(&config(name), Instant::now()));
+    assert_eq!(node.armed(&ticket, Ok(())), []);
+    (node, ticket)
+}
+
+#[test]
+fn a_test_is_armed_started_and_over() {
+    let (mut node, _) = armed_for("a");
+    assert_eq!(node.state(), (NodeState::Armed, Some(&id("a"))));
+    assert_eq!(node.trigger(yes("a"), Instant::now()), [start("a")]);
+    assert_eq!(node.state(), (NodeState::Running, Some(&id("a"))));
+    assert_eq!(node.trigger(yes("a"), Instant::now()), [], "a second trigger");
+    assert_eq!(node.ended(), []);
+    assert_eq!(node.state(), (NodeState::Idle, None));
+    assert_eq!(node.trigger(yes("a"), Instant::now()), [], "over is over");
+    assert_eq!(node.config(&config("a"), Instant::now()), []);
+    arming(&node.config(&config("b"), Instant::now()));
+}
+
+#[test]
+fn a_trigger_that_comes_while_arming_starts_as_soon_as_armed() {
+    let mut node = node();
+    let ticket = arming(&node.config(&config("a"), Instant::now()));
+    assert_eq!(node.state(), (NodeState::Idle, None));
+    assert_eq!(node.trigger(yes("a"), Instant::now()), []);
+    // A newer config does not push out a test that was triggered.
+    assert_eq!(node.config(&config("b"), Instant::now()), []);
+    assert_eq!(node.armed(&ticket, Ok(())), [start("a")]);
+    assert_eq!(arming(&node.ended()).test_id, id("b"));
+}
+
+#[test]
+fn a_trigger_that_overtakes_its_config_is_held() {
+    let mut node = node();
+    let now = Instant::now();
+    assert_eq!(node.trigger(yes("a"), now), []);
+    let ticket = arming(&node.config(&config("a"), now + HOLD));
+    assert_eq!(node.armed(&ticket, Ok(())), [start("a")]);
+}
+
+#[test]
+fn a_held_trigger_is_cancelled_or_grows_old() {
+    let mut node = node();
+    let now = Instant::now();
+    node.trigger(yes("a"), now);
+    node.trigger(no("a"), now);
+    assert_eq!(node.config(&config("a"), now), [], "stopped before it was known");
+    node.trigger(yes("b"), now);
+    let late = now + HOLD + Duration::from_secs(1);
+    let ticket = arming(&node.config(&config("b"), late));
+    assert_eq!(node.armed(&ticket, Ok(())), [], "armed, but no longer triggered");
+}
+
+#[test]
+fn held_triggers_and_configs_are_bounded() {
+    let mut node = node();
+    let now = Instant::now();
+    for n in 0..1000 {
+        node.trigger(yes(&format!("unknown{n}")), now);
+        node.config(&config(&format!("stopped{n}")), now);
+        node.trigger(no(&format!("stopped{n}")), now);
+        node.config(&config(&format!("known{n}")), now);
+    }
+    assert_eq!((node.held.len(), node.tests.len(), node.over.len()), (MAX_HELD, MAX_TESTS, MAX_OVER));
+}
+
+#[test]
+fn the_newest_config_is_armed_and_an_older_one_when_triggered() {
+    let (mut node, _) = armed_for("a");
+    let actions = node.config(&config("b"), Instant::now());
+    assert_eq!(actions[0], Action::Disarm);
+    let b = arming(&actions);
+    node.armed(&b, Ok(()));
+    let actions = node.trigger(yes("a"), Instant::now());
+    assert_eq!(actions[0], Action::Disarm);
+    let a = arming(&actions);
+    assert_eq!(node.armed(&a, Ok(())), [start("a")]);
+    assert_eq!(arming(&node.ended()).test_id, id("b"), "the other one is still to come");
+}
+
+#[test]
+fn other_participants_keep_the_connections_and_another_load_does_not() {
+    let (mut node, ticket) = armed_for("a");
+    let ours = with(config("a"), &[("ours", Some("session")), ("theirs", None)]);
+    assert_eq!(node.config(&ours, Instant::now()), []);
+    assert_eq!(node.state().0, NodeState::Armed);
+    let mut other = config("a");
+    other.count_per_driver = Some(11);
+    let actions = node.config(&other, Instant::now());
+    assert_eq!(actions[0], Action::Disarm);
+    assert_ne!(arming(&actions), ticket);
+}
+
+#[test]
+fn who_is_not_among_the_participants_takes_no_part() {
+    let mut node = node();
+    let now = Instant::now();
+    assert_eq!(node.config(&with(config("a"), &[("theirs", None)]), now), []);
+    assert_eq!(node.config(&with(config("b"), &[("ours", Some("an earlier life"))]), now), []);
+    assert_eq!(node.trigger(yes("a"), now), []);
+    assert_eq!(node.refusal(), None);
+    let ticket = arming(&node.config(&with(config("c"), &[("ours", None)]), now));
+    node.armed(&ticket, Ok(()));
+    assert_eq!(node.config(&with(config("c"), &[("theirs", None)]), now), [Action::Disarm]);
+    assert_eq!(node.state(), (NodeState::Idle, None));
+    arming(&node.config(&with(config("c"), &[("ours", None)]), now));
+}
+
+#[test]
+fn a_stop_stops_disarms_or_cancels() {
+    let now = Instant::now();
+    let (mut node, _) = armed_for("a");
+    assert_eq!(node.trigger(no("a"), now), [Action::Disarm]);
+    assert_eq!(node.trigger(yes("a"), now), [], "stopped is over");
+    let ticket = arming(&node.config(&config("b"), now));
+    node.armed(&ticket, Ok(()));
+    node.trigger(yes("b"), now);
+    assert_eq!(node.trigger(no("b"), now), [Action::Stop]);
+    assert_eq!(node.trigger(no("b"), now), [Action::Stop], "stopping twice does no harm");
+    assert_eq!(node.ended(), []);
+    // While arming.
+    let ticket = arming(&node.config(&config("c"), now));
+    assert_eq!(node.trigger(no("c"), now), []);
+    assert_eq!(node.armed(&ticket, Ok(())), [Action::Disarm]);
+}
+
+#[test]
+fn a_refusal_says_why_and_a_config_that_is_repeated_is_tried_again() {
+    let now = Instant::now();
+    let mut node = node();
+    let ticket = arming(&node.config(&config("a"), now));
+    node.trigger(yes("a"), now);
+    let refusal = Refusal { test_id: id("a"), reason: "cannot connect".into() };
+    assert_eq!(node.armed(&ticket, Err("cannot connect".into())), [Action::Refused(refusal.clone())]);
+    assert_eq!((node.refusal(), node.state().0), (Some(&refusal), NodeState::Idle));
+    assert_eq!(node.trigger(yes("a"), now), []);
+    let again = arming(&node.config(&config("a"), now));
+    assert_eq!(node.armed(&again, Ok(())), []);
+
+    let mut impossible = config("b");
+    impossible.count_per_driver = None;
+    let actions = node.config(&impossible, now);
+    assert!(
+        matches!(&actions[..], [Action::Refused(r)] if r.reason.contains("message_count_per_driver")),
+        "{actions:?}"
+    );
+    let actions = node.unreadable_config(id("c"), "test_type: is missing".into());
+    assert!(matches!(&actions[..], [Action::Refused(r)] if r.reason.contains("test_type: is missing")), "{actions:?}");
+    assert_eq!(node.state(), (NodeState::Armed, Some(&id("a"))), "the others are not disturbed");
+}
+
+#[test]
+fn a_shutdown_leaves_nothing() {
+    let (mut node, _) = armed_for("a");
+    assert_eq!(node.shut_down(), [Action::Disarm]);
+    assert!(node.is_free());
+    let (mut node, _) = armed_for("a");
+    node.config(&config("b"), Instant::now());
+    let mut node2 = armed_for("a").0;
+    node2.trigger(yes("a"), Instant::now());
+    node2.config(&config("b"), Instant::now());
+    assert_eq!(node2.shut_down(), [Action::Stop]);
+    assert!(!node2.is_free());
+    assert_eq!(node2.ended(), []);
+    assert!(node2.is_free());
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Config { test: u8, count: u64, ours: bool },
+    Trigger { test: u8, start: bool },
+    Armed(bool),
+    Ended,
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0u8..4, 1u64..3, prop::bool::weighted(0.8)).prop_map(|(test, count, ours)| Step::Config { test, count, ours }),
+        2 => (0u8..4, prop::bool::weighted(0.8)).prop_map(|(test, start)| Step::Trigger { test, start }),
+        3 => prop::bool::weighted(0.8).prop_map(Step::Armed),
+        1 => Just(Step::Ended),
+        1 => (0u64..40).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    /// Whatever comes in whatever order: the engine is asked only for what it can do, and no test runs twice.
+    #[test]
+    fn the_engine_is_asked_only_for_what_it_can_do(steps in prop::collection::vec(step(), 1..80)) {
+        let mut node = node();
+        let mut now = Instant::now();
+        let (mut arming, mut armed, mut running) = (None::<Ticket>, None::<Ticket>, false);
+        let mut started = std::collections::BTreeSet::new();
+        for step in steps {
+            let actions = match step {
+                Step::Config { test, count, ours } => {
+                    let mut config = config(&test.to_string());
+                    config.count_per_driver = Some(count);
+                    node.config(&with(config, &[(if ours { "ours" } else { "theirs" }, None)]), now)
+                }
+                Step::Trigger { test, start } => {
+                    node.trigger(Trigger { start, ..yes(&test.to_string()) }, now)
+                }
+                Step::Armed(fine) => match arming.take() {
+                    Some(ticket) => {
+                        if fine {
+                            armed = Some(ticket.clone());
+                        }
+                        node.armed(&ticket, if fine { Ok(()) } else { Err("made up".into()) })
+                    }
+                    None => continue,
+                },
+                Step::Ended if running => {
+                    running = false;
+                    node.ended()
+                }
+                Step::Ended => continue,
+                Step::Wait(seconds) => {
+                    now += Duration::from_secs(seconds);
+                    node.tick(now);
+                    continue;
+                }
+            };
+            for action in actions {
+                match action {
+                    Action::Arm { ticket, .. } => {
+                        prop_assert!(arming.is_none() && armed.is_none() && !running);
+                        prop_assert!(!started.contains(&ticket.test_id));
+                        arming = Some(ticket);
+                    }
+                    Action::Disarm => prop_assert!(armed.take().is_some()),
+                    Action::Start { test_id, .. } => {
+                        prop_assert_eq!(armed.take().map(|ticket| ticket.test_id), Some(test_id.clone()));
+                        prop_assert!(started.insert(test_id));
+                        running = true;
+                    }
+                    Action::Stop => prop_assert!(running),
+                    Action::Refused(_) => {}
+                }
+            }
+            // Something that can run is never left lying while the engine is free.
+            prop_assert!(!node.is_free() || node.wanted().is_none());
+        }
+    }
+}

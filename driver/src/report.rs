@@ -1,0 +1,165 @@
+//! From the engine's seconds to the messages that carry them: pure values.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use onrush_engine::{End, SecondReport};
+use onrush_protocol::{EndReason, LatencyMs, Measured, Metrics, NodeId, SessionId, TestId};
+use onrush_stats::Distribution;
+
+/// A start further ahead than this is taken for a clock that is wrong.
+const MAX_AHEAD: Duration = Duration::from_secs(60);
+
+/// One moment on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clocks {
+    pub monotonic: Instant,
+    pub unix_ms: f64,
+}
+
+impl Clocks {
+    pub fn now() -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { monotonic: Instant::now(), unix_ms: unix_ms(wall) }
+    }
+
+    /// The wall clock's time of a monotonic moment.
+    pub fn to_unix_ms(self, moment: Instant) -> f64 {
+        let ahead = moment.saturating_duration_since(self.monotonic);
+        let behind = self.monotonic.saturating_duration_since(moment);
+        self.unix_ms + (ahead.as_nanos() as f64 - behind.as_nanos() as f64) / 1e6
+    }
+
+    /// The moment to start at. The error says why it is now instead: it has passed, or the clocks disagree.
+    pub fn start_at(self, unix_ms: f64) -> Result<Instant, LateOrWrong> {
+        let ahead_ms = unix_ms - self.unix_ms;
+        if ahead_ms <= 0.0 {
+            return Err(LateOrWrong::Late(Duration::try_from_secs_f64(-ahead_ms / 1e3).unwrap_or(Duration::MAX)));
+        }
+        let ahead = Duration::try_from_secs_f64(ahead_ms / 1e3).ok().filter(|ahead| *ahead <= MAX_AHEAD);
+        ahead.map(|ahead| self.monotonic + ahead).ok_or(LateOrWrong::Wrong { ahead_s: ahead_ms / 1e3 })
+    }
+}
+
+/// Why a start is now and not when it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum LateOrWrong {
+    /// The moment has passed, so long ago.
+    Late(Duration),
+    /// The moment is too far ahead to be meant.
+    Wrong { ahead_s: f64 },
+}
+
+/// Milliseconds since 1970, to the microsecond.
+fn unix_ms(since_1970: Duration) -> f64 {
+    since_1970.as_micros() as f64 / 1e3
+}
+
+/// Makes the reports of one test.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    pub node_id: NodeId,
+    pub session_id: SessionId,
+    pub test_id: TestId,
+    /// The engine and its way of waiting, for people.
+    pub engine: String,
+    sequence: u64,
+    /// Latency over the whole test so far.
+    latency: Distribution,
+    /// Taken with the first report and kept, so that all say the same.
+    started_at_unix_ms: Option<f64>,
+}
+
+impl Reporter {
+    pub fn new(node_id: NodeId, session_id: SessionId, test_id: TestId, engine: String) -> Self {
+        Self {
+            node_id,
+            session_id,
+            test_id,
+            engine,
+            sequence: 0,
+            latency: Distribution::default(),
+            started_at_unix_ms: None,
+        }
+    }
+
+    /// The report of the next second.
+    pub fn report(&mut self, second: SecondReport, clocks: Clocks) -> Metrics {
+        let SecondReport { index, length, stats, totals, started, end } = second;
+        self.latency.merge(&stats.latency);
+        let sequence = self.sequence;
+        self.sequence += 1;
+        let started_at_unix_ms = *self.started_at_unix_ms.get_or_insert_with(|| clocks.to_unix_ms(started));
+        Metrics {
+            node_id: self.node_id.clone(),
+            test_id: self.test_id.clone(),
+            report_id: Some(format!("{}/{}/{sequence}", self.node_id, self.test_id)),
+            latency: LatencyMs::of(&self.latency),
+            measured: Some(Box::new(Measured {
+                session_id: self.session_id.clone(),
+                sequence,
+                second_index: index,
+                length_s: length.as_secs_f64(),
+                started_at_unix_ms,
+                stats,
+                totals,
+                end: end.map(end_reason),
+                engine: Some(self.engine.clone()),
+            })),
+        }
+    }
+}
+
+fn end_reason(end: End) -> EndReason {
+    match end {
+        End::Completed => EndReason::Completed,
+        End::Stopped => EndReason::Stopped,
+        End::Failed(reason) => EndReason::Failed(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use onrush_stats::{SecondStats, Totals};
+
+    use super::*;
+
+    fn second(index: u64, latency_ns: u64, started: Instant, end: Option<End>) -> SecondReport {
+        let mut stats = SecondStats::default();
+        stats.latency.record(latency_ns);
+        SecondReport { index, length: Duration::from_secs(1), stats, totals: Totals::default(), started, end }
+    }
+
+    #[test]
+    fn reports_are_numbered_and_speak_of_the_whole_test() {
+        let clocks = Clocks { monotonic: Instant::now(), unix_ms: 5_000.0 };
+        let name = |text: &str| text.to_owned();
+        let mut reporter = Reporter::new(
+            NodeId::new(name("n")).unwrap(),
+            SessionId::new(name("s")).unwrap(),
+            TestId::new(name("t")).unwrap(),
+            name("io_uring, timer"),
+        );
+        let started = clocks.monotonic - Duration::from_micros(1_500);
+        let first = reporter.report(second(0, 1_000_000, started, None), clocks);
+        let later = Clocks { unix_ms: 9_999.0, ..clocks };
+        let last = reporter.report(second(1, 3_000_000, started, Some(End::Failed("why".into()))), later);
+        assert_eq!(last.report_id.as_deref(), Some("n/t/1"));
+        assert_eq!((last.latency.min, last.latency.max, last.latency.mean), (Some(1.0), Some(3.0), Some(2.0)));
+        let (first, last) = (first.measured.unwrap(), last.measured.unwrap());
+        assert_eq!((first.sequence, last.sequence, last.second_index), (0, 1, 1));
+        assert_eq!((first.started_at_unix_ms, last.started_at_unix_ms), (4_998.5, 4_998.5));
+        assert_eq!((first.end, last.end), (None, Some(EndReason::Failed("why".into()))));
+        assert_eq!(last.stats.latency.count(), 1);
+    }
+
+    #[test]
+    fn a_start_is_ahead_or_now() {
+        let clocks = Clocks { monotonic: Instant::now(), unix_ms: 1e12 };
+        assert_eq!(clocks.start_at(1e12 + 250.0), Ok(clocks.monotonic + Duration::from_millis(250)));
+        assert_eq!(clocks.start_at(1e12 - 250.0), Err(LateOrWrong::Late(Duration::from_millis(250))));
+        for absurd in [1e12 + 61_000.0, 1e300] {
+            assert!(matches!(clocks.start_at(absurd), Err(LateOrWrong::Wrong { .. })), "{absurd}");
+        }
+        assert!(matches!(clocks.start_at(0.0), Err(LateOrWrong::Late(_))));
+    }
+}

@@ -1,0 +1,346 @@
+//! The thread that talks to Kafka: it feeds messages and the runner's events to the node and does what the node says.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use onrush_bus::{BrokerWatch, BusConfig, BusError, Consumer, Producer, Record, Start, cpus, ensure_topics};
+use onrush_engine::{Options, Wait};
+use onrush_protocol::{
+    ErrorKind, Heartbeat, NodeState, ReadError, Refusal, Register, SessionId, TestConfig, TestId, Topic, Trigger,
+};
+
+use crate::machine::Machine;
+use crate::node::{Action, Node};
+use crate::report::{Clocks, LateOrWrong, Reporter};
+use crate::runner::{Event, Runner};
+use crate::{DriverConfig, DriverError};
+
+/// Messages that may wait for the broker: the reports of more than a day.
+const MAX_WAITING: usize = 100_000;
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long one turn of the loop waits for a message; events of the runner wait as long at most.
+const LISTEN: Duration = Duration::from_millis(20);
+/// One attempt to reach the broker at the start.
+const ATTEMPT: Duration = Duration::from_secs(1);
+/// Between two lines in the log about a broker that is away at the start.
+const SAY_AGAIN: Duration = Duration::from_secs(5);
+/// How long the last answers of a stopped test may take.
+const WIND_DOWN: Duration = Duration::from_secs(15);
+/// How long the last reports may take.
+const DELIVER: Duration = Duration::from_secs(10);
+
+pub(crate) fn run(config: DriverConfig, machine: Machine, stop: &AtomicBool) -> Result<(), DriverError> {
+    // First of all: Kafka's threads inherit it.
+    machine.leave_engine_cpus();
+    let Some(consumer) = join_topics(&config.bus, stop)? else { return Ok(()) };
+    let mut sidecar = Sidecar::new(config, machine, consumer)?;
+    sidecar.register();
+    while !stop.load(Relaxed) {
+        sidecar.turn()?;
+    }
+    sidecar.say_goodbye()
+}
+
+/// Waits for the broker, creates the topics and subscribes. `None`: told to stop meanwhile.
+fn join_topics(bus: &BusConfig, stop: &AtomicBool) -> Result<Option<Consumer>, DriverError> {
+    let mut said = None::<Instant>;
+    while !stop.load(Relaxed) {
+        let joined = ensure_topics(bus, ATTEMPT).and_then(|()| {
+            // Before this driver is known: what is sent to it as soon as it is known must not be missed.
+            Consumer::new(bus, &[Topic::TestConfig, Topic::Trigger], |_, _| Start::Now, ATTEMPT)
+        });
+        match joined {
+            Ok(consumer) => return Ok(Some(consumer)),
+            Err(error @ (BusError::Unreachable { .. } | BusError::Topic { .. })) => {
+                if said.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
+                    tracing::warn!("waiting for the broker: {error}");
+                    said = Some(Instant::now());
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
+
+/// What a driver does, with which test, and what it refused last.
+type Standing = (NodeState, Option<TestId>, Option<Refusal>);
+
+struct Sidecar {
+    config: DriverConfig,
+    machine: Machine,
+    session_id: SessionId,
+    node: Node,
+    runner: Runner,
+    producer: Arc<Producer>,
+    consumer: Consumer,
+    watch: BrokerWatch,
+    /// The unbroken time of the broker that we registered in.
+    registered_in: Option<Instant>,
+    /// Whether the log says so already.
+    registered_said: bool,
+    next_heartbeat: Instant,
+    /// What the last heartbeat said.
+    said: Option<Standing>,
+    messages_skipped: u64,
+    kinds_said: HashSet<(Topic, ErrorKind)>,
+    /// The wait of the last arming, for the reports.
+    wait: Wait,
+}
+
+impl Sidecar {
+    fn new(config: DriverConfig, machine: Machine, consumer: Consumer) -> Result<Self, DriverError> {
+        let session_id = SessionId::new(format!("{:016x}", fastrand::u64(..))).expect("hexadecimal digits are a name");
+        let producer = Arc::new(Producer::new(&config.bus, MAX_WAITING)?);
+        Ok(Self {
+            node: Node::new(config.node_id.clone(), session_id.clone(), config.target_url.clone()),
+            runner: Runner::start(producer.clone())?,
+            watch: BrokerWatch::start(&config.bus)?,
+            producer,
+            consumer,
+            session_id,
+            config,
+            machine,
+            registered_in: None,
+            registered_said: false,
+            next_heartbeat: Instant::now(),
+            said: None,
+            messages_skipped: 0,
+            kinds_said: HashSet::new(),
+            wait: Wait::Timer,
+        })
+    }
+
+    /// One turn of the loop.
+    fn turn(&mut self) -> Result<(), DriverError> {
+        if let Some(record) = self.consumer.poll(LISTEN) {
+            self.read(&record);
+        }
+        while let Some(event) = self.runner.event()? {
+            self.hear(event);
+        }
+        let now = Instant::now();
+        self.node.tick(now);
+        // Who waits for this driver to be armed, or free, learns it now and not in a second.
+        let changed = self.said.as_ref() != Some(&self.standing());
+        if changed || now >= self.next_heartbeat {
+            self.heartbeat(true);
+        }
+        if now >= self.next_heartbeat {
+            // A heartbeat that is late does not make the others late or many.
+            self.next_heartbeat = (self.next_heartbeat + HEARTBEAT).max(now);
+        }
+        self.follow_broker();
+        Ok(())
+    }
+
+    /// Registers again when the broker was away: it, or who listened to it, may have forgotten us.
+    fn follow_broker(&mut self) {
+        let since = self.watch.reachable_since();
+        match (since, self.registered_in) {
+            (Some(_), None) => self.registered_in = since,
+            (Some(now), Some(then)) if now != then => {
+                self.registered_in = since;
+                self.register();
+            }
+            _ => {}
+        }
+        if !self.registered_said && self.producer.waiting() == 0 {
+            self.registered_said = true;
+            let (node, broker) = (&self.config.node_id, &self.config.bus.brokers.address);
+            tracing::info!("registered as {node} at the broker {broker}");
+        }
+    }
+
+    fn register(&self) {
+        let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let register = Register {
+            node_id: self.config.node_id.clone(),
+            node_ip: self.config.node_ip.clone(),
+            session_id: Some(self.session_id.clone()),
+            hostname: hostname.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()),
+            version: Some(env!("CARGO_PKG_VERSION").into()),
+            cpus: Some(cpus::format_list(self.machine.engine_cpus())),
+        };
+        self.send(Topic::Register, register.write());
+    }
+
+    /// What a change of is worth a heartbeat of its own.
+    fn standing(&self) -> Standing {
+        let (state, test_id) = self.node.state();
+        (state, test_id.cloned(), self.node.refusal().cloned())
+    }
+
+    fn heartbeat(&mut self, alive: bool) {
+        let standing = self.standing();
+        self.said = Some(standing.clone());
+        let (state, test_id, refusal) = standing;
+        let waiting = self.producer.waiting();
+        // While the broker is away heartbeats would only pile up, to be delivered when they are no longer true.
+        if alive && waiting > 0 && self.watch.reachable_since().is_none() {
+            return;
+        }
+        let heartbeat = Heartbeat {
+            node_id: self.config.node_id.clone(),
+            alive,
+            timestamp_unix_ms: Some(Clocks::now().unix_ms),
+            session_id: Some(self.session_id.clone()),
+            state: Some(state),
+            test_id,
+            refusal,
+            reports_waiting: Some(waiting as u64),
+            messages_skipped: Some(self.messages_skipped),
+        };
+        self.send(Topic::Heartbeat, heartbeat.write());
+    }
+
+    fn send(&self, topic: Topic, payload: Vec<u8>) {
+        if let Err(error) = self.producer.send(topic, self.config.node_id.as_str(), payload) {
+            tracing::debug!("{} not sent: {error}", topic.name());
+        }
+    }
+
+    fn read(&mut self, record: &Record) {
+        let now = Instant::now();
+        let read = match record.topic {
+            Topic::TestConfig => TestConfig::read(&record.payload).map(|config| self.node.config(&config, now)),
+            Topic::Trigger => Trigger::read(&record.payload).map(|trigger| self.node.trigger(trigger, now)),
+            // Not subscribed.
+            Topic::Register | Topic::Metrics | Topic::Heartbeat => return,
+        };
+        let actions = match read {
+            Ok(actions) => actions,
+            Err(error) => self.skip(record, error),
+        };
+        self.act(actions);
+    }
+
+    /// A message that cannot be read is counted, said once per kind and skipped.
+    fn skip(&mut self, record: &Record, error: ReadError) -> Vec<Action> {
+        self.messages_skipped += 1;
+        if self.kinds_said.insert((record.topic, error.kind)) {
+            let Record { partition, offset, .. } = record;
+            let topic = record.topic.name();
+            tracing::warn!(
+                topic,
+                partition,
+                offset,
+                "a message cannot be read and is skipped, as the next of its kind: {error}"
+            );
+        }
+        match error.test_id.clone() {
+            Some(test_id) if record.topic == Topic::TestConfig => {
+                self.node.unreadable_config(test_id, error.to_string())
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn hear(&mut self, event: Event) {
+        let actions = match event {
+            Event::Armed { ticket, result } => {
+                if let Ok(connections) = result {
+                    tracing::info!("armed for test {}: {connections} connections are open", ticket.test_id);
+                }
+                self.node.armed(&ticket, result.map(|_| ()))
+            }
+            Event::Ended { end, totals } => {
+                let test = self.node.state().1.map(ToString::to_string).unwrap_or_default();
+                tracing::info!(
+                    "test {test} ended ({end:?}): {} sent, {} answered, {} failed, {} skipped",
+                    totals.sent,
+                    totals.answered,
+                    totals.failed,
+                    totals.skipped
+                );
+                self.node.ended()
+            }
+            Event::OutboxFull(reason) => {
+                tracing::error!("the test is stopped, its reports can no longer be kept: {reason}");
+                Vec::new()
+            }
+        };
+        self.act(actions);
+    }
+
+    fn act(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Arm { ticket, plan } => {
+                    let wait = self.choose_wait();
+                    let cpus = self.machine.engine_cpus().to_vec();
+                    let (test, connections, url) = (&ticket.test_id, plan.connections, &plan.request.url);
+                    tracing::info!("arming for test {test}: {connections} connections to {url}");
+                    self.runner.arm(ticket, plan, Options { cpus, wait });
+                }
+                Action::Disarm => self.runner.disarm(),
+                Action::Start { test_id, start_at_unix_ms } => {
+                    let at = start_moment(start_at_unix_ms);
+                    let ahead = at.saturating_duration_since(Instant::now());
+                    tracing::info!("test {test_id} starts in {} ms", ahead.as_millis());
+                    let engine = match self.wait {
+                        Wait::Poll => "io_uring, poll",
+                        Wait::Timer => "io_uring, timer",
+                    };
+                    let (node_id, session_id) = (self.config.node_id.clone(), self.session_id.clone());
+                    self.runner.begin(at, Reporter::new(node_id, session_id, test_id, engine.into()));
+                }
+                Action::Stop => self.runner.stop(),
+                Action::Refused(refusal) => tracing::warn!("test {} is refused: {}", refusal.test_id, refusal.reason),
+            }
+        }
+    }
+
+    fn choose_wait(&mut self) -> Wait {
+        let (wait, why) = match self.config.wait {
+            Some(wait) => (wait, "as asked for".to_owned()),
+            None => self.machine.choose_wait(),
+        };
+        let cpus = cpus::format_list(self.machine.engine_cpus());
+        let how = match wait {
+            Wait::Poll => "polls",
+            Wait::Timer => "sleeps on a timer",
+        };
+        tracing::info!("the engine has the CPUs {cpus} and {how} between requests: {why}");
+        self.wait = wait;
+        wait
+    }
+
+    /// Stops the test, delivers what was measured and says that this driver is gone.
+    fn say_goodbye(mut self) -> Result<(), DriverError> {
+        let actions = self.node.shut_down();
+        self.act(actions);
+        let deadline = Instant::now() + WIND_DOWN;
+        while !self.node.is_free() && Instant::now() < deadline {
+            self.turn()?;
+        }
+        let deadline = Instant::now() + DELIVER;
+        // Reports first, so that nobody takes this driver for gone while they are on their way.
+        self.producer.flush(DELIVER.mul_f64(0.8));
+        self.heartbeat(false);
+        if !self.producer.flush(deadline.saturating_duration_since(Instant::now())) {
+            let waiting = self.producer.waiting();
+            tracing::error!("{waiting} messages are lost: the broker did not take them before this driver ended");
+        }
+        self.runner.finish(Duration::from_secs(1));
+        Ok(())
+    }
+}
+
+/// When to start, on the monotonic clock.
+fn start_moment(start_at_unix_ms: Option<f64>) -> Instant {
+    let clocks = Clocks::now();
+    let Some(unix_ms) = start_at_unix_ms else { return clocks.monotonic };
+    clocks.start_at(unix_ms).unwrap_or_else(|wrong| {
+        match wrong {
+            LateOrWrong::Late(by) => tracing::info!("the start moment was {by:?} ago: starting at once"),
+            LateOrWrong::Wrong { ahead_s } => {
+                tracing::warn!("the start moment is {ahead_s:.0} s ahead: the clocks disagree; starting at once");
+            }
+        }
+        clocks.monotonic
+    })
+}

@@ -1,0 +1,10 @@
+//! HTTP/1.1 as a client needs it: requests as bytes, answers from bytes. It refuses to know sockets.
+
+mod chunked;
+mod reader;
+mod request;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use reader::{Answer, Malformed, Reader};
+pub(crate) use request::request_bytes;

@@ -1,0 +1,63 @@
+//! The way of finished seconds from the engine threads to the owner of the run, and of empty records back.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use crate::control::Control;
+use crate::recorder::{Exchange, SecondRecord};
+
+/// So many seconds may wait to be taken. This bounds the memory: a record is some 800 KiB at most.
+const MOST_WAITING: usize = 120;
+/// Records that a thread has from the beginning, beside the one it writes.
+const SPARE_RECORDS: usize = 2;
+
+/// How a thread's part of a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// When, since the start.
+    pub end_ns: u64,
+    pub stopped: bool,
+}
+
+/// One thread's share of one second.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub record: Box<SecondRecord>,
+    /// Set on the thread's last part.
+    pub ended: Option<Ended>,
+}
+
+/// A thread's end of the way.
+pub(crate) struct Outlet {
+    parts: SyncSender<Part>,
+    recycled: Receiver<Box<SecondRecord>>,
+    control: Arc<Control>,
+}
+
+/// The owner's end of the way.
+pub(crate) struct Inlet {
+    pub parts: Receiver<Part>,
+    pub recycle: SyncSender<Box<SecondRecord>>,
+}
+
+/// A way from a thread to the owner.
+pub(crate) fn way(control: Arc<Control>) -> (Outlet, SyncSender<Part>, Inlet) {
+    let (parts_in, parts) = sync_channel(MOST_WAITING);
+    let (recycle, recycled) = sync_channel(MOST_WAITING);
+    for _ in 0..SPARE_RECORDS {
+        // There is room, and the receiver is right here.
+        let _ = recycle.try_send(SecondRecord::new());
+    }
+    (Outlet { parts: parts_in.clone(), recycled, control }, parts_in, Inlet { parts, recycle })
+}
+
+impl Exchange for Outlet {
+    fn exchange(&mut self, record: &mut Box<SecondRecord>) {
+        // Only an owner that takes nothing makes a new record necessary.
+        let empty = self.recycled.try_recv().unwrap_or_else(|_| SecondRecord::new());
+        let finished = std::mem::replace(record, empty);
+        if let Err(TrySendError::Full(_)) = self.parts.try_send(Part { record: finished, ended: None }) {
+            self.control.fail(format!("nobody took the measurements of {MOST_WAITING} seconds"));
+        }
+    }
+}

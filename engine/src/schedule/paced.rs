@@ -1,0 +1,133 @@
+//! Slots on a grid, with a cap on what one second may send.
+
+use super::grid::{Grid, Lane};
+use crate::clock::SECOND_NS;
+
+/// Where a backlog is dropped, what became due this short before a second's end still goes out in the next one:
+/// it was late by a wake-up and not for want of a connection, and the next second's cap holds all the same.
+const GRACE_NS: u64 = 50_000_000;
+/// Of what is carried over in that way, one slot for this many that a second may send is dropped each second.
+/// So one bad wake-up does not delay the last requests of every second that follows, and less than half of the
+/// tolerated half a per cent is lost.
+const SLOTS_PER_DROP: u64 = 400;
+
+/// What becomes of slots that were not served in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Backlog {
+    /// They wait, and the schedule has this many slots.
+    Kept { slots: u64 },
+    /// They are dropped when their second is over.
+    Dropped,
+}
+
+/// The slots of one thread.
+#[derive(Debug)]
+pub(super) struct Paced {
+    grid: Grid,
+    /// A second may send as many as this grid has slots in it; `None`: no limit.
+    cap_grid: Option<Grid>,
+    lane: Lane,
+    backlog: Backlog,
+    /// The position of the next slot in the lane, and when it is due.
+    position: u64,
+    next_due_ns: u64,
+    /// The second that `left_in_second` is about.
+    second: u64,
+    left_in_second: u64,
+    /// In `SLOTS_PER_DROP`-ths of a slot.
+    drop_credit: u64,
+}
+
+impl Paced {
+    pub fn new(grid: Grid, cap_grid: Option<Grid>, lane: Lane, backlog: Backlog) -> Self {
+        let mut paced = Self {
+            grid,
+            cap_grid,
+            lane,
+            backlog,
+            position: 0,
+            next_due_ns: grid.due_ns(lane.slot(0)),
+            second: 0,
+            left_in_second: 0,
+            drop_credit: 0,
+        };
+        paced.left_in_second = paced.cap_of(0);
+        paced
+    }
+
+    /// When the next slot was due, if it may be sent now.
+    pub fn due_ns(&mut self, now_ns: u64) -> Option<u64> {
+        self.enter_second(now_ns / SECOND_NS);
+        let ready = !self.is_over() && self.next_due_ns <= now_ns && self.left_in_second > 0;
+        ready.then_some(self.next_due_ns)
+    }
+
+    /// The next slot is taken.
+    pub fn advance(&mut self) {
+        self.left_in_second -= 1;
+        self.move_to(self.position + 1);
+    }
+
+    pub fn is_over(&self) -> bool {
+        matches!(self.backlog, Backlog::Kept { slots } if self.lane.slot(self.position) >= slots)
+    }
+
+    pub fn next_wake_ns(&mut self, now_ns: u64) -> u64 {
+        self.enter_second(now_ns / SECOND_NS);
+        if self.left_in_second == 0 {
+            return self.next_due_ns.max((self.second + 1).saturating_mul(SECOND_NS));
+        }
+        if self.next_due_ns > now_ns {
+            return self.next_due_ns;
+        }
+        let position = self.lane.positions_before(self.grid.first_from(now_ns.saturating_add(1)));
+        self.grid.due_ns(self.lane.slot(position))
+    }
+
+    pub fn unclaimed_before(&self, time_ns: u64) -> u64 {
+        match self.backlog {
+            Backlog::Dropped => 0,
+            Backlog::Kept { slots } => {
+                self.lane.positions_before(self.grid.first_from(time_ns).min(slots)).saturating_sub(self.position)
+            }
+        }
+    }
+
+    fn move_to(&mut self, position: u64) {
+        self.position = position;
+        self.next_due_ns = self.grid.due_ns(self.lane.slot(position));
+    }
+
+    /// How many this lane may send in a second.
+    fn cap_of(&self, second: u64) -> u64 {
+        self.cap_grid.map_or(u64::MAX, |grid| {
+            let before = |second: u64| self.lane.positions_before(grid.first_from(second.saturating_mul(SECOND_NS)));
+            before(second.saturating_add(1)) - before(second)
+        })
+    }
+
+    fn enter_second(&mut self, second: u64) {
+        if second <= self.second {
+            return;
+        }
+        self.second = second;
+        self.left_in_second = self.cap_of(second);
+        if self.backlog == Backlog::Dropped {
+            self.drop_backlog(second.saturating_mul(SECOND_NS));
+        }
+    }
+
+    fn drop_backlog(&mut self, second_start_ns: u64) {
+        let due_before = |time_ns| self.lane.positions_before(self.grid.first_from(time_ns));
+        let within_grace = self.position.max(due_before(second_start_ns.saturating_sub(GRACE_NS)));
+        let carried = due_before(second_start_ns).saturating_sub(within_grace);
+
+        let credit = self.drop_credit + self.left_in_second.max(1);
+        let dropped = carried.min(credit / SLOTS_PER_DROP);
+        // Credit is kept for a single bad second, not for a storm.
+        self.drop_credit = (credit - dropped * SLOTS_PER_DROP).min(self.left_in_second.max(SLOTS_PER_DROP));
+        if within_grace + dropped > self.position {
+            self.move_to(within_grace + dropped);
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! What the tasks of one engine thread share: who may send now, who waits, and what is measured.
+//!
+//! Everything here is a plain value behind one `RefCell`, changed in short steps that never wait. Connections
+//! claim their own requests at the moment they send them, so that the moment recorded is the one that the
+//! schedule decided on.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use onrush_stats::FailureCause;
+
+use crate::clock::{Moment, SECOND_NS, as_ns};
+use crate::control::{Command, Control};
+use crate::parts::{Ended, Outlet, Part};
+use crate::recorder::Recorder;
+use crate::schedule::{Claim, Schedule};
+use crate::watch::{Alarm, Watches};
+
+/// How often deadlines are looked at, which is how late a time-out may be noticed.
+const TICK: Duration = Duration::from_millis(5);
+/// How long answers may still arrive after a stop.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// A request that may be sent now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claimed {
+    pub due_ns: u64,
+    pub sent: Moment,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Before the start.
+    Armed,
+    Sending,
+    /// Nothing more is sent; answers are awaited.
+    Draining,
+    Finished(Ended),
+}
+
+/// The state of one engine thread.
+pub(crate) struct Shard {
+    inner: RefCell<Inner>,
+}
+
+struct Inner {
+    phase: Phase,
+    /// The zero of all times, once the run has begun.
+    start: Moment,
+    stopped_at: Option<Moment>,
+    schedule: Schedule,
+    recorder: Recorder<Outlet>,
+    /// Connections that wait for a request, the one that waits longest in front.
+    idle: VecDeque<usize>,
+    parked: Vec<Parked>,
+    /// One idle connection is on its way to claim a request; it calls the next.
+    calling: bool,
+    watches: Watches,
+    next_tick: Moment,
+    /// When the pacer's timer rings; in the past while it is awake.
+    rings_at: Moment,
+    control: Arc<Control>,
+    thread: usize,
+    /// How long before a moment that matters the pacer wants to be awake.
+    lead: Duration,
+}
+
+/// How a connection waits for a request.
+#[derive(Default)]
+struct Parked {
+    waker: Option<Waker>,
+    called: bool,
+    in_queue: bool,
+}
+
+impl Shard {
+    pub fn new(connections: usize, schedule: Schedule, outlet: Outlet, control: Arc<Control>, thread: usize, lead: Duration) -> Self {
+        let now = Moment::now();
+        Self {
+            inner: RefCell::new(Inner {
+                phase: Phase::Armed,
+                start: Moment::NEVER,
+                stopped_at: None,
+                schedule,
+                recorder: Recorder::new(outlet),
+                idle: VecDeque::with_capacity(connections),
+                parked: (0..connections).map(|_| Parked::default()).collect(),
+                calling: false,
+                watches: Watches::new(connections),
+                next_tick: now.plus(TICK),
+                rings_at: now,
+                control,
+                thread,
+                lead,
+            }),
+        }
+    }
+
+    /// Waits for a request that this connection may send. `None`: there will be none any more.
+    pub fn poll_claim(&self, connection: usize, now: Moment, cx: &mut Context<'_>) -> Poll<Option<Claimed>> {
+        self.inner.borrow_mut().poll_claim(connection, now, cx)
+    }
+
+    /// A claimed request was answered.
+    pub fn answered(&self, now: Moment, claimed: Claimed, status: u16) {
+        let inner = &mut *self.inner.borrow_mut();
+        let (now_ns, sent_ns) = (inner.observe(now), claimed.sent.since_ns(inner.start));
+        inner.recorder.answered(now_ns, claimed.due_ns, sent_ns, status);
+        inner.finish_if_done();
+    }
+
+    /// A claimed request has failed.
+    pub fn failed(&self, now: Moment, cause: FailureCause) {
+        let inner = &mut *self.inner.borrow_mut();
+        let now_ns = inner.observe(now);
+        inner.recorder.failed(now_ns, cause);
+        inner.finish_if_done();
+    }
+
+    pub fn count_bytes(&self, sent: u64, received: u64) {
+        self.inner.borrow_mut().recorder.bytes(sent, received);
+    }
+
+    /// Sets what is to happen to a connection that does not get on until `deadline`.
+    pub fn watch(&self, connection: usize, deadline: Moment, alarm: Alarm) {
+        self.inner.borrow_mut().watches.set(connection, deadline, alarm);
+    }
+
+    /// Ends a watch. Gives the cause when it has struck.
+    pub fn unwatch(&self, connection: usize) -> Option<FailureCause> {
+        self.inner.borrow_mut().watches.clear(connection)
+    }
+
+    /// Whether a watch has struck; otherwise it wakes `cx` when it does.
+    pub fn poll_watch(&self, connection: usize, cx: &mut Context<'_>) -> Poll<FailureCause> {
+        self.inner.borrow_mut().watches.poll(connection, cx)
+    }
+
+    /// Does whatever time asks for. True: the run is over.
+    pub fn tick(&self, now: Moment) -> bool {
+        let inner = &mut *self.inner.borrow_mut();
+        inner.tick(now);
+        matches!(inner.phase, Phase::Finished(_))
+    }
+
+    /// When [`Shard::tick`] wants to be called next: precisely, and by and by.
+    pub fn next_wakes(&self, now: Moment) -> (Moment, Moment) {
+        self.inner.borrow_mut().next_wakes(now)
+    }
+
+    /// The pacer is about to sleep until its timer rings at this moment.
+    pub fn will_ring_at(&self, at: Moment) {
+        self.inner.borrow_mut().rings_at = at;
+    }
+
+    /// The last part, when the run is over.
+    pub fn last_part(&self) -> Option<Part> {
+        let inner = &mut *self.inner.borrow_mut();
+        match inner.phase {
+            Phase::Finished(ended) => Some(Part { record: inner.recorder.finish(), ended: Some(ended) }),
+            _ => None,
+        }
+    }
+}
+
+impl Inner {
+    fn poll_claim(&mut self, connection: usize, now: Moment, cx: &mut Context<'_>) -> Poll<Option<Claimed>> {
+        match self.phase {
+            Phase::Armed => return self.park(connection, cx, false),
+            Phase::Draining | Phase::Finished(_) => return Poll::Ready(None),
+            Phase::Sending => (),
+        }
+        let parked = &mut self.parked[connection];
+        let called = std::mem::take(&mut parked.called);
+        if called {
+            self.calling = false;
+        } else if parked.in_queue || !self.idle.is_empty() {
+            // Others have waited longer.
+            let waits = self.park(connection, cx, false);
+            self.call_next(now);
+            return waits;
+        }
+        let now_ns = self.observe(now);
+        match self.schedule.claim(now_ns) {
+            Claim::Send { due_ns } => {
+                self.recorder.sent(now_ns, due_ns);
+                self.call_next(now);
+                Poll::Ready(Some(Claimed { due_ns, sent: now }))
+            }
+            Claim::Wait => {
+                let waits = self.park(connection, cx, called);
+                self.ring_for_next_slot(now_ns);
+                waits
+            }
+            Claim::Over => {
+                self.end_sending(now_ns);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn park(&mut self, connection: usize, cx: &Context<'_>, in_front: bool) -> Poll<Option<Claimed>> {
+        let parked = &mut self.parked[connection];
+        parked.waker = Some(cx.waker().clone());
+        if !std::mem::replace(&mut parked.in_queue, true) {
+            if in_front {
+                self.idle.push_front(connection);
+            } else {
+                self.idle.push_back(connection);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Wakes the connection that has waited longest, if there is something to send.
+    fn call_next(&mut self, now: Moment) {
+        if self.calling || self.phase != Phase::Sending || self.idle.is_empty() {
+            return;
+        }
+        if !self.schedule.is_ready(now.since_ns(self.start)) {
+            return;
+        }
+        if let Some(connection) = self.idle.pop_front() {
+            self.calling = true;
+            let parked = &mut self.parked[connection];
+            (parked.called, parked.in_queue) = (true, false);
+            if let Some(waker) = parked.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// The pacer went to sleep when nobody was idle: now there is somebody, for whom a slot may come earlier.
+    fn ring_for_next_slot(&mut self, now_ns: u64) {
+        let Some(wake_ns) = self.schedule.next_wake_ns(now_ns) else { return };
+        let wake = self.start.plus_ns(wake_ns).minus_ns(as_ns(self.lead));
+        if wake < self.rings_at {
+            self.control.timer(self.thread).set(wake);
+            self.rings_at = wake;
+        }
+    }
+
+    /// Brings everything up to `now`, which is given back as time since the start.
+    fn observe(&mut self, now: Moment) -> u64 {
+        let now_ns = now.since_ns(self.start);
+        if self.phase == Phase::Sending && self.schedule.is_over(now_ns) {
+            self.end_sending(now_ns);
+        }
+        if !matches!(self.phase, Phase::Finished(_)) {
+            self.recorder.advance(now_ns);
+        }
+        now_ns
+    }
+
+    /// Nothing more is sent: what was due and found no connection is skipped.
+    fn end_sending(&mut self, now_ns: u64) {
+        if self.phase != Phase::Sending {
+            return;
+        }
+        self.phase = Phase::Draining;
+        // A duration that is over has ended at its own moment, not when that was noticed.
+        let end_ns = self.schedule.end_ns().filter(|_| self.schedule.has_ended(now_ns));
+        let skipped = self.schedule.unclaimed_before(end_ns.unwrap_or(now_ns.saturating_add(1)));
+        if skipped > 0 {
+            self.recorder.skipped(end_ns.map_or(now_ns, |end_ns| end_ns - 1), skipped);
+        }
+        self.call_off_waiting();
+        self.finish_if_done();
+    }
+
+    fn finish_if_done(&mut self) {
+        if self.phase != Phase::Draining || self.recorder.in_flight() > 0 {
+            return;
+        }
+        // An event belongs to the time before its run's end.
+        let mut end_ns = self.recorder.last_event_ns().map_or(0, |last_ns| last_ns + 1);
+        if let Some(stopped_at) = self.stopped_at {
+            end_ns = end_ns.max(stopped_at.since_ns(self.start));
+        } else if !self.schedule.is_spent() {
+            end_ns = end_ns.max(self.schedule.end_ns().unwrap_or(0));
+        }
+        end_ns = end_ns.max(self.recorder.second() * SECOND_NS);
+        self.phase = Phase::Finished(Ended { end_ns, stopped: self.stopped_at.is_some() });
+        self.call_off_waiting();
+        self.control.timer(self.thread).ring();
+    }
+
+    /// Wakes every connection that waits, for a request or out a pause.
+    fn call_off_waiting(&mut self) {
+        self.idle.clear();
+        for parked in &mut self.parked {
+            parked.in_queue = false;
+            if let Some(waker) = parked.waker.take() {
+                waker.wake();
+            }
+        }
+        self.watches.end_pauses();
+    }
+
+    fn tick(&mut self, now: Moment) {
+        self.rings_at = now;
+        let command = self.control.command();
+        if self.phase == Phase::Armed {
+            self.begin_or_not(now, command);
+        }
+        let running = matches!(self.phase, Phase::Sending | Phase::Draining);
+        if running && command != Command::Go && self.stopped_at.is_none() {
+            self.stopped_at = Some(now);
+            let now_ns = self.observe(now);
+            self.end_sending(now_ns);
+        }
+        if running {
+            self.observe(now);
+            self.finish_if_done();
+        }
+        if now >= self.next_tick {
+            self.next_tick = now.plus(TICK);
+            self.watches.strike(now);
+        }
+        let grace_is_over = self.stopped_at.is_some_and(|stopped_at| now >= stopped_at.plus(STOP_GRACE));
+        if grace_is_over || command == Command::Abandon {
+            self.watches.strike_all(FailureCause::Aborted);
+        }
+        self.call_next(now);
+    }
+
+    fn begin_or_not(&mut self, now: Moment, command: Command) {
+        let start = self.control.start_at();
+        if command != Command::Go {
+            self.start = start.unwrap_or(now);
+            self.recorder.begin(self.start);
+            self.stopped_at = Some(self.start);
+            self.phase = Phase::Draining;
+            self.finish_if_done();
+            self.call_off_waiting();
+        } else if let Some(start) = start.filter(|start| *start <= now) {
+            self.start = start;
+            self.recorder.begin(now);
+            self.phase = Phase::Sending;
+        }
+    }
+
+    fn next_wakes(&mut self, now: Moment) -> (Moment, Moment) {
+        let by_and_by = self.next_tick;
+        match self.phase {
+            Phase::Armed => (self.control.start_at().unwrap_or(Moment::NEVER), by_and_by),
+            Phase::Finished(_) => (now, now),
+            Phase::Sending | Phase::Draining => {
+                let now_ns = now.since_ns(self.start);
+                let second_end = self.start.plus_ns((self.recorder.second() + 1) * SECOND_NS);
+                let end = self.schedule.end_ns().filter(|end_ns| *end_ns > now_ns);
+                let by_and_by = end.map_or(by_and_by, |end_ns| by_and_by.min(self.start.plus_ns(end_ns))).min(second_end);
+                // A pacer that polls stays awake for answers, too; one that sleeps is woken by who becomes idle.
+                let wanted = self.phase == Phase::Sending && (!self.idle.is_empty() || !self.lead.is_zero());
+                let slot_ns = if wanted { self.schedule.next_wake_ns(now_ns) } else { None };
+                (slot_ns.map_or(Moment::NEVER, |ns| self.start.plus_ns(ns)), by_and_by)
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A small blocking HTTP server that does what a script says, a thread per connection.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What the server does with one request.
+#[derive(Clone, Debug)]
+pub enum Reaction {
+    /// Sends these bytes and keeps the connection.
+    Send(Vec<u8>),
+    /// Sends these bytes and closes the connection.
+    SendAndClose(Vec<u8>),
+    /// Waits, then does the other thing.
+    After(Duration, Box<Reaction>),
+    /// Resets the connection.
+    Reset,
+    /// Says nothing until the client closes.
+    Silence,
+}
+
+pub fn ok() -> Reaction {
+    Reaction::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npong".to_vec())
+}
+
+pub fn raw(bytes: &str) -> Reaction {
+    Reaction::Send(bytes.into())
+}
+
+pub fn after_ms(delay_ms: u64, reaction: Reaction) -> Reaction {
+    Reaction::After(Duration::from_millis(delay_ms), Box::new(reaction))
+}
+
+/// One request as it came.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    pub at: Instant,
+    pub head: String,
+}
+
+type Script = dyn Fn(u64) -> Reaction + Send + Sync;
+
+/// What the server saw.
+#[derive(Default)]
+pub struct Seen {
+    pub requests: AtomicU64,
+    pub connections: AtomicU64,
+    pub arrivals: Mutex<Vec<Arrival>>,
+    closed: AtomicBool,
+}
+
+/// The server; it accepts no more once it is dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    pub seen: Arc<Seen>,
+}
+
+impl Server {
+    /// Starts a server whose script is asked for a reaction to each request, by its number from 0.
+    pub fn start(script: impl Fn(u64) -> Reaction + Send + Sync + 'static) -> Self {
+        Self::start_at("127.0.0.1:0", script)
+    }
+
+    pub fn start_at(listen: &str, script: impl Fn(u64) -> Reaction + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(listen).expect("a free port on loopback");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let seen = Arc::new(Seen::default());
+        let script: Arc<Script> = Arc::new(script);
+        std::thread::spawn({
+            let seen = seen.clone();
+            move || {
+                for stream in listener.incoming() {
+                    if seen.closed.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    let Ok(stream) = stream else { continue };
+                    seen.connections.fetch_add(1, Ordering::SeqCst);
+                    let (seen, script) = (seen.clone(), script.clone());
+                    std::thread::spawn(move || serve(stream, &seen, &*script));
+                }
+            }
+        });
+        Self { address, seen }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/ping", self.address)
+    }
+
+    pub fn requests(&self) -> u64 {
+        self.seen.requests.load(Ordering::SeqCst)
+    }
+
+    pub fn connections(&self) -> u64 {
+        self.seen.connections.load(Ordering::SeqCst)
+    }
+
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        self.seen.arrivals.lock().expect("no thread panics with it").clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.seen.closed.store(true, Ordering::SeqCst);
+        // Wakes the accepting thread, which then lets go of the port.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn serve(stream: TcpStream, seen: &Seen, script: &Script) {
+    let _ = stream.set_nodelay(true);
+    let Ok(mut writer) = stream.try_clone() else { return };
+    let mut reader = BufReader::new(stream);
+    while let Some(head) = read_request(&mut reader) {
+        let number = seen.requests.fetch_add(1, Ordering::SeqCst);
+        seen.arrivals.lock().expect("no thread panics with it").push(Arrival { at: Instant::now(), head });
+        let mut reaction = script(number);
+        while let Reaction::After(delay, next) = reaction {
+            std::thread::sleep(delay);
+            reaction = *next;
+        }
+        match reaction {
+            Reaction::Send(bytes) => {
+                if writer.write_all(&bytes).is_err() {
+                    return;
+                }
+            }
+            Reaction::SendAndClose(bytes) => {
+                let _ = writer.write_all(&bytes);
+                return;
+            }
+            Reaction::Reset => {
+                let _ = rustix::net::sockopt::set_socket_linger(&writer, Some(Duration::ZERO));
+                return;
+            }
+            Reaction::Silence => {
+                let _ = reader.read_to_end(&mut Vec::new());
+                return;
+            }
+            Reaction::After(..) => unreachable!("taken apart above"),
+        }
+    }
+}
+
+fn read_request(reader: &mut impl BufRead) -> Option<String> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")?.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(head)
+}

@@ -1,0 +1,187 @@
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use onrush_protocol::{EndReason, Metrics, NodeId};
+use onrush_stats::SecondStats;
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::{SimDriver, node, reports, stats};
+
+fn enter(aggregate: &mut Aggregate, metrics: &Metrics, now: Instant) -> Result<Entered, &'static str> {
+    aggregate.enter(&metrics.node_id, metrics.measured.as_deref().unwrap(), now)
+}
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn indices(sealed: &[SealedSecond]) -> Vec<u64> {
+    sealed.iter().map(|second| second.second_index).collect()
+}
+
+type Outcome = (BTreeMap<NodeId, DriverTotal>, SecondStats);
+
+fn totals(aggregate: &Aggregate) -> Outcome {
+    let mut all = aggregate.all().clone();
+    all.counts.in_flight = 0;
+    (aggregate.drivers().clone(), all)
+}
+
+#[test]
+fn a_second_is_sealed_as_soon_as_every_driver_reported_it() {
+    let now = Instant::now();
+    let both = [node("a"), node("b")];
+    let mut aggregate = Aggregate::default();
+    let reports = reports("t", &["a", "b"], 2, 3);
+    enter(&mut aggregate, &reports[0], now).unwrap();
+    assert!(aggregate.seal(&both, false, now).is_empty());
+    enter(&mut aggregate, &reports[1], now).unwrap();
+    let sealed = aggregate.seal(&both, false, now);
+    assert_eq!(indices(&sealed), [0]);
+    assert!(sealed[0].missing.is_empty());
+    assert_eq!(sealed[0].all().stats.counts.sent, 6);
+}
+
+#[test]
+fn a_second_waits_two_seconds_for_a_silent_driver_and_names_it() {
+    let now = Instant::now();
+    let both = [node("a"), node("b")];
+    let mut aggregate = Aggregate::default();
+    let reports = reports("t", &["a", "b"], 3, 3);
+    enter(&mut aggregate, &reports[0], now).unwrap();
+    assert!(aggregate.seal(&both, false, now + ms(1999)).is_empty());
+    let sealed = aggregate.seal(&both, false, now + ms(2000));
+    assert_eq!(indices(&sealed), [0]);
+    assert_eq!(sealed[0].missing, [node("b")]);
+    // What comes now is late: it enters the totals.
+    assert_eq!(enter(&mut aggregate, &reports[1], now + ms(2100)), Ok(Entered::Late));
+    assert_eq!(aggregate.driver(&node("b")).unwrap().stats.counts.sent, 3);
+    assert!(!aggregate.is_open());
+}
+
+#[test]
+fn a_driver_is_not_expected_after_its_final_report() {
+    let now = Instant::now();
+    let both = [node("a"), node("b")];
+    let mut aggregate = Aggregate::default();
+    let (mut a, mut b) = (SimDriver::new("a", "s"), SimDriver::new("b", "s"));
+    enter(&mut aggregate, &a.report("t", 0, stats(&[5]), Some(EndReason::Completed)), now).unwrap();
+    enter(&mut aggregate, &b.report("t", 0, stats(&[5]), None), now).unwrap();
+    enter(&mut aggregate, &b.report("t", 1, stats(&[5]), None), now).unwrap();
+    let sealed = aggregate.seal(&both, false, now);
+    assert_eq!(indices(&sealed), [0, 1]);
+    assert!(sealed[1].missing.is_empty());
+}
+
+#[test]
+fn seconds_are_sealed_in_order_and_a_second_without_any_report_is_waited_for() {
+    let now = Instant::now();
+    let only = [node("a")];
+    let mut aggregate = Aggregate::default();
+    let reports = reports("t", &["a"], 3, 3);
+    enter(&mut aggregate, &reports[1], now).unwrap();
+    assert!(aggregate.seal(&only, false, now).is_empty(), "second 0 may still come");
+    enter(&mut aggregate, &reports[0], now + ms(100)).unwrap();
+    assert_eq!(indices(&aggregate.seal(&only, false, now + ms(100))), [0, 1]);
+    let mut never = Aggregate::default();
+    enter(&mut never, &reports[1], now).unwrap();
+    assert_eq!(indices(&never.seal(&only, false, now + ms(2000))), [1]);
+    assert_eq!(enter(&mut never, &reports[0], now), Ok(Entered::Late));
+}
+
+#[test]
+fn at_the_end_everything_is_sealed() {
+    let now = Instant::now();
+    let mut aggregate = Aggregate::default();
+    for report in &reports("t", &["a", "b"], 4, 1)[..5] {
+        enter(&mut aggregate, report, now).unwrap();
+    }
+    let sealed = aggregate.seal(&[node("a"), node("b")], true, now);
+    assert_eq!(indices(&sealed), [0, 1, 2]);
+    assert_eq!(sealed[2].missing, [node("b")]);
+}
+
+#[test]
+fn absurd_reports_are_refused_and_memory_stays_bounded() {
+    let now = Instant::now();
+    let mut aggregate = Aggregate::default();
+    let mut driver = SimDriver::new("a", "s");
+    let mut odd = |change: &dyn Fn(&mut onrush_protocol::Measured)| {
+        let mut metrics = driver.report("t", 0, stats(&[1]), None);
+        change(metrics.measured.as_mut().unwrap());
+        metrics
+    };
+    let far = odd(&|report| report.second_index = 1_000_000_000_000_000_000);
+    assert!(enter(&mut aggregate, &far, now).is_err());
+    let far = odd(&|report| report.sequence = u64::MAX);
+    assert!(enter(&mut aggregate, &far, now).is_err());
+    let huge = odd(&|report| {
+        report.sequence = 5;
+        report.length_s = 0.0;
+        report.stats.counts.sent = u64::MAX;
+        report.stats.counts.statuses.insert(200, u64::MAX);
+        report.totals.sent = u64::MAX;
+    });
+    assert_eq!(enter(&mut aggregate, &huge, now), Ok(Entered::InTime));
+    let again = odd(&|report| {
+        report.sequence = 6;
+        report.stats.counts.sent = u64::MAX;
+    });
+    enter(&mut aggregate, &again, now).unwrap();
+    assert_eq!(aggregate.all().counts.sent, u64::MAX, "saturated, not wrapped");
+    // Every second of a driver that leaps on stays open for a moment: only so many.
+    for i in 0..200 {
+        let leap = odd(&|report| (report.sequence, report.second_index) = (10 + 2 * i, 100 + 50 * i));
+        enter(&mut aggregate, &leap, now).unwrap();
+        aggregate.seal(&[node("a"), node("b")], false, now);
+        assert!(aggregate.open.len() <= MAX_OPEN_SECONDS);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Shuffled, repeated, sealed at any time: the totals and what the seconds add up to are the same.
+    #[test]
+    fn order_and_repetition_change_nothing(
+        order in Just((0..30usize).collect::<Vec<_>>()).prop_shuffle(),
+        repeated in prop::collection::vec(0..30usize, 0..10),
+        pauses_ms in prop::collection::vec(0u64..3000, 40),
+    ) {
+        let names = ["a", "b", "c"];
+        let all = reports("t", &names, 10, 4);
+        let expected = names.map(node);
+        let mut straight = Aggregate::default();
+        let mut now = Instant::now();
+        for report in &all {
+            enter(&mut straight, report, now).unwrap();
+        }
+        let mut shuffled = Aggregate::default();
+        let mut seconds = SecondStats::default();
+        let mut late = SecondStats::default();
+        let mut last_sealed = None;
+        for (i, pick) in order.iter().chain(&repeated).enumerate() {
+            now += ms(pauses_ms[i]);
+            let entered = enter(&mut shuffled, &all[*pick], now).unwrap();
+            prop_assert_eq!(entered == Entered::Duplicate, i >= 30);
+            if entered == Entered::Late {
+                late.merge(&all[*pick].measured.as_ref().unwrap().stats);
+            }
+            for second in shuffled.seal(&expected, i == 29, now) {
+                prop_assert!(last_sealed.is_none_or(|last| last < second.second_index), "in order");
+                last_sealed = Some(second.second_index);
+                seconds.merge(&second.all().stats);
+            }
+        }
+        prop_assert_eq!(totals(&straight), totals(&shuffled));
+        seconds.merge(&late);
+        let mut sum = straight.all().clone();
+        (seconds.counts.in_flight, sum.counts.in_flight) = (0, 0);
+        prop_assert_eq!(seconds, sum);
+        for driver in shuffled.drivers().values() {
+            prop_assert!(driver.without_gap());
+            prop_assert_eq!(driver.reports(), 10);
+        }
+    }
+}

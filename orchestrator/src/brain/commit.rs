@@ -1,0 +1,201 @@
+//! One batch, one transaction; then the world hears of it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use onrush_protocol::{TestId, Topic};
+use rusqlite::Transaction;
+use url::Url;
+
+use super::command::Command;
+use super::{Brain, BrainError, Life};
+use crate::aggregate::Part;
+use crate::clock::{Now, rfc3339};
+use crate::core::{Core, Effect};
+use crate::handle::{Problem, Update};
+use crate::record::TestRecord;
+use crate::store::{self, StoreError};
+use crate::target_check;
+use crate::view::SecondView;
+use crate::views::{self, Totals};
+
+/// Messages of the outbox that are read at once.
+const OUTBOX_PAGE: usize = 100;
+
+/// What remains to be done when the transaction is committed.
+#[derive(Default)]
+struct After {
+    posted: bool,
+    seconds: Vec<(TestId, SecondView)>,
+    changed: BTreeSet<TestId>,
+    ended: HashMap<TestId, (TestRecord, Totals)>,
+    targets: Vec<(TestId, Url)>,
+    answers: Vec<(TestId, Result<(), Problem>)>,
+}
+
+impl Brain {
+    /// Makes the effects, and the offsets behind them, one transaction.
+    pub(super) fn commit(
+        &mut self,
+        life: &mut Life,
+        offsets: HashMap<(Topic, i32), i64>,
+        now: Now,
+    ) -> Result<(), BrainError> {
+        let (effects, dirty) = life.core.take_effects();
+        if !(effects.is_empty() && dirty.is_empty() && offsets.is_empty()) {
+            let transaction = life.store.begin()?;
+            let after = apply(&transaction, &life.core, effects, &dirty, now)?;
+            for ((topic, partition), next) in offsets {
+                store::save_offset(&transaction, &self.source, topic, partition, next)?;
+            }
+            transaction.commit().map_err(StoreError::from)?;
+            self.unsent |= after.posted;
+            self.send_outbox(life)?;
+            self.announce(&life.core, after);
+        } else if self.unsent {
+            self.send_outbox(life)?;
+        }
+        Ok(())
+    }
+
+    /// Hands the producer what it has not had, in order.
+    fn send_outbox(&mut self, life: &Life) -> Result<(), BrainError> {
+        while self.unsent {
+            let messages = store::outbox(life.store.connection(), self.sent, OUTBOX_PAGE)?;
+            self.unsent = messages.len() == OUTBOX_PAGE;
+            for message in messages {
+                if let Err(error) = self.producer.send(message.topic, &message.key, message.payload) {
+                    tracing::warn!(%error, "a message waits in the outbox");
+                    self.unsent = true;
+                    return Ok(());
+                }
+                self.sent = message.id;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes from the outbox what the broker has.
+    pub(super) fn confirm(&mut self, life: &mut Life) -> Result<(), BrainError> {
+        if self.sent > self.confirmed && self.producer.waiting() == 0 {
+            let transaction = life.store.begin()?;
+            store::confirm(&transaction, self.sent)?;
+            transaction.commit().map_err(StoreError::from)?;
+            self.confirmed = self.sent;
+        }
+        Ok(())
+    }
+
+    fn announce(&mut self, core: &Core, after: After) {
+        for (test_id, url) in after.targets {
+            let commands = self.own_commands.clone();
+            let ask = move || {
+                let probe = target_check::read(&url);
+                // The brain is gone: nobody wants to know.
+                let _ = commands.blocking_send(Command::TargetRead(test_id, probe));
+            };
+            // Without a thread the answer never comes, which the core waits out.
+            if let Err(error) = std::thread::Builder::new().name("target check".into()).spawn(ask) {
+                tracing::warn!(%error, "no thread to ask the target for its counters");
+            }
+        }
+        for (test_id, second) in after.seconds {
+            self.announce_second(core, &after.ended, &test_id, second);
+        }
+        for test_id in &after.changed {
+            if let (Some(sender), Some(test)) = (self.updates.get(test_id), core.test(test_id)) {
+                // No receiver is no error.
+                let _ = sender.send(Update::Test(Box::new(views::test(&test.record))));
+            }
+        }
+        for (test_id, (record, _)) in &after.ended {
+            let view = views::test(record);
+            tracing::info!(
+                test = %test_id,
+                state = ?record.state,
+                reason = record.reason.as_deref(),
+                conservation = record.conservation.as_ref().map(|c| c.line.as_str()),
+                "a test ended"
+            );
+            if let Some(sender) = self.updates.remove(test_id) {
+                let _ = sender.send(Update::Test(Box::new(view)));
+            }
+        }
+        for (test_id, answer) in after.answers {
+            let Some(waiter) = self.waiters.remove(&test_id) else { continue };
+            let record = core.test(&test_id).map(|test| &test.record).or(after.ended.get(&test_id).map(|(r, _)| r));
+            let view = record.map(views::test).ok_or_else(|| Problem::no_such_test(test_id.as_str()));
+            let _ = waiter.send(answer.and(view));
+        }
+    }
+
+    fn announce_second(
+        &self,
+        core: &Core,
+        ended: &HashMap<TestId, (TestRecord, Totals)>,
+        test_id: &TestId,
+        second: SecondView,
+    ) {
+        // Totals cost some milliseconds: only where somebody listens.
+        let Some(sender) = self.updates.get(test_id).filter(|sender| sender.receiver_count() > 0) else { return };
+        let metrics = match (core.test(test_id), ended.get(test_id)) {
+            (Some(test), _) => {
+                let drivers = test.aggregate.drivers().iter();
+                let totals = drivers.map(|(name, total)| (name.clone(), Part::from(total))).collect();
+                views::metrics(&test.record, &totals)
+            }
+            (None, Some((record, totals))) => views::metrics(record, totals),
+            (None, None) => return,
+        };
+        let _ = sender.send(Update::Second(Box::new((second, metrics))));
+    }
+}
+
+pub(super) fn apply(
+    transaction: &Transaction,
+    core: &Core,
+    effects: Vec<Effect>,
+    dirty: &BTreeSet<TestId>,
+    now: Now,
+) -> Result<After, StoreError> {
+    let mut after = After::default();
+    for test_id in dirty {
+        if let Some(test) = core.test(test_id) {
+            store::save_test(transaction, &test.record)?;
+        }
+    }
+    for effect in effects {
+        match effect {
+            Effect::Publish { topic, key, payload } => {
+                store::post(transaction, topic, &key, &payload)?;
+                after.posted = true;
+            }
+            Effect::Report(row) => store::save_report(transaction, &row)?,
+            Effect::Sealed(test_id, second) => {
+                let all = second.all();
+                let view = views::second(&second, &all, rfc3339(now.unix_ms));
+                store::save_sealed(transaction, &test_id, &view, &all)?;
+                after.seconds.push((test_id, view));
+            }
+            Effect::Late(test_id, second_index) => {
+                let (second, sealed_at) = store::second_of(transaction, &test_id, second_index)?;
+                let all = second.all();
+                let view = views::second(&second, &all, sealed_at.unwrap_or_else(|| rfc3339(now.unix_ms)));
+                store::save_sealed(transaction, &test_id, &view, &all)?;
+                after.seconds.push((test_id, view));
+            }
+            Effect::AskTarget(test_id, url) => after.targets.push((test_id, url)),
+            Effect::TriggerAnswer(test_id, answer) => after.answers.push((test_id, answer)),
+            Effect::Changed(test_id) => drop(after.changed.insert(test_id)),
+            Effect::Ended(test) => {
+                let drivers = test.aggregate.drivers().iter();
+                let totals: Totals = drivers.map(|(name, total)| (name.clone(), Part::from(total))).collect();
+                store::save_test(transaction, &test.record)?;
+                store::save_totals(transaction, &test.record.test_id, &totals)?;
+                after.ended.insert(test.record.test_id.clone(), (test.record, totals));
+            }
+            Effect::SaveDriver(identity) => store::save_driver(transaction, &identity)?,
+            Effect::RemoveDriver(node_id) => store::remove_driver(transaction, &node_id)?,
+        }
+    }
+    Ok(after)
+}

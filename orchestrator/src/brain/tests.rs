@@ -1,0 +1,123 @@
+//! Death and restart, on the store and without Kafka: whatever is killed when, the result is the same to the digit.
+
+use std::path::Path;
+
+use onrush_protocol::{Metrics, NodeState};
+use onrush_stats::SecondStats;
+use proptest::prelude::*;
+
+use super::*;
+use crate::core::Message;
+use crate::handle::NewTest;
+use crate::store::Reader;
+use crate::testing::{SimDriver, config, node, reports, test_id};
+use crate::view::{TestState, Verdict};
+use crate::views::Totals;
+
+const SEATS: Seats = Seats { min: 2, max: 8 };
+
+fn open(path: &Path, now: Now) -> (Store, Core, usize) {
+    let store = Store::open(path).unwrap();
+    let connection = store.connection();
+    let tests = store::open_tests(connection).unwrap().into_iter().map(|record| {
+        let aggregate = store::open_aggregate(connection, &record, now).unwrap();
+        (record, aggregate)
+    });
+    let core = Core::new(SEATS, store::drivers(connection).unwrap(), tests.collect(), 0, now);
+    let next = store::offsets(connection, "here", Topic::Metrics).unwrap().get(&0).copied().unwrap_or(0);
+    (store, core, usize::try_from(next).unwrap())
+}
+
+fn settle_and_commit(store: &mut Store, core: &mut Core, next_offset: Option<usize>, now: Now) {
+    core.settle(Some(now.mono), true, now);
+    let (effects, dirty) = core.take_effects();
+    let transaction = store.begin().unwrap();
+    commit::apply(&transaction, core, effects, &dirty, now).unwrap();
+    if let Some(next) = next_offset {
+        store::save_offset(&transaction, "here", Topic::Metrics, 0, next as i64).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+/// Runs a test over these reports in batches; `deaths`: before which batches the process dies, and how many reports
+/// it had taken into an uncommitted transaction when it did.
+fn run(log: &[Metrics], batch: usize, deaths: &[(usize, usize)]) -> (crate::record::TestRecord, Totals, SecondStats) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("onrush.db");
+    let now = Now::read();
+    let (mut store, mut core, mut next) = open(&path, now);
+    let drivers = ["a", "b"].map(|name| SimDriver::new(name, "s"));
+    let hear = |core: &mut Core, state| {
+        for driver in &drivers {
+            let heartbeat = driver.heartbeat(state, Some("t"));
+            core.take(Topic::Heartbeat, Ok(Message::Heartbeat(heartbeat)), now.mono, now);
+        }
+    };
+    hear(&mut core, NodeState::Armed);
+    core.settle(Some(now.mono), true, now);
+    core.create(NewTest { config: config("t", 40), name: None, trigger: true }, now).unwrap();
+    settle_and_commit(&mut store, &mut core, None, now);
+    let take = |core: &mut Core, metrics: &Metrics| {
+        core.take(Topic::Metrics, Ok(Message::Metrics(metrics.clone())), now.mono, now);
+    };
+    let mut batches = 0;
+    while next < log.len() {
+        if let Some((_, taken)) = deaths.iter().find(|(at, _)| *at == batches) {
+            for metrics in log[next..].iter().take(*taken) {
+                take(&mut core, metrics);
+            }
+            core.settle(Some(now.mono), true, now);
+            let (effects, dirty) = core.take_effects();
+            let transaction = store.begin().unwrap();
+            commit::apply(&transaction, &core, effects, &dirty, now).unwrap();
+            // Dead before the commit.
+            drop(transaction);
+            drop((store, core));
+            (store, core, next) = open(&path, now);
+            hear(&mut core, NodeState::Running);
+        }
+        let end = (next + batch).min(log.len());
+        for metrics in &log[next..end] {
+            take(&mut core, metrics);
+        }
+        settle_and_commit(&mut store, &mut core, Some(end), now);
+        next = end;
+        batches += 1;
+    }
+    let (record, totals) = Reader::new(&path).totals("t").unwrap().unwrap();
+    let (_, seconds) = Reader::new(&path).seconds("t", 0, 1000).unwrap().unwrap();
+    assert_eq!(seconds.len(), 10);
+    assert_eq!(seconds.iter().map(|second| second.all.sent.unwrap()).sum::<u64>(), 80);
+    let mut merged = SecondStats::default();
+    for second_index in 0..10 {
+        let (second, _) = store::second_of(store.connection(), &test_id("t"), second_index).unwrap();
+        merged.merge(&second.all().stats);
+    }
+    (record, totals, merged)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn deaths_and_redelivery_change_no_digit(
+        batch in 1usize..6,
+        deaths in prop::collection::vec((0usize..20, 0usize..8), 0..4),
+        repeated in prop::collection::vec(0usize..20, 0..6),
+    ) {
+        let log = reports("t", &["a", "b"], 10, 4);
+        let (_, expected, expected_seconds) = run(&log, log.len(), &[]);
+        let mut redelivered = log.clone();
+        // Before the last, which ends the test.
+        for again in repeated {
+            redelivered.insert(19, log[again.min(18)].clone());
+        }
+        let (record, totals, seconds) = run(&redelivered, batch, &deaths);
+        prop_assert_eq!(record.state, TestState::Completed);
+        prop_assert_eq!(record.conservation.map(|c| c.verdict), Some(Verdict::Exact));
+        prop_assert_eq!(record.participants.iter().map(|p| p.reports).collect::<Vec<_>>(), vec![10, 10]);
+        prop_assert_eq!(&totals, &expected);
+        prop_assert_eq!(totals[&node("a")].stats.counts.sent, 40);
+        prop_assert_eq!(seconds, expected_seconds);
+    }
+}

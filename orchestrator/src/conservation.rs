@@ -1,0 +1,272 @@
+//! The proof that nothing was lost: counts that were made apart from each other must agree. Pure.
+
+use std::collections::BTreeMap;
+
+use onrush_protocol::NodeId;
+use onrush_stats::SecondStats;
+
+use crate::aggregate::{Aggregate, DriverTotal};
+use crate::record::{ParticipantRecord, TestRecord};
+use crate::target_check::{Counters, Probe};
+use crate::view::{CheckView, ConservationView, ParticipantState, Verdict};
+
+/// The check against the target's counters: without it, a result may still be exact.
+const TARGET_CHECK: &str = "target counted = sent";
+
+/// Checks a test that is over.
+pub fn check(record: &TestRecord, aggregate: &Aggregate, target_after: &Probe) -> ConservationView {
+    let mut checks = Vec::new();
+    for participant in &record.participants {
+        checks.extend(driver_checks(record, participant, aggregate.driver(&participant.node_id)));
+    }
+    checks.push(merged_check(aggregate));
+    checks.push(target_check(record, aggregate, target_after));
+    let verdict = overall(&checks);
+    let line = line(record, aggregate, &checks, verdict);
+    ConservationView { verdict, line, checks }
+}
+
+fn overall(checks: &[CheckView]) -> Verdict {
+    if checks.iter().any(|check| check.verdict == Verdict::Breach) {
+        return Verdict::Breach;
+    }
+    let needed = |check: &&CheckView| check.name != TARGET_CHECK;
+    let all_exact = checks.iter().filter(needed).all(|check| check.verdict == Verdict::Exact);
+    if all_exact { Verdict::Exact } else { Verdict::Unknown }
+}
+
+/// A check of one driver by two numbers that must be equal.
+fn equal(name: &str, node_id: &NodeId, expected: u64, actual: u64, detail: String) -> CheckView {
+    CheckView {
+        name: name.to_owned(),
+        node_id: Some(node_id.to_string()),
+        verdict: if expected == actual { Verdict::Exact } else { Verdict::Breach },
+        expected: Some(expected),
+        actual: Some(actual),
+        detail,
+    }
+}
+
+fn unknown(name: &str, node_id: Option<&NodeId>, detail: impl Into<String>) -> CheckView {
+    CheckView {
+        name: name.to_owned(),
+        node_id: node_id.map(ToString::to_string),
+        verdict: Verdict::Unknown,
+        expected: None,
+        actual: None,
+        detail: detail.into(),
+    }
+}
+
+fn driver_checks(record: &TestRecord, participant: &ParticipantRecord, total: Option<&DriverTotal>) -> Vec<CheckView> {
+    use ParticipantState as S;
+    const BALANCE: &str = "sent = answered + failed";
+    let node_id = &participant.node_id;
+    let missing = |why: &str| vec![unknown(BALANCE, Some(node_id), why)];
+    let total = match (participant.state, total) {
+        (S::Lost, _) => return missing("the driver was lost; its final report is missing"),
+        (_, None) if participant.plain.is_some() || participant.is_plain() => {
+            return missing("the driver speaks only the specification, and reports no counts");
+        }
+        (_, None) => return missing(participant.reason.as_deref().unwrap_or("the driver delivered no report")),
+        (_, Some(total)) if total.end.is_none() => return missing("the driver delivered no final report"),
+        (_, Some(total)) => total,
+    };
+    let claimed = total.claimed;
+    let SecondStats { counts, latency, service_time, schedule_error } = &total.stats;
+    let sums = counts.totals();
+    let mut checks = vec![
+        equal(
+            BALANCE,
+            node_id,
+            claimed.sent,
+            claimed.answered.saturating_add(claimed.failed),
+            format!("sent {}, answered {} + failed {}", claimed.sent, claimed.answered, claimed.failed),
+        ),
+        equal(
+            "reports without a gap",
+            node_id,
+            total.expected_reports(),
+            total.reports(),
+            format!("{} of {} reports are in", total.reports(), total.expected_reports()),
+        ),
+    ];
+    let parts = [
+        ("sent", claimed.sent, sums.sent),
+        ("answered", claimed.answered, sums.answered),
+        ("failed", claimed.failed, sums.failed),
+        ("skipped", claimed.skipped, sums.skipped),
+    ];
+    let wrong = parts.iter().find(|(_, claimed, sum)| claimed != sum);
+    let (name, claim, sum) = wrong.unwrap_or(&parts[0]);
+    let detail = format!("the driver counted {claim} {name}, its seconds add up to {sum}");
+    checks.push(equal("seconds add up to totals", node_id, *claim, *sum, detail));
+    for (name, count) in [("latency values", latency.count()), ("service time values", service_time.count())] {
+        let detail = format!("{count} {name}, {} answers", sums.answered);
+        checks.push(equal(&format!("{name} = answers"), node_id, sums.answered, count, detail));
+    }
+    let errors = schedule_error.count();
+    let detail = format!("{errors} schedule errors, {} sent", sums.sent);
+    checks.push(equal("schedule errors = sent", node_id, sums.sent, errors, detail));
+    if let Some(count) = record.config.count_per_driver
+        && record.config.duration.is_none()
+        && participant.state == S::Completed
+    {
+        let detail = format!("asked for {count}, sent {}", claimed.sent);
+        checks.push(equal("sent = count per driver", node_id, count, claimed.sent, detail));
+    }
+    checks
+}
+
+/// What was merged report by report must be what the drivers' totals merge to, histograms included.
+fn merged_check(aggregate: &Aggregate) -> CheckView {
+    let mut sum = SecondStats::default();
+    aggregate.drivers().values().for_each(|driver| sum.merge(&driver.stats));
+    let mut all = aggregate.all().clone();
+    // Gauges do not add up over time.
+    (sum.counts.in_flight, all.counts.in_flight) = (0, 0);
+    let (expected, actual) = (sum.counts.sent, all.counts.sent);
+    CheckView {
+        name: "merged = sum of drivers".into(),
+        node_id: None,
+        verdict: if sum == all { Verdict::Exact } else { Verdict::Breach },
+        expected: Some(expected),
+        actual: Some(actual),
+        detail: "counts and all three distributions, bucket by bucket".into(),
+    }
+}
+
+fn target_check(record: &TestRecord, aggregate: &Aggregate, after: &Probe) -> CheckView {
+    let unknown = |why: &str| unknown(TARGET_CHECK, None, why);
+    let delta = match (record.target_before.as_ref(), after) {
+        (Some(Probe::Unknown(why)), _) | (_, Probe::Unknown(why)) => return unknown(why),
+        (None, _) => return unknown("the target's counters were not read before the test"),
+        (Some(Probe::Counters(before)), Probe::Counters(after)) => target_delta(record, before, after),
+    };
+    let delta = match delta {
+        Ok(delta) => delta,
+        Err(why) => return unknown(&why),
+    };
+    let whole = |p: &ParticipantRecord| aggregate.driver(&p.node_id).is_some_and(|total| total.end.is_some());
+    if let Some(participant) = record.participants.iter().find(|p| p.state == ParticipantState::Lost || !whole(p)) {
+        return unknown(&format!("{} did not report everything that it sent", participant.node_id));
+    }
+    let totals = aggregate.all().counts.totals();
+    let (verdict, detail) = if delta > totals.sent {
+        (Verdict::Breach, format!("the target counted {delta}, {} were sent: is there other traffic?", totals.sent))
+    } else if delta == totals.sent {
+        (Verdict::Exact, format!("the target counted {delta}"))
+    } else if totals.failed > 0 && delta >= totals.answered {
+        let rest = totals.sent - delta;
+        (
+            Verdict::Exact,
+            format!("the target counted {delta}; {rest} of {} failed requests never reached it", totals.failed),
+        )
+    } else {
+        (Verdict::Breach, format!("the target counted {delta}, but {} were answered", totals.answered))
+    };
+    CheckView {
+        name: TARGET_CHECK.into(),
+        node_id: None,
+        verdict,
+        expected: Some(totals.sent),
+        actual: Some(delta),
+        detail,
+    }
+}
+
+/// What the target counted between two looks, on the test's path.
+fn target_delta(record: &TestRecord, before: &Counters, after: &Counters) -> Result<u64, String> {
+    let target = record.config.target_url.as_deref().and_then(|url| url::Url::parse(url).ok());
+    let path = target.as_ref().map_or("", |url| url.path());
+    if before.instance != after.instance {
+        return Err("the target was restarted during the test".into());
+    }
+    let count = |counters: &Counters| counters.requests.get(path).copied();
+    let counted = count(after).ok_or_else(|| format!("the target does not count requests of {path}"))?;
+    // A path that was never asked for may not be listed yet.
+    counted
+        .checked_sub(count(before).unwrap_or(0))
+        .ok_or_else(|| "the target's counters went backwards during the test".into())
+}
+
+fn line(record: &TestRecord, aggregate: &Aggregate, checks: &[CheckView], verdict: Verdict) -> String {
+    let who = |check: &CheckView| check.node_id.clone().unwrap_or_else(|| "all".into());
+    match verdict {
+        Verdict::Exact => {
+            let totals = aggregate.all().counts.totals();
+            let seconds = aggregate.drivers().values().map(DriverTotal::reports).sum();
+            let target = checks.iter().find(|check| check.name == TARGET_CHECK);
+            let target = match target {
+                Some(CheckView { verdict: Verdict::Exact, detail, actual, .. }) => match actual {
+                    Some(counted) if *counted == totals.sent => format!("target counted {}", thousands(*counted)),
+                    _ => detail.clone(),
+                },
+                Some(check) => format!("not compared with the target: {}", check.detail),
+                None => "not compared with the target".into(),
+            };
+            format!(
+                "conservation: exact ({}: {} sent = {} answered + {} failed; {} add up; {target})",
+                plural(record.participants.len() as u64, "driver"),
+                thousands(totals.sent),
+                thousands(totals.answered),
+                thousands(totals.failed),
+                plural(seconds, "second"),
+            )
+        }
+        Verdict::Breach => {
+            let mut by_driver: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+            for check in checks.iter().filter(|check| check.verdict == Verdict::Breach) {
+                by_driver.entry(who(check)).or_default().push(&check.detail);
+            }
+            let parts: Vec<_> = by_driver.iter().map(|(who, what)| format!("{who}: {}", what.join(", "))).collect();
+            format!("conservation: BREACH ({})", parts.join("; "))
+        }
+        Verdict::Unknown => {
+            let incomplete = record.complete == Some(false);
+            let parts: Vec<String> = checks
+                .iter()
+                .filter(|check| check.verdict == Verdict::Unknown && check.name != TARGET_CHECK)
+                .map(|check| match lost_after(record, aggregate, check) {
+                    Some(text) => text,
+                    None => format!("{}: {}", who(check), check.detail),
+                })
+                .collect();
+            let word = if incomplete { "incomplete" } else { "unknown" };
+            format!("conservation: {word} ({}; the rest agrees)", parts.join("; "))
+        }
+    }
+}
+
+/// `driver-2 was lost after second 3`.
+fn lost_after(record: &TestRecord, aggregate: &Aggregate, check: &CheckView) -> Option<String> {
+    let participant = record.participants.iter().find(|p| Some(p.node_id.as_str()) == check.node_id.as_deref())?;
+    if participant.state != ParticipantState::Lost {
+        return None;
+    }
+    let name = &participant.node_id;
+    Some(match aggregate.driver(name).and_then(|total| total.newest_second) {
+        Some(second) => format!("{name} was lost after second {second}"),
+        None => format!("{name} was lost before its first report"),
+    })
+}
+
+fn plural(n: u64, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{} {noun}s", thousands(n)) }
+}
+
+/// `1,234,567`.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

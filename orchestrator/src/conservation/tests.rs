@@ -1,0 +1,168 @@
+use std::time::Instant;
+
+use onrush_protocol::{EndReason, Metrics};
+
+use super::*;
+use crate::testing::{SimDriver, node, reports, running, stats};
+
+fn counters(instance: &str, ping: Option<u64>) -> Probe {
+    let requests = ping.into_iter().map(|n| ("/ping".to_owned(), n)).collect();
+    Probe::Counters(Counters { instance: instance.into(), requests })
+}
+
+/// A test that is over, its drivers `a` and `b` COMPLETED, with these reports.
+fn over(reports: &[Metrics], count: u64) -> (TestRecord, Aggregate) {
+    let mut record = running("t", count, &["a", "b"]);
+    record.config.target_url = Some("http://127.0.0.1:8080/ping".into());
+    record.target_before = Some(counters("one", Some(100)));
+    record.complete = Some(true);
+    for participant in &mut record.participants {
+        participant.state = ParticipantState::Completed;
+    }
+    let mut aggregate = Aggregate::default();
+    for metrics in reports {
+        aggregate.enter(&metrics.node_id, metrics.measured.as_deref().unwrap(), Instant::now()).unwrap();
+    }
+    (record, aggregate)
+}
+
+fn verdict_of<'a>(view: &'a ConservationView, name: &str) -> &'a CheckView {
+    view.checks.iter().find(|check| check.name == name).unwrap_or_else(|| panic!("no check {name}"))
+}
+
+#[test]
+fn a_whole_test_is_exact() {
+    let (record, aggregate) = over(&reports("t", &["a", "b"], 12, 1000), 12_000);
+    let view = check(&record, &aggregate, &counters("one", Some(24_100)));
+    assert_eq!(view.verdict, Verdict::Exact, "{view:#?}");
+    assert_eq!(
+        view.line,
+        "conservation: exact (2 drivers: 24,000 sent = 24,000 answered + 0 failed; 24 seconds add up; target counted 24,000)"
+    );
+    assert!(view.checks.iter().all(|check| check.verdict == Verdict::Exact));
+}
+
+/// Each way in which a driver's reports can contradict each other breaches one check.
+#[test]
+fn every_contradiction_is_a_breach() {
+    type Change = fn(&mut Vec<Metrics>);
+    let cases: [(&str, Change); 7] = [
+        ("sent = answered + failed", |r| {
+            let last = r.len() - 2;
+            r[last].measured.as_mut().unwrap().totals.answered -= 1;
+        }),
+        ("seconds add up to totals", |r| r[0].measured.as_mut().unwrap().stats.counts.skipped += 1),
+        ("reports without a gap", |r| drop(r.remove(2))),
+        ("latency values = answers", |r| r[0].measured.as_mut().unwrap().stats.latency.record(5)),
+        ("service time values = answers", |r| r[0].measured.as_mut().unwrap().stats.service_time.record(5)),
+        ("schedule errors = sent", |r| r[0].measured.as_mut().unwrap().stats.schedule_error.record(5)),
+        ("sent = count per driver", |r| {
+            let mut a = SimDriver::new("a", "s");
+            let mut b = SimDriver::new("b", "s");
+            let end = Some(EndReason::Completed);
+            *r = vec![a.report("t", 0, stats(&[1, 2]), end.clone()), b.report("t", 0, stats(&[1; 9]), end)];
+        }),
+    ];
+    for (name, change) in cases {
+        let mut reports = reports("t", &["a", "b"], 3, 3);
+        change(&mut reports);
+        let (record, aggregate) = over(&reports, 9);
+        let view = check(&record, &aggregate, &Probe::Unknown("no target here".into()));
+        let check = verdict_of(&view, name);
+        assert_eq!(check.verdict, Verdict::Breach, "{name}: {view:#?}");
+        assert_eq!(check.node_id.as_deref(), Some("a"));
+        assert_eq!(view.verdict, Verdict::Breach);
+        assert!(view.line.starts_with("conservation: BREACH (a: "), "{}", view.line);
+    }
+}
+
+#[test]
+fn the_targets_counters_decide_where_they_can() {
+    use Verdict::{Breach, Exact, Unknown};
+    let before = || counters("one", Some(100));
+    let cases = [
+        (before(), counters("one", Some(118)), Exact),
+        (counters("one", None), counters("one", Some(18)), Exact),
+        (before(), counters("one", Some(119)), Breach),
+        (before(), counters("one", Some(117)), Breach),
+        (before(), counters("two", Some(18)), Unknown),
+        (before(), counters("one", Some(99)), Unknown),
+        (before(), counters("one", None), Unknown),
+        (before(), Probe::Unknown("no answer".into()), Unknown),
+        (Probe::Unknown("the target has no counters of this kind".into()), counters("one", Some(118)), Unknown),
+    ];
+    for (before, after, expected) in cases {
+        let (mut record, aggregate) = over(&reports("t", &["a", "b"], 3, 3), 9);
+        record.target_before = Some(before.clone());
+        let view = check(&record, &aggregate, &after);
+        assert_eq!(verdict_of(&view, TARGET_CHECK).verdict, expected, "{before:?} {after:?}");
+        // A foreign target does not spoil the proof; a contradicting one does.
+        assert_eq!(view.verdict, if expected == Breach { Breach } else { Exact }, "{}", view.line);
+        assert_eq!(view.line.contains("not compared with the target"), expected == Unknown);
+    }
+}
+
+#[test]
+fn failed_requests_may_or_may_not_have_reached_the_target() {
+    use onrush_stats::FailureCause::Timeout;
+    for (counted, expected) in
+        [(7, Verdict::Breach), (8, Verdict::Exact), (9, Verdict::Exact), (10, Verdict::Exact), (11, Verdict::Breach)]
+    {
+        let (mut a, mut b) = (SimDriver::new("a", "s"), SimDriver::new("b", "s"));
+        let mut with_failures = stats(&[1, 2, 3]);
+        with_failures.counts.sent += 2;
+        with_failures.counts.failures.insert(Timeout, 2);
+        with_failures.schedule_error.record(1);
+        with_failures.schedule_error.record(1);
+        let end = Some(EndReason::Completed);
+        let reports = [a.report("t", 0, with_failures, end.clone()), b.report("t", 0, stats(&[1; 5]), end)];
+        let (record, aggregate) = over(&reports, 5);
+        let view = check(&record, &aggregate, &counters("one", Some(100 + counted)));
+        assert_eq!(view.verdict, expected, "{counted}: {}", view.line);
+    }
+}
+
+#[test]
+fn a_lost_driver_makes_the_proof_incomplete_and_is_named() {
+    let mut reports = reports("t", &["a", "b"], 6, 3);
+    reports.retain(|r| r.node_id == node("a") || r.measured.as_ref().unwrap().second_index <= 3);
+    let (mut record, aggregate) = over(&reports, 18);
+    record.complete = Some(false);
+    record.participants[1].state = ParticipantState::Lost;
+    let view = check(&record, &aggregate, &counters("one", Some(130)));
+    assert_eq!(view.verdict, Verdict::Unknown);
+    assert_eq!(view.line, "conservation: incomplete (b was lost after second 3; the rest agrees)");
+    assert_eq!(verdict_of(&view, TARGET_CHECK).verdict, Verdict::Unknown);
+}
+
+#[test]
+fn a_driver_of_the_specification_only_cannot_be_checked() {
+    let reports: Vec<_> = reports("t", &["a", "b"], 2, 3).into_iter().filter(|r| r.node_id == node("a")).collect();
+    let (mut record, aggregate) = over(&reports, 6);
+    record.participants[1].session_id = None;
+    let view = check(&record, &aggregate, &counters("one", Some(112)));
+    assert_eq!(view.verdict, Verdict::Unknown);
+    assert!(
+        view.line.starts_with("conservation: unknown (b: the driver speaks only the specification"),
+        "{}",
+        view.line
+    );
+}
+
+#[test]
+fn a_stopped_test_need_not_reach_its_count() {
+    let (mut record, aggregate) = over(&reports("t", &["a", "b"], 3, 3), 1_000_000);
+    record.stop_requested = true;
+    for participant in &mut record.participants {
+        participant.state = ParticipantState::Stopped;
+    }
+    let view = check(&record, &aggregate, &counters("one", Some(118)));
+    assert_eq!(view.verdict, Verdict::Exact, "{}", view.line);
+}
+
+#[test]
+fn numbers_are_grouped() {
+    for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+        assert_eq!(thousands(n), text);
+    }
+}

@@ -1,0 +1,76 @@
+//! What the drivers say.
+
+use std::time::Instant;
+
+use onrush_protocol::{Heartbeat, Metrics, ReadError, Register, Topic};
+
+use super::{Core, Effect};
+use crate::clock::Now;
+use crate::lifecycle::Taken;
+use crate::store::ReportRow;
+
+/// A message from a driver.
+#[derive(Debug)]
+pub enum Message {
+    /// A driver announced itself.
+    Register(Register),
+    /// A driver lives, or ends.
+    Heartbeat(Heartbeat),
+    /// A driver measured.
+    Metrics(Metrics),
+}
+
+impl Message {
+    /// Reads what came on a topic; `None`: that topic is not for us.
+    pub fn read(topic: Topic, payload: &[u8]) -> Option<Result<Self, ReadError>> {
+        match topic {
+            Topic::Register => Some(Register::read(payload).map(Self::Register)),
+            Topic::Heartbeat => Some(Heartbeat::read(payload).map(Self::Heartbeat)),
+            Topic::Metrics => Some(Metrics::read(payload).map(Self::Metrics)),
+            Topic::TestConfig | Topic::Trigger => None,
+        }
+    }
+}
+
+impl Core {
+    /// Takes what a driver said; `at`: when it came.
+    pub fn take(&mut self, topic: Topic, message: Result<Message, ReadError>, at: Instant, now: Now) {
+        match message {
+            Err(error) => self.skips.unreadable(topic, &error),
+            Ok(Message::Register(register)) => self.registry.register(register, now),
+            Ok(Message::Heartbeat(heartbeat)) => self.registry.heartbeat(heartbeat, at, now),
+            Ok(Message::Metrics(metrics)) => self.take_metrics(metrics, now),
+        }
+    }
+
+    fn take_metrics(&mut self, metrics: Metrics, now: Now) {
+        let Some(test) = self.tests.get_mut(&metrics.test_id) else {
+            let detail = format!("{} reports on test {}, which is over or unknown", metrics.node_id, metrics.test_id);
+            self.skips.add(Topic::Metrics, "of no open test", &detail);
+            return;
+        };
+        match test.take(&metrics, now) {
+            Ok(Taken::Duplicate) => {}
+            Ok(Taken::Plain) => self.changed(&metrics.test_id),
+            Ok(Taken::Entered { late }) => {
+                let Metrics { node_id, test_id, measured, .. } = metrics;
+                let Some(report) = measured else { return };
+                let second_index = report.second_index;
+                self.effects.push(Effect::Report(ReportRow { test_id: test_id.clone(), node_id, late, report }));
+                if late {
+                    self.effects.push(Effect::Late(test_id.clone(), second_index));
+                }
+                self.dirty.insert(test_id);
+            }
+            Err(why) => {
+                // Once per test and kind people hear of it; more of them are only counted.
+                let detail = format!("a report of {} was skipped: {why}", metrics.node_id);
+                if !test.record.events.iter().any(|event| event.kind == "skipped" && event.detail == detail) {
+                    test.record.event(now, "skipped", None, detail.clone());
+                    self.dirty.insert(metrics.test_id);
+                }
+                self.skips.add(Topic::Metrics, why, &detail);
+            }
+        }
+    }
+}

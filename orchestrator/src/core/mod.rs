@@ -1,0 +1,200 @@
+//! Everything that the brain knows and decides. Pure: messages, commands and the time go in, effects come out.
+//!
+//! The brain makes the effects of a batch one transaction. Where that fails, this value is thrown away and made anew
+//! from the store, so that memory and store never disagree.
+
+mod commands;
+mod intake;
+mod settle;
+mod skips;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use onrush_protocol::{NodeId, Participant, TestConfig, TestId, Topic, Trigger};
+use url::Url;
+
+pub use intake::Message;
+pub use skips::Skips;
+
+use crate::aggregate::{Aggregate, SealedSecond};
+use crate::clock::Now;
+use crate::handle::Problem;
+use crate::lifecycle::OpenTest;
+use crate::record::TestRecord;
+use crate::registry::{Identity, Registry};
+use crate::store::ReportRow;
+use crate::view::TestState;
+
+/// Tests that may be open at once.
+pub const MAX_OPEN_TESTS: usize = 100;
+
+/// How many drivers a test needs, and how many are admitted.
+#[derive(Clone, Copy, Debug)]
+pub struct Seats {
+    /// At least.
+    pub min: usize,
+    /// At most.
+    pub max: usize,
+}
+
+/// What must be done outside, in this order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Put a message into the outbox.
+    Publish {
+        /// Where it goes.
+        topic: Topic,
+        /// Its key.
+        key: String,
+        /// Its bytes.
+        payload: Vec<u8>,
+    },
+    /// Store a report.
+    Report(ReportRow),
+    /// A second is sealed: store it, show it.
+    Sealed(TestId, SealedSecond),
+    /// A report came after its second was sealed: merge that second anew from the store, show it.
+    Late(TestId, u64),
+    /// Ask the target for its counters, and bring them to [`Core::target_read`].
+    AskTarget(TestId, Url),
+    /// Whoever waits for the trigger of this test has his answer.
+    TriggerAnswer(TestId, Result<(), Problem>),
+    /// Something of the test changed that people see.
+    Changed(TestId),
+    /// The test is over: store its totals. Its record has its last state.
+    Ended(Box<OpenTest>),
+    /// Store a driver as the registry has it.
+    SaveDriver(Identity),
+    /// Forget a driver.
+    RemoveDriver(NodeId),
+}
+
+/// A trigger that waits until every driver is armed.
+#[derive(Clone, Debug)]
+struct Pending {
+    test_id: TestId,
+    deadline: Instant,
+    /// When the target was asked for its counters.
+    asked_target: Option<Instant>,
+}
+
+/// The state of the orchestrator.
+pub struct Core {
+    seats: Seats,
+    /// Who is there.
+    pub registry: Registry,
+    tests: BTreeMap<TestId, OpenTest>,
+    /// Open tests in the order of their creation.
+    order: Vec<TestId>,
+    pending: Option<Pending>,
+    /// How many configs were published; the drivers prepare for the last.
+    published: i64,
+    effects: Vec<Effect>,
+    dirty: BTreeSet<TestId>,
+    /// Messages that were skipped.
+    pub skips: Skips,
+}
+
+impl Core {
+    /// Begins with what the store has: drivers, open tests with what was measured in them (oldest first), and the
+    /// number of configs that were published.
+    pub fn new(
+        seats: Seats,
+        drivers: Vec<Identity>,
+        tests: Vec<(TestRecord, Aggregate)>,
+        published: i64,
+        now: Now,
+    ) -> Self {
+        let order = tests.iter().map(|(record, _)| record.test_id.clone()).collect();
+        let mut pending = None;
+        let mut open = BTreeMap::new();
+        let mut dirty = BTreeSet::new();
+        for (mut record, aggregate) in tests {
+            let test_id = record.test_id.clone();
+            if record.state != TestState::Running {
+                // Whoever asked for a trigger that did not happen has heard of the end of his connection.
+                record.target_before = None;
+                record.reason = record.reason.filter(|_| record.trigger_when_armed);
+                dirty.insert(test_id.clone());
+                if record.trigger_when_armed {
+                    pending = Some(Pending::new(test_id.clone(), now));
+                }
+            }
+            open.insert(test_id, OpenTest::new(record, aggregate, now));
+        }
+        Self {
+            seats,
+            registry: Registry::new(seats.max, drivers, now),
+            tests: open,
+            order,
+            pending,
+            published,
+            effects: Vec::new(),
+            dirty,
+            skips: Skips::default(),
+        }
+    }
+
+    /// What must be done, and which tests' records changed, since the last call.
+    pub fn take_effects(&mut self) -> (Vec<Effect>, BTreeSet<TestId>) {
+        (std::mem::take(&mut self.effects), std::mem::take(&mut self.dirty))
+    }
+
+    /// A test that is open.
+    pub fn test(&self, test_id: &TestId) -> Option<&OpenTest> {
+        self.tests.get(test_id)
+    }
+
+    /// The test that runs.
+    fn running(&self) -> Option<&OpenTest> {
+        self.tests.values().find(|test| test.record.state == TestState::Running)
+    }
+
+    /// Notes that people and the store have to hear of a test.
+    fn changed(&mut self, test_id: &TestId) {
+        self.dirty.insert(test_id.clone());
+        self.effects.push(Effect::Changed(test_id.clone()));
+    }
+
+    fn publish_config(&mut self, test_id: &TestId, now: Now) {
+        let Some(test) = self.tests.get_mut(test_id) else { return };
+        self.published += 1;
+        test.note_published(&self.registry, self.published, now);
+        let participants = test
+            .record
+            .participants
+            .iter()
+            .map(|p| Participant { node_id: p.node_id.clone(), session_id: p.session_id.clone() });
+        let config = TestConfig { participants: Some(participants.collect()), ..test.record.config.clone() };
+        self.effects.push(Effect::Publish {
+            topic: Topic::TestConfig,
+            key: test_id.to_string(),
+            payload: config.write(),
+        });
+        self.changed(test_id);
+    }
+
+    fn publish_trigger(&mut self, test_id: &TestId, start_at_unix_ms: Option<f64>) {
+        let trigger = Trigger { test_id: test_id.clone(), start: start_at_unix_ms.is_some(), start_at_unix_ms };
+        self.effects.push(Effect::Publish {
+            topic: Topic::Trigger,
+            key: test_id.to_string(),
+            payload: trigger.write(),
+        });
+    }
+
+    /// Takes a test that has its end state out of memory.
+    fn close(&mut self, test_id: &TestId) {
+        let Some(test) = self.tests.remove(test_id) else { return };
+        self.order.retain(|open| open != test_id);
+        if self.pending.as_ref().is_some_and(|pending| pending.test_id == *test_id) {
+            self.pending = None;
+        }
+        self.dirty.remove(test_id);
+        self.effects.push(Effect::Ended(Box::new(test)));
+    }
+}
+
+#[cfg(test)]
+mod tests;

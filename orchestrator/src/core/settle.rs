@@ -1,0 +1,117 @@
+//! What follows from what happened and from the passing of time.
+
+use std::time::Instant;
+
+use onrush_protocol::TestId;
+
+use super::{Core, Effect, commands};
+use crate::clock::Now;
+use crate::conservation;
+use crate::registry::Change;
+use crate::target_check::{self, Probe};
+use crate::view::{TestState, Verdict};
+
+impl Core {
+    /// Draws every conclusion. `reachable_since`: since when the broker answers; `caught_up`: no reports wait to be
+    /// read. To be called after each batch and at least several times a second.
+    pub fn settle(&mut self, reachable_since: Option<Instant>, caught_up: bool, now: Now) {
+        let tests = &self.tests;
+        let in_use = |node_id: &_| tests.values().any(|test| test.record.participant(node_id).is_some());
+        self.registry.tick(now, reachable_since, in_use);
+        for change in self.registry.take_changes() {
+            match change {
+                Change::Forgotten(node_id) => self.effects.push(Effect::RemoveDriver(node_id)),
+                Change::Identity(node_id) | Change::Lost(node_id) => {
+                    let identity = self.registry.get(&node_id).map(|driver| driver.identity.clone());
+                    self.effects.extend(identity.map(Effect::SaveDriver));
+                }
+            }
+        }
+        for test_id in self.order.clone() {
+            match self.tests.get(&test_id).map(|test| test.record.state) {
+                Some(TestState::Running) => self.settle_running(&test_id, caught_up, now),
+                Some(_) => self.settle_waiting(&test_id, now),
+                None => {}
+            }
+        }
+        self.prepare_newest(now);
+        self.advance_pending(now);
+    }
+
+    /// A test before its trigger: its participants are the drivers that are there.
+    fn settle_waiting(&mut self, test_id: &TestId, now: Now) {
+        self.sync(test_id, now);
+        let Some(test) = self.tests.get_mut(test_id) else { return };
+        if test.observe(&self.registry, now) {
+            self.changed(test_id);
+        }
+    }
+
+    pub(super) fn sync(&mut self, test_id: &TestId, now: Now) {
+        let Some(test) = self.tests.get_mut(test_id) else { return };
+        if test.sync_participants(&self.registry, now) {
+            self.changed(test_id);
+        }
+    }
+
+    /// The drivers prepare for one test: the one that is about to start, or else the newest. Nothing is published while
+    /// a test runs: preparing would disturb it.
+    fn prepare_newest(&mut self, now: Now) {
+        if self.running().is_some() {
+            return;
+        }
+        let pending = self.pending.as_ref().map(|pending| pending.test_id.clone());
+        let Some(test_id) = pending.or_else(|| self.order.last().cloned()) else { return };
+        let Some(test) = self.tests.get(&test_id) else { return };
+        if test.record.published_order != self.published
+            || test.record.published_order == 0
+            || !test.is_published_to_all()
+        {
+            self.publish_config(&test_id, now);
+        }
+    }
+
+    fn settle_running(&mut self, test_id: &TestId, caught_up: bool, now: Now) {
+        let Some(test) = self.tests.get_mut(test_id) else { return };
+        if test.watch(&self.registry, caught_up, now) {
+            self.changed(test_id);
+        }
+        let Some(test) = self.tests.get_mut(test_id) else { return };
+        let done = test.is_done(now);
+        let sealed = test.aggregate.seal(&test.reporting(), done, now.mono);
+        self.effects.extend(sealed.into_iter().map(|second| Effect::Sealed(test_id.clone(), second)));
+        if !done {
+            test.asked_target = None;
+            return;
+        }
+        let before = test.record.target_before.as_ref();
+        match (test.asked_target, before, target_check::address(&test.record.config)) {
+            (None, Some(Probe::Counters(_)), Ok(url)) => {
+                test.asked_target = Some(now.mono);
+                self.effects.push(Effect::AskTarget(test_id.clone(), url));
+            }
+            (Some(asked), ..) if !commands::overdue(asked, now) => {}
+            (Some(_), ..) => self.finish(test_id, &Probe::Unknown("the target's counters did not come".into()), now),
+            (None, _, _) => {
+                self.finish(test_id, &Probe::Unknown("the target has no counters of this kind".into()), now)
+            }
+        }
+    }
+
+    /// Ends a test that ran, if it is still done: a lost driver may have come back meanwhile.
+    pub(super) fn finish(&mut self, test_id: &TestId, target_after: &Probe, now: Now) {
+        let Some(test) = self.tests.get_mut(test_id) else { return };
+        if !test.is_done(now) {
+            return;
+        }
+        let sealed = test.aggregate.seal(&test.reporting(), true, now.mono);
+        self.effects.extend(sealed.into_iter().map(|second| Effect::Sealed(test_id.clone(), second)));
+        let Some(test) = self.tests.get_mut(test_id) else { return };
+        test.end(now);
+        let view = conservation::check(&test.record, &test.aggregate, target_after);
+        test.record.valid = Some(view.verdict != Verdict::Breach);
+        test.record.event(now, "checked", None, view.line.clone());
+        test.record.conservation = Some(view);
+        self.close(test_id);
+    }
+}

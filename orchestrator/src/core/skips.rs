@@ -1,0 +1,37 @@
+//! Messages that were skipped: counted, each kind logged once.
+
+use std::collections::BTreeMap;
+
+use onrush_protocol::{ErrorKind, ReadError, Topic};
+
+/// How many messages were skipped, by topic and kind. The kinds are few and fixed.
+#[derive(Clone, Debug, Default)]
+pub struct Skips(BTreeMap<(Topic, &'static str), u64>);
+
+impl Skips {
+    /// A message that could not be read.
+    pub fn unreadable(&mut self, topic: Topic, error: &ReadError) {
+        let kind = match error.kind {
+            ErrorKind::TooLarge => "too large",
+            ErrorKind::NotJson => "not JSON",
+            ErrorKind::UnknownSchema => "unknown schema",
+            ErrorKind::MissingField => "missing field",
+            ErrorKind::BadField => "bad field",
+        };
+        self.add(topic, kind, &error.to_string());
+    }
+
+    /// A message that makes no sense here.
+    pub fn add(&mut self, topic: Topic, kind: &'static str, detail: &str) {
+        let count = self.0.entry((topic, kind)).or_default();
+        *count += 1;
+        if *count == 1 {
+            tracing::warn!(topic = topic.name(), kind, detail, "skipped a message; more of this kind are only counted");
+        }
+    }
+
+    /// How many were skipped, by `topic: kind`.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.0.iter().map(|((topic, kind), n)| (format!("{}: {kind}", topic.name()), *n)).collect()
+    }
+}

@@ -1,0 +1,471 @@
+use onrush_protocol::{EndReason, Heartbeat, Metrics, NodeState, TestConfig, Trigger};
+
+use super::*;
+use crate::handle::NewTest;
+use crate::target_check::{Counters, Probe};
+use crate::testing::{SimDriver, config, stats, test_id};
+use crate::view::{ParticipantState, TestState, Verdict};
+
+/// The orchestrator's mind on simulated time, with drivers that do as they are told.
+struct World {
+    core: Core,
+    now: Now,
+    effects: Vec<Effect>,
+    configs: Vec<TestConfig>,
+    triggers: Vec<Trigger>,
+    answers: Vec<Result<(), Problem>>,
+    ended: Vec<TestRecord>,
+    sealed: Vec<SealedSecond>,
+}
+
+impl World {
+    fn new() -> Self {
+        let now = Now::read();
+        Self {
+            core: Core::new(Seats { min: 2, max: 8 }, Vec::new(), Vec::new(), 0, now),
+            now,
+            effects: Vec::new(),
+            configs: Vec::new(),
+            triggers: Vec::new(),
+            answers: Vec::new(),
+            ended: Vec::new(),
+            sealed: Vec::new(),
+        }
+    }
+
+    fn settle(&mut self) {
+        self.core.settle(Some(self.now.mono - std::time::Duration::from_secs(3600)), true, self.now);
+        for effect in self.core.take_effects().0 {
+            match effect {
+                Effect::Publish { topic: Topic::TestConfig, payload, .. } => {
+                    self.configs.push(TestConfig::read(&payload).unwrap());
+                }
+                Effect::Publish { payload, .. } => self.triggers.push(Trigger::read(&payload).unwrap()),
+                Effect::TriggerAnswer(_, answer) => self.answers.push(answer),
+                Effect::Ended(test) => self.ended.push(test.record),
+                Effect::Sealed(_, second) => self.sealed.push(second),
+                other => self.effects.push(other),
+            }
+        }
+    }
+
+    fn pass_ms(&mut self, ms: u64) {
+        self.now = self.now.plus_ms(ms);
+        self.settle();
+    }
+
+    fn hear(&mut self, heartbeat: Heartbeat) {
+        self.core.take(Topic::Heartbeat, Ok(Message::Heartbeat(heartbeat)), self.now.mono, self.now);
+        self.settle();
+    }
+
+    fn idle(&mut self, driver: &SimDriver) {
+        self.hear(driver.heartbeat(NodeState::Idle, None));
+    }
+
+    fn armed(&mut self, driver: &SimDriver, test: &str) {
+        self.hear(driver.heartbeat(NodeState::Armed, Some(test)));
+    }
+
+    fn report(&mut self, metrics: Metrics) {
+        self.core.take(Topic::Metrics, Ok(Message::Metrics(metrics)), self.now.mono, self.now);
+        self.settle();
+    }
+
+    fn create(&mut self, id: &str, trigger: bool) -> Result<(), Problem> {
+        let made = self.core.create(NewTest { config: config(id, 3), name: None, trigger }, self.now);
+        self.settle();
+        made
+    }
+
+    fn trigger(&mut self, id: &str) -> Result<(), Problem> {
+        let begun = self.core.trigger(&test_id(id), self.now);
+        self.settle();
+        begun
+    }
+
+    fn record(&self, id: &str) -> &TestRecord {
+        match self.core.test(&test_id(id)) {
+            Some(test) => &test.record,
+            None => self.ended.iter().find(|record| record.test_id == test_id(id)).unwrap(),
+        }
+    }
+
+    fn state(&self, id: &str) -> TestState {
+        self.record(id).state
+    }
+
+    fn participants(&self, id: &str) -> Vec<(&str, ParticipantState)> {
+        self.record(id).participants.iter().map(|p| (p.node_id.as_str(), p.state)).collect()
+    }
+
+    /// Two drivers, test `t` running on them.
+    fn with_running() -> (Self, SimDriver, SimDriver) {
+        let (mut world, a, b) = Self::with_two();
+        world.create("t", false).unwrap();
+        world.armed(&a, "t");
+        world.armed(&b, "t");
+        world.trigger("t").unwrap();
+        assert_eq!(world.state("t"), TestState::Running);
+        (world, a, b)
+    }
+
+    fn with_two() -> (Self, SimDriver, SimDriver) {
+        let (mut world, a, b) = (Self::new(), SimDriver::new("a", "s"), SimDriver::new("b", "s"));
+        world.idle(&a);
+        world.idle(&b);
+        (world, a, b)
+    }
+
+    /// Both live on and run `t` for that many seconds.
+    fn run_s(&mut self, drivers: &[&SimDriver], seconds: u64) {
+        for _ in 0..seconds {
+            for driver in drivers {
+                self.hear(driver.heartbeat(NodeState::Running, Some("t")));
+            }
+            self.pass_ms(1000);
+        }
+    }
+}
+
+const DONE: Option<EndReason> = Some(EndReason::Completed);
+
+#[test]
+fn a_test_from_its_making_to_its_end() {
+    let (mut world, mut a, mut b) = World::with_two();
+    world.create("t", false).unwrap();
+    assert_eq!(world.state("t"), TestState::Configured);
+    let names: Vec<_> = world.configs[0].participants.as_ref().unwrap().iter().map(|p| p.node_id.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    world.armed(&a, "t");
+    assert_eq!(world.participants("t"), [("a", ParticipantState::Armed), ("b", ParticipantState::Pending)]);
+    world.armed(&b, "t");
+    assert_eq!(world.state("t"), TestState::Armed);
+    world.trigger("t").unwrap();
+    assert_eq!(world.configs.len(), 1, "all were armed for it: nothing to publish again");
+    assert!(world.triggers[0].start && world.triggers[0].start_at_unix_ms.unwrap() > world.now.unix_ms + 400.0);
+    assert_eq!(world.answers, [Ok(())]);
+    for driver in [&mut a, &mut b] {
+        let metrics = driver.report("t", 0, stats(&[1, 2]), None);
+        world.report(metrics);
+    }
+    world.report(a.report("t", 1, stats(&[3]), DONE));
+    assert_eq!(world.state("t"), TestState::Running);
+    world.report(b.report("t", 1, stats(&[3]), DONE));
+    assert_eq!(world.state("t"), TestState::Completed);
+    let record = world.record("t");
+    assert_eq!((record.complete, record.valid), (Some(true), Some(true)));
+    assert_eq!(record.conservation.as_ref().unwrap().verdict, Verdict::Exact);
+    assert_eq!(world.sealed.len(), 2);
+    // What comes after the end changes nothing.
+    world.report(a.report("t", 2, stats(&[4]), None));
+    assert_eq!(world.core.skips.counts(), [("metrics: of no open test".to_owned(), 1)].into());
+}
+
+#[test]
+fn too_few_drivers_are_counted_in_words() {
+    let mut world = World::new();
+    world.idle(&SimDriver::new("a", "s"));
+    let problem = world.create("t", true).unwrap_err();
+    assert_eq!(
+        (problem.status, problem.detail.as_str()),
+        (409, "1 of at least 2 drivers are registered; 1 is missing")
+    );
+    assert!(world.core.test(&test_id("t")).is_none(), "nothing was made");
+    world.create("t", false).unwrap();
+    assert_eq!(world.trigger("t").unwrap_err().status, 409);
+    assert_eq!(world.state("t"), TestState::Configured);
+    assert_eq!(world.trigger("unknown").unwrap_err().status, 404);
+}
+
+#[test]
+fn who_joins_before_the_trigger_takes_part_and_who_joins_later_waits() {
+    let (mut world, a, b) = World::with_running();
+    let late = SimDriver::new("late", "s");
+    world.idle(&late);
+    assert_eq!(world.participants("t").len(), 2);
+    world.core.stop(&test_id("t"), world.now).unwrap();
+    for mut driver in [a, b] {
+        let metrics = driver.report("t", 0, stats(&[1]), Some(EndReason::Stopped));
+        world.report(metrics);
+    }
+    assert_eq!(world.state("t"), TestState::Stopped);
+    world.create("next", false).unwrap();
+    assert_eq!(world.participants("next").len(), 3);
+    let published = world.configs.len();
+    world.idle(&SimDriver::new("later", "s"));
+    assert_eq!(world.configs.len(), published + 1);
+    assert_eq!(world.configs.last().unwrap().participants.as_ref().unwrap().len(), 4);
+    world.hear(late.goodbye());
+    assert_eq!(world.participants("next").len(), 3);
+    assert_eq!(world.configs.len(), published + 1, "those who stay need no new config");
+}
+
+#[test]
+fn the_trigger_arms_drivers_that_prepared_for_another_test() {
+    let (mut world, a, b) = World::with_two();
+    world.create("one", false).unwrap();
+    world.create("two", false).unwrap();
+    world.armed(&a, "two");
+    world.armed(&b, "two");
+    assert_eq!((world.state("one"), world.state("two")), (TestState::Configured, TestState::Armed));
+    world.trigger("one").unwrap();
+    assert_eq!(world.configs.last().unwrap().test_id, test_id("one"));
+    assert!(world.answers.is_empty());
+    assert!(world.trigger("two").unwrap_err().detail.contains("test one is about to start"));
+    world.armed(&a, "one");
+    world.armed(&b, "one");
+    assert_eq!(world.answers, [Ok(())]);
+    assert!(world.trigger("two").unwrap_err().detail.contains("test one is running"));
+    let published = world.configs.len();
+    world.create("three", false).unwrap();
+    assert_eq!(world.configs.len(), published, "a running test is not disturbed by preparing another");
+    world.core.stop(&test_id("one"), world.now).unwrap();
+    for mut driver in [a, b] {
+        let metrics = driver.report("one", 0, stats(&[1]), Some(EndReason::Stopped));
+        world.report(metrics);
+    }
+    assert_eq!(world.configs.last().unwrap().test_id, test_id("three"));
+}
+
+#[test]
+fn a_refusal_and_a_slow_driver_are_named() {
+    let (mut world, a, b) = World::with_two();
+    world.create("t", false).unwrap();
+    world.armed(&a, "t");
+    world.hear(b.refusal("t", "no route to the target"));
+    assert_eq!(world.participants("t")[1].1, ParticipantState::Refused);
+    // Asked again, the driver gets a moment to think again.
+    world.trigger("t").unwrap();
+    world.hear(b.refusal("t", "no route to the target"));
+    assert!(world.answers.is_empty());
+    for _ in 0..3 {
+        world.pass_ms(1000);
+        world.armed(&a, "t");
+        world.hear(b.refusal("t", "no route to the target"));
+    }
+    let problem = world.answers.pop().unwrap().unwrap_err();
+    assert_eq!(problem.detail, "b refuses the test: no route to the target");
+    world.trigger("t").unwrap();
+    for _ in 0..11 {
+        world.armed(&a, "t");
+        world.idle(&b);
+        world.pass_ms(1000);
+    }
+    let problem = world.answers.pop().unwrap().unwrap_err();
+    assert_eq!(problem.detail, "not armed within 10 seconds: b");
+    assert_eq!(world.state("t"), TestState::Configured, "it can be triggered again");
+}
+
+#[test]
+fn a_test_that_was_to_start_by_itself_fails_with_the_reason() {
+    let (mut world, a, b) = World::with_two();
+    world.create("t", true).unwrap();
+    world.armed(&a, "t");
+    world.hear(b.refusal("t", "no route to the target"));
+    assert_eq!(world.state("t"), TestState::Failed);
+    assert_eq!(world.record("t").reason.as_deref(), Some("b refuses the test: no route to the target"));
+    assert!(!world.triggers[0].start, "the others need not stay armed");
+    world.create("u", true).unwrap();
+    world.armed(&a, "u");
+    world.armed(&b, "u");
+    assert_eq!(world.state("u"), TestState::Running);
+}
+
+#[test]
+fn a_lost_driver_neither_stops_the_test_nor_hides() {
+    let (mut world, mut a, mut b) = World::with_running();
+    world.report(b.report("t", 0, stats(&[1]), None));
+    world.run_s(&[&a], 8);
+    assert_eq!(world.participants("t"), [("a", ParticipantState::Running), ("b", ParticipantState::Lost)]);
+    world.report(a.report("t", 0, stats(&[1, 2, 3]), DONE));
+    assert_eq!(world.state("t"), TestState::Running, "the lost one may still return");
+    world.run_s(&[&a], 6);
+    let record = world.record("t");
+    assert_eq!((record.state, record.complete, record.valid), (TestState::Completed, Some(false), Some(true)));
+    assert!(record.reason.as_ref().unwrap().contains("b was lost: no heartbeat for 5 seconds"));
+    assert_eq!(record.conservation.as_ref().unwrap().verdict, Verdict::Unknown);
+}
+
+#[test]
+fn a_driver_that_returns_is_lost_no_more() {
+    let (mut world, mut a, mut b) = World::with_running();
+    world.run_s(&[&a], 7);
+    assert_eq!(world.participants("t")[1].1, ParticipantState::Lost);
+    world.report(b.report("t", 0, stats(&[1, 2, 3]), DONE));
+    world.report(a.report("t", 0, stats(&[1, 2, 3]), DONE));
+    let record = world.record("t");
+    assert_eq!((record.state, record.complete), (TestState::Completed, Some(true)), "{:?}", record.reason);
+}
+
+#[test]
+fn a_restarted_driver_is_lost_to_the_test() {
+    let (mut world, a, _) = World::with_running();
+    let again = SimDriver::new("b", "another life");
+    for _ in 0..4 {
+        world.hear(a.heartbeat(NodeState::Running, Some("t")));
+        world.idle(&again);
+        world.pass_ms(1000);
+    }
+    assert_eq!(world.participants("t")[1].1, ParticipantState::Lost);
+    assert!(world.record("t").participants[1].reason.as_ref().unwrap().contains("started again"));
+}
+
+#[test]
+fn when_all_are_lost_the_test_ends() {
+    let (mut world, ..) = World::with_running();
+    for _ in 0..15 {
+        world.pass_ms(1000);
+    }
+    assert_eq!((world.state("t"), world.record("t").complete), (TestState::Completed, Some(false)));
+}
+
+#[test]
+fn a_driver_that_does_not_run_the_test_does_not_hang_it() {
+    let (mut world, mut a, b) = World::with_running();
+    world.report(a.report("t", 0, stats(&[1, 2, 3]), DONE));
+    for _ in 0..16 {
+        world.idle(&a);
+        world.idle(&b);
+        world.pass_ms(1000);
+    }
+    assert_eq!(world.participants("t"), [("a", ParticipantState::Completed), ("b", ParticipantState::Failed)]);
+    assert_eq!(world.state("t"), TestState::Completed);
+}
+
+#[test]
+fn a_stop_waits_for_final_reports_but_not_for_ever() {
+    let (mut world, mut a, b) = World::with_running();
+    world.core.stop(&test_id("t"), world.now).unwrap();
+    world.settle();
+    assert!(!world.triggers.last().unwrap().start);
+    world.report(a.report("t", 0, stats(&[1]), Some(EndReason::Stopped)));
+    world.run_s(&[&a, &b], 29);
+    assert_eq!(world.state("t"), TestState::Running);
+    world.run_s(&[&a, &b], 2);
+    assert_eq!((world.state("t"), world.record("t").complete), (TestState::Stopped, Some(false)));
+    world.create("u", false).unwrap();
+    world.core.stop(&test_id("u"), world.now).unwrap();
+    world.settle();
+    assert_eq!(world.state("u"), TestState::Stopped);
+    assert_eq!(world.core.stop(&test_id("u"), world.now).unwrap_err().status, 404, "it is open no more");
+}
+
+#[test]
+fn drivers_of_the_specification_only_take_part() {
+    let mut world = World::new();
+    let (a, b) = (SimDriver::plain("a"), SimDriver::plain("b"));
+    world.idle(&a);
+    world.idle(&b);
+    world.create("t", true).unwrap();
+    assert_eq!(world.state("t"), TestState::Running, "they do not say that they are armed");
+    for _ in 0..3 {
+        world.pass_ms(1000);
+        world.report(a.plain_report("t", 4.0));
+        world.idle(&a);
+        world.idle(&b);
+    }
+    world.report(b.plain_report("t", 2.0));
+    let test = world.core.test(&test_id("t")).unwrap();
+    let view = crate::views::metrics(&test.record, &crate::views::Totals::new());
+    assert_eq!((view.all.sent, view.all.latency.mean_ms), (None, Some(3.0)));
+    assert_eq!((view.all.latency.min_ms, view.all.latency.max_ms), (Some(1.0), Some(8.0)));
+    assert_eq!((view.drivers[0].latency.median_ms, view.drivers[0].answered), (Some(4.0), None));
+    assert!(view.all.note.is_some() && view.drivers[0].note.is_some());
+    for _ in 0..11 {
+        world.idle(&a);
+        world.idle(&b);
+        world.pass_ms(1000);
+    }
+    let record = world.record("t");
+    assert_eq!((record.state, record.complete), (TestState::Completed, Some(true)), "{:?}", record.reason);
+    assert_eq!(record.conservation.as_ref().unwrap().verdict, Verdict::Unknown);
+}
+
+#[test]
+fn foreign_and_second_hand_reports_are_skipped() {
+    let (mut world, mut a, _) = World::with_running();
+    let mut stranger = SimDriver::new("stranger", "s");
+    let mut other_life = SimDriver::new("a", "another life");
+    world.report(stranger.report("t", 0, stats(&[1]), DONE));
+    world.report(other_life.report("t", 0, stats(&[1]), DONE));
+    world.report(a.plain_report("t", 1.0));
+    assert_eq!(world.core.skips.counts().len(), 3);
+    let report = a.report("t", 0, stats(&[1]), None);
+    world.report(report.clone());
+    world.report(report);
+    assert_eq!(world.record("t").participants[0].reports, 1);
+    assert_eq!(world.core.test(&test_id("t")).unwrap().aggregate.all().counts.sent, 1);
+    assert_eq!(world.record("t").events.iter().filter(|event| event.kind == "skipped").count(), 3);
+}
+
+#[test]
+fn the_target_is_looked_at_before_the_trigger_and_after_the_end() {
+    let (mut world, mut a, mut b) = World::with_two();
+    let mut new = NewTest { config: config("t", 1), name: None, trigger: true };
+    new.config.target_url = Some("http://127.0.0.1:9/ping".into());
+    world.core.create(new, world.now).unwrap();
+    world.armed(&a, "t");
+    world.armed(&b, "t");
+    let asked = |world: &mut World| {
+        let n = world.effects.iter().filter(|effect| matches!(effect, Effect::AskTarget(..))).count();
+        world.effects.clear();
+        n
+    };
+    assert_eq!((asked(&mut world), world.state("t")), (1, TestState::Armed));
+    let counters = |n| Probe::Counters(Counters { instance: "x".into(), requests: [("/ping".to_owned(), n)].into() });
+    world.core.target_read(&test_id("t"), counters(5), world.now);
+    world.settle();
+    assert_eq!(world.state("t"), TestState::Running);
+    for driver in [&mut a, &mut b] {
+        let metrics = driver.report("t", 0, stats(&[1]), DONE);
+        world.report(metrics);
+    }
+    assert_eq!((asked(&mut world), world.state("t")), (1, TestState::Running));
+    world.core.target_read(&test_id("t"), counters(8), world.now);
+    world.settle();
+    let conservation = world.record("t").conservation.as_ref().unwrap();
+    assert_eq!(conservation.verdict, Verdict::Breach, "it counted 3, and 2 were sent");
+    assert_eq!(world.record("t").valid, Some(false));
+}
+
+#[test]
+fn a_target_that_never_answers_holds_nothing_up() {
+    let (mut world, mut a, mut b) = World::with_two();
+    let mut new = NewTest { config: config("t", 1), name: None, trigger: true };
+    new.config.target_url = Some("http://127.0.0.1:9/ping".into());
+    world.core.create(new, world.now).unwrap();
+    world.armed(&a, "t");
+    world.armed(&b, "t");
+    world.pass_ms(3100);
+    assert_eq!(world.state("t"), TestState::Running);
+    for driver in [&mut a, &mut b] {
+        let metrics = driver.report("t", 0, stats(&[1]), DONE);
+        world.report(metrics);
+    }
+    assert_eq!(world.record("t").conservation.as_ref().unwrap().verdict, Verdict::Exact);
+}
+
+#[test]
+fn reports_that_overtake_each_other_do_not_end_a_test_early() {
+    let (mut world, mut a, mut b) = World::with_running();
+    let first = a.report("t", 0, stats(&[1, 2]), None);
+    let last = a.report("t", 1, stats(&[3]), DONE);
+    world.report(b.report("t", 0, stats(&[1, 2, 3]), DONE));
+    world.report(last);
+    assert_eq!(world.state("t"), TestState::Running);
+    world.report(first);
+    assert_eq!(world.state("t"), TestState::Completed);
+    assert_eq!(world.record("t").conservation.as_ref().unwrap().verdict, Verdict::Exact);
+}
+
+#[test]
+fn a_report_that_never_comes_breaches_the_proof() {
+    let (mut world, mut a, mut b) = World::with_running();
+    drop(a.report("t", 0, stats(&[1, 2]), None));
+    world.report(a.report("t", 1, stats(&[3]), DONE));
+    world.report(b.report("t", 0, stats(&[1, 2, 3]), DONE));
+    world.run_s(&[&a, &b], 6);
+    let record = world.record("t");
+    assert_eq!((record.state, record.valid), (TestState::Completed, Some(false)));
+}

@@ -1,0 +1,208 @@
+use std::time::Duration;
+
+use onrush_protocol::NodeState;
+
+use super::*;
+use crate::testing::{SimDriver, node};
+
+/// A registry on simulated time, with a broker that is reachable from the start unless said otherwise.
+struct World {
+    registry: Registry,
+    now: Now,
+    reachable_since: Option<Instant>,
+}
+
+impl World {
+    fn new(max_drivers: usize) -> Self {
+        let now = Now::read();
+        Self { registry: Registry::new(max_drivers, Vec::new(), now), now, reachable_since: Some(now.mono) }
+    }
+
+    fn pass_ms(&mut self, ms: u64) {
+        self.now = self.now.plus_ms(ms);
+        self.registry.tick(self.now, self.reachable_since, |_| false);
+    }
+
+    fn hear(&mut self, driver: &SimDriver) {
+        let heartbeat = driver.heartbeat(NodeState::Idle, None);
+        self.registry.heartbeat(heartbeat, self.now.mono, self.now);
+        self.registry.tick(self.now, self.reachable_since, |_| false);
+    }
+
+    fn view(&self, name: &str) -> DriverView {
+        self.registry.views(self.now).into_iter().find(|view| view.node_id == name).unwrap()
+    }
+
+    fn states(&self) -> Vec<(String, DriverState)> {
+        self.registry.views(self.now).into_iter().map(|view| (view.node_id, view.state)).collect()
+    }
+
+    fn live(&self) -> Vec<String> {
+        self.registry.live().map(|driver| driver.identity.register.node_id.to_string()).collect()
+    }
+}
+
+#[test]
+fn a_driver_is_suspect_after_3_seconds_and_lost_after_5() {
+    let mut world = World::new(8);
+    let a = SimDriver::new("a", "s");
+    world.hear(&a);
+    assert_eq!(world.view("a").state, DriverState::Idle);
+    world.pass_ms(2999);
+    assert_eq!(world.view("a").state, DriverState::Idle);
+    world.pass_ms(1);
+    assert_eq!(world.view("a").state, DriverState::Suspect);
+    assert_eq!(world.live(), ["a"], "a suspect takes part");
+    world.pass_ms(2000);
+    assert_eq!(world.view("a").state, DriverState::Lost);
+    assert!(world.live().is_empty());
+    world.hear(&a);
+    assert_eq!(world.view("a").state, DriverState::Idle);
+    assert_eq!(world.live(), ["a"]);
+}
+
+#[test]
+fn silence_counts_only_while_the_broker_can_be_reached() {
+    let mut world = World::new(8);
+    let a = SimDriver::new("a", "s");
+    world.hear(&a);
+    world.reachable_since = None;
+    world.pass_ms(60_000);
+    assert_eq!(world.view("a").state, DriverState::Idle);
+    world.reachable_since = Some(world.now.mono);
+    world.pass_ms(4999);
+    assert_eq!(world.view("a").state, DriverState::Suspect);
+    world.pass_ms(1);
+    assert_eq!(world.view("a").state, DriverState::Lost);
+    // Lost stays lost through the next outage.
+    world.reachable_since = None;
+    world.pass_ms(1000);
+    assert_eq!(world.view("a").state, DriverState::Lost);
+}
+
+#[test]
+fn an_old_registration_is_no_sign_of_life() {
+    let mut world = World::new(8);
+    let a = SimDriver::new("a", "s");
+    world.registry.register(a.register(), world.now);
+    world.pass_ms(10);
+    assert_eq!(world.view("a").state, DriverState::Suspect);
+    assert!(world.live().is_empty());
+    world.hear(&a);
+    assert_eq!(world.live(), ["a"]);
+    assert_eq!(world.view("a").node_ip.as_deref(), Some("127.0.0.1"), "what it registered with is kept");
+}
+
+#[test]
+fn a_heartbeat_of_an_unknown_driver_registers_it() {
+    let mut world = World::new(8);
+    world.hear(&SimDriver::plain("foreign"));
+    assert_eq!(world.view("foreign").state, DriverState::Alive);
+    assert_eq!(world.view("foreign").session_id, None);
+}
+
+#[test]
+fn a_restarted_driver_takes_over_its_name() {
+    let mut world = World::new(8);
+    let (first, second) = (SimDriver::new("a", "s1"), SimDriver::new("a", "s2"));
+    world.hear(&first);
+    world.pass_ms(1000);
+    world.hear(&second);
+    assert!(world.registry.is_alive(&node("a"), first.session_id.as_ref()), "it may be a second process");
+    world.pass_ms(1000);
+    world.hear(&second);
+    assert!(world.registry.is_alive(&node("a"), second.session_id.as_ref()));
+    assert!(!world.registry.is_alive(&node("a"), first.session_id.as_ref()));
+    assert!(world.registry.is_gone_for_good(&node("a"), first.session_id.as_ref()));
+    assert_eq!(world.states(), [("a".to_owned(), DriverState::Idle)]);
+}
+
+#[test]
+fn after_a_goodbye_the_name_is_free_at_once() {
+    let mut world = World::new(8);
+    let (first, second) = (SimDriver::new("a", "s1"), SimDriver::new("a", "s2"));
+    world.hear(&first);
+    world.registry.heartbeat(first.goodbye(), world.now.mono, world.now);
+    world.pass_ms(10);
+    assert_eq!(world.view("a").state, DriverState::Lost);
+    world.hear(&second);
+    assert_eq!(world.view("a").session_id.as_deref(), Some("s2"));
+    assert_eq!(world.live(), ["a"]);
+}
+
+#[test]
+fn two_processes_of_one_name_the_newer_is_rejected() {
+    let mut world = World::new(8);
+    let (first, second) = (SimDriver::new("a", "s1"), SimDriver::new("a", "s2"));
+    for _ in 0..10 {
+        world.hear(&first);
+        world.pass_ms(500);
+        world.hear(&second);
+        world.pass_ms(500);
+    }
+    assert_eq!(world.states(), [("a".to_owned(), DriverState::Idle), ("a".to_owned(), DriverState::Rejected)]);
+    let rejected = &world.registry.views(world.now)[1];
+    assert!(rejected.reason.as_ref().unwrap().contains("another driver named a is already registered"));
+    assert_eq!(rejected.session_id.as_deref(), Some("s2"));
+    // When it ends, nobody need know that it was there.
+    for _ in 0..11 {
+        world.hear(&first);
+        world.pass_ms(1000);
+    }
+    assert_eq!(world.states().len(), 1);
+}
+
+#[test]
+fn one_driver_too_many_is_rejected_until_a_seat_is_free() {
+    let mut world = World::new(2);
+    let drivers = ["a", "b", "c"].map(|name| SimDriver::new(name, "s"));
+    for driver in &drivers {
+        world.hear(driver);
+        world.pass_ms(1);
+    }
+    assert_eq!(world.view("c").state, DriverState::Rejected);
+    assert!(world.view("c").reason.unwrap().contains("--max-drivers is 2"));
+    assert_eq!(world.live(), ["a", "b"]);
+    world.registry.heartbeat(drivers[0].goodbye(), world.now.mono, world.now);
+    world.pass_ms(1);
+    assert_eq!(world.live(), ["b", "c"]);
+    world.hear(&drivers[0]);
+    assert_eq!(world.view("a").state, DriverState::Rejected, "its seat is taken");
+}
+
+#[test]
+fn after_a_restart_of_ours_drivers_have_five_seconds_to_be_heard() {
+    let now = Now::read();
+    let known = Identity { register: SimDriver::new("a", "s").register(), registered_unix_ms: 1.0, admitted: true };
+    let registry = Registry::new(8, vec![known], now);
+    let mut world = World { registry, now, reachable_since: Some(now.mono) };
+    world.pass_ms(4999);
+    assert_eq!(world.live(), ["a"]);
+    world.pass_ms(1);
+    assert_eq!(world.view("a").state, DriverState::Lost);
+}
+
+#[test]
+fn the_long_lost_are_forgotten_unless_a_test_names_them() {
+    let mut world = World::new(8);
+    world.hear(&SimDriver::new("a", "s"));
+    world.hear(&SimDriver::new("b", "s"));
+    world.pass_ms(5000);
+    world.now = world.now.plus_ms(FORGOTTEN_AFTER.as_millis() as u64);
+    world.registry.tick(world.now, world.reachable_since, |name| name.as_str() == "b");
+    assert_eq!(world.states(), [("b".to_owned(), DriverState::Lost)]);
+    assert!(world.registry.take_changes().contains(&Change::Forgotten(node("a"))));
+}
+
+#[test]
+fn the_registry_is_bounded() {
+    let mut world = World::new(8);
+    for i in 0..MAX_ENTRIES + 5 {
+        world.registry.register(SimDriver::new(&format!("n{i}"), "s").register(), world.now);
+        let rival = SimDriver::new("n0", &format!("s{i}"));
+        world.registry.heartbeat(rival.heartbeat(NodeState::Idle, None), world.now.mono, world.now);
+    }
+    assert!(world.registry.drivers.len() + world.registry.rivals.len() <= MAX_ENTRIES);
+    world.now.mono += Duration::from_secs(1);
+    assert!(world.registry.views(world.now).len() <= MAX_ENTRIES);
+}

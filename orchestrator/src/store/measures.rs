@@ -1,0 +1,197 @@
+//! What was measured: reports, sealed seconds, totals.
+
+use onrush_protocol::{Measured, NodeId, SessionId, TestId};
+use rusqlite::{Connection, Row, Transaction, params};
+
+use super::StoreError;
+use super::coding::{self, StatsColumns};
+use crate::aggregate::{Aggregate, Part, SealedSecond, length_ns};
+use crate::clock::Now;
+use crate::record::TestRecord;
+use crate::view::SecondView;
+use crate::views::Totals;
+
+/// A report, as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReportRow {
+    /// The test.
+    pub test_id: TestId,
+    /// The driver.
+    pub node_id: NodeId,
+    /// Its second was sealed before it came.
+    pub late: bool,
+    /// The report.
+    pub report: Box<Measured>,
+}
+
+/// Writes a report.
+pub fn save_report(transaction: &Transaction, row: &ReportRow) -> Result<(), StoreError> {
+    let ReportRow { test_id, node_id, late, report } = row;
+    let columns = StatsColumns::of(&report.stats);
+    // The pair of driver and sequence is known to be new; were it not, the first report would be the right one.
+    let sql =
+        "INSERT OR IGNORE INTO driver_seconds (test_id, node_id, session_id, sequence, second_index, length_s, late,
+            started_at_unix_ms, end_reason, totals, measures, latency, service_time, schedule_error)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    transaction.prepare_cached(sql)?.execute(params![
+        test_id.as_str(),
+        node_id.as_str(),
+        report.session_id.as_str(),
+        column(report.sequence),
+        column(report.second_index),
+        report.length_s,
+        late,
+        report.started_at_unix_ms,
+        report.end.as_ref().map(coding::end_text),
+        coding::totals_json(&report.totals),
+        columns.measures,
+        columns.latency,
+        columns.service_time,
+        columns.schedule_error,
+    ])?;
+    Ok(())
+}
+
+/// Sequence numbers and seconds are bounded far below what SQLite can hold.
+fn column(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+const REPORT_COLUMNS: &str =
+    "node_id, session_id, sequence, second_index, length_s, late, started_at_unix_ms, end_reason,
+    totals, measures, latency, service_time, schedule_error";
+
+fn report(row: &Row) -> Result<(NodeId, bool, Measured), StoreError> {
+    let end: Option<String> = row.get(7)?;
+    let totals: String = row.get(8)?;
+    let report = Measured {
+        session_id: coding::id(row.get(1)?, SessionId::new)?,
+        sequence: row.get::<_, i64>(2)?.unsigned_abs(),
+        second_index: row.get::<_, i64>(3)?.unsigned_abs(),
+        length_s: row.get(4)?,
+        started_at_unix_ms: row.get(6)?,
+        stats: stats(row, 9)?,
+        totals: coding::totals_of(&totals)?,
+        end: end.as_deref().map(coding::end_of).transpose()?,
+        engine: None,
+    };
+    Ok((coding::id(row.get(0)?, NodeId::new)?, row.get(5)?, report))
+}
+
+/// The four columns from `first` on.
+fn stats(row: &Row, first: usize) -> Result<onrush_stats::SecondStats, StoreError> {
+    let columns = StatsColumns {
+        measures: row.get(first)?,
+        latency: row.get(first + 1)?,
+        service_time: row.get(first + 2)?,
+        schedule_error: row.get(first + 3)?,
+    };
+    columns.stats()
+}
+
+/// What was measured so far in a test that is not over, from its reports.
+pub fn open_aggregate(connection: &Connection, record: &TestRecord, now: Now) -> Result<Aggregate, StoreError> {
+    let test_id = record.test_id.as_str();
+    let sql = "SELECT coalesce(max(second_index) + 1, 0) FROM seconds WHERE test_id = ?1";
+    let next: i64 = connection.query_row(sql, [test_id], |row| row.get(0))?;
+    let mut aggregate = Aggregate::resumed_at(next.unsigned_abs());
+    let sql = format!("SELECT {REPORT_COLUMNS} FROM driver_seconds WHERE test_id = ?1 ORDER BY rowid");
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([test_id])?;
+    while let Some(row) = rows.next()? {
+        let (node_id, _, report) = report(row)?;
+        aggregate.enter(&node_id, &report, now.mono).map_err(|e| StoreError::BadValue(format!("a report: {e}")))?;
+    }
+    Ok(aggregate)
+}
+
+/// A sealed second, merged anew from its reports, and when it was sealed. What is known of its sealing stays.
+pub fn second_of(
+    connection: &Connection,
+    test_id: &TestId,
+    second_index: u64,
+) -> Result<(SealedSecond, Option<String>), StoreError> {
+    let sql =
+        format!("SELECT {REPORT_COLUMNS} FROM driver_seconds WHERE test_id = ?1 AND second_index = ?2 ORDER BY rowid");
+    let mut second = SealedSecond { second_index, missing: Vec::new(), late_reports: 0, parts: Default::default() };
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![test_id.as_str(), column(second_index)])?;
+    while let Some(row) = rows.next()? {
+        let (node_id, late, report) = report(row)?;
+        second.late_reports += u64::from(late);
+        second.parts.entry(node_id).or_default().extend(length_ns(report.length_s), &report.stats);
+    }
+    let view: Option<SecondView> =
+        seconds(connection, test_id.as_str(), second_index, 1)?.into_iter().find(|s| s.second_index == second_index);
+    let (missing, sealed_at) = view.map(|view| (view.missing, view.sealed_at)).unzip();
+    let missing: Vec<String> = missing.unwrap_or_default();
+    second.missing = missing.into_iter().map(|name| coding::id(name, NodeId::new)).collect::<Result<_, _>>()?;
+    Ok((second, sealed_at))
+}
+
+/// Writes a sealed second: as it is shown, and all drivers merged.
+pub fn save_sealed(
+    transaction: &Transaction,
+    test_id: &TestId,
+    view: &SecondView,
+    all: &Part,
+) -> Result<(), StoreError> {
+    let columns = StatsColumns::of(&all.stats);
+    let sql = "INSERT OR REPLACE INTO seconds (test_id, second_index, view, latency, service_time, schedule_error)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    transaction.prepare_cached(sql)?.execute(params![
+        test_id.as_str(),
+        column(view.second_index),
+        coding::json(view),
+        columns.latency,
+        columns.service_time,
+        columns.schedule_error,
+    ])?;
+    Ok(())
+}
+
+/// The sealed seconds from `from` on, at most `limit`.
+pub fn seconds(connection: &Connection, test_id: &str, from: u64, limit: usize) -> Result<Vec<SecondView>, StoreError> {
+    let sql = "SELECT view FROM seconds WHERE test_id = ?1 AND second_index >= ?2 ORDER BY second_index LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![test_id, column(from), i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut seconds = Vec::new();
+    while let Some(row) = rows.next()? {
+        seconds.push(coding::of_json(&row.get::<_, String>(0)?)?);
+    }
+    Ok(seconds)
+}
+
+/// Writes the totals of a test that is over.
+pub fn save_totals(transaction: &Transaction, test_id: &TestId, totals: &Totals) -> Result<(), StoreError> {
+    let sql =
+        "INSERT OR REPLACE INTO totals (test_id, node_id, elapsed_ns, measures, latency, service_time, schedule_error)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    for (node_id, total) in totals {
+        let columns = StatsColumns::of(&total.stats);
+        transaction.prepare_cached(sql)?.execute(params![
+            test_id.as_str(),
+            node_id.as_str(),
+            column(total.length_ns),
+            columns.measures,
+            columns.latency,
+            columns.service_time,
+            columns.schedule_error,
+        ])?;
+    }
+    Ok(())
+}
+
+/// The totals of a test that is over.
+pub fn totals(connection: &Connection, test_id: &str) -> Result<Totals, StoreError> {
+    let sql =
+        "SELECT node_id, elapsed_ns, measures, latency, service_time, schedule_error FROM totals WHERE test_id = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([test_id])?;
+    let mut totals = Totals::new();
+    while let Some(row) = rows.next()? {
+        let total = Part { length_ns: row.get::<_, i64>(1)?.unsigned_abs(), stats: stats(row, 2)? };
+        totals.insert(coding::id(row.get(0)?, NodeId::new)?, total);
+    }
+    Ok(totals)
+}

@@ -1,0 +1,213 @@
+//! The SQLite file: what must survive the death of this process.
+//!
+//! One writer, the brain; whoever only reads opens the file for himself. Every batch of messages is one
+//! transaction: its effects, the offsets behind it and the messages that follow from it. The journal is a WAL with
+//! `synchronous = NORMAL`: a commit survives the death of the process by whatever cause; the last ones may be lost
+//! to a power failure, and the file is whole even then (the offsets go back with their effects).
+
+mod coding;
+mod measures;
+mod read;
+mod schema;
+mod tests_table;
+
+use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use onrush_protocol::{NodeId, Register, SessionId, Topic};
+use rusqlite::{Connection, Transaction, params};
+
+use crate::registry::Identity;
+
+pub use coding::name_of;
+pub use measures::{ReportRow, open_aggregate, save_report, save_sealed, save_totals, second_of};
+pub use read::Reader;
+pub use tests_table::{last_published_order, open_tests, save_test, test};
+
+/// Why the store could not be used.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum StoreError {
+    #[error("another orchestrator is running on {}; stop it, or give this one a file of its own by --store", .0.display())]
+    InUse(PathBuf),
+    #[error("{}: {error}", .path.display())]
+    Lock { path: PathBuf, error: std::io::Error },
+    #[error(
+        "the store was written by a later version of onrush (schema {version}; this one knows {known}): update onrush, or give another file by --store"
+    )]
+    Newer { version: usize, known: usize },
+    #[error("the file is a database of something else than onrush; give another file by --store")]
+    Foreign,
+    #[error("the store holds a value that this version cannot read: {0}")]
+    BadValue(String),
+    #[error("the store: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// Keeps other orchestrators from a store file, until it is dropped.
+#[derive(Debug)]
+pub struct StoreLock {
+    _file: File,
+}
+
+impl StoreLock {
+    /// Takes the lock, or says who has it.
+    pub fn take(store: &Path) -> Result<Self, StoreError> {
+        let mut path = store.as_os_str().to_owned();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        let failed = |error| StoreError::Lock { path: path.clone(), error };
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse(store.to_owned())),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+}
+
+/// The store, for its one writer.
+pub struct Store {
+    connection: Connection,
+}
+
+/// A message that waits for the broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Its place in the order.
+    pub id: i64,
+    /// Where it goes.
+    pub topic: Topic,
+    /// Its key.
+    pub key: String,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+}
+
+impl Store {
+    /// Opens the file, makes it where it is missing, brings it to this version.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut connection = Connection::open(path)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        schema::migrate(&mut connection)?;
+        Ok(Self { connection })
+    }
+
+    /// Begins a transaction; dropped without a commit, nothing of it happened.
+    pub fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
+        Ok(self.connection.transaction()?)
+    }
+
+    /// For reading.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Moves what the WAL holds into the file.
+    pub fn checkpoint(&self) -> Result<(), StoreError> {
+        Ok(self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+    }
+}
+
+/// Where to go on reading a topic's partitions; `source` tells one broker's offsets from another's.
+pub fn offsets(connection: &Connection, source: &str, topic: Topic) -> Result<HashMap<i32, i64>, StoreError> {
+    let mut statement =
+        connection.prepare("SELECT partition, next_offset FROM offsets WHERE source = ?1 AND topic = ?2")?;
+    let rows = statement.query_map(params![source, topic.name()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Notes that everything of a partition below `next_offset` took effect.
+pub fn save_offset(
+    transaction: &Transaction,
+    source: &str,
+    topic: Topic,
+    partition: i32,
+    next_offset: i64,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO offsets (source, topic, partition, next_offset) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset";
+    transaction.prepare_cached(sql)?.execute(params![source, topic.name(), partition, next_offset])?;
+    Ok(())
+}
+
+/// Puts a message into the outbox.
+pub fn post(transaction: &Transaction, topic: Topic, key: &str, payload: &[u8]) -> Result<(), StoreError> {
+    let sql = "INSERT INTO outbox (topic, key, payload) VALUES (?1, ?2, ?3)";
+    transaction.prepare_cached(sql)?.execute(params![topic.name(), key, payload])?;
+    Ok(())
+}
+
+/// The messages of the outbox behind `after`, in order, at most `limit`.
+pub fn outbox(connection: &Connection, after: i64, limit: usize) -> Result<Vec<Outgoing>, StoreError> {
+    let sql = "SELECT id, topic, key, payload FROM outbox WHERE id > ?1 ORDER BY id LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![after, limit as i64])?;
+    let mut messages = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(1)?;
+        let topic = Topic::from_full_name(&name, "").ok_or_else(|| StoreError::BadValue(format!("topic {name}")))?;
+        messages.push(Outgoing { id: row.get(0)?, topic, key: row.get(2)?, payload: row.get(3)? });
+    }
+    Ok(messages)
+}
+
+/// Forgets the messages up to `last`: the broker has them.
+pub fn confirm(transaction: &Transaction, last: i64) -> Result<(), StoreError> {
+    transaction.prepare_cached("DELETE FROM outbox WHERE id <= ?1")?.execute([last])?;
+    Ok(())
+}
+
+/// The drivers that are known.
+pub fn drivers(connection: &Connection) -> Result<Vec<Identity>, StoreError> {
+    let sql = "SELECT node_id, session_id, node_ip, hostname, version, cpus, registered_unix_ms, admitted FROM drivers";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut drivers = Vec::new();
+    while let Some(row) = rows.next()? {
+        let register = Register {
+            node_id: coding::id(row.get(0)?, NodeId::new)?,
+            session_id: coding::optional_id(row.get(1)?, SessionId::new)?,
+            node_ip: row.get(2)?,
+            hostname: row.get(3)?,
+            version: row.get(4)?,
+            cpus: row.get(5)?,
+        };
+        drivers.push(Identity { register, registered_unix_ms: row.get(6)?, admitted: row.get(7)? });
+    }
+    Ok(drivers)
+}
+
+/// Writes a driver.
+pub fn save_driver(transaction: &Transaction, identity: &Identity) -> Result<(), StoreError> {
+    let Identity { register, registered_unix_ms, admitted } = identity;
+    let Register { node_id, session_id, node_ip, hostname, version, cpus } = register;
+    let sql = "INSERT OR REPLACE INTO drivers
+        (node_id, session_id, node_ip, hostname, version, cpus, registered_unix_ms, admitted)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    transaction.prepare_cached(sql)?.execute(params![
+        node_id.as_str(),
+        session_id.as_ref().map(SessionId::as_str),
+        node_ip,
+        hostname,
+        version,
+        cpus,
+        registered_unix_ms,
+        admitted
+    ])?;
+    Ok(())
+}
+
+/// Forgets a driver.
+pub fn remove_driver(transaction: &Transaction, node_id: &NodeId) -> Result<(), StoreError> {
+    transaction.prepare_cached("DELETE FROM drivers WHERE node_id = ?1")?.execute([node_id.as_str()])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! The tables, and how an older file becomes one of this version.
+
+use rusqlite::Connection;
+
+use super::StoreError;
+
+/// Each step brings a file one version further; the version is SQLite's `user_version`.
+const STEPS: &[&str] = &[V1];
+
+const V1: &str = "
+CREATE TABLE offsets (
+    source TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, next_offset INTEGER NOT NULL,
+    PRIMARY KEY (source, topic, partition)) WITHOUT ROWID;
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, key TEXT NOT NULL, payload BLOB NOT NULL);
+CREATE TABLE drivers (
+    node_id TEXT PRIMARY KEY, session_id TEXT, node_ip TEXT, hostname TEXT, version TEXT, cpus TEXT,
+    registered_unix_ms REAL NOT NULL, admitted INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE tests (
+    ordinal INTEGER PRIMARY KEY AUTOINCREMENT, test_id TEXT NOT NULL UNIQUE, name TEXT, config BLOB NOT NULL,
+    state TEXT NOT NULL, reason TEXT, created_unix_ms REAL NOT NULL, triggered_unix_ms REAL, start_at_unix_ms REAL,
+    ended_unix_ms REAL, stop_requested INTEGER NOT NULL, trigger_when_armed INTEGER NOT NULL,
+    published_order INTEGER NOT NULL, complete INTEGER, valid INTEGER, conservation TEXT, target_before TEXT);
+CREATE INDEX tests_by_state ON tests (state);
+CREATE TABLE participants (
+    test_id TEXT NOT NULL REFERENCES tests (test_id), node_id TEXT NOT NULL, session_id TEXT, state TEXT NOT NULL,
+    reason TEXT, started_at_unix_ms REAL, reports INTEGER NOT NULL, late_reports INTEGER NOT NULL, engine TEXT,
+    reports_latency INTEGER NOT NULL, mean_ms REAL, median_ms REAL, min_ms REAL, max_ms REAL,
+    PRIMARY KEY (test_id, node_id)) WITHOUT ROWID;
+CREATE TABLE events (
+    test_id TEXT NOT NULL REFERENCES tests (test_id), position INTEGER NOT NULL, at_unix_ms REAL NOT NULL,
+    kind TEXT NOT NULL, node_id TEXT, detail TEXT NOT NULL, PRIMARY KEY (test_id, position)) WITHOUT ROWID;
+-- One row per report. Histograms are HdrHistogram V2 compressed, in nanoseconds.
+CREATE TABLE driver_seconds (
+    test_id TEXT NOT NULL REFERENCES tests (test_id), node_id TEXT NOT NULL, session_id TEXT NOT NULL,
+    sequence INTEGER NOT NULL, second_index INTEGER NOT NULL, length_s REAL NOT NULL, late INTEGER NOT NULL,
+    started_at_unix_ms REAL NOT NULL, end_reason TEXT, totals TEXT NOT NULL, measures TEXT NOT NULL,
+    latency BLOB NOT NULL, service_time BLOB NOT NULL, schedule_error BLOB NOT NULL,
+    PRIMARY KEY (test_id, node_id, session_id, sequence));
+CREATE INDEX driver_seconds_by_second ON driver_seconds (test_id, second_index);
+-- One row per sealed second: as it was shown, and all drivers' histograms merged.
+CREATE TABLE seconds (
+    test_id TEXT NOT NULL REFERENCES tests (test_id), second_index INTEGER NOT NULL, view TEXT NOT NULL,
+    latency BLOB NOT NULL, service_time BLOB NOT NULL, schedule_error BLOB NOT NULL,
+    PRIMARY KEY (test_id, second_index));
+-- One row per driver of a test that is over.
+CREATE TABLE totals (
+    test_id TEXT NOT NULL REFERENCES tests (test_id), node_id TEXT NOT NULL, elapsed_ns INTEGER NOT NULL,
+    measures TEXT NOT NULL, latency BLOB NOT NULL, service_time BLOB NOT NULL, schedule_error BLOB NOT NULL,
+    PRIMARY KEY (test_id, node_id));
+";
+
+/// Brings the file to this version; refuses one of a later version.
+pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let version: usize =
+        connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?.try_into().unwrap_or(0);
+    if version > STEPS.len() {
+        return Err(StoreError::Newer { version, known: STEPS.len() });
+    }
+    if version == 0 {
+        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        if tables > 0 {
+            return Err(StoreError::Foreign);
+        }
+    }
+    for (i, step) in STEPS.iter().enumerate().skip(version) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", (i + 1) as i64)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,183 @@
+use std::collections::BTreeMap;
+
+use onrush_protocol::{EndReason, LatencyMs};
+use onrush_stats::{FailureCause, SecondStats};
+use tempfile::TempDir;
+
+use super::coding::StatsColumns;
+use super::*;
+use crate::aggregate::{Aggregate, Entered};
+use crate::clock::Now;
+use crate::record::{ParticipantRecord, TestRecord};
+use crate::target_check::{Counters, Probe};
+use crate::testing::{SimDriver, node, running, stats};
+use crate::view::{ConservationView, ParticipantState, TestState, Verdict};
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("onrush.db");
+    (folder, path)
+}
+
+fn save(store: &mut Store, record: &TestRecord) {
+    let transaction = store.begin().unwrap();
+    save_test(&transaction, record).unwrap();
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn a_store_of_a_later_version_is_refused_in_words() {
+    let (_folder, path) = folder();
+    Store::open(&path).unwrap().connection.pragma_update(None, "user_version", 99).unwrap();
+    let refused = Store::open(&path).map(drop).unwrap_err().to_string();
+    assert!(refused.contains("later version") && refused.contains("99"), "{refused}");
+}
+
+#[test]
+fn another_programs_database_is_refused_and_untouched() {
+    let (_folder, path) = folder();
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE cats (name TEXT)").unwrap();
+    assert!(matches!(Store::open(&path), Err(StoreError::Foreign)));
+    std::fs::write(&path, "this is no database, but it is long enough to be taken for one".repeat(20)).unwrap();
+    assert!(matches!(Store::open(&path), Err(StoreError::Sqlite(_))));
+}
+
+#[test]
+fn a_second_orchestrator_on_the_same_file_is_refused() {
+    let (_folder, path) = folder();
+    let first = StoreLock::take(&path).unwrap();
+    let refused = StoreLock::take(&path).unwrap_err().to_string();
+    assert!(refused.contains("another orchestrator is running on"), "{refused}");
+    drop(first);
+    StoreLock::take(&path).unwrap();
+}
+
+#[test]
+fn a_test_comes_back_as_it_was_stored() {
+    let (_folder, path) = folder();
+    let mut record = running("t", 1000, &["a", "b"]);
+    record.name = Some("a name".into());
+    record.config.body = Some(vec![0, 159, 146, 150]);
+    record.config.timeout = Duration::from_micros(123_457);
+    record.target_before = Some(Probe::Counters(Counters { instance: "x".into(), requests: BTreeMap::new() }));
+    record.participants.push(ParticipantRecord {
+        plain: Some(LatencyMs { mean: Some(1.25), ..LatencyMs::default() }),
+        state: ParticipantState::Lost,
+        reason: Some("silence".into()),
+        ..ParticipantRecord::new(node("plain"), None)
+    });
+    record.event(Now::read(), "created", None, "first");
+    let mut store = Store::open(&path).unwrap();
+    save(&mut store, &record);
+    record.event(Now::read(), "lost", Some(&node("plain")), "second");
+    record.state = TestState::Armed;
+    record.published_order = 7;
+    save(&mut store, &record);
+    drop(store);
+    let store = Store::open(&path).unwrap();
+    assert_eq!(open_tests(store.connection()).unwrap(), [record.clone()]);
+    assert_eq!(last_published_order(store.connection()).unwrap(), 7);
+
+    let mut store = store;
+    record.state = TestState::Completed;
+    record.conservation = Some(ConservationView { verdict: Verdict::Exact, line: "line".into(), checks: Vec::new() });
+    (record.complete, record.valid, record.ended_unix_ms) = (Some(true), Some(true), Some(5000.0));
+    save(&mut store, &record);
+    assert!(open_tests(store.connection()).unwrap().is_empty());
+    assert_eq!(Reader::new(&path).test("t").unwrap(), Some(record));
+}
+
+#[test]
+fn tests_are_listed_newest_first_by_pages() {
+    let (_folder, path) = folder();
+    let mut store = Store::open(&path).unwrap();
+    for i in 0..5 {
+        save(&mut store, &running(&format!("t{i}"), 1, &["a"]));
+    }
+    let reader = Reader::new(&path);
+    let page = |before: Option<&str>| {
+        let records = reader.tests(2, before).unwrap();
+        records.map(|records| records.iter().map(|r| r.test_id.to_string()).collect::<Vec<_>>())
+    };
+    assert_eq!(page(None).unwrap(), ["t4", "t3"]);
+    assert_eq!(page(Some("t3")).unwrap(), ["t2", "t1"]);
+    assert_eq!(page(Some("t0")).unwrap(), [] as [&str; 0]);
+    assert_eq!(page(Some("unheard of")), None);
+}
+
+#[test]
+fn what_was_measured_comes_back_to_the_digit() {
+    let mut extreme = stats(&[0, 1, 999, 1_000_000_007, 3_600_000_000_001, u64::MAX]);
+    extreme.counts.sent = u64::MAX;
+    extreme.counts.failures.insert(FailureCause::Dns, u64::MAX - 1);
+    for stats in [SecondStats::default(), stats(&[1, 2, 3]), extreme] {
+        assert_eq!(StatsColumns::of(&stats).stats().unwrap(), stats);
+    }
+}
+
+#[test]
+fn reports_rebuild_what_was_measured() {
+    let (_folder, path) = folder();
+    let mut store = Store::open(&path).unwrap();
+    let record = running("t", 9, &["a"]);
+    save(&mut store, &record);
+    let now = Now::read();
+    let mut driver = SimDriver::new("a", "s");
+    let mut straight = Aggregate::default();
+    for second in 0..4 {
+        let end = (second == 3).then(|| EndReason::Failed("no more ports".into()));
+        let metrics = driver.report("t", second, stats(&[second + 1, 1 << (second * 9)]), end);
+        let report = metrics.measured.unwrap();
+        assert_eq!(straight.enter(&metrics.node_id, &report, now.mono), Ok(Entered::InTime));
+        let row = ReportRow { test_id: metrics.test_id, node_id: metrics.node_id, late: false, report };
+        let transaction = store.begin().unwrap();
+        save_report(&transaction, &row).unwrap();
+        save_report(&transaction, &row).unwrap();
+        transaction.commit().unwrap();
+    }
+    let rebuilt = open_aggregate(store.connection(), &record, now).unwrap();
+    assert_eq!(rebuilt.drivers(), straight.drivers());
+    assert_eq!(rebuilt.all(), straight.all());
+}
+
+#[test]
+fn the_outbox_keeps_what_is_not_confirmed() {
+    let (_folder, path) = folder();
+    let mut store = Store::open(&path).unwrap();
+    let transaction = store.begin().unwrap();
+    post(&transaction, Topic::TestConfig, "t", b"config").unwrap();
+    post(&transaction, Topic::Trigger, "t", b"trigger").unwrap();
+    transaction.commit().unwrap();
+    let transaction = store.begin().unwrap();
+    post(&transaction, Topic::Trigger, "t", b"never committed").unwrap();
+    drop(transaction);
+    drop(store);
+    let mut store = Store::open(&path).unwrap();
+    let messages = outbox(store.connection(), 0, 10).unwrap();
+    assert_eq!(messages.iter().map(|m| m.payload.as_slice()).collect::<Vec<_>>(), [b"config".as_slice(), b"trigger"]);
+    let transaction = store.begin().unwrap();
+    confirm(&transaction, messages[0].id).unwrap();
+    transaction.commit().unwrap();
+    let left = outbox(store.connection(), 0, 10).unwrap();
+    assert_eq!((left.len(), left[0].topic), (1, Topic::Trigger));
+}
+
+#[test]
+fn offsets_and_drivers_come_back() {
+    let (_folder, path) = folder();
+    let mut store = Store::open(&path).unwrap();
+    let driver = Identity { register: SimDriver::new("a", "s").register(), registered_unix_ms: 12.5, admitted: true };
+    let transaction = store.begin().unwrap();
+    save_offset(&transaction, "here", Topic::Metrics, 0, 5).unwrap();
+    save_offset(&transaction, "here", Topic::Metrics, 0, 6).unwrap();
+    save_offset(&transaction, "there", Topic::Metrics, 0, 99).unwrap();
+    save_driver(&transaction, &driver).unwrap();
+    transaction.commit().unwrap();
+    assert_eq!(offsets(store.connection(), "here", Topic::Metrics).unwrap(), HashMap::from([(0, 6)]));
+    assert!(offsets(store.connection(), "here", Topic::Register).unwrap().is_empty());
+    assert_eq!(drivers(store.connection()).unwrap(), [driver]);
+    let transaction = store.begin().unwrap();
+    remove_driver(&transaction, &node("a")).unwrap();
+    transaction.commit().unwrap();
+    assert!(drivers(store.connection()).unwrap().is_empty());
+}

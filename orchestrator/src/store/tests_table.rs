@@ -1,0 +1,201 @@
+//! Tests, their participants and their events.
+
+use onrush_protocol::{LatencyMs, NodeId, SessionId, TestConfig, TestId};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use super::{StoreError, coding};
+use crate::record::{EventRecord, ParticipantRecord, TestRecord};
+
+const COLUMNS: &str = "test_id, name, config, state, reason, created_unix_ms, triggered_unix_ms, start_at_unix_ms,
+    ended_unix_ms, stop_requested, trigger_when_armed, published_order, complete, valid, conservation, target_before";
+
+/// Writes a test as it is now; events that are stored already are left alone.
+pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), StoreError> {
+    let sql = format!(
+        "INSERT INTO tests ({COLUMNS})
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+         ON CONFLICT (test_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
+            triggered_unix_ms = excluded.triggered_unix_ms, start_at_unix_ms = excluded.start_at_unix_ms,
+            ended_unix_ms = excluded.ended_unix_ms, stop_requested = excluded.stop_requested,
+            trigger_when_armed = excluded.trigger_when_armed, published_order = excluded.published_order,
+            complete = excluded.complete, valid = excluded.valid, conservation = excluded.conservation,
+            target_before = excluded.target_before"
+    );
+    let test_id = record.test_id.as_str();
+    transaction.prepare_cached(&sql)?.execute(params![
+        test_id,
+        record.name,
+        record.config.write(),
+        coding::name_of(&record.state),
+        record.reason,
+        record.created_unix_ms,
+        record.triggered_unix_ms,
+        record.start_at_unix_ms,
+        record.ended_unix_ms,
+        record.stop_requested,
+        record.trigger_when_armed,
+        record.published_order,
+        record.complete,
+        record.valid,
+        record.conservation.as_ref().map(coding::json),
+        record.target_before.as_ref().map(coding::json),
+    ])?;
+    transaction.prepare_cached("DELETE FROM participants WHERE test_id = ?1")?.execute([test_id])?;
+    for participant in &record.participants {
+        save_participant(transaction, test_id, participant)?;
+    }
+    let stored: i64 = transaction
+        .prepare_cached("SELECT count(*) FROM events WHERE test_id = ?1")?
+        .query_row([test_id], |row| row.get(0))?;
+    let sql =
+        "INSERT INTO events (test_id, position, at_unix_ms, kind, node_id, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let mut statement = transaction.prepare_cached(sql)?;
+    for (position, event) in record.events.iter().enumerate().skip(usize::try_from(stored).unwrap_or(0)) {
+        let EventRecord { at_unix_ms, kind, node_id, detail } = event;
+        let node_id = node_id.as_ref().map(NodeId::as_str);
+        statement.execute(params![test_id, position as i64, at_unix_ms, kind, node_id, detail])?;
+    }
+    Ok(())
+}
+
+fn save_participant(transaction: &Transaction, test_id: &str, p: &ParticipantRecord) -> Result<(), StoreError> {
+    let sql = "INSERT INTO participants (test_id, node_id, session_id, state, reason, started_at_unix_ms, reports,
+            late_reports, engine, reports_latency, mean_ms, median_ms, min_ms, max_ms)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    let latency = p.plain.unwrap_or_default();
+    transaction.prepare_cached(sql)?.execute(params![
+        test_id,
+        p.node_id.as_str(),
+        p.session_id.as_ref().map(SessionId::as_str),
+        coding::name_of(&p.state),
+        p.reason,
+        p.started_at_unix_ms,
+        i64::try_from(p.reports).unwrap_or(i64::MAX),
+        i64::try_from(p.late_reports).unwrap_or(i64::MAX),
+        p.engine,
+        p.plain.is_some(),
+        latency.mean,
+        latency.median,
+        latency.min,
+        latency.max,
+    ])?;
+    Ok(())
+}
+
+/// The tests that are not over, oldest first.
+pub fn open_tests(connection: &Connection) -> Result<Vec<TestRecord>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM tests WHERE state IN ('CONFIGURED', 'ARMED', 'RUNNING') ORDER BY ordinal");
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    let mut tests = Vec::new();
+    while let Some(row) = rows.next()? {
+        tests.push(record(connection, row)?);
+    }
+    Ok(tests)
+}
+
+/// How many configs were published.
+pub fn last_published_order(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.query_row("SELECT coalesce(max(published_order), 0) FROM tests", [], |row| row.get(0))?)
+}
+
+/// One test.
+pub fn test(connection: &Connection, test_id: &str) -> Result<Option<TestRecord>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM tests WHERE test_id = ?1");
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([test_id])?;
+    rows.next()?.map(|row| record(connection, row)).transpose()
+}
+
+/// The newest tests first, created before the test `before`; `None`: there is no such test.
+pub fn newest_tests(
+    connection: &Connection,
+    limit: usize,
+    before: Option<&str>,
+) -> Result<Option<Vec<TestRecord>>, StoreError> {
+    let before: i64 = match before {
+        None => i64::MAX,
+        Some(test_id) => {
+            let sql = "SELECT ordinal FROM tests WHERE test_id = ?1";
+            let Some(ordinal) = connection.query_row(sql, [test_id], |row| row.get(0)).optional()? else {
+                return Ok(None);
+            };
+            ordinal
+        }
+    };
+    let sql = format!("SELECT {COLUMNS} FROM tests WHERE ordinal < ?1 ORDER BY ordinal DESC LIMIT ?2");
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query(params![before, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut tests = Vec::new();
+    while let Some(row) = rows.next()? {
+        tests.push(record(connection, row)?);
+    }
+    Ok(Some(tests))
+}
+
+fn record(connection: &Connection, row: &Row) -> Result<TestRecord, StoreError> {
+    let test_id: String = row.get(0)?;
+    let config: Vec<u8> = row.get(2)?;
+    let config = TestConfig::read(&config).map_err(|e| StoreError::BadValue(e.to_string()))?;
+    let conservation: Option<String> = row.get(14)?;
+    let target_before: Option<String> = row.get(15)?;
+    Ok(TestRecord {
+        participants: participants(connection, &test_id)?,
+        events: events(connection, &test_id)?,
+        test_id: coding::id(test_id, TestId::new)?,
+        name: row.get(1)?,
+        config,
+        state: coding::of_name(row.get(3)?)?,
+        reason: row.get(4)?,
+        created_unix_ms: row.get(5)?,
+        triggered_unix_ms: row.get(6)?,
+        start_at_unix_ms: row.get(7)?,
+        ended_unix_ms: row.get(8)?,
+        stop_requested: row.get(9)?,
+        trigger_when_armed: row.get(10)?,
+        published_order: row.get(11)?,
+        complete: row.get(12)?,
+        valid: row.get(13)?,
+        conservation: conservation.as_deref().map(coding::of_json).transpose()?,
+        target_before: target_before.as_deref().map(coding::of_json).transpose()?,
+    })
+}
+
+fn participants(connection: &Connection, test_id: &str) -> Result<Vec<ParticipantRecord>, StoreError> {
+    let sql = "SELECT node_id, session_id, state, reason, started_at_unix_ms, reports, late_reports, engine,
+        reports_latency, mean_ms, median_ms, min_ms, max_ms FROM participants WHERE test_id = ?1 ORDER BY node_id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([test_id])?;
+    let mut participants = Vec::new();
+    while let Some(row) = rows.next()? {
+        let latency = LatencyMs { mean: row.get(9)?, median: row.get(10)?, min: row.get(11)?, max: row.get(12)? };
+        participants.push(ParticipantRecord {
+            node_id: coding::id(row.get(0)?, NodeId::new)?,
+            session_id: coding::optional_id(row.get(1)?, SessionId::new)?,
+            state: coding::of_name(row.get(2)?)?,
+            reason: row.get(3)?,
+            started_at_unix_ms: row.get(4)?,
+            reports: row.get::<_, i64>(5)?.unsigned_abs(),
+            late_reports: row.get::<_, i64>(6)?.unsigned_abs(),
+            engine: row.get(7)?,
+            plain: row.get::<_, bool>(8)?.then_some(latency),
+        });
+    }
+    Ok(participants)
+}
+
+fn events(connection: &Connection, test_id: &str) -> Result<Vec<EventRecord>, StoreError> {
+    let sql = "SELECT at_unix_ms, kind, node_id, detail FROM events WHERE test_id = ?1 ORDER BY position";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([test_id])?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        events.push(EventRecord {
+            at_unix_ms: row.get(0)?,
+            kind: row.get(1)?,
+            node_id: coding::optional_id(row.get(2)?, NodeId::new)?,
+            detail: row.get(3)?,
+        });
+    }
+    Ok(events)
+}

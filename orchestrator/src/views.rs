@@ -1,0 +1,275 @@
+//! Values become what REST shows.
+
+use std::collections::BTreeMap;
+
+use onrush_protocol::{NodeId, TestConfig, encode_base64};
+use onrush_stats::{Distribution, SecondStats};
+
+use crate::aggregate::{DriverTotal, Part, SealedSecond};
+use crate::clock::rfc3339;
+use crate::record::{ParticipantRecord, TestRecord};
+use crate::view::{
+    BucketView, ConfigView, DistributionView, EventView, HistogramView, MetricsView, ParticipantView, ScopeView,
+    SecondView, SummaryView, TestView,
+};
+
+/// The totals of each driver that reported seconds.
+pub type Totals = BTreeMap<NodeId, Part>;
+
+impl From<&DriverTotal> for Part {
+    fn from(total: &DriverTotal) -> Self {
+        Self { length_ns: total.elapsed_ns, stats: total.stats.clone() }
+    }
+}
+
+/// A test.
+pub fn test(record: &TestRecord) -> TestView {
+    let starts = || record.participants.iter().filter_map(|p| p.started_at_unix_ms);
+    let (first, last) = (starts().reduce(f64::min), starts().reduce(f64::max));
+    TestView {
+        test_id: record.test_id.to_string(),
+        name: record.name.clone(),
+        state: record.state,
+        reason: record.reason.clone(),
+        config: config(&record.config),
+        participants: record.participants.iter().map(participant).collect(),
+        created_at: rfc3339(record.created_unix_ms),
+        triggered_at: record.triggered_unix_ms.map(rfc3339),
+        start_at: record.start_at_unix_ms.map(rfc3339),
+        ended_at: record.ended_unix_ms.map(rfc3339),
+        start_skew_ms: first.zip(last).map(|(first, last)| round_us(last - first)),
+        complete: record.complete,
+        valid: record.valid,
+        conservation: record.conservation.clone(),
+        events: record
+            .events
+            .iter()
+            .map(|event| EventView {
+                at: rfc3339(event.at_unix_ms),
+                kind: event.kind.clone(),
+                node_id: event.node_id.as_ref().map(ToString::to_string),
+                detail: event.detail.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// Milliseconds to the microsecond: more digits would be noise of the floating point.
+fn round_us(ms: f64) -> f64 {
+    (ms * 1e3).round() / 1e3
+}
+
+fn config(config: &TestConfig) -> ConfigView {
+    let body = config.body.as_deref();
+    ConfigView {
+        test_type: config.test_type.name().into(),
+        target_url: config.target_url.clone(),
+        method: config.method.clone(),
+        headers: config.headers.clone(),
+        body: body.and_then(|bytes| std::str::from_utf8(bytes).ok()).map(Into::into),
+        body_bytes: body.map_or(0, |bytes| bytes.len() as u64),
+        message_count_per_driver: config.count_per_driver,
+        duration_s: config.duration.map(|d| d.as_secs_f64()),
+        test_message_delay_s: config.delay.as_secs_f64(),
+        target_throughput_per_s: config.target_throughput_per_s,
+        connections: config.connections.unwrap_or(TestConfig::default_connections(config.test_type)),
+        timeout_s: config.timeout.as_secs_f64(),
+        connect_timeout_s: config.connect_timeout.as_secs_f64(),
+        keepalive: config.keepalive,
+    }
+}
+
+fn participant(p: &ParticipantRecord) -> ParticipantView {
+    ParticipantView {
+        node_id: p.node_id.to_string(),
+        session_id: p.session_id.as_ref().map(ToString::to_string),
+        state: p.state,
+        reason: p.reason.clone(),
+        started_at: p.started_at_unix_ms.map(rfc3339),
+        reports: p.reports,
+        late_reports: p.late_reports,
+        engine: p.engine.clone(),
+    }
+}
+
+/// The totals of a test, per driver and over all.
+pub fn metrics(record: &TestRecord, totals: &Totals) -> MetricsView {
+    let drivers: Vec<ScopeView> = record.participants.iter().map(|p| driver_scope(p, totals.get(&p.node_id))).collect();
+    let all = merged(totals);
+    let elapsed_s = seconds(all.length_ns);
+    let mut scope = scope(None, &all);
+    let plain: Vec<&ParticipantRecord> =
+        record.participants.iter().filter(|p| p.is_plain() && !totals.contains_key(&p.node_id)).collect();
+    if !plain.is_empty() {
+        add_plain(&mut scope, &all, &plain, record.config.count_per_driver, !totals.is_empty());
+    }
+    MetricsView { test_id: record.test_id.to_string(), state: record.state, elapsed_s, all: scope, drivers }
+}
+
+/// All drivers together; the length is the longest.
+pub fn merged(totals: &Totals) -> Part {
+    let mut all = Part::default();
+    for total in totals.values() {
+        all.stats.merge(&total.stats);
+        all.length_ns = all.length_ns.max(total.length_ns);
+    }
+    all
+}
+
+fn driver_scope(participant: &ParticipantRecord, total: Option<&Part>) -> ScopeView {
+    if let Some(total) = total {
+        return scope(Some(&participant.node_id), total);
+    }
+    if !participant.is_plain() {
+        return scope(Some(&participant.node_id), &Part::default());
+    }
+    let mut view = unknown_scope(Some(&participant.node_id));
+    if let Some(latency) = participant.plain {
+        view.latency = SummaryView {
+            mean_ms: latency.mean,
+            median_ms: latency.median,
+            min_ms: latency.min,
+            max_ms: latency.max,
+            ..SummaryView::default()
+        };
+    }
+    view.note =
+        Some("speaks only the specification: it reports mean, median, minimum and maximum of its latency".into());
+    view
+}
+
+/// Takes into the numbers over all what drivers report that speak only the specification.
+fn add_plain(all: &mut ScopeView, known: &Part, plain: &[&ParticipantRecord], count: Option<u64>, any_known: bool) {
+    let names: Vec<&str> = plain.iter().map(|p| p.node_id.as_str()).collect();
+    let names = names.join(", ");
+    if !any_known {
+        *all = unknown_scope(None);
+    }
+    let reported = || plain.iter().filter_map(|p| p.plain);
+    let fold =
+        |own: Option<f64>, theirs: Option<f64>, pick: fn(f64, f64) -> f64| own.into_iter().chain(theirs).reduce(pick);
+    let latency = &mut all.latency;
+    latency.min_ms = fold(latency.min_ms, reported().filter_map(|l| l.min).reduce(f64::min), f64::min);
+    latency.max_ms = fold(latency.max_ms, reported().filter_map(|l| l.max).reduce(f64::max), f64::max);
+    // Nobody knows how many answers their means stand for; the count asked for is the best guess.
+    let known_count = known.stats.latency.count();
+    let weight = count.unwrap_or(known_count).max(1) as f64;
+    let own = latency.mean_ms.map(|mean| (mean * known_count as f64, known_count as f64));
+    let theirs = reported().filter_map(|l| l.mean).map(|mean| (mean * weight, weight));
+    let sum = own.into_iter().chain(theirs).reduce(|(a, n), (b, m)| (a + b, n + m));
+    latency.mean_ms = sum.map(|(sum, weights)| sum / weights);
+    all.note = Some(if any_known {
+        format!(
+            "{names} speaks only the specification: its requests are not in the counts, median and percentiles leave it \
+             out, minimum and maximum include it, and the mean is approximate"
+        )
+    } else {
+        format!("{names} speaks only the specification: no counts, no median over all; the mean is approximate")
+    });
+}
+
+fn unknown_scope(node_id: Option<&NodeId>) -> ScopeView {
+    ScopeView {
+        node_id: node_id.map(ToString::to_string),
+        elapsed_s: None,
+        sent: None,
+        answered: None,
+        failed: None,
+        skipped: None,
+        in_flight: None,
+        requests_per_s: None,
+        bytes_sent: None,
+        bytes_received: None,
+        statuses: BTreeMap::new(),
+        failures: BTreeMap::new(),
+        latency: SummaryView::default(),
+        service_time: SummaryView::default(),
+        schedule_error: SummaryView::default(),
+        note: None,
+    }
+}
+
+fn scope(node_id: Option<&NodeId>, total: &Part) -> ScopeView {
+    let SecondStats { counts, latency, service_time, schedule_error } = &total.stats;
+    let elapsed_s = seconds(total.length_ns);
+    ScopeView {
+        node_id: node_id.map(ToString::to_string),
+        elapsed_s: Some(elapsed_s),
+        sent: Some(counts.sent),
+        answered: Some(counts.answered()),
+        failed: Some(counts.failed()),
+        skipped: Some(counts.skipped),
+        in_flight: Some(counts.in_flight),
+        requests_per_s: (total.length_ns > 0).then(|| counts.sent as f64 / elapsed_s),
+        bytes_sent: Some(counts.bytes_sent),
+        bytes_received: Some(counts.bytes_received),
+        statuses: counts.statuses.clone(),
+        failures: counts.failures.iter().map(|(cause, n)| (cause.name().to_owned(), *n)).collect(),
+        latency: summary(latency),
+        service_time: summary(service_time),
+        schedule_error: summary(schedule_error),
+        note: None,
+    }
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+fn summary(distribution: &Distribution) -> SummaryView {
+    let Some(summary) = distribution.summary() else {
+        return SummaryView { count: Some(0), ..SummaryView::default() };
+    };
+    SummaryView {
+        count: Some(summary.count),
+        mean_ms: Some(summary.mean_ms),
+        median_ms: Some(summary.median_ms),
+        min_ms: Some(summary.min_ms),
+        max_ms: Some(summary.max_ms),
+        p90_ms: Some(summary.p90_ms),
+        p95_ms: Some(summary.p95_ms),
+        p99_ms: Some(summary.p99_ms),
+        p999_ms: Some(summary.p999_ms),
+    }
+}
+
+/// A sealed second; `all` are its drivers merged.
+pub fn second(sealed: &SealedSecond, all: &Part, sealed_at: String) -> SecondView {
+    SecondView {
+        second_index: sealed.second_index,
+        sealed_at,
+        missing: sealed.missing.iter().map(ToString::to_string).collect(),
+        late_reports: sealed.late_reports,
+        all: scope(None, all),
+        drivers: sealed.parts.iter().map(|(node_id, part)| scope(Some(node_id), part)).collect(),
+    }
+}
+
+/// The distributions of one driver, or of all.
+pub fn histogram(test_id: &str, node_id: Option<&str>, stats: &SecondStats) -> HistogramView {
+    HistogramView {
+        test_id: test_id.to_owned(),
+        node_id: node_id.map(Into::into),
+        latency: distribution(&stats.latency),
+        service_time: distribution(&stats.service_time),
+        schedule_error: distribution(&stats.schedule_error),
+    }
+}
+
+fn distribution(distribution: &Distribution) -> DistributionView {
+    let buckets = distribution.histogram().map(|histogram| {
+        let bars = histogram.iter_recorded().map(|value| BucketView {
+            up_to_ms: value.value_iterated_to() as f64 / 1e6,
+            count: value.count_at_value(),
+        });
+        bars.collect()
+    });
+    DistributionView {
+        count: distribution.count(),
+        sum_ns: distribution.sum_ns(),
+        min_ns: distribution.min_ns(),
+        max_ns: distribution.max_ns(),
+        hdr_v2_base64: encode_base64(distribution),
+        buckets: buckets.unwrap_or_default(),
+    }
+}

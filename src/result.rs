@@ -1,0 +1,203 @@
+//! What becomes of a finished test: its table or JSON, its thresholds, its exit code.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use onrush_orchestrator::view::{MetricsView, TestState, TestView};
+use serde::Serialize;
+
+use crate::console::{Console, stdout_columns};
+use crate::error::{EXIT_FAILED, EXIT_THRESHOLD, Error};
+use crate::report;
+use crate::table::{BAD, GOOD, paint};
+use crate::threshold::{Outcome, Threshold};
+
+/// How a result looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// A table for people.
+    Text,
+    /// The same values for machines.
+    Json,
+}
+
+/// Where a result goes, and what it must keep.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Result")]
+pub struct ResultArgs {
+    /// How the result looks
+    #[arg(long, value_enum, default_value = "text", env = "ONRUSH_OUTPUT_FORMAT")]
+    pub output_format: OutputFormat,
+    /// Write the result to this file in the --output-format; the terminal still gets the table
+    #[arg(short, long, value_name = "FILE", env = "ONRUSH_OUTPUT")]
+    pub output: Option<PathBuf>,
+    /// What the result must keep, else the exit code is 99; repeatable. For instance 'p99<200ms', 'failed<1%',
+    /// 'rate>=10k'; metrics: mean, median, p50, p90, p95, p99, p99.9, min, max, failed, rate
+    #[arg(
+        long = "threshold", value_name = "METRIC<LIMIT", value_parser = Threshold::parse, value_delimiter = ',',
+        env = "ONRUSH_THRESHOLD"
+    )]
+    pub thresholds: Vec<Threshold>,
+}
+
+/// Where a result goes. Its file is open before the test starts, so that no test is run in vain.
+pub struct ResultWriter {
+    format: OutputFormat,
+    file: Option<(PathBuf, File)>,
+    thresholds: Vec<Threshold>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    test: &'a TestView,
+    metrics: &'a MetricsView,
+    thresholds: &'a [Outcome],
+}
+
+impl ResultWriter {
+    /// Opens the file, if there is to be one.
+    pub fn open(args: ResultArgs) -> Result<Self, Error> {
+        let ResultArgs { output_format, output, thresholds } = args;
+        let open = |path: PathBuf| match File::create(&path) {
+            Ok(file) => Ok((path, file)),
+            Err(e) => Err(Error::failed(format!("cannot write {}", path.display()), e)),
+        };
+        Ok(Self { format: output_format, file: output.map(open).transpose()?, thresholds })
+    }
+
+    /// Whether there is anything that the result must keep.
+    pub fn has_thresholds(&self) -> bool {
+        !self.thresholds.is_empty()
+    }
+
+    /// Writes the result with `details` below its table, and gives the exit code of the thresholds and, where
+    /// `judge` says so, of the result itself.
+    pub fn write(
+        self,
+        console: &Console,
+        test: &TestView,
+        metrics: &MetricsView,
+        details: &str,
+        judge: bool,
+    ) -> Result<ExitCode, Error> {
+        let outcomes: Vec<Outcome> = self.thresholds.iter().map(|threshold| threshold.check(metrics)).collect();
+        let json = || document(test, metrics, &outcomes);
+        let text = |columns| report::result(test, metrics, columns) + details + &verdicts(&outcomes);
+        if let Some((path, mut file)) = self.file {
+            let content = match self.format {
+                OutputFormat::Json => json()?,
+                OutputFormat::Text => anstream::adapter::strip_str(&text(None)).to_string(),
+            };
+            let written = file.write_all(content.as_bytes());
+            written.map_err(|e| Error::failed(format!("cannot write {}", path.display()), e))?;
+            show(console, &text(stdout_columns()))?;
+        } else {
+            match self.format {
+                OutputFormat::Json => show(console, &json()?)?,
+                OutputFormat::Text => show(console, &text(stdout_columns()))?,
+            }
+        }
+        if !judge {
+            return Ok(ExitCode::SUCCESS);
+        }
+        if let Some(reason) = unsound(test) {
+            console.note(&format!("error: {reason}"));
+            return Ok(ExitCode::from(EXIT_FAILED));
+        }
+        let broken: Vec<&str> = outcomes.iter().filter(|o| !o.kept).map(|o| o.threshold.as_str()).collect();
+        if broken.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        console.note(&format!("error: not kept: {}", broken.join(", ")));
+        Ok(ExitCode::from(EXIT_THRESHOLD))
+    }
+}
+
+/// Nobody may be reading; the exit code says the verdict all the same.
+fn show(console: &Console, text: &str) -> Result<(), Error> {
+    match console.result(text) {
+        Err(Error::OutputClosed) => Ok(()),
+        shown => shown,
+    }
+}
+
+fn document(test: &TestView, metrics: &MetricsView, thresholds: &[Outcome]) -> Result<String, Error> {
+    json(&Document { test, metrics, thresholds })
+}
+
+/// Values for machines, readable for people.
+pub fn json(value: &impl Serialize) -> Result<String, Error> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::failed("cannot write JSON", e))?;
+    Ok(text + "\n")
+}
+
+fn verdicts(outcomes: &[Outcome]) -> String {
+    let verdict = |Outcome { threshold, value, kept }: &Outcome| {
+        let verdict = if *kept { paint(GOOD, "kept") } else { paint(BAD, "NOT KEPT") };
+        format!("threshold {threshold}: {verdict} ({})\n", value.as_deref().unwrap_or("unknown"))
+    };
+    outcomes.iter().map(verdict).collect()
+}
+
+/// Why a result is not to be relied on; `None`: it is sound.
+pub fn unsound(test: &TestView) -> Option<String> {
+    let reason = test.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    match test.state {
+        TestState::Completed => {}
+        TestState::Stopped => return Some(format!("the test was stopped{reason}")),
+        TestState::Failed => return Some(format!("the test failed{reason}")),
+        TestState::Configured | TestState::Armed | TestState::Running => return Some("the test is not over".into()),
+    }
+    if test.valid == Some(false) {
+        return Some(format!("the result is invalid{reason}"));
+    }
+    (test.complete == Some(false)).then(|| format!("the result is incomplete{reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{sample_metrics, sample_test};
+
+    #[test]
+    fn only_a_complete_and_valid_result_is_sound() {
+        let mut test = sample_test();
+        assert_eq!(unsound(&test), None);
+        test.complete = Some(false);
+        assert!(unsound(&test).is_some_and(|why| why.contains("incomplete")));
+        test.valid = Some(false);
+        assert!(unsound(&test).is_some_and(|why| why.contains("invalid")));
+        test.state = TestState::Stopped;
+        test.reason = Some("by a user".into());
+        assert_eq!(unsound(&test).as_deref(), Some("the test was stopped: by a user"));
+        test.state = TestState::Running;
+        assert!(unsound(&test).is_some());
+    }
+
+    #[test]
+    fn a_file_gets_the_format_and_its_thresholds() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("result.json");
+        let thresholds = ["p99<200ms", "p99<1us"].map(|text| Threshold::parse(text).expect(text)).to_vec();
+        let args = ResultArgs { output_format: OutputFormat::Json, output: Some(path.clone()), thresholds };
+        let writer = ResultWriter::open(args).expect("a file can be made there");
+        let code = writer.write(&Console::new(), &sample_test(), &sample_metrics(), "", true).expect("it is written");
+        assert_eq!(code, ExitCode::from(EXIT_THRESHOLD));
+        let text = std::fs::read_to_string(path).expect("the file is there");
+        let value: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+        assert_eq!(value["metrics"]["all"]["sent"], 200_000);
+        assert_eq!(value["thresholds"][0]["kept"], true);
+        assert_eq!(value["thresholds"][1]["kept"], false);
+        assert_eq!(value["test"]["state"], "COMPLETED");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_found_before_the_test() {
+        let output = Some(PathBuf::from("/nowhere/at/all.json"));
+        let args = ResultArgs { output_format: OutputFormat::Json, output, thresholds: Vec::new() };
+        assert!(ResultWriter::open(args).is_err_and(|e| e.to_string().contains("/nowhere/at/all.json")));
+    }
+}

@@ -1,0 +1,144 @@
+//! `onrush test …`: what a user does with tests, through the orchestrator's REST interface.
+
+mod args;
+
+use std::process::ExitCode;
+
+use onrush_orchestrator::view::{TestState, TestView};
+
+use crate::client::{Client, ClientError};
+use crate::console::Console;
+use crate::error::Error;
+use crate::follow::{Wish, follow};
+use crate::report;
+use crate::result::{OutputFormat, ResultWriter, json};
+use crate::signals::Stop;
+pub use args::TestArgs;
+use args::{ListArgs, MAX_LISTED, NamedArgs, ShowArgs, StartArgs, TestCommand};
+
+/// `onrush test`.
+pub fn run(args: TestArgs, console: &Console) -> Result<ExitCode, Error> {
+    let client = Client::new(args.orchestrator);
+    match args.command {
+        TestCommand::Start(args) => start(&client, *args, console),
+        TestCommand::List(args) => list(&client, &args, console),
+        TestCommand::Show(args) => show(&client, args, console),
+        TestCommand::Trigger(args) => trigger(&client, &args, console),
+        TestCommand::Stop(args) => stop(&client, &args, console),
+        TestCommand::Watch(args) => watch(&client, args, console),
+    }
+}
+
+fn start(client: &Client, args: StartArgs, console: &Console) -> Result<ExitCode, Error> {
+    let new_test = args.new_test()?;
+    let (no_trigger, no_wait, format) = (args.no_trigger, args.no_wait, args.result.output_format);
+    let writer = ResultWriter::open(args.result)?;
+    // From here on Ctrl-C ends the test and not only this process.
+    let stop = Stop::on_signals()?;
+    let test = client.create(&new_test)?;
+    if no_trigger || no_wait {
+        let text = match format {
+            OutputFormat::Json => json(&test)?,
+            OutputFormat::Text => format!("{}\n", test.test_id),
+        };
+        console.result(&text)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let drivers: Vec<&str> = test.participants.iter().map(|part| part.node_id.as_str()).collect();
+    console.note(&format!("test {} on {}", test.test_id, drivers.join(", ")));
+    let wish = || Ok(if stop.requested() { Wish::StopTest } else { Wish::GoOn });
+    let (test, metrics) = follow(client, test, console, wish)?;
+    writer.write(console, &test, &metrics, "", true)
+}
+
+fn list(client: &Client, args: &ListArgs, console: &Console) -> Result<ExitCode, Error> {
+    let tests = client.tests(args.limit)?;
+    match args.output_format {
+        OutputFormat::Json => console.result(&json(&tests)?)?,
+        OutputFormat::Text if tests.is_empty() => console.note("no tests yet; `onrush test start` starts one"),
+        OutputFormat::Text => console.result(&report::tests(&tests))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(client: &Client, args: ShowArgs, console: &Console) -> Result<ExitCode, Error> {
+    let writer = ResultWriter::open(args.result)?;
+    let test = find(client, args.test_id.as_deref())?;
+    let metrics = client.metrics(&test.test_id)?;
+    let details = format!("\n{}", report::events(&test));
+    // Whoever only looks has succeeded by seeing it.
+    let judge = writer.has_thresholds();
+    writer.write(console, &test, &metrics, &details, judge)
+}
+
+fn trigger(client: &Client, args: &NamedArgs, console: &Console) -> Result<ExitCode, Error> {
+    let test_id = find(client, Some(&args.test_id))?.test_id;
+    client.trigger(&test_id)?;
+    console.note(&format!("test {test_id} starts; `onrush test watch {test_id}` follows it"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn stop(client: &Client, args: &NamedArgs, console: &Console) -> Result<ExitCode, Error> {
+    let test = find(client, Some(&args.test_id))?;
+    let test = client.stop(&test.test_id)?;
+    let words = if test.state.is_end() { "has ended" } else { "is stopping" };
+    console.note(&format!("test {} {words}; `onrush test show {}` shows its result", test.test_id, test.test_id));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn watch(client: &Client, args: ShowArgs, console: &Console) -> Result<ExitCode, Error> {
+    let writer = ResultWriter::open(args.result)?;
+    let stop = Stop::on_signals()?;
+    let test = find(client, args.test_id.as_deref())?;
+    if matches!(test.state, TestState::Configured | TestState::Armed) {
+        console.note(&format!("test {} waits for its trigger", test.test_id));
+    }
+    let wish = || Ok(if stop.requested() { Wish::Leave } else { Wish::GoOn });
+    let (test, metrics) = follow(client, test, console, wish)?;
+    writer.write(console, &test, &metrics, "", true)
+}
+
+/// The test of this id, or the only one whose id begins so, or the newest.
+fn find(client: &Client, wanted: Option<&str>) -> Result<TestView, Error> {
+    let Some(wanted) = wanted else {
+        let newest = client.tests(1)?.into_iter().next();
+        return newest.ok_or_else(|| Error::Failed("there is no test yet; `onrush test start` starts one".into()));
+    };
+    match client.test(wanted) {
+        Err(ClientError::Refused(refusal)) if refusal.status == 404 => only_match(client.tests(MAX_LISTED)?, wanted),
+        found => Ok(found?),
+    }
+}
+
+fn only_match(tests: Vec<TestView>, start: &str) -> Result<TestView, Error> {
+    const NAMED_AT_MOST: usize = 5;
+    let mut matches: Vec<TestView> = tests.into_iter().filter(|test| test.test_id.starts_with(start)).collect();
+    match matches.len() {
+        0 => Err(Error::Failed(format!("no test's id begins with {start:?}; `onrush test list` shows the tests"))),
+        1 => Ok(matches.remove(0)),
+        n => {
+            let names: Vec<&str> = matches.iter().take(NAMED_AT_MOST).map(|test| test.test_id.as_str()).collect();
+            let more = if n > NAMED_AT_MOST { " and more" } else { "" };
+            Err(Error::Failed(format!(
+                "{n} tests' ids begin with {start:?}: {}{more}; write more of it",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample_test;
+
+    #[test]
+    fn the_start_of_an_id_must_be_unique() {
+        let test = |id: &str| TestView { test_id: id.into(), ..sample_test() };
+        let tests = || vec![test("abc1"), test("abc2"), test("xyz")];
+        assert_eq!(only_match(tests(), "x").expect("one match").test_id, "xyz");
+        let words = |start| only_match(tests(), start).expect_err("none or many").to_string();
+        assert!(words("abc").contains("abc1, abc2"));
+        assert!(words("q").contains("test list"));
+    }
+}

@@ -1,0 +1,118 @@
+//! The nodes of one test: target, orchestrator and drivers, each a real process.
+
+use std::path::PathBuf;
+
+use onrush_orchestrator::view::{DriverState, DriverView};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Broker, Process, Rest, SOON, wait_for};
+
+/// Nodes that meet on one broker.
+pub struct System<'a> {
+    broker: &'a Broker,
+    folder: TempDir,
+}
+
+impl<'a> System<'a> {
+    pub fn new(broker: &'a Broker) -> Self {
+        Self { broker, folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    /// A file in this system's own folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn target(&self, more: &[&str]) -> Target {
+        let mut process = Process::onrush("target", &[&["target", "--listen", "127.0.0.1:0"], more].concat());
+        let base = process.wait_for_address();
+        Target { rest: Rest::new(&base), base, process }
+    }
+
+    /// The orchestrator, on this system's store: one that is started again finds what the first left.
+    pub fn orchestrator(&self) -> Orchestrator {
+        let store = self.file("onrush.db");
+        let store = store.to_str().expect("temporary folders have plain names");
+        let args = ["--listen", "127.0.0.1:0", "--store", store];
+        let mut process = self.node("orchestrator", &["orchestrator"], &args);
+        let base = process.wait_for_address();
+        Orchestrator { rest: Rest::new(&base), process }
+    }
+
+    pub fn driver(&self, node_id: &str, more: &[&str]) -> Process {
+        self.node(node_id, &["driver", "--node-id", node_id], more)
+    }
+
+    /// The usual: an orchestrator with so many drivers, `driver-1` and so on, all registered.
+    pub fn with_drivers(&self, count: usize) -> (Orchestrator, Vec<Process>) {
+        let orchestrator = self.orchestrator();
+        let drivers = (1..=count).map(|n| self.driver(&format!("driver-{n}"), &[])).collect();
+        orchestrator.wait_for_idle(count);
+        (orchestrator, drivers)
+    }
+
+    fn node(&self, name: &str, first: &[&str], more: &[&str]) -> Process {
+        let topics = ["--brokers", self.broker.address(), "--topic-prefix", self.broker.prefix()];
+        Process::onrush(name, &[first, &topics, more].concat())
+    }
+}
+
+/// A running orchestrator. What can be asked of it stands in [`Rest`].
+pub struct Orchestrator {
+    pub process: Process,
+    rest: Rest,
+}
+
+impl std::ops::Deref for Orchestrator {
+    type Target = Rest;
+
+    fn deref(&self) -> &Rest {
+        &self.rest
+    }
+}
+
+impl Orchestrator {
+    /// Waits until so many drivers are idle.
+    #[track_caller]
+    pub fn wait_for_idle(&self, count: usize) {
+        wait_for(&format!("{count} idle drivers"), SOON, || {
+            let drivers = self.try_drivers()?;
+            let idle = drivers.iter().filter(|driver| driver.state == DriverState::Idle).count();
+            if idle == count { Ok(()) } else { Err(format!("{drivers:#?}")) }
+        });
+    }
+
+    /// Waits until a driver is as described.
+    #[track_caller]
+    pub fn wait_for_driver(&self, node_id: &str, what: &str, is: impl Fn(&DriverView) -> bool) -> DriverView {
+        wait_for(&format!("{node_id} to be {what}"), SOON, || {
+            let drivers = self.try_drivers()?;
+            let found = drivers.iter().find(|driver| driver.node_id == node_id);
+            found.filter(|driver| is(driver)).cloned().ok_or_else(|| format!("{found:#?}"))
+        })
+    }
+}
+
+/// A running target.
+pub struct Target {
+    pub process: Process,
+    base: String,
+    rest: Rest,
+}
+
+impl Target {
+    /// What the drivers load.
+    pub fn url(&self) -> String {
+        format!("{}/ping", self.base)
+    }
+
+    /// Requests to `/ping` and answers 200 that the target itself counted.
+    #[track_caller]
+    pub fn counted(&self) -> (u64, u64) {
+        let report: Value = self.rest.get("/metrics");
+        let endpoints = report["endpoints"].as_array().expect("a list of endpoints");
+        let ping = endpoints.iter().find(|endpoint| endpoint["path"] == "/ping").expect("/ping is listed");
+        (ping["requests"].as_u64().expect("a count"), ping["responses"]["200"].as_u64().unwrap_or(0))
+    }
+}

@@ -1,0 +1,46 @@
+//! The end-to-end cases, each written once as a function of a broker. [`instantiate!`] makes tests of them.
+
+#![allow(dead_code, reason = "the Python peers belong to the Kafka suite alone")]
+
+pub mod checks;
+pub mod garbage;
+pub mod life;
+pub mod loss;
+pub mod membership;
+pub mod python;
+pub mod rates;
+pub mod rest;
+pub mod results;
+pub mod spec_driver;
+pub mod spec_orchestrator;
+
+/// Makes a test of every case, given a broker that tests may share, and one that a test may kill.
+macro_rules! instantiate {
+    ($shared:expr, $own:expr) => {
+        suite::instantiate!(@tests $shared;
+            results: avalanche_and_tsunami_are_exact, two_tests_in_a_row, a_refused_connection_is_a_failure_with_a_name;
+            membership: eight_drivers_run_and_a_ninth_is_rejected, one_driver_alone_is_too_few,
+                a_driver_that_joins_in_mid_test_waits_for_the_next, a_test_right_after_registration_is_received;
+            loss: orchestrator_killed_in_mid_test, driver_killed_in_mid_test, driver_restarted_under_its_name,
+                reports_replayed_in_any_order;
+            rates: target_throughput_is_never_exceeded;
+            rest: each_field_wrong_in_turn, end_states_are_final, the_stream_gives_each_second_once;
+            life: a_running_test_is_stopped, a_target_that_is_down_fails_the_test;
+            garbage: garbage_on_every_topic_changes_nothing;
+            spec_driver: a_driver_of_the_bare_specification_takes_part;
+            spec_orchestrator: a_bare_config_and_trigger, a_trigger_that_overtakes_its_config;
+        );
+        suite::instantiate!(@tests $own;
+            rates: sending_does_not_falter_without_the_broker;
+        );
+    };
+    (@tests $broker:expr; $($module:ident: $($case:ident),+;)+) => {
+        $($(
+            #[test]
+            fn $case() {
+                crate::suite::$module::$case(&$broker);
+            }
+        )+)+
+    };
+}
+pub(crate) use instantiate;

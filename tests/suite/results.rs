@@ -1,0 +1,69 @@
+//! What a test ends with: exact counts and numbers that agree wherever they are shown.
+
+use onrush_orchestrator::view::TestState;
+
+use super::checks::{assert_consistent, assert_exact, avalanche, tsunami};
+use crate::harness::{Broker, System, alone, beside_others};
+
+pub fn avalanche_and_tsunami_are_exact(broker: &Broker) {
+    let _machine = alone();
+    let system = System::new(broker);
+    let target = system.target(&[]);
+    let (orchestrator, _drivers) = system.with_drivers(2);
+
+    let test_id = orchestrator.start(&avalanche(&target.url(), 20_000));
+    orchestrator.wait_for_end(&test_id);
+    let metrics = assert_exact(&orchestrator, &test_id, 2, 20_000);
+    assert_eq!(target.counted(), (40_000, 40_000), "the target counts for itself");
+    assert_eq!(metrics.all.statuses, [(200, 40_000)].into());
+
+    let test_id = orchestrator.start(&tsunami(&target.url(), 500, "2ms"));
+    orchestrator.wait_for_end(&test_id);
+    let metrics = assert_exact(&orchestrator, &test_id, 2, 500);
+    assert_eq!(target.counted(), (41_000, 41_000), "the target counts for itself");
+    // 499 intervals of 2 ms lie between the first and the last request.
+    for scope in &metrics.drivers {
+        assert!(scope.elapsed_s.is_some_and(|s| s >= 0.998), "{scope:#?}");
+        assert!(scope.note.is_none(), "{scope:#?}");
+    }
+}
+
+pub fn two_tests_in_a_row(broker: &Broker) {
+    let _machine = beside_others();
+    let system = System::new(broker);
+    let target = system.target(&[]);
+    let (orchestrator, _drivers) = system.with_drivers(2);
+    // Shorter than a second: the partial second is reported too.
+    let ids = [1, 7, 300].map(|count| {
+        let test_id = orchestrator.start(&avalanche(&target.url(), count));
+        orchestrator.wait_for_end(&test_id);
+        assert_exact(&orchestrator, &test_id, 2, count);
+        test_id
+    });
+    assert_eq!(target.counted(), (616, 616));
+    let listed: Vec<String> = orchestrator.tests().into_iter().map(|test| test.test_id).collect();
+    assert_eq!(listed, [&ids[2], &ids[1], &ids[0]].map(String::clone), "the newest first");
+}
+
+/// The target goes away after the drivers have armed: every request fails by name and is counted.
+pub fn a_refused_connection_is_a_failure_with_a_name(broker: &Broker) {
+    let _machine = beside_others();
+    let system = System::new(broker);
+    let mut target = system.target(&[]);
+    let (orchestrator, _drivers) = system.with_drivers(2);
+    let test = orchestrator.create(&tsunami(&target.url(), 200, "1ms")).expect("a good test");
+    orchestrator.wait_for_test(&test.test_id, "armed", |test| test.state == TestState::Armed);
+    target.process.kill();
+    orchestrator.trigger(&test.test_id).expect("armed drivers start");
+    let test = orchestrator.wait_for_end(&test.test_id);
+    assert_eq!((test.state, test.complete), (TestState::Completed, Some(true)), "{test:#?}");
+    let metrics = orchestrator.metrics(&test.test_id);
+    for scope in &metrics.drivers {
+        assert_eq!((scope.sent, scope.answered, scope.failed), (Some(200), Some(0), Some(200)), "{scope:#?}");
+        let named = scope.failures.get("connect_refused").copied().unwrap_or(0);
+        assert!(named > 0, "nothing was refused: {:?}", scope.failures);
+    }
+    assert_consistent(&orchestrator, &test.test_id);
+    // The target's own counters died with it: nothing contradicts, and one check cannot be made.
+    assert_eq!(test.valid, Some(true), "{test:#?}");
+}

@@ -1,0 +1,92 @@
+//! A driver that knows only the specification, beside one of ours.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use onrush_orchestrator::view::{DriverState, TestState};
+use onrush_protocol::Topic;
+use serde_json::json;
+
+use super::checks::tsunami;
+use crate::harness::{Broker, Peer, System, beside_others, read_json};
+
+const NAME: &str = "plain-driver";
+
+/// What a modest program would do: announce itself, say every second that it lives, report when it was triggered.
+fn plain_driver(broker: &Broker, stop: &AtomicBool) {
+    let peer = Peer::new(broker);
+    peer.send_json(
+        Topic::Register,
+        &json!({"node_id": NAME, "node_IP": "10.1.2.3", "message_type": "DRIVER_NODE_REGISTER"}),
+    );
+    let (mut last_beat, mut test_id, mut running, mut reports) = (None::<Instant>, None, false, 0);
+    while !stop.load(Ordering::Relaxed) {
+        if last_beat.is_none_or(|beat| beat.elapsed() >= Duration::from_millis(500)) {
+            last_beat = Some(Instant::now());
+            peer.send_json(
+                Topic::Heartbeat,
+                &json!({"node_id": NAME, "heartbeat": "YES", "timestamp": "2026-01-01 12:00:00"}),
+            );
+            if running && reports < 3 {
+                reports += 1;
+                // Some numbers as texts, one unknown.
+                let metrics =
+                    json!({"mean_latency": "2.5", "median_latency": 2, "min_latency": "1", "max_latency": null});
+                let report = json!({"node_id": NAME, "test_id": test_id, "report_id": format!("r{reports}"), "metrics": metrics});
+                peer.send_json(Topic::Metrics, &report);
+            }
+        }
+        let Some(record) = peer.hear(Duration::from_millis(50)) else { continue };
+        let Some(message) = read_json(&record) else { continue };
+        match record.topic {
+            Topic::TestConfig => test_id = message["test_id"].as_str().map(str::to_owned),
+            Topic::Trigger if message["trigger"] == "YES" => {
+                running = message["test_id"].as_str() == test_id.as_deref()
+            }
+            _ => {}
+        }
+    }
+}
+
+pub fn a_driver_of_the_bare_specification_takes_part(broker: &Broker) {
+    let _machine = beside_others();
+    let system = System::new(broker);
+    let target = system.target(&[]);
+    let (orchestrator, _drivers) = system.with_drivers(1);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Set when this closure ends, well or by a failure, so that the scope does.
+        let _stop = StopOnDrop(&stop);
+        scope.spawn(|| plain_driver(broker, &stop));
+        let shown = orchestrator.wait_for_driver(NAME, "alive", |driver| driver.state == DriverState::Alive);
+        assert_eq!((shown.session_id, shown.version), (None, None), "what it does not say is unknown");
+        assert_eq!(shown.node_ip.as_deref(), Some("10.1.2.3"));
+
+        let test_id = orchestrator.start(&tsunami(&target.url(), 400, "5ms"));
+        let test = orchestrator.wait_for_end(&test_id);
+        assert_eq!(test.state, TestState::Completed, "{test:#?}");
+        let metrics = orchestrator.metrics(&test_id);
+        let of =
+            |name: &str| metrics.drivers.iter().find(|scope| scope.node_id.as_deref() == Some(name)).expect("a row");
+        let ours = of("driver-1");
+        assert_eq!((ours.sent, ours.answered, ours.failed), (Some(400), Some(400), Some(0)));
+        let plain = of(NAME);
+        assert_eq!(
+            (plain.sent, plain.answered, plain.failed, plain.bytes_sent),
+            (None, None, None, None),
+            "unknown is not zero"
+        );
+        assert_eq!((plain.latency.mean_ms, plain.latency.median_ms), (Some(2.5), Some(2.0)), "{plain:#?}");
+        assert_eq!((plain.latency.min_ms, plain.latency.max_ms, plain.latency.p99_ms), (Some(1.0), None, None));
+        assert!(plain.note.as_ref().is_some_and(|note| !note.is_empty()), "it does not say what is unknown");
+        assert_eq!(target.counted().0, 400);
+    });
+}
+
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
