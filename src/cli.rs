@@ -106,10 +106,16 @@ pub struct OrchestratorArgs {
     #[arg(long, value_name = "FILE", default_value = "onrush.db", env = "ONRUSH_STORE", help_heading = "Orchestrator")]
     pub store: PathBuf,
     /// A test needs at least this many drivers
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = drivers, env = "ONRUSH_MIN_DRIVERS", help_heading = "Orchestrator")]
+    #[arg(
+        long, value_name = "N", default_value_t = 2, value_parser = drivers,
+        env = "ONRUSH_MIN_DRIVERS", help_heading = "Orchestrator"
+    )]
     pub min_drivers: usize,
     /// One driver more is shown as rejected and takes no part
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = drivers, env = "ONRUSH_MAX_DRIVERS", help_heading = "Orchestrator")]
+    #[arg(
+        long, value_name = "N", default_value_t = 8, value_parser = drivers,
+        env = "ONRUSH_MAX_DRIVERS", help_heading = "Orchestrator"
+    )]
     pub max_drivers: usize,
 }
 
@@ -174,7 +180,10 @@ pub struct TargetArgs {
     #[arg(long, value_name = "LIST", value_parser = parse::cpus, env = "ONRUSH_TARGET_CPUS")]
     pub cpus: Option<Cpus>,
     /// Each answer of /ping waits this long
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse::duration, env = "ONRUSH_TARGET_DELAY")]
+    #[arg(
+        long, value_name = "DURATION", default_value = "0s", value_parser = parse::duration,
+        env = "ONRUSH_TARGET_DELAY"
+    )]
     pub delay: Duration,
 }
 
@@ -200,7 +209,10 @@ pub struct DemoArgs {
     )]
     pub drivers: usize,
     /// Requests per driver in the Avalanche
-    #[arg(short = 'n', long, value_name = "N", default_value = "100k", value_parser = parse::count, env = "ONRUSH_DEMO_REQUESTS")]
+    #[arg(
+        short = 'n', long, value_name = "N", default_value = "100k", value_parser = parse::count,
+        env = "ONRUSH_DEMO_REQUESTS"
+    )]
     pub requests: u64,
     /// Keep the results in this file [default: a temporary file, removed at the end]
     #[arg(long, value_name = "FILE", env = "ONRUSH_DEMO_STORE")]

@@ -27,7 +27,8 @@ const MAX_EVENTS_WAITING: usize = 64;
 pub enum ClientError {
     /// No connection, or it broke.
     #[error(
-        "cannot reach the orchestrator at {address}: {problem}\nIs it running? Its address is set by --orchestrator or ONRUSH_ORCHESTRATOR."
+        "cannot reach the orchestrator at {address}: {problem}\n\
+         Is it running? Its address is set by --orchestrator or ONRUSH_ORCHESTRATOR."
     )]
     Unreachable {
         /// Where it should be.
@@ -40,7 +41,8 @@ pub enum ClientError {
     Refused(Refusal),
     /// It answered something that this client does not understand.
     #[error(
-        "the answer of the orchestrator at {address} cannot be read: {problem}\nIs another program listening there, or an orchestrator of another version?"
+        "the answer of the orchestrator at {address} cannot be read: {problem}\n\
+         Is another program listening there, or an orchestrator of another version?"
     )]
     Unreadable {
         /// Where it came from.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use onrush_bus::cpus::Claim;
 use onrush_bus::{Brokers, BusConfig, EmbeddedBroker};
 use onrush_driver::DriverConfig;
 use onrush_engine::Wait;
@@ -92,7 +93,10 @@ pub fn driver(args: DriverArgs) -> Result<ExitCode, Error> {
 pub fn target(args: TargetArgs) -> Result<ExitCode, Error> {
     let TargetArgs { listen, cpus, delay } = args;
     let stop = Stop::on_signals()?;
-    let config = TargetConfig { listen, cpus: cpus.map(|cpus| cpus.0), delay };
+    let cpus = cpus.map(|cpus| cpus.0);
+    // A driver that shares one of these CPUs knows by this that it must not keep it busy.
+    let _claim = claim(cpus.as_deref());
+    let config = TargetConfig { listen, cpus, delay };
     let target = Target::start(config).map_err(|e| Error::failed("cannot start the target", e))?;
     announce(target.address());
     stop.wait();
@@ -130,6 +134,15 @@ fn discover(given: Option<&str>) -> Result<Brokers, Error> {
 fn bus_config(brokers: Brokers, topics: TopicArgs, client_id: String) -> BusConfig {
     let TopicArgs { topic_prefix, kafka_options } = topics;
     BusConfig { brokers, topic_prefix, client_id, options: kafka_options }
+}
+
+/// Tells the other nodes on this machine which CPUs the target uses. It serves as well without.
+fn claim(cpus: Option<&[usize]>) -> Option<Claim> {
+    let cpus = match cpus {
+        Some(cpus) => cpus.to_vec(),
+        None => onrush_bus::cpus::allowed().ok()?,
+    };
+    Claim::new(&cpus).inspect_err(|e| tracing::warn!("drivers here cannot see which CPUs the target uses: {e}")).ok()
 }
 
 /// Says on standard output where a node listens, for whoever started it. Nobody has to listen.

@@ -73,8 +73,8 @@ impl ResultWriter {
         !self.thresholds.is_empty()
     }
 
-    /// Writes the result with `details` below its table, and gives the exit code of the thresholds and, where
-    /// `judge` says so, of the result itself.
+    /// Writes the result with `details` below its table, and gives the exit code: of the result and its thresholds
+    /// where `judge` says so, else success.
     pub fn write(
         self,
         console: &Console,
@@ -84,36 +84,38 @@ impl ResultWriter {
         judge: bool,
     ) -> Result<ExitCode, Error> {
         let outcomes: Vec<Outcome> = self.thresholds.iter().map(|threshold| threshold.check(metrics)).collect();
-        let json = || document(test, metrics, &outcomes);
         let text = |columns| report::result(test, metrics, columns) + details + &verdicts(&outcomes);
-        if let Some((path, mut file)) = self.file {
-            let content = match self.format {
-                OutputFormat::Json => json()?,
-                OutputFormat::Text => anstream::adapter::strip_str(&text(None)).to_string(),
-            };
-            let written = file.write_all(content.as_bytes());
-            written.map_err(|e| Error::failed(format!("cannot write {}", path.display()), e))?;
-            show(console, &text(stdout_columns()))?;
-        } else {
-            match self.format {
-                OutputFormat::Json => show(console, &json()?)?,
-                OutputFormat::Text => show(console, &text(stdout_columns()))?,
+        let document = |format, columns| match format {
+            OutputFormat::Json => json(&Document { test, metrics, thresholds: &outcomes }),
+            OutputFormat::Text => Ok(text(columns)),
+        };
+        let shown_format = match self.file {
+            None => self.format,
+            Some((path, mut file)) => {
+                let content = anstream::adapter::strip_str(&document(self.format, None)?).to_string();
+                let written = file.write_all(content.as_bytes());
+                written.map_err(|e| Error::failed(format!("cannot write {}", path.display()), e))?;
+                OutputFormat::Text
+            }
+        };
+        show(console, &document(shown_format, stdout_columns())?)?;
+        match verdict(test, &outcomes).filter(|_| judge) {
+            None => Ok(ExitCode::SUCCESS),
+            Some((code, words)) => {
+                console.note(&format!("error: {words}"));
+                Ok(ExitCode::from(code))
             }
         }
-        if !judge {
-            return Ok(ExitCode::SUCCESS);
-        }
-        if let Some(reason) = unsound(test) {
-            console.note(&format!("error: {reason}"));
-            return Ok(ExitCode::from(EXIT_FAILED));
-        }
-        let broken: Vec<&str> = outcomes.iter().filter(|o| !o.kept).map(|o| o.threshold.as_str()).collect();
-        if broken.is_empty() {
-            return Ok(ExitCode::SUCCESS);
-        }
-        console.note(&format!("error: not kept: {}", broken.join(", ")));
-        Ok(ExitCode::from(EXIT_THRESHOLD))
     }
+}
+
+/// What is wrong with a result, as exit code and in words; `None`: nothing.
+fn verdict(test: &TestView, outcomes: &[Outcome]) -> Option<(u8, String)> {
+    if let Some(reason) = unsound(test) {
+        return Some((EXIT_FAILED, reason));
+    }
+    let broken: Vec<&str> = outcomes.iter().filter(|o| !o.kept).map(|o| o.threshold.as_str()).collect();
+    (!broken.is_empty()).then(|| (EXIT_THRESHOLD, format!("not kept: {}", broken.join(", "))))
 }
 
 /// Nobody may be reading; the exit code says the verdict all the same.
@@ -122,10 +124,6 @@ fn show(console: &Console, text: &str) -> Result<(), Error> {
         Err(Error::OutputClosed) => Ok(()),
         shown => shown,
     }
-}
-
-fn document(test: &TestView, metrics: &MetricsView, thresholds: &[Outcome]) -> Result<String, Error> {
-    json(&Document { test, metrics, thresholds })
 }
 
 /// Values for machines, readable for people.
@@ -151,10 +149,16 @@ pub fn unsound(test: &TestView) -> Option<String> {
         TestState::Failed => return Some(format!("the test failed{reason}")),
         TestState::Configured | TestState::Armed | TestState::Running => return Some("the test is not over".into()),
     }
-    if test.valid == Some(false) {
-        return Some(format!("the result is invalid{reason}"));
+    let verdict = match (test.valid, test.complete) {
+        (Some(false), _) => "invalid",
+        (_, Some(false)) => "incomplete",
+        _ => return None,
+    };
+    // The reason may begin with the word itself.
+    match &test.reason {
+        Some(reason) if reason.starts_with(verdict) => Some(format!("the result is {reason}")),
+        _ => Some(format!("the result is {verdict}{reason}")),
     }
-    (test.complete == Some(false)).then(|| format!("the result is incomplete{reason}"))
 }
 
 #[cfg(test)]
@@ -167,9 +171,11 @@ mod tests {
         let mut test = sample_test();
         assert_eq!(unsound(&test), None);
         test.complete = Some(false);
-        assert!(unsound(&test).is_some_and(|why| why.contains("incomplete")));
+        assert_eq!(unsound(&test).as_deref(), Some("the result is incomplete"));
+        test.reason = Some("incomplete: d2 was lost".into());
+        assert_eq!(unsound(&test).as_deref(), Some("the result is incomplete: d2 was lost"));
         test.valid = Some(false);
-        assert!(unsound(&test).is_some_and(|why| why.contains("invalid")));
+        assert!(unsound(&test).is_some_and(|why| why.contains("is invalid: incomplete: d2")));
         test.state = TestState::Stopped;
         test.reason = Some("by a user".into());
         assert_eq!(unsound(&test).as_deref(), Some("the test was stopped: by a user"));
@@ -178,19 +184,24 @@ mod tests {
     }
 
     #[test]
-    fn a_file_gets_the_format_and_its_thresholds() {
-        let folder = tempfile::tempdir().expect("a folder for the test");
-        let path = folder.path().join("result.json");
-        let thresholds = ["p99<200ms", "p99<1us"].map(|text| Threshold::parse(text).expect(text)).to_vec();
-        let args = ResultArgs { output_format: OutputFormat::Json, output: Some(path.clone()), thresholds };
-        let writer = ResultWriter::open(args).expect("a file can be made there");
-        let code = writer.write(&Console::new(), &sample_test(), &sample_metrics(), "", true).expect("it is written");
-        assert_eq!(code, ExitCode::from(EXIT_THRESHOLD));
-        let text = std::fs::read_to_string(path).expect("the file is there");
+    fn a_threshold_that_is_not_kept_is_named_unless_the_result_itself_is_bad() {
+        let outcomes = ["p99<200ms", "p99<1us", "rate>1M"]
+            .map(|text| Threshold::parse(text).expect(text).check(&sample_metrics()));
+        let mut test = sample_test();
+        assert_eq!(verdict(&test, &outcomes[..1]), None);
+        assert_eq!(verdict(&test, &outcomes), Some((EXIT_THRESHOLD, "not kept: p99<1us, rate>1M".into())));
+        test.complete = Some(false);
+        assert_eq!(verdict(&test, &outcomes).map(|(code, _)| code), Some(EXIT_FAILED));
+    }
+
+    #[test]
+    fn the_document_for_machines_has_test_metrics_and_thresholds() {
+        let (test, metrics) = (sample_test(), sample_metrics());
+        let thresholds = [Threshold::parse("p99<200ms").expect("a threshold").check(&metrics)];
+        let text = json(&Document { test: &test, metrics: &metrics, thresholds: &thresholds }).expect("plain values");
         let value: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
         assert_eq!(value["metrics"]["all"]["sent"], 200_000);
         assert_eq!(value["thresholds"][0]["kept"], true);
-        assert_eq!(value["thresholds"][1]["kept"], false);
         assert_eq!(value["test"]["state"], "COMPLETED");
     }
 

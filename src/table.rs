@@ -120,6 +120,10 @@ fn draw_block(text: &mut String, groups: &[&Group], total_row: bool) {
     let mut add = |style: Style, parts: Vec<String>| {
         let line = parts.join(GAP);
         let line = line.trim_end();
+        // Columns whose further heading is empty everywhere need no line for it.
+        if line.is_empty() {
+            return;
+        }
         // A line without style carries no codes at all.
         let line = if style.is_plain() { line.to_owned() } else { paint(style, line) };
         text.push_str(&line);

@@ -252,6 +252,9 @@ impl ClientContext for Events {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(broker = self.address, "{error}: {reason}");
+        // What librdkafka adds here counts connections, which tells a person nothing.
+        let away = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        let reason = if away { "no connection" } else { reason };
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.into());
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             self.give_up(reason);

@@ -2,7 +2,7 @@
 //!
 //! Three kinds of threads: the engine's own (pinned, one per CPU), the runner that arms the engine and turns its
 //! seconds into reports, and the sidecar that talks to Kafka. What to do on which message is decided by
-//! [`node`], a state machine without clocks, sockets and threads. This crate refuses to know the orchestrator.
+//! `node`, a state machine without clocks, sockets and threads. This crate refuses to know the orchestrator.
 
 mod machine;
 mod node;

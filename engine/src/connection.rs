@@ -49,7 +49,15 @@ pub(crate) struct Connection {
 impl Connection {
     pub fn new(id: usize, shard: Rc<Shard>, target: Rc<Target>) -> Self {
         let reader = Reader::new(target.is_head_request);
-        Self { id, shard, target, stream: None, reader, buffer: Vec::with_capacity(READ_BYTES), used_last: Moment::now() }
+        Self {
+            id,
+            shard,
+            target,
+            stream: None,
+            reader,
+            buffer: Vec::with_capacity(READ_BYTES),
+            used_last: Moment::now(),
+        }
     }
 
     /// Opens the connection before the run.

@@ -1,7 +1,7 @@
 //! What the owner of a run tells its threads.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::clock::Moment;
 use crate::timer::Timer;

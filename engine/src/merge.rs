@@ -1,6 +1,6 @@
 //! Seconds of single threads become seconds of the run: pure, in order, without a gap.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use onrush_stats::{SecondStats, Totals};
 
@@ -15,6 +15,8 @@ pub(crate) struct Merger {
     next_index: u64,
     threads: Vec<Thread>,
     start: Moment,
+    /// The same moment on the owner's clock: converted once, so that every second says the same.
+    start_instant: Instant,
     finished: bool,
 }
 
@@ -36,7 +38,7 @@ enum ThreadEnd {
 impl Merger {
     pub fn new(threads: usize, start: Moment) -> Self {
         let threads = (0..threads).map(|_| Thread::default()).collect();
-        Self { next_index: 0, threads, start, finished: false }
+        Self { next_index: 0, threads, start, start_instant: start.to_instant(), finished: false }
     }
 
     /// A thread whose part of the next second is still missing.
@@ -91,7 +93,7 @@ impl Merger {
             length: Duration::from_nanos(length_ns),
             stats,
             totals,
-            started: began.to_instant(),
+            started: self.start_instant + Duration::from_nanos(began.since_ns(self.start)),
             end,
         })
     }

@@ -90,7 +90,8 @@ impl Plan {
         if let Some(rate) = self.max_rate_per_s
             && !(LOWEST_RATE_PER_S..=HIGHEST_RATE_PER_S).contains(&rate)
         {
-            let problem = format!("{rate} is not a rate; give {LOWEST_RATE_PER_S} to {HIGHEST_RATE_PER_S} requests a second");
+            let problem =
+                format!("{rate} is not a rate; give {LOWEST_RATE_PER_S} to {HIGHEST_RATE_PER_S} requests a second");
             return wrong("max_rate_per_s", &problem);
         }
         if self.mode == (Mode::Tsunami { delay: Duration::ZERO }) && self.max_rate_per_s.is_none() {
@@ -110,7 +111,10 @@ impl Request {
     fn validate(&self, keepalive: bool) -> Result<(), PlanError> {
         let wrong = |field, problem: String| Err(PlanError::new(field, problem));
         if self.url.scheme() != "http" {
-            return wrong("url", format!("{}:// is not spoken here; give a URL that begins with http://", self.url.scheme()));
+            return wrong(
+                "url",
+                format!("{}:// is not spoken here; give a URL that begins with http://", self.url.scheme()),
+            );
         }
         if self.url.host_str().is_none_or(str::is_empty) {
             return wrong("url", format!("{} names no host; give http://HOST:PORT/PATH", self.url));
@@ -129,10 +133,16 @@ impl Request {
                 return wrong("headers", format!("the value of {name} has characters that no header may carry"));
             }
             if name.eq_ignore_ascii_case("transfer-encoding") {
-                return wrong("headers", "Transfer-Encoding: a body is sent with its Content-Length; leave this one out".into());
+                return wrong(
+                    "headers",
+                    "Transfer-Encoding: a body is sent with its Content-Length; leave this one out".into(),
+                );
             }
             if name.eq_ignore_ascii_case("content-length") && value.trim() != self.body.len().to_string() {
-                let problem = format!("Content-Length is written from the body, which has {} bytes; leave it out", self.body.len());
+                let problem = format!(
+                    "Content-Length is written from the body, which has {} bytes; leave it out",
+                    self.body.len()
+                );
                 return wrong("headers", problem);
             }
             if name.eq_ignore_ascii_case("connection") && !keepalive {
@@ -196,7 +206,9 @@ pub(crate) mod tests {
             spoil(&mut plan);
             assert_eq!(plan.validate().expect_err(field).field, *field);
         }
-        for (name, value) in [("a b", "c"), ("a", "c\r\nd: e"), ("Content-Length", "7"), ("Transfer-Encoding", "chunked")] {
+        for (name, value) in
+            [("a b", "c"), ("a", "c\r\nd: e"), ("Content-Length", "7"), ("Transfer-Encoding", "chunked")]
+        {
             let mut plan = plan("http://localhost/");
             header(&mut plan, name, value);
             assert_eq!(plan.validate().expect_err(name).field, "headers");

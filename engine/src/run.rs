@@ -132,7 +132,11 @@ impl Running {
         while let Some(index) = self.merger.missing() {
             let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
             let member = &mut self.threads.members[index];
-            match member.inlet.as_ref().map_or(Err(RecvTimeoutError::Disconnected), |inlet| inlet.parts.recv_timeout(left)) {
+            match member
+                .inlet
+                .as_ref()
+                .map_or(Err(RecvTimeoutError::Disconnected), |inlet| inlet.parts.recv_timeout(left))
+            {
                 Ok(part) => self.merger.put(index, part),
                 Err(RecvTimeoutError::Timeout) => return None,
                 Err(RecvTimeoutError::Disconnected) => {

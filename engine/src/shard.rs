@@ -77,7 +77,14 @@ struct Parked {
 }
 
 impl Shard {
-    pub fn new(connections: usize, schedule: Schedule, outlet: Outlet, control: Arc<Control>, thread: usize, lead: Duration) -> Self {
+    pub fn new(
+        connections: usize,
+        schedule: Schedule,
+        outlet: Outlet,
+        control: Arc<Control>,
+        thread: usize,
+        lead: Duration,
+    ) -> Self {
         let now = Moment::now();
         Self {
             inner: RefCell::new(Inner {
@@ -126,7 +133,12 @@ impl Shard {
 
     /// Sets what is to happen to a connection that does not get on until `deadline`.
     pub fn watch(&self, connection: usize, deadline: Moment, alarm: Alarm) {
-        self.inner.borrow_mut().watches.set(connection, deadline, alarm);
+        let inner = &mut *self.inner.borrow_mut();
+        inner.watches.set(connection, deadline, alarm);
+        if matches!(inner.phase, Phase::Finished(_)) {
+            // Nobody looks at deadlines any more.
+            inner.watches.strike_one(connection, Some(FailureCause::Aborted));
+        }
     }
 
     /// Ends a watch. Gives the cause when it has struck.
@@ -352,7 +364,8 @@ impl Inner {
                 let now_ns = now.since_ns(self.start);
                 let second_end = self.start.plus_ns((self.recorder.second() + 1) * SECOND_NS);
                 let end = self.schedule.end_ns().filter(|end_ns| *end_ns > now_ns);
-                let by_and_by = end.map_or(by_and_by, |end_ns| by_and_by.min(self.start.plus_ns(end_ns))).min(second_end);
+                let by_and_by =
+                    end.map_or(by_and_by, |end_ns| by_and_by.min(self.start.plus_ns(end_ns))).min(second_end);
                 // A pacer that polls stays awake for answers, too; one that sleeps is woken by who becomes idle.
                 let wanted = self.phase == Phase::Sending && (!self.idle.is_empty() || !self.lead.is_zero());
                 let slot_ns = if wanted { self.schedule.next_wake_ns(now_ns) } else { None };

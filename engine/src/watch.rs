@@ -88,7 +88,8 @@ impl Watches {
         }
     }
 
-    fn strike_one(&mut self, connection: usize, instead: Option<FailureCause>) {
+    /// Strikes one watch now, with its own cause or another.
+    pub fn strike_one(&mut self, connection: usize, instead: Option<FailureCause>) {
         self.deadlines[connection] = Moment::NEVER;
         let watch = &mut self.watches[connection];
         let Some(alarm) = watch.alarm.take() else { return };

@@ -25,6 +25,8 @@ mod views;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use handle::{Handle, NewTest, Problem, Update};
 

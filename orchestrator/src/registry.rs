@@ -272,8 +272,8 @@ impl Registry {
                 self.changes.push(Change::Identity(driver.identity.register.node_id.clone()));
             } else if driver.rejected.is_none() {
                 driver.rejected = Some(format!(
-                    "{} drivers are registered, and --max-drivers is {}; it takes part when one of them leaves",
-                    taken, self.max_drivers
+                    "{max} drivers are registered already, and --max-drivers is {max}; it takes part when one of them leaves",
+                    max = self.max_drivers
                 ));
             }
         }
@@ -302,6 +302,11 @@ impl Registry {
     pub fn is_alive(&self, node_id: &NodeId, session_id: Option<&SessionId>) -> bool {
         let same = |driver: &&Driver| driver.session_id() == session_id && driver.lost_since.is_none();
         self.drivers.get(node_id).filter(same).is_some()
+    }
+
+    /// Since when the broker answers; `None` while it does not.
+    pub fn reachable_since(&self) -> Option<Instant> {
+        self.reachable_since
     }
 
     /// Whether this life of a driver said goodbye, or another one took its place: nobody need wait for a heartbeat.

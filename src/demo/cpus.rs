@@ -45,7 +45,7 @@ impl fmt::Display for CpuPlan {
         let list = onrush_bus::cpus::format_list;
         let drivers: Vec<String> = self.drivers.iter().map(|cpus| list(cpus)).collect();
         let shared = if self.own_cpus { "" } else { " (shared: latencies are a crowded machine's)" };
-        write!(f, "CPUs: target {}, drivers {}{shared}", list(&self.target), drivers.join(" and "))
+        write!(f, "CPUs: target {}, drivers {}{shared}", list(&self.target), drivers.join(" | "))
     }
 }
 
@@ -57,7 +57,7 @@ mod tests {
     fn two_cpus_are_shared() {
         let plan = CpuPlan::new(&[0, 1], 2);
         assert_eq!((plan.target.clone(), plan.drivers.clone()), (vec![0, 1], vec![vec![0], vec![1]]));
-        assert!(!plan.own_cpus && plan.to_string().starts_with("CPUs: target 0-1, drivers 0 and 1 (shared"));
+        assert!(!plan.own_cpus && plan.to_string().starts_with("CPUs: target 0-1, drivers 0 | 1 (shared"));
         assert_eq!(CpuPlan::new(&[3], 2).drivers, [[3], [3]]);
     }
 

@@ -84,8 +84,7 @@ impl Demo<'_> {
         for (index, cpus) in plan.drivers.iter().enumerate() {
             let name = format!("driver-{}", index + 1);
             let cpus = onrush_bus::cpus::format_list(cpus);
-            let wait = if plan.own_cpus { "poll" } else { "timer" };
-            let flags = ["--brokers", broker.address(), "--node-id", &name, "--cpus", &cpus, "--wait", wait];
+            let flags = ["--brokers", broker.address(), "--node-id", &name, "--cpus", &cpus];
             self.children.spawn(Role::Driver, &name, &flags)?;
         }
         self.wait_for_drivers()?;

@@ -19,6 +19,7 @@ pub use progress::progress_line;
 #[cfg(test)]
 pub use samples::{sample_metrics, sample_second, sample_test};
 
+use crate::result::unsound;
 use crate::table::{BAD, Column, GOOD, Group, STRONG, WARN, draw, paint};
 use numbers::{UNKNOWN, latency_column, seconds};
 
@@ -136,22 +137,21 @@ fn remarks(test: &TestView, metrics: &MetricsView) -> Vec<String> {
         let name = scope.node_id.as_deref().unwrap_or("all");
         remarks.extend(scope.note.as_ref().map(|note| format!("{name}: {note}")));
     }
+    let whole_reason = test.reason.as_deref().unwrap_or_default();
     for part in &test.participants {
         let ParticipantView { node_id, state, reason, .. } = part;
         let troubled = matches!(state, ParticipantState::Refused | ParticipantState::Failed | ParticipantState::Lost);
-        let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        if troubled {
-            remarks.push(paint(BAD, format!("{node_id} {}{reason}", format!("{state:?}").to_lowercase())));
+        let reason = reason.as_deref().unwrap_or_default();
+        // The reason of the whole test often is that of this driver.
+        if troubled && !(whole_reason.contains(node_id) && whole_reason.contains(reason)) {
+            let state = format!("{state:?}").to_lowercase();
+            remarks.push(paint(BAD, format!("{node_id} {state}: {reason}").trim_end_matches([' ', ':'])));
         }
     }
-    if let Some(reason) = &test.reason {
-        remarks.push(format!("{}: {reason}", state_name(test.state).to_lowercase()));
-    }
-    if test.complete == Some(false) {
-        remarks.push(paint(WARN, "the result is incomplete: not every driver delivered everything"));
-    }
-    if test.valid == Some(false) {
-        remarks.push(paint(BAD, "the result is INVALID: it contradicts itself"));
+    // A sound result needs no word; one that is not has its reason in these.
+    match unsound(test) {
+        Some(words) if test.state.is_end() => remarks.push(paint(BAD, words)),
+        _ => remarks.extend(test.reason.clone()),
     }
     remarks
 }
@@ -278,7 +278,6 @@ mod tests {
         let (mut test, mut metrics) = (sample_test(), sample_metrics());
         test.state = TestState::Stopped;
         test.reason = Some("stopped by a user".into());
-        (test.complete, test.valid) = (Some(false), Some(false));
         test.participants[1].state = ParticipantState::Lost;
         test.participants[1].reason = Some("no heartbeat for 5 s".into());
         let conservation = test.conservation.as_mut().expect("the sample has one");

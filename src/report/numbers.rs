@@ -65,6 +65,7 @@ fn unit(value_ms: f64) -> (&'static str, f64) {
 /// Four digits, as far as the number has that many after its point: `1.234`, `12.34`, `123.4`, `1,234`.
 fn four_digits(value: f64) -> String {
     match value.abs() {
+        0.0 => "0".into(),
         v if v < 9.9995 => format!("{value:.3}"),
         v if v < 99.995 => format!("{value:.2}"),
         v if v < 999.95 => format!("{value:.1}"),
@@ -89,7 +90,7 @@ mod tests {
     #[test]
     fn latencies_take_the_unit_that_fits() {
         let cases = [
-            (0.0, "0.000 µs"),
+            (0.0, "0 µs"),
             (0.0004, "0.400 µs"),
             (0.412, "412.0 µs"),
             (0.9996, "999.6 µs"),

@@ -16,7 +16,8 @@ pub fn progress_line(test: &TestView, second: &SecondView, totals: &MetricsView)
         nodes => format!("  without {}", nodes.join(", ")),
     };
     format!(
-        "{:>4} s {share:>5}  {:>9} requests/s  sent {:>9}  failed {}  p50 {:>8}  p99 {:>8}  schedule error p99 {}{missing}",
+        "{:>4} s {share:>5}  {:>9} requests/s  sent {:>9}  failed {}  p50 {:>8}  p99 {:>8}  \
+         schedule error p99 {}{missing}",
         second.second_index + 1,
         now.requests_per_s.map_or(UNKNOWN.into(), rate),
         count(totals.all.sent),
@@ -47,7 +48,8 @@ mod tests {
     #[test]
     fn a_second_is_a_line() {
         let line = progress_line(&sample_test(), &sample_second(), &sample_metrics());
-        let expected = "   3 s 100 %     86,420 requests/s  sent   200,000  failed 0  p50 741.4 µs  p99 2.105 ms  schedule error p99 1.204 µs";
+        let expected = "   3 s 100 %     86,420 requests/s  sent   200,000  failed 0  p50 741.4 µs  p99 2.105 ms  \
+            schedule error p99 1.204 µs";
         assert_eq!(line, expected);
     }
 

@@ -31,8 +31,8 @@ Exit codes:
 pub struct TestArgs {
     /// Where the orchestrator is
     #[arg(
-        long, global = true, value_name = "URL", default_value = "http://127.0.0.1:7400", value_parser = orchestrator_url,
-        env = "ONRUSH_ORCHESTRATOR", help_heading = "Orchestrator"
+        long, global = true, value_name = "URL", default_value = "http://127.0.0.1:7400",
+        value_parser = orchestrator_url, env = "ONRUSH_ORCHESTRATOR", help_heading = "Orchestrator"
     )]
     pub orchestrator: Url,
     /// What to do.
@@ -89,13 +89,19 @@ pub struct StartArgs {
     #[arg(long = "type", value_enum, env = "ONRUSH_TEST_TYPE", help_heading = "Load")]
     test_type: Option<TypeArg>,
     /// Exactly so many requests per driver (suffixes k, M)
-    #[arg(short = 'n', long, value_name = "N", value_parser = parse::count, env = "ONRUSH_TEST_REQUESTS", help_heading = "Load")]
+    #[arg(
+        short = 'n', long, value_name = "N", value_parser = parse::count,
+        env = "ONRUSH_TEST_REQUESTS", help_heading = "Load"
+    )]
     requests: Option<u64>,
     /// Send no request after this time (10s, 5m)
     #[arg(short, long, value_parser = duration, env = "ONRUSH_TEST_DURATION", help_heading = "Load")]
     duration: Option<Duration>,
     /// At most so many requests per second and driver (suffixes k, M)
-    #[arg(short = 'R', long, value_name = "PER_SECOND", value_parser = parse::rate, env = "ONRUSH_TEST_RATE", help_heading = "Load")]
+    #[arg(
+        short = 'R', long, value_name = "PER_SECOND", value_parser = parse::rate,
+        env = "ONRUSH_TEST_RATE", help_heading = "Load"
+    )]
     rate: Option<f64>,
     /// Tsunami: the time between two requests of a driver (2ms, 250us)
     #[arg(long, value_name = "DURATION", value_parser = duration, env = "ONRUSH_TEST_DELAY", help_heading = "Load")]
@@ -120,13 +126,22 @@ pub struct StartArgs {
     #[arg(long, value_name = "FILE", env = "ONRUSH_TEST_BODY_FILE", help_heading = "Request")]
     body_file: Option<PathBuf>,
     /// From a request's send to the last byte of its answer [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = duration, env = "ONRUSH_TEST_TIMEOUT", help_heading = "Request")]
+    #[arg(
+        long, value_name = "DURATION", value_parser = duration,
+        env = "ONRUSH_TEST_TIMEOUT", help_heading = "Request"
+    )]
     timeout: Option<Duration>,
     /// For opening a connection [default: 5s]
-    #[arg(long, value_name = "DURATION", value_parser = duration, env = "ONRUSH_TEST_CONNECT_TIMEOUT", help_heading = "Request")]
+    #[arg(
+        long, value_name = "DURATION", value_parser = duration,
+        env = "ONRUSH_TEST_CONNECT_TIMEOUT", help_heading = "Request"
+    )]
     connect_timeout: Option<Duration>,
     /// A new connection for each request
-    #[arg(long, value_parser = BoolishValueParser::new(), env = "ONRUSH_TEST_DISABLE_KEEPALIVE", help_heading = "Request")]
+    #[arg(
+        long, value_parser = BoolishValueParser::new(),
+        env = "ONRUSH_TEST_DISABLE_KEEPALIVE", help_heading = "Request"
+    )]
     disable_keepalive: bool,
 
     /// A label for people
@@ -194,7 +209,8 @@ impl StartArgs {
     pub fn new_test(&self) -> Result<NewTest, Error> {
         let test_type = match (self.test_type, self.delay) {
             (Some(TypeArg::Avalanche), Some(_)) => {
-                return Err(Error::Usage("--delay is for --type tsunami; an avalanche sends as soon as a connection is free, --rate slows it down".into()));
+                let problem = "--delay is for --type tsunami; an avalanche sends as soon as a connection is free, --rate slows it";
+                return Err(Error::Usage(problem.into()));
             }
             (Some(TypeArg::Avalanche), None) | (None, None) => "AVALANCHE",
             (Some(TypeArg::Tsunami), None) if self.rate.is_none() => {
@@ -273,8 +289,8 @@ mod tests {
 
     #[test]
     fn every_flag_reaches_the_request() {
-        let line = "http://h/ -n 1M -d 1m -R 2k --delay 250us -c 10 -m POST --body x --timeout 1s --connect-timeout 500ms \
-            --disable-keepalive --name night --no-trigger";
+        let line = "http://h/ -n 1M -d 1m -R 2k --delay 250us -c 10 -m POST --body x --timeout 1s \
+            --connect-timeout 500ms --disable-keepalive --name night --no-trigger";
         let mut args: Vec<&str> = line.split_whitespace().collect();
         args.extend(["-H", "A: b, c", "-H", "D: e"]);
         let expected = NewTest {

@@ -91,7 +91,7 @@ fn watch(client: &Client, args: ShowArgs, console: &Console) -> Result<ExitCode,
     let stop = Stop::on_signals()?;
     let test = find(client, args.test_id.as_deref())?;
     if matches!(test.state, TestState::Configured | TestState::Armed) {
-        console.note(&format!("test {} waits for its trigger", test.test_id));
+        console.note(&format!("test {} does not run yet", test.test_id));
     }
     let wish = || Ok(if stop.requested() { Wish::Leave } else { Wish::GoOn });
     let (test, metrics) = follow(client, test, console, wish)?;

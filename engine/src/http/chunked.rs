@@ -72,7 +72,9 @@ impl Chunked {
             (Self::SizeEnd { size }, b'\n') => Self::Data { left: size },
             (Self::DataEnd { return_seen: false }, b'\r') => Self::DataEnd { return_seen: true },
             (Self::DataEnd { return_seen: true }, b'\n') => Self::START,
-            (Self::SizeEnd { .. } | Self::DataEnd { .. }, _) => return Err(Malformed("a chunk is not closed by a line end")),
+            (Self::SizeEnd { .. } | Self::DataEnd { .. }, _) => {
+                return Err(Malformed("a chunk is not closed by a line end"));
+            }
             (Self::Trailers { length, .. }, _) if length == LONGEST_TRAILERS => {
                 return Err(Malformed("the trailers are too long"));
             }

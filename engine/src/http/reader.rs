@@ -26,10 +26,18 @@ pub(crate) struct Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Head,
-    Length { answer: Answer, left: u64 },
-    Chunks { answer: Answer, chunked: Chunked },
+    Length {
+        answer: Answer,
+        left: u64,
+    },
+    Chunks {
+        answer: Answer,
+        chunked: Chunked,
+    },
     /// The body ends where the connection does.
-    UntilClose { answer: Answer },
+    UntilClose {
+        answer: Answer,
+    },
 }
 
 /// Reads one answer after another. After an error, or after an answer that is not reusable, it wants a reset.
@@ -158,7 +166,8 @@ fn interpret(head: &[u8], head_request: bool) -> Result<Next, Malformed> {
     check_version(head)?;
     let mut headers = [const { MaybeUninit::uninit() }; MOST_HEADERS];
     let mut response = httparse::Response::new(&mut []);
-    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, head, &mut headers);
+    let parsed =
+        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, head, &mut headers);
     match parsed {
         Ok(httparse::Status::Complete(length)) if length == head.len() => (),
         Ok(_) => return Err(Malformed("the head is cut short")),

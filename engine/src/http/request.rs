@@ -68,7 +68,9 @@ mod tests {
     fn a_plain_get() {
         assert_eq!(
             text("http://localhost:8080/ping?a=b%20c", true, |_| ()),
-            format!("GET /ping?a=b%20c HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: onrush/{VERSION}\r\nAccept: */*\r\n\r\n")
+            format!(
+                "GET /ping?a=b%20c HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: onrush/{VERSION}\r\nAccept: */*\r\n\r\n"
+            )
         );
     }
 

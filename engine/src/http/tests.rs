@@ -141,7 +141,9 @@ fn every_fixture_reads_the_same_however_it_is_split() {
 fn a_connection_carries_answer_after_answer() {
     let mut reader = Reader::new(false);
     for _ in 0..3 {
-        for fixture in FIXTURES.iter().filter(|fixture| matches!(fixture.expected, Ok(Some((_, true)))) && !fixture.head_request) {
+        for fixture in
+            FIXTURES.iter().filter(|fixture| matches!(fixture.expected, Ok(Some((_, true)))) && !fixture.head_request)
+        {
             let (last, first) = fixture.bytes.split_last().expect("an answer has bytes");
             assert_eq!(reader.read(first), Ok(None), "{}", fixture.name);
             assert!(reader.read(&[*last]).is_ok_and(|answer| answer.is_some_and(|answer| answer.reusable)));

@@ -41,7 +41,8 @@ fn empty_seconds_are_reported() {
 #[test]
 fn a_duration_ends_on_time_and_nothing_is_skipped() {
     let server = Server::start(|_| ok());
-    let run = run(Plan { count: None, duration: Some(Duration::from_millis(1_200)), connections: 4, ..plan(&server.url()) });
+    let run =
+        run(Plan { count: None, duration: Some(Duration::from_millis(1_200)), connections: 4, ..plan(&server.url()) });
     assert_eq!(run.seconds.len(), 2);
     assert!(run.length() >= Duration::from_millis(1_200));
     assert_eq!(run.totals().skipped, 0);
@@ -100,7 +101,8 @@ fn every_way_to_end_an_answer_is_read() {
 #[test]
 fn large_bodies_are_counted_and_not_kept() {
     let body = 3_000_000;
-    let server = Server::start(move |_| raw(&format!("HTTP/1.1 200 OK\r\nContent-Length: {body}\r\n\r\n{}", "x".repeat(body))));
+    let server =
+        Server::start(move |_| raw(&format!("HTTP/1.1 200 OK\r\nContent-Length: {body}\r\n\r\n{}", "x".repeat(body))));
     let run = run(Plan { count: Some(10), connections: 2, ..plan(&server.url()) });
     assert_eq!(run.totals().answered, 10);
     assert!(run.stats().counts.bytes_received > 10 * body as u64);

@@ -37,7 +37,11 @@ fn a_time_out_comes_in_time() {
     let server = Server::start(|_| Reaction::Silence);
     let run = run(Plan { connections: 2, count: Some(2), timeout: Duration::from_millis(300), ..plan(&server.url()) });
     assert_eq!(run.failures(), [(FailureCause::Timeout, 2)].into());
-    assert!(run.length() >= Duration::from_millis(300) && run.length() < Duration::from_millis(900), "{:?}", run.length());
+    assert!(
+        run.length() >= Duration::from_millis(300) && run.length() < Duration::from_millis(900),
+        "{:?}",
+        run.length()
+    );
 }
 
 #[test]
@@ -63,7 +67,8 @@ fn a_target_that_accepts_no_more_times_out() {
     let listener = TcpListener::from(socket);
     let address = listener.local_addr().expect("a bound listener has an address");
 
-    let timed = Plan { connect_timeout: Duration::from_millis(300), count: Some(2), ..plan(&format!("http://{address}/")) };
+    let timed =
+        Plan { connect_timeout: Duration::from_millis(300), count: Some(2), ..plan(&format!("http://{address}/")) };
     let armed = arm(timed);
     let (first, _) = listener.accept().expect("the engine's connection");
     // Others wait in the queue until it is full.
@@ -83,7 +88,9 @@ fn a_target_that_accepts_no_more_times_out() {
 #[test]
 fn what_is_on_its_way_at_a_stop_is_given_a_moment_and_then_aborted() {
     let server = Server::start(|_| Reaction::Silence);
-    let running = arm(Plan { count: Some(100), connections: 3, timeout: Duration::from_secs(30), ..plan(&server.url()) }).start(Instant::now());
+    let running =
+        arm(Plan { count: Some(100), connections: 3, timeout: Duration::from_secs(30), ..plan(&server.url()) })
+            .start(Instant::now());
     wait_until(|| server.requests() == 3);
     let stopped_at = Instant::now();
     running.stopper().stop();
@@ -109,7 +116,8 @@ fn a_target_that_is_not_there_cannot_be_armed() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
         listener.local_addr().expect("a bound listener has an address")
     };
-    let error = Armed::new(plan(&format!("http://{address}/")), options(Wait::Timer)).err().expect("nobody listens there");
+    let error =
+        Armed::new(plan(&format!("http://{address}/")), options(Wait::Timer)).err().expect("nobody listens there");
     assert!(matches!(&error, ArmError::Connect { address: named, .. } if *named == address.to_string()), "{error}");
 }
 

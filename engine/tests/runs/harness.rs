@@ -113,7 +113,11 @@ impl Run {
             let is_last = index + 1 == self.seconds.len();
             assert_eq!(second.end.is_some(), is_last);
             assert!(second.length <= Duration::from_secs(1) && (is_last || second.length == Duration::from_secs(1)));
-            assert_eq!(counts.in_flight + counts.answered() + counts.failed(), in_flight + counts.sent, "second {index}");
+            assert_eq!(
+                counts.in_flight + counts.answered() + counts.failed(),
+                in_flight + counts.sent,
+                "second {index}"
+            );
             in_flight = counts.in_flight;
             sum.merge(&counts.totals());
             assert_eq!(sum, second.totals, "second {index}");

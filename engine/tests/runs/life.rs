@@ -35,7 +35,9 @@ fn a_run_starts_at_its_moment() {
 #[test]
 fn a_stop_ends_an_avalanche_at_once() {
     let server = Server::start(|_| ok());
-    let running = arm(Plan { count: None, duration: Some(Duration::from_secs(60)), connections: 4, ..plan(&server.url()) }).start(Instant::now());
+    let running =
+        arm(Plan { count: None, duration: Some(Duration::from_secs(60)), connections: 4, ..plan(&server.url()) })
+            .start(Instant::now());
     let stopper = running.stopper();
     let thread = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(300));
@@ -52,7 +54,8 @@ fn a_stop_ends_an_avalanche_at_once() {
 #[test]
 fn a_stop_skips_what_was_due() {
     let server = Server::start(|_| after_ms(600, ok()));
-    let running = arm(Plan { count: Some(1_000), ..tsunami(&server.url(), Duration::from_millis(10)) }).start(Instant::now());
+    let running =
+        arm(Plan { count: Some(1_000), ..tsunami(&server.url(), Duration::from_millis(10)) }).start(Instant::now());
     std::thread::sleep(Duration::from_millis(250));
     running.stopper().stop();
     let run = finish(running);
@@ -76,7 +79,8 @@ fn a_stop_before_the_start_gives_one_empty_report() {
 #[test]
 fn dropping_leaves_nothing_behind() {
     let server = Server::start(|_| Reaction::Silence);
-    let endless = || Plan { count: None, duration: Some(Duration::from_secs(600)), connections: 8, ..plan(&server.url()) };
+    let endless =
+        || Plan { count: None, duration: Some(Duration::from_secs(600)), connections: 8, ..plan(&server.url()) };
     let begun = Instant::now();
     drop(arm(endless()));
     drop(arm(endless()).start(Instant::now() + Duration::from_secs(60)));
@@ -109,7 +113,11 @@ fn descriptors_do_not_leak_from_run_to_run() {
 #[test]
 fn an_owner_that_comes_late_finds_every_second() {
     let server = Server::start(|_| ok());
-    let plan = Plan { count: None, duration: Some(Duration::from_secs(3)), ..tsunami(&server.url(), Duration::from_millis(100)) };
+    let plan = Plan {
+        count: None,
+        duration: Some(Duration::from_secs(3)),
+        ..tsunami(&server.url(), Duration::from_millis(100))
+    };
     let running = arm(plan).start(Instant::now());
     std::thread::sleep(Duration::from_millis(3_300));
     let run = finish(running);

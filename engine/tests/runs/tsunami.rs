@@ -66,7 +66,11 @@ fn what_was_due_and_found_no_connection_is_skipped() {
 #[test]
 fn a_duration_of_whole_seconds_gives_as_many_reports() {
     let server = Server::start(|_| ok());
-    let plan = Plan { count: None, duration: Some(Duration::from_secs(2)), ..tsunami(&server.url(), Duration::from_millis(100)) };
+    let plan = Plan {
+        count: None,
+        duration: Some(Duration::from_secs(2)),
+        ..tsunami(&server.url(), Duration::from_millis(100))
+    };
     let run = run(plan);
     assert_eq!(run.totals().sent + run.totals().skipped, 20);
     assert_eq!(run.seconds[0].length, Duration::from_secs(1));

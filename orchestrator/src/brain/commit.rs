@@ -23,7 +23,7 @@ const OUTBOX_PAGE: usize = 100;
 
 /// What remains to be done when the transaction is committed.
 #[derive(Default)]
-struct After {
+pub(super) struct After {
     posted: bool,
     seconds: Vec<(TestId, SecondView)>,
     changed: BTreeSet<TestId>,

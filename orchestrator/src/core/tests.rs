@@ -396,7 +396,7 @@ fn foreign_and_second_hand_reports_are_skipped() {
     world.report(report);
     assert_eq!(world.record("t").participants[0].reports, 1);
     assert_eq!(world.core.test(&test_id("t")).unwrap().aggregate.all().counts.sent, 1);
-    assert_eq!(world.record("t").events.iter().filter(|event| event.kind == "skipped").count(), 3);
+    assert_eq!(world.record("t").events.iter().filter(|event| event.kind == "skipped").count(), 2);
 }
 
 #[test]

@@ -9,6 +9,9 @@ import {
 
 const DRIVERS_EVERY_MS = 1000;
 const TESTS_EVERY_MS = 3000;
+const ANSWER_WITHIN_MS = 10000;
+/** A trigger waits until the drivers are armed. */
+const CHANGE_WITHIN_MS = 40000;
 const TESTS_SHOWN = 20;
 const EVENTS_SHOWN = 200;
 const END_STATES = ["COMPLETED", "STOPPED", "FAILED"];
@@ -21,10 +24,11 @@ const shown = { id: null, pinned: false, test: null, totals: null, second: null,
 /** Asks the server; throws problem details. */
 async function ask(path, options) {
   let answer;
+  const withinMs = options ? CHANGE_WITHIN_MS : ANSWER_WITHIN_MS;
   try {
-    answer = await fetch(path, { ...options, signal: AbortSignal.timeout(15000) });
+    answer = await fetch(path, { ...options, signal: AbortSignal.timeout(withinMs) });
   } catch {
-    throw { detail: "the orchestrator does not answer", errors: [], unreachable: true };
+    throw { detail: "the orchestrator does not answer", errors: [] };
   }
   let body = null;
   try {
@@ -87,7 +91,9 @@ async function follow(id) {
       drawTest();
     }
   } catch (problem) {
-    if (shown.stream === stream) say("test-error", problem.detail);
+    if (shown.stream !== stream) return;
+    say("test-error", problem.detail);
+    if (!shown.test) byId("test-about").textContent = "";
   }
 }
 
@@ -135,8 +141,8 @@ function drawTiles() {
   byId("tiles").replaceChildren(
     tile("Elapsed", seconds(totals?.elapsed_s)),
     ended
-      ? tile("Requests per second", rate(all.requests_per_s))
-      : tile("Requests per second, now", rate(second?.all.requests_per_s)),
+      ? tile("Requests/s", rate(all.requests_per_s))
+      : tile("Requests/s now", rate(second?.all.requests_per_s)),
     tile("Answered", count(all.answered)),
     tile("Failed", count(all.failed), all.failed > 0 ? "bad" : null),
     ended ? tile("p99, ms", milliseconds(all.latency.p99_ms)) : tile("p99 now, ms", milliseconds(second?.all.latency.p99_ms)),

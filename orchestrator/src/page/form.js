@@ -7,7 +7,7 @@ const FIELDS = [
   { name: "message_count_per_driver", label: "Requests per driver", hint: "10k" },
   { name: "duration", label: "Duration", hint: "30s" },
   { name: "test_message_delay", label: "Time between requests", hint: "2ms" },
-  { name: "target_throughput", label: "At most, per second and driver", hint: "no limit" },
+  { name: "target_throughput", label: "Limit per second", hint: "no limit" },
   { name: "connections", label: "Connections per driver", hint: "64, Tsunami 256" },
   { name: "name", label: "Name", hint: "for the list of tests" },
 ];

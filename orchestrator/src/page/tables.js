@@ -30,7 +30,7 @@ export function milliseconds(value) {
 
 export function seconds(value) {
   if (!isKnown(value)) return UNKNOWN;
-  if (value < 1) return `${decimals(value * 1000, value < 0.01 ? 3 : 0)} ms`;
+  if (value < 1) return `${(value * 1000).toLocaleString("en-US", { maximumFractionDigits: 4 })} ms`;
   if (value < 120) return `${decimals(value, value < 10 ? 1 : 0)} s`;
   const minutes = Math.floor(value / 60);
   if (minutes < 120) return `${minutes} min ${Math.floor(value % 60)} s`;

@@ -32,7 +32,7 @@ pub use tests_table::{last_published_order, open_tests, save_test, test};
 pub enum StoreError {
     #[error("another orchestrator is running on {}; stop it, or give this one a file of its own by --store", .0.display())]
     InUse(PathBuf),
-    #[error("{}: {error}", .path.display())]
+    #[error("cannot open {}: {error}; --store must name a file in a folder that exists and can be written", .path.display())]
     Lock { path: PathBuf, error: std::io::Error },
     #[error(
         "the store was written by a later version of onrush (schema {version}; this one knows {known}): update onrush, or give another file by --store"

@@ -9,26 +9,22 @@ use crate::record::{EventRecord, ParticipantRecord, TestRecord};
 const COLUMNS: &str = "test_id, name, config, state, reason, created_unix_ms, triggered_unix_ms, start_at_unix_ms,
     ended_unix_ms, stop_requested, trigger_when_armed, published_order, complete, valid, conservation, target_before";
 
-/// Writes a test as it is now; events that are stored already are left alone.
+/// Writes a test as it is now; what never changes (its config, events that are stored already) is left alone.
 pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), StoreError> {
-    let sql = format!(
-        "INSERT INTO tests ({COLUMNS})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-         ON CONFLICT (test_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
-            triggered_unix_ms = excluded.triggered_unix_ms, start_at_unix_ms = excluded.start_at_unix_ms,
-            ended_unix_ms = excluded.ended_unix_ms, stop_requested = excluded.stop_requested,
-            trigger_when_armed = excluded.trigger_when_armed, published_order = excluded.published_order,
-            complete = excluded.complete, valid = excluded.valid, conservation = excluded.conservation,
-            target_before = excluded.target_before"
-    );
     let test_id = record.test_id.as_str();
-    transaction.prepare_cached(&sql)?.execute(params![
+    let insert = "INSERT INTO tests (test_id, name, config, created_unix_ms, state, stop_requested, trigger_when_armed,
+            published_order) VALUES (?1, ?2, ?3, ?4, '', 0, 0, 0)";
+    if !exists(transaction, test_id)? {
+        let config = record.config.write();
+        transaction.prepare_cached(insert)?.execute(params![test_id, record.name, config, record.created_unix_ms])?;
+    }
+    let update = "UPDATE tests SET state = ?2, reason = ?3, triggered_unix_ms = ?4, start_at_unix_ms = ?5,
+            ended_unix_ms = ?6, stop_requested = ?7, trigger_when_armed = ?8, published_order = ?9, complete = ?10,
+            valid = ?11, conservation = ?12, target_before = ?13 WHERE test_id = ?1";
+    transaction.prepare_cached(update)?.execute(params![
         test_id,
-        record.name,
-        record.config.write(),
         coding::name_of(&record.state),
         record.reason,
-        record.created_unix_ms,
         record.triggered_unix_ms,
         record.start_at_unix_ms,
         record.ended_unix_ms,
@@ -56,6 +52,10 @@ pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), S
         statement.execute(params![test_id, position as i64, at_unix_ms, kind, node_id, detail])?;
     }
     Ok(())
+}
+
+fn exists(connection: &Connection, test_id: &str) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM tests WHERE test_id = ?1")?.exists([test_id])?)
 }
 
 fn save_participant(transaction: &Transaction, test_id: &str, p: &ParticipantRecord) -> Result<(), StoreError> {
