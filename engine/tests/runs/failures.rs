@@ -24,11 +24,11 @@ fn each_misbehaviour_has_its_cause() {
     ];
     for (reaction, cause) in cases {
         let server = Server::start(move |number| if number % 2 == 0 { reaction.clone() } else { ok() });
-        let run = run(Plan { count: Some(10), timeout: Duration::from_millis(150), ..plan(&server.url()) });
+        let run = run(Plan { count: Some(6), timeout: Duration::from_millis(600), ..plan(&server.url()) });
         // Every failure costs its connection, and the next request goes out on a new one.
-        assert_eq!(run.failures(), [(cause, 5)].into(), "{cause}");
-        assert_eq!(run.totals().answered, 5, "{cause}");
-        assert!(server.connections() >= 5, "{cause}");
+        assert_eq!(run.failures(), [(cause, 3)].into(), "{cause}");
+        assert_eq!(run.totals().answered, 3, "{cause}");
+        assert!(server.connections() >= 3, "{cause}");
     }
 }
 
@@ -37,11 +37,7 @@ fn a_time_out_comes_in_time() {
     let server = Server::start(|_| Reaction::Silence);
     let run = run(Plan { connections: 2, count: Some(2), timeout: Duration::from_millis(300), ..plan(&server.url()) });
     assert_eq!(run.failures(), [(FailureCause::Timeout, 2)].into());
-    assert!(
-        run.length() >= Duration::from_millis(300) && run.length() < Duration::from_millis(900),
-        "{:?}",
-        run.length()
-    );
+    assert!(run.length() >= Duration::from_millis(300) && run.length() < Duration::from_secs(3), "{:?}", run.length());
 }
 
 #[test]
@@ -95,7 +91,7 @@ fn what_is_on_its_way_at_a_stop_is_given_a_moment_and_then_aborted() {
     let stopped_at = Instant::now();
     running.stopper().stop();
     let run = finish(running);
-    assert!(stopped_at.elapsed() >= Duration::from_millis(1_900) && stopped_at.elapsed() < Duration::from_secs(5));
+    assert!(stopped_at.elapsed() >= Duration::from_millis(1_900) && stopped_at.elapsed() < Duration::from_secs(10));
     assert_eq!(run.failures(), [(FailureCause::Aborted, 3)].into());
     assert_eq!(run.end(), &End::Stopped);
 }

@@ -55,6 +55,7 @@ pub struct Seen {
 pub struct Server {
     pub address: SocketAddr,
     pub seen: Arc<Seen>,
+    accepting: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Server {
@@ -68,7 +69,7 @@ impl Server {
         let address = listener.local_addr().expect("a bound listener has an address");
         let seen = Arc::new(Seen::default());
         let script: Arc<Script> = Arc::new(script);
-        std::thread::spawn({
+        let accepting = std::thread::spawn({
             let seen = seen.clone();
             move || {
                 for stream in listener.incoming() {
@@ -82,7 +83,7 @@ impl Server {
                 }
             }
         });
-        Self { address, seen }
+        Self { address, seen, accepting: Some(accepting) }
     }
 
     pub fn url(&self) -> String {
@@ -107,6 +108,7 @@ impl Drop for Server {
         self.seen.closed.store(true, Ordering::SeqCst);
         // Wakes the accepting thread, which then lets go of the port.
         let _ = TcpStream::connect(self.address);
+        let _ = self.accepting.take().map(std::thread::JoinHandle::join);
     }
 }
 

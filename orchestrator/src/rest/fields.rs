@@ -160,7 +160,7 @@ pub(super) const FIELDS: &[Field] = &[
 /// The field of that name or alias; case, underscores and dashes do not matter.
 pub(super) fn field_named(key: &str) -> Option<&'static Field> {
     let same = |name: &&str| plain(name) == plain(key);
-    FIELDS.iter().find(|field| same(&field.name) || field.aliases.iter().any(|alias| same(alias)))
+    FIELDS.iter().find(|field| same(&field.name) || field.aliases.iter().any(same))
 }
 
 fn plain(key: &str) -> String {

@@ -18,6 +18,8 @@ mod query;
 mod routes;
 mod stream;
 #[cfg(test)]
+mod stream_tests;
+#[cfg(test)]
 mod tests;
 mod values;
 
