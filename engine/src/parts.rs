@@ -27,21 +27,29 @@ pub(crate) struct Part {
     pub ended: Option<Ended>,
 }
 
+/// What comes from a thread.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Part(Part),
+    /// The thread could not go on, and why: no part comes any more.
+    Failed(String),
+}
+
 /// A thread's end of the way.
 pub(crate) struct Outlet {
-    parts: SyncSender<Part>,
+    parts: SyncSender<Message>,
     recycled: Receiver<Box<SecondRecord>>,
     control: Arc<Control>,
 }
 
 /// The owner's end of the way.
 pub(crate) struct Inlet {
-    pub parts: Receiver<Part>,
+    pub parts: Receiver<Message>,
     pub recycle: SyncSender<Box<SecondRecord>>,
 }
 
 /// A way from a thread to the owner.
-pub(crate) fn way(control: Arc<Control>) -> (Outlet, SyncSender<Part>, Inlet) {
+pub(crate) fn way(control: Arc<Control>) -> (Outlet, SyncSender<Message>, Inlet) {
     let (parts_in, parts) = sync_channel(MOST_WAITING);
     let (recycle, recycled) = sync_channel(MOST_WAITING);
     for _ in 0..SPARE_RECORDS {
@@ -56,7 +64,8 @@ impl Exchange for Outlet {
         // Only an owner that takes nothing makes a new record necessary.
         let empty = self.recycled.try_recv().unwrap_or_else(|_| SecondRecord::new());
         let finished = std::mem::replace(record, empty);
-        if let Err(TrySendError::Full(_)) = self.parts.try_send(Part { record: finished, ended: None }) {
+        let part = Message::Part(Part { record: finished, ended: None });
+        if let Err(TrySendError::Full(_)) = self.parts.try_send(part) {
             self.control.fail(format!("nobody took the measurements of {MOST_WAITING} seconds"));
         }
     }

@@ -1,6 +1,5 @@
 //! The life of a run as its owner sees it: arm, start, read seconds, stop.
 
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::clock::Moment;
 use crate::control::Control;
 use crate::merge::Merger;
-use crate::parts::{Inlet, way};
+use crate::parts::{Inlet, Message, way};
 use crate::schedule::Schedule;
 use crate::thread::EngineThread;
 use crate::timer::Timer;
@@ -131,20 +130,22 @@ impl Running {
         let deadline = Instant::now().checked_add(timeout);
         while let Some(index) = self.merger.missing() {
             let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
-            let member = &mut self.threads.members[index];
-            match member
-                .inlet
-                .as_ref()
-                .map_or(Err(RecvTimeoutError::Disconnected), |inlet| inlet.parts.recv_timeout(left))
-            {
-                Ok(part) => self.merger.put(index, part),
-                Err(RecvTimeoutError::Timeout) => return None,
-                Err(RecvTimeoutError::Disconnected) => {
-                    let reason = member.join().err().unwrap_or_else(|| "an engine thread ended too early".into());
-                    self.threads.control.fail(reason.clone());
-                    self.merger.fail(index, reason);
+            let received = match &self.threads.members[index].inlet {
+                Some(inlet) => inlet.parts.recv_timeout(left),
+                None => Err(RecvTimeoutError::Disconnected),
+            };
+            let failure = match received {
+                Ok(Message::Part(part)) => {
+                    self.merger.put(index, part);
+                    continue;
                 }
-            }
+                Ok(Message::Failed(reason)) => reason,
+                Err(RecvTimeoutError::Timeout) => return None,
+                Err(RecvTimeoutError::Disconnected) => "an engine thread ended without a word".into(),
+            };
+            // A run that is not whole is not worth going on with.
+            self.threads.control.fail(failure.clone());
+            self.merger.fail(index, failure);
         }
         let members = &self.threads.members;
         let mut report = self.merger.take(|index, record| {
@@ -210,18 +211,7 @@ struct Threads {
 
 struct Member {
     inlet: Option<Inlet>,
-    handle: Option<JoinHandle<Result<(), String>>>,
-}
-
-impl Member {
-    /// Waits for the thread to end.
-    fn join(&mut self) -> Result<(), String> {
-        match self.handle.take().map(JoinHandle::join) {
-            None => Ok(()),
-            Some(Ok(result)) => result,
-            Some(Err(panic)) => Err(format!("an engine thread panicked: {}", panic_message(panic.as_ref()))),
-        }
-    }
+    handle: Option<JoinHandle<()>>,
 }
 
 impl Drop for Threads {
@@ -230,16 +220,10 @@ impl Drop for Threads {
         for member in &mut self.members {
             // A thread that waits to hand over its last part must not wait any longer.
             member.inlet = None;
-            if let Err(reason) = member.join() {
-                tracing::debug!(reason, "an engine thread did not end well");
-            }
+            // It catches its own panics and has told its owner.
+            let _ = member.handle.take().map(JoinHandle::join);
         }
     }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 fn usable_cpus(plan: &Plan, options: &Options) -> Result<Vec<usize>, PlanError> {

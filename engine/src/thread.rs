@@ -1,7 +1,9 @@
 //! One engine thread: pinned, with a ring of its own, from arming to its last part.
 
+use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, SyncSender};
@@ -14,7 +16,7 @@ use crate::clock::Moment;
 use crate::connection::Connection;
 use crate::control::{Command, Control};
 use crate::pacer::{POLL_LEAD, keep_time};
-use crate::parts::{Outlet, Part};
+use crate::parts::{Message, Outlet};
 use crate::plan::Plan;
 use crate::run::{ArmError, Wait};
 use crate::schedule::Schedule;
@@ -38,14 +40,29 @@ pub(crate) struct EngineThread {
     pub schedule: Schedule,
     pub control: Arc<Control>,
     pub outlet: Outlet,
-    pub parts: SyncSender<Part>,
+    pub parts: SyncSender<Message>,
     /// Where it says how many connections are open, or what went wrong.
     pub armed: Sender<Result<u32, ArmError>>,
 }
 
 impl EngineThread {
-    /// Runs the thread. An error is what the run fails with; one before it was armed is told there as well.
-    pub fn run(self) -> Result<(), String> {
+    /// Runs the thread. Whatever becomes of it, the owner is told.
+    pub fn run(self) {
+        let (cpu, parts, armed) = (self.cpu, self.parts.clone(), self.armed.clone());
+        // Tasks that a panic leaves in the ring keep their ends of the channels: nobody would notice by those.
+        let ran = catch_unwind(AssertUnwindSafe(|| self.run_to_end()));
+        let failure = match ran {
+            Ok(Ok(())) => return,
+            Ok(Err(reason)) => reason,
+            Err(panic) => format!("the engine thread on CPU {cpu} panicked: {}", panic_message(panic.as_ref())),
+        };
+        // An owner that is gone, or past arming, does not want to know.
+        let _ = armed.send(Err(ArmError::Thread { cpu, source: io::Error::other(failure.clone()) }));
+        let _ = parts.send(Message::Failed(failure));
+    }
+
+    /// An error is what the run fails with; one before it was armed is told there first.
+    fn run_to_end(self) -> Result<(), String> {
         if let Err(source) = pin_to(self.cpu) {
             return self.refuse(ArmError::Thread { cpu: self.cpu, source });
         }
@@ -58,7 +75,6 @@ impl EngineThread {
 
     fn refuse(&self, error: ArmError) -> Result<(), String> {
         let reason = error.to_string();
-        // An owner that is gone does not want to know.
         let _ = self.armed.send(Err(error));
         Err(reason)
     }
@@ -101,7 +117,7 @@ impl EngineThread {
         // Whoever waits for the numbers need not wait for connections to be closed.
         let kept_time = pacer.await;
         if let Some(part) = shard.last_part() {
-            let _ = parts.send(part);
+            let _ = parts.send(Message::Part(part));
         }
         kept_time.map_err(|error| format!("the timer of the thread on CPU {cpu} failed: {error}"))?;
         // Nothing may be left behind in the ring.
@@ -112,6 +128,11 @@ impl EngineThread {
         echo.await;
         Ok(())
     }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 fn pin_to(cpu: usize) -> io::Result<()> {
@@ -181,4 +202,31 @@ async fn open_all(mut fresh: Vec<Connection>, target: &Target, control: &Control
     }
     opened.append(&mut rest);
     Ok(opened)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::parts::way;
+    use crate::plan::tests::plan;
+
+    #[test]
+    fn a_panic_is_told_and_leaves_nobody_waiting() {
+        // A control without timers: the thread's first look at its own panics, inside the ring's runtime.
+        let control = Arc::new(Control::new(Vec::new()));
+        let plan = Arc::new(plan("http://127.0.0.1:1/"));
+        let schedule = Schedule::for_threads(&plan, 1).remove(0);
+        let (outlet, parts, inlet) = way(control.clone());
+        let (armed, arming) = channel();
+        let cpus = rustix::thread::sched_getaffinity(None).expect("a process may ask for its own CPUs");
+        let cpu = (0..CpuSet::MAX_CPU).find(|cpu| cpus.is_set(*cpu)).expect("this thread runs somewhere");
+        let (index, wait, addresses) = (0, Wait::Timer, Vec::new());
+        let thread =
+            EngineThread { index, cpu, wait, connections: 1, plan, addresses, schedule, control, outlet, parts, armed };
+        std::thread::spawn(move || thread.run()).join().expect("the thread catches its panic");
+        assert!(matches!(arming.try_recv(), Ok(Err(ArmError::Thread { .. }))));
+        assert!(matches!(inlet.parts.try_recv(), Ok(Message::Failed(reason)) if reason.contains("panicked")));
+    }
 }
