@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::doctor::{DoctorArgs, HealthArgs};
 use crate::logging::LogFormat;
 use crate::parse::{self, Cpus};
 use crate::test::TestArgs;
@@ -58,6 +59,10 @@ pub enum Command {
     Driver(DriverArgs),
     /// Run the sample web server: something to load
     Target(TargetArgs),
+    /// Check this machine before a test, and say what to do
+    Doctor(DoctorArgs),
+    /// Ask whether a node answers, for health checks
+    Health(HealthArgs),
 }
 
 /// How to reach Kafka, beside its address.

@@ -1,12 +1,13 @@
 //! The `onrush` command: it reads the command line, starts what was asked for and turns the outcome into an exit code.
 //!
 //! Reading order: `cli` (what can be asked for), `nodes` (orchestrator, driver, target), `test` (the REST client's
-//! commands), `demo`. This package refuses to know how load is made, merged or stored.
+//! commands), `doctor`, `demo`. This package refuses to know how load is made, merged or stored.
 
 mod cli;
 mod client;
 mod console;
 mod demo;
+mod doctor;
 mod error;
 mod follow;
 mod logging;
@@ -29,7 +30,7 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     let Cli { command, log_format } = Cli::parse();
     // The nodes have nothing but their log to show; the others have a screen of their own.
-    let quiet = matches!(command, Command::Demo(_) | Command::Test(_));
+    let quiet = matches!(command, Command::Demo(_) | Command::Test(_) | Command::Doctor(_) | Command::Health(_));
     let console = console::Console::new();
     logging::start(log_format, quiet, &console);
     let outcome = match command {
@@ -38,6 +39,8 @@ fn main() -> ExitCode {
         Command::Orchestrator(args) => nodes::orchestrator(args),
         Command::Driver(args) => nodes::driver(args),
         Command::Target(args) => nodes::target(args),
+        Command::Doctor(args) => doctor::run(args, &console),
+        Command::Health(args) => doctor::health(args),
     };
     console.end_progress();
     match outcome {

@@ -43,6 +43,11 @@ pub struct Part {
 }
 
 impl Part {
+    /// What one report says.
+    pub fn of(report: &Measured) -> Self {
+        Self { length_ns: length_ns(report.length_s), stats: report.stats.clone() }
+    }
+
     /// Adds another report of the same driver and second.
     pub fn extend(&mut self, length_ns: u64, stats: &SecondStats) {
         self.length_ns = self.length_ns.saturating_add(length_ns);
@@ -62,6 +67,8 @@ pub struct SealedSecond {
     pub missing: Vec<NodeId>,
     /// Reports that came after it was sealed.
     pub late_reports: u64,
+    /// Since when it could have been sealed, as far as is known.
+    pub sealable_since: Option<Instant>,
     /// Each driver's part.
     pub parts: BTreeMap<NodeId, Part>,
 }
@@ -145,6 +152,8 @@ impl Sequences {
 #[derive(Clone, Debug)]
 struct OpenSecond {
     first_seen: Instant,
+    /// When its newest report came.
+    last_seen: Instant,
     parts: BTreeMap<NodeId, Part>,
 }
 
@@ -156,6 +165,8 @@ pub struct Aggregate {
     open: BTreeMap<u64, OpenSecond>,
     /// The next second to be sealed; every one below is.
     next: u64,
+    /// Since when the second that was sealed last could have been.
+    sealable_since: Option<Instant>,
 }
 
 impl Aggregate {
@@ -200,10 +211,12 @@ impl Aggregate {
         if report.second_index < self.next {
             return Ok(Entered::Late);
         }
-        let second = self
-            .open
-            .entry(report.second_index)
-            .or_insert_with(|| OpenSecond { first_seen: now, parts: BTreeMap::new() });
+        let second = self.open.entry(report.second_index).or_insert_with(|| OpenSecond {
+            first_seen: now,
+            last_seen: now,
+            parts: BTreeMap::new(),
+        });
+        second.last_seen = now;
         second.parts.entry(node_id.clone()).or_default().extend(length_ns, &report.stats);
         Ok(Entered::InTime)
     }
@@ -225,7 +238,12 @@ impl Aggregate {
             }
             let Some(second) = self.open.remove(&first) else { break };
             self.next = first + 1;
-            sealed.push(SealedSecond { second_index: first, missing, late_reports: 0, parts: second.parts });
+            // Seconds are sealed in order: none could be before the one in front of it.
+            let since = if complete { Some(second.last_seen) } else { oldest_sight.map(|seen| seen + SEAL_AFTER) };
+            self.sealable_since = self.sealable_since.max(since.filter(|_| complete || waited));
+            let sealable_since = self.sealable_since;
+            let parts = second.parts;
+            sealed.push(SealedSecond { second_index: first, missing, late_reports: 0, sealable_since, parts });
         }
         sealed
     }

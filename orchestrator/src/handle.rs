@@ -10,6 +10,7 @@ use onrush_protocol::{FieldProblem, TestConfig, TestId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::brain::{self, Command, Totalled};
+use crate::export::Export;
 use crate::store::{Reader, StoreError};
 use crate::view::{DriverView, HistogramView, MetricsView, SecondView, SeriesView, TestView};
 use crate::views;
@@ -71,11 +72,12 @@ pub enum Update {
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     reader: Reader,
+    export: Export,
 }
 
 impl Handle {
-    pub(crate) fn new(commands: mpsc::Sender<Command>, reader: Reader) -> Self {
-        Self { commands, reader }
+    pub(crate) fn new(commands: mpsc::Sender<Command>, reader: Reader, export: Export) -> Self {
+        Self { commands, reader, export }
     }
 
     /// Stores and publishes a test. 409 where it is to be triggered and cannot be.
@@ -173,6 +175,12 @@ impl Handle {
     /// How many messages were skipped because they could not be read or made no sense, by topic and kind.
     pub async fn skipped(&self) -> Result<BTreeMap<String, u64>, Problem> {
         self.ask(Command::Skipped).await
+    }
+
+    /// Everything that Prometheus is shown, in its text format. The brain is not asked, and not kept waiting.
+    pub async fn exposition(&self) -> Result<String, Problem> {
+        let export = self.export.clone();
+        self.work(move || export.render()).await
     }
 
     async fn totals(&self, test_id: &TestId) -> Result<Totalled, Problem> {

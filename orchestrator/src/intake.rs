@@ -28,6 +28,8 @@ pub struct Arrived {
     pub offset: i64,
     /// When it came.
     pub at: Instant,
+    /// The broker's time-stamp of it, in milliseconds since 1970.
+    pub timestamp_unix_ms: Option<i64>,
     /// What it says, or why it cannot be read.
     pub message: Result<Message, ReadError>,
 }
@@ -70,6 +72,7 @@ fn forward(consumer: &Consumer, sender: &mpsc::Sender<Arrived>, stop: &AtomicBoo
             partition: record.partition,
             offset: record.offset,
             at: Instant::now(),
+            timestamp_unix_ms: record.timestamp_unix_ms,
             message,
         };
         if sender.blocking_send(arrived).is_err() {

@@ -5,13 +5,15 @@
 //!
 //! Reading order: [`record`] and [`lifecycle`] (one test), [`registry`] (the drivers), [`aggregate`] and
 //! [`conservation`] (what was measured), [`core`] (all of that together, still without clock, socket or file),
-//! [`store`], [`brain`] (the thread that makes it real), [`handle`] and [`rest`] (the way in), [`view`] (what is shown).
+//! [`store`], [`brain`] (the thread that makes it real), [`handle`] and [`rest`] (the way in), [`view`] (what is shown),
+//! [`export`] (what Prometheus is shown).
 
 mod aggregate;
 mod brain;
 mod clock;
 mod conservation;
 mod core;
+mod export;
 mod handle;
 mod intake;
 mod lifecycle;
@@ -43,6 +45,7 @@ use tokio::task::JoinHandle;
 
 use crate::brain::{BrainConfig, BrainError, Command};
 use crate::core::Seats;
+use crate::export::Export;
 use crate::store::{Reader, StoreError, StoreLock};
 
 /// How long the broker is waited for at the start.
@@ -126,10 +129,11 @@ impl Orchestrator {
         let (ready, is_ready) = oneshot::channel();
         let (ended, has_ended) = oneshot::channel::<()>();
         let brain_config = BrainConfig { bus, store: store.clone(), seats: Seats { min, max } };
-        let (own_commands, own_stop) = (commands.clone(), stop.clone());
+        let export = Export::default();
+        let (own_commands, own_stop, own_export) = (commands.clone(), stop.clone(), export.clone());
         let run = move || {
             match onrush_bus::ensure_topics(&brain_config.bus, BROKER_TIMEOUT) {
-                Ok(()) => brain::run(brain_config, (own_commands, questions), own_stop, ready),
+                Ok(()) => brain::run(brain_config, (own_commands, questions), own_export, own_stop, ready),
                 Err(error) => drop(ready.send(Err(error.into()))),
             }
             // The file is free for another orchestrator only when nothing writes to it any more.
@@ -139,7 +143,7 @@ impl Orchestrator {
         std::thread::Builder::new().name("brain".into()).spawn(run).map_err(Reason::Thread)?;
         is_ready.await.map_err(|_| Reason::BrainEnded)??;
 
-        let handle = Handle::new(commands.clone(), Reader::new(&store));
+        let handle = Handle::new(commands.clone(), Reader::new(&store), export);
         let (close, closed) = oneshot::channel::<()>();
         let router = rest::router(handle.clone());
         let serve = async move {

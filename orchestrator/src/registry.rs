@@ -98,6 +98,21 @@ impl Driver {
     }
 }
 
+/// What Prometheus shows of a driver.
+#[derive(Clone, Debug)]
+pub struct Glimpse {
+    /// Its name.
+    pub node_id: NodeId,
+    /// What it is doing.
+    pub state: DriverState,
+    /// When it was last heard.
+    pub heard_at: Instant,
+    /// Its wall clock minus ours.
+    pub clock_offset_ms: Option<f64>,
+    /// Reports that it has not delivered.
+    pub reports_waiting: Option<u64>,
+}
+
 /// What changed in the registry, for those who take part in tests and for the store.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
@@ -328,19 +343,36 @@ impl Registry {
         views
     }
 
-    fn view(&self, driver: &Driver, now: Now, rejected: Option<String>) -> DriverView {
-        let Driver { identity: Identity { register, registered_unix_ms, .. }, last, .. } = driver;
+    /// As Prometheus shows them: each driver that did not say goodbye, in a few plain values.
+    pub fn glimpses(&self, now: Now) -> Vec<Glimpse> {
+        let stays = |driver: &&Driver| driver.last.as_ref().is_none_or(|last| last.alive);
+        let glimpse = |driver: &Driver| Glimpse {
+            node_id: driver.identity.register.node_id.clone(),
+            state: self.state(driver, now, driver.rejected.is_some()),
+            heard_at: driver.heard_at,
+            clock_offset_ms: driver.clock_offset_ms,
+            reports_waiting: driver.last.as_ref().and_then(|last| last.reports_waiting),
+        };
+        self.drivers.values().filter(stays).map(glimpse).collect()
+    }
+
+    fn state(&self, driver: &Driver, now: Now, rejected: bool) -> DriverState {
         let silent = silence(driver, self.started, self.reachable_since, now.mono);
-        let state = match last {
+        match &driver.last {
             _ if driver.lost_since.is_some() => DriverState::Lost,
-            _ if rejected.is_some() => DriverState::Rejected,
+            _ if rejected => DriverState::Rejected,
             None => DriverState::Suspect,
             _ if silent >= SUSPECT_AFTER => DriverState::Suspect,
             Some(Heartbeat { state: Some(NodeState::Idle), .. }) => DriverState::Idle,
             Some(Heartbeat { state: Some(NodeState::Armed), .. }) => DriverState::Armed,
             Some(Heartbeat { state: Some(NodeState::Running), .. }) => DriverState::Running,
             Some(Heartbeat { state: None, .. }) => DriverState::Alive,
-        };
+        }
+    }
+
+    fn view(&self, driver: &Driver, now: Now, rejected: Option<String>) -> DriverView {
+        let Driver { identity: Identity { register, registered_unix_ms, .. }, last, .. } = driver;
+        let state = self.state(driver, now, rejected.is_some());
         DriverView {
             node_id: register.node_id.to_string(),
             session_id: register.session_id.as_ref().map(ToString::to_string),

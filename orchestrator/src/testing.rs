@@ -1,5 +1,7 @@
 //! Simulated drivers and tests, for this crate's tests.
 
+use std::collections::BTreeMap;
+
 use onrush_protocol::{
     EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeId, NodeState, Refusal, Register, SessionId, TestConfig,
     TestId, TestType,
@@ -173,4 +175,61 @@ pub fn reports(test: &str, names: &[&str], seconds: u64, per_second: u64) -> Vec
         }
     }
     reports
+}
+
+/// What Prometheus reads.
+pub struct Exposition {
+    /// By name and sorted labels.
+    samples: BTreeMap<(String, String), f64>,
+    /// Each family's type.
+    pub types: BTreeMap<String, String>,
+    /// The families that say what they are.
+    pub helped: Vec<String>,
+}
+
+impl Exposition {
+    /// Reads the text format; labels here have no commas and no quotes in them.
+    pub fn read(text: &str) -> Self {
+        let mut read = Self { samples: BTreeMap::new(), types: BTreeMap::new(), helped: Vec::new() };
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            if let Some(family) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = family.split_once(' ').unwrap();
+                assert!(read.types.insert(name.into(), kind.into()).is_none(), "{name} is there twice");
+            } else if let Some(help) = line.strip_prefix("# HELP ") {
+                let (name, words) = help.split_once(' ').unwrap();
+                assert!(!words.is_empty(), "{name} says nothing");
+                read.helped.push(name.into());
+            } else {
+                let (series, value) = line.rsplit_once(' ').unwrap();
+                let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+                let labels = labels.strip_suffix('}').unwrap().replace('"', "");
+                let mut labels: Vec<&str> = labels.split(',').collect();
+                labels.sort_unstable();
+                let value: f64 = value.parse().unwrap();
+                let before = read.samples.insert((name.into(), labels.join(",")), value);
+                assert!(before.is_none(), "{series} is there twice");
+            }
+        }
+        read
+    }
+
+    /// The value of a series; labels as `a=1,b=2`, sorted.
+    pub fn get(&self, name: &str, labels: &str) -> Option<f64> {
+        self.samples.get(&(name.to_owned(), labels.to_owned())).copied()
+    }
+
+    /// The labels of each series of a name.
+    pub fn labels_of(&self, name: &str) -> Vec<&str> {
+        self.samples.keys().filter(|(own, _)| own == name).map(|(_, labels)| labels.as_str()).collect()
+    }
+
+    /// The names of all series.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.samples.keys().map(|(name, _)| name.as_str())
+    }
+
+    /// Whether any series has this label.
+    pub fn mentions(&self, label: &str) -> bool {
+        self.samples.keys().any(|(_, labels)| labels.split(',').any(|own| own == label))
+    }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use onrush_bus::{Brokers, BusConfig, Consumer, EmbeddedBroker, Producer, Start};
 use onrush_protocol::{EndReason, NodeState, TestConfig, Topic, Trigger};
 
-use crate::testing::{SimDriver, config, stats, test_id};
+use crate::testing::{Exposition, SimDriver, config, stats, test_id};
 use crate::view::{DriverState, TestState, TestView, Verdict};
 use crate::{Handle, NewTest, Orchestrator, OrchestratorConfig, Update};
 
@@ -187,6 +187,23 @@ async fn a_test_on_two_drivers_is_seen_stored_and_exact() {
     assert_eq!(one.latency.buckets.iter().map(|bucket| bucket.count).sum::<u64>(), 50);
     assert_eq!(handle.histogram(test_id("t"), Some("c".into())).await.unwrap_err().status, 404);
 
+    let shown = Exposition::read(&handle.exposition().await.unwrap());
+    for name in ["a", "b"] {
+        let labels = format!("driver={name},test=t");
+        assert_eq!(shown.get("onrush_driver_requests_sent_total", &labels), Some(50.0));
+        assert_eq!(shown.get("onrush_driver_latency_seconds_count", &labels), Some(50.0));
+        assert_eq!(
+            shown.get("onrush_driver_answers_total", &format!("driver={name},status_class=2xx,test=t")),
+            Some(50.0)
+        );
+    }
+    assert_eq!(shown.get("onrush_sealed_seconds_total", ""), Some(5.0));
+    assert_eq!(shown.get("onrush_test_running", "test=t,test_type=AVALANCHE"), Some(0.0));
+    assert_eq!(shown.get("onrush_test_events_total", "kind=completed"), Some(1.0));
+    assert_eq!(shown.get("onrush_reports_total", "result=accepted"), Some(10.0));
+    assert_eq!(shown.get("onrush_report_delivery_delay_seconds_count", ""), Some(10.0));
+    assert_eq!(shown.get("onrush_seal_delay_seconds_count", ""), Some(5.0));
+
     let ended = handle.stop(test_id("t")).await.unwrap_err();
     assert_eq!((ended.status, ended.detail.contains("COMPLETED")), (409, true));
     assert_eq!(handle.trigger(test_id("t")).await.unwrap_err().status, 409);
@@ -228,6 +245,9 @@ async fn a_restart_in_the_middle_of_a_test_changes_no_digit() {
     assert_eq!(view.participants.iter().map(|p| p.reports).collect::<Vec<_>>(), [30, 30]);
     let metrics = second.handle().metrics(test_id("t")).await.unwrap();
     assert_eq!(metrics.all.latency.count, Some(600));
+    let shown = Exposition::read(&second.handle().exposition().await.unwrap());
+    assert_eq!(shown.get("onrush_driver_requests_sent_total", "driver=a,test=t"), Some(300.0));
+    assert_eq!(shown.get("onrush_driver_latency_seconds_count", "driver=b,test=t"), Some(300.0));
     assert_eq!(view.events.iter().filter(|event| event.kind == "triggered").count(), 1);
     second.shutdown().await;
 }

@@ -24,8 +24,6 @@ impl From<&DriverTotal> for Part {
 
 /// A test.
 pub fn test(record: &TestRecord) -> TestView {
-    let starts = || record.participants.iter().filter_map(|p| p.started_at_unix_ms);
-    let (first, last) = (starts().reduce(f64::min), starts().reduce(f64::max));
     TestView {
         test_id: record.test_id.to_string(),
         name: record.name.clone(),
@@ -37,7 +35,7 @@ pub fn test(record: &TestRecord) -> TestView {
         triggered_at: record.triggered_unix_ms.map(rfc3339),
         start_at: record.start_at_unix_ms.map(rfc3339),
         ended_at: record.ended_unix_ms.map(rfc3339),
-        start_skew_ms: first.zip(last).map(|(first, last)| round_us(last - first)),
+        start_skew_ms: start_skew_ms(record),
         complete: record.complete,
         valid: record.valid,
         conservation: record.conservation.clone(),
@@ -52,6 +50,13 @@ pub fn test(record: &TestRecord) -> TestView {
             })
             .collect(),
     }
+}
+
+/// Between the first and the last driver's measured start.
+pub fn start_skew_ms(record: &TestRecord) -> Option<f64> {
+    let starts = || record.participants.iter().filter_map(|p| p.started_at_unix_ms);
+    let (first, last) = (starts().reduce(f64::min), starts().reduce(f64::max));
+    first.zip(last).map(|(first, last)| round_us(last - first))
 }
 
 /// Milliseconds to the microsecond: more digits would be noise of the floating point.
@@ -216,7 +221,8 @@ fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
 }
 
-fn summary(distribution: &Distribution) -> SummaryView {
+/// The numbers of a distribution.
+pub fn summary(distribution: &Distribution) -> SummaryView {
     let Some(summary) = distribution.summary() else {
         return SummaryView { count: Some(0), ..SummaryView::default() };
     };

@@ -1,19 +1,20 @@
 //! One batch, one transaction; then the world hears of it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
 
-use onrush_protocol::{TestId, Topic};
+use onrush_protocol::{NodeId, TestId, Topic};
 use rusqlite::Transaction;
 use url::Url;
 
 use super::command::Command;
 use super::{Brain, BrainError, Life};
-use crate::aggregate::Part;
+use crate::aggregate::{Part, SealedSecond};
 use crate::clock::{Now, rfc3339};
 use crate::core::{Core, Effect};
 use crate::handle::{Problem, Update};
 use crate::record::TestRecord;
-use crate::store::{self, StoreError};
+use crate::store::{self, ReportRow, StoreError};
 use crate::target_check;
 use crate::view::SecondView;
 use crate::views::{self, Totals};
@@ -21,11 +22,20 @@ use crate::views::{self, Totals};
 /// Messages of the outbox that are read at once.
 const OUTBOX_PAGE: usize = 100;
 
+/// A second as it is shown from now on.
+pub(super) struct ShownSecond {
+    test_id: TestId,
+    view: SecondView,
+    sealable_since: Option<Instant>,
+    /// What it brings that was not shown before: of a late report, only that.
+    news: BTreeMap<NodeId, Part>,
+}
+
 /// What remains to be done when the transaction is committed.
 #[derive(Default)]
 pub(super) struct After {
     posted: bool,
-    seconds: Vec<(TestId, SecondView)>,
+    seconds: Vec<ShownSecond>,
     changed: BTreeSet<TestId>,
     ended: HashMap<TestId, (TestRecord, Totals)>,
     targets: Vec<(TestId, Url)>,
@@ -42,12 +52,14 @@ impl Brain {
     ) -> Result<(), BrainError> {
         let (effects, dirty) = life.core.take_effects();
         if !(effects.is_empty() && dirty.is_empty() && offsets.is_empty()) {
+            let begun = Instant::now();
             let transaction = life.store.begin()?;
             let after = apply(&transaction, &life.core, effects, &dirty, now)?;
             for ((topic, partition), next) in offsets {
                 store::save_offset(&transaction, &self.source, topic, partition, next)?;
             }
             transaction.commit().map_err(StoreError::from)?;
+            self.export.wrote(begun.elapsed());
             self.unsent |= after.posted;
             self.send_outbox(life)?;
             self.announce(&life.core, after);
@@ -98,8 +110,13 @@ impl Brain {
                 tracing::warn!(%error, "no thread to ask the target for its counters");
             }
         }
-        for (test_id, second) in after.seconds {
-            self.announce_second(core, &after.ended, &test_id, second);
+        for test_id in &after.changed {
+            if let Some(test) = core.test(test_id) {
+                self.export.test(&test.record, Instant::now());
+            }
+        }
+        for second in after.seconds {
+            self.announce_second(core, &after.ended, second);
         }
         for test_id in &after.changed {
             if let (Some(sender), Some(test)) = (self.updates.get(test_id), core.test(test_id)) {
@@ -109,6 +126,7 @@ impl Brain {
         }
         for (test_id, (record, _)) in &after.ended {
             let view = views::test(record);
+            self.export.test(record, Instant::now());
             tracing::info!(
                 test = %test_id,
                 state = ?record.state,
@@ -128,16 +146,12 @@ impl Brain {
         }
     }
 
-    fn announce_second(
-        &self,
-        core: &Core,
-        ended: &HashMap<TestId, (TestRecord, Totals)>,
-        test_id: &TestId,
-        second: SecondView,
-    ) {
+    fn announce_second(&self, core: &Core, ended: &HashMap<TestId, (TestRecord, Totals)>, shown: ShownSecond) {
+        let ShownSecond { test_id, view: second, sealable_since, news } = shown;
+        self.export.second(&test_id, &second, &news, sealable_since, Instant::now());
         // Totals cost some milliseconds: only where somebody listens.
-        let Some(sender) = self.updates.get(test_id).filter(|sender| sender.receiver_count() > 0) else { return };
-        let metrics = match (core.test(test_id), ended.get(test_id)) {
+        let Some(sender) = self.updates.get(&test_id).filter(|sender| sender.receiver_count() > 0) else { return };
+        let metrics = match (core.test(&test_id), ended.get(&test_id)) {
             (Some(test), _) => {
                 let drivers = test.aggregate.drivers().iter();
                 let totals = drivers.map(|(name, total)| (name.clone(), Part::from(total))).collect();
@@ -169,19 +183,24 @@ pub(super) fn apply(
                 store::post(transaction, topic, &key, &payload)?;
                 after.posted = true;
             }
-            Effect::Report(row) => store::save_report(transaction, &row)?,
+            Effect::Report(row) => {
+                store::save_report(transaction, &row)?;
+                if row.late {
+                    let ReportRow { test_id, node_id, report, .. } = row;
+                    let (second, sealed_at) = store::second_of(transaction, &test_id, report.second_index)?;
+                    let all = second.all();
+                    let view = views::second(&second, &all, sealed_at.unwrap_or_else(|| rfc3339(now.unix_ms)));
+                    store::save_sealed(transaction, &test_id, &view, &all)?;
+                    let news = BTreeMap::from([(node_id, Part::of(&report))]);
+                    after.seconds.push(ShownSecond { test_id, view, sealable_since: None, news });
+                }
+            }
             Effect::Sealed(test_id, second) => {
                 let all = second.all();
                 let view = views::second(&second, &all, rfc3339(now.unix_ms));
                 store::save_sealed(transaction, &test_id, &view, &all)?;
-                after.seconds.push((test_id, view));
-            }
-            Effect::Late(test_id, second_index) => {
-                let (second, sealed_at) = store::second_of(transaction, &test_id, second_index)?;
-                let all = second.all();
-                let view = views::second(&second, &all, sealed_at.unwrap_or_else(|| rfc3339(now.unix_ms)));
-                store::save_sealed(transaction, &test_id, &view, &all)?;
-                after.seconds.push((test_id, view));
+                let SealedSecond { sealable_since, parts: news, .. } = second;
+                after.seconds.push(ShownSecond { test_id, view, sealable_since, news });
             }
             Effect::AskTarget(test_id, url) => after.targets.push((test_id, url)),
             Effect::TriggerAnswer(test_id, answer) => after.answers.push((test_id, answer)),

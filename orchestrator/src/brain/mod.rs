@@ -7,7 +7,7 @@
 mod command;
 mod commit;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,12 +20,14 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 pub use command::{Command, Totalled};
 
+use crate::aggregate::Part;
 use crate::clock::Now;
 use crate::core::{Core, Seats};
+use crate::export::{Export, Live, TestSeries};
 use crate::handle::{Problem, Update};
 use crate::intake::{Arrived, Intake};
 use crate::store::{self, Store, StoreError};
-use crate::view::TestView;
+use crate::view::{TestState, TestView};
 
 /// How often the passing of time is noticed.
 const TICK: Duration = Duration::from_millis(100);
@@ -90,6 +92,8 @@ pub struct Brain {
     commands: mpsc::Receiver<Command>,
     /// For the threads that ask targets.
     own_commands: mpsc::Sender<Command>,
+    /// What Prometheus is shown.
+    export: Export,
     stop: Arc<AtomicBool>,
 }
 
@@ -106,6 +110,7 @@ impl Brain {
     pub fn new(
         config: BrainConfig,
         commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
+        export: Export,
         stop: Arc<AtomicBool>,
     ) -> Result<Self, BrainError> {
         Ok(Self {
@@ -120,6 +125,7 @@ impl Brain {
             waiters: HashMap::new(),
             own_commands: commands.0,
             commands: commands.1,
+            export,
             stop,
         })
     }
@@ -168,7 +174,13 @@ impl Brain {
         let connection = store.connection();
         let mut tests = Vec::new();
         for record in store::open_tests(connection)? {
-            let aggregate = store::open_aggregate(connection, &record, now)?;
+            let mut series = TestSeries::new(&record, now.mono);
+            let aggregate = store::open_aggregate(connection, &record, now, |node_id, report| {
+                series.add(&BTreeMap::from([(node_id.clone(), Part::of(report))]));
+            })?;
+            if record.state == TestState::Running {
+                self.export.resume(series, &record);
+            }
             tests.push((record, aggregate));
         }
         let published = store::last_published_order(connection)?;
@@ -214,6 +226,7 @@ impl Brain {
                         return self.finish(life);
                     }
                     self.confirm(&mut life)?;
+                    self.show(&life.core);
                 }
             }
             while batch.len() < BATCH
@@ -223,6 +236,16 @@ impl Brain {
             }
             self.step(&mut life, batch)?;
         }
+    }
+
+    /// Shows Prometheus what changes with time.
+    fn show(&self, core: &Core) {
+        self.export.live(Live {
+            drivers: core.registry.glimpses(Now::read()),
+            reports: core.reports,
+            skipped: core.skips.iter().collect(),
+            broker_reachable: self.watch.reachable_since().is_some(),
+        });
     }
 
     /// Takes a batch, draws the conclusions, makes it one transaction.
@@ -235,7 +258,13 @@ impl Brain {
         let mut offsets = HashMap::new();
         for arrived in batch {
             offsets.insert((arrived.topic, arrived.partition), arrived.offset + 1);
-            life.core.take(arrived.topic, arrived.message, arrived.at, Now::read());
+            let now = Now::read();
+            if arrived.topic == Topic::Metrics
+                && let Some(sent_unix_ms) = arrived.timestamp_unix_ms
+            {
+                self.export.delivered(now.unix_ms - sent_unix_ms as f64);
+            }
+            life.core.take(arrived.topic, arrived.message, arrived.at, now);
         }
         let caught_up = life.reports.messages.is_empty() && life.heartbeats.messages.is_empty();
         let now = Now::read();
@@ -259,6 +288,7 @@ impl Brain {
 pub fn run(
     config: BrainConfig,
     commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
+    export: Export,
     stop: Arc<AtomicBool>,
     ready: oneshot::Sender<Result<(), BrainError>>,
 ) {
@@ -266,7 +296,7 @@ pub fn run(
         Ok(runtime) => runtime,
         Err(error) => unreachable!("a runtime with nothing but a timer needs nothing from outside: {error}"),
     };
-    match Brain::new(config, commands, stop) {
+    match Brain::new(config, commands, export, stop) {
         Ok(brain) => runtime.block_on(brain.run(ready)),
         Err(error) => {
             let _ = ready.send(Err(error));

@@ -20,7 +20,7 @@ fn open(path: &Path, now: Now) -> (Store, Core, usize) {
     let store = Store::open(path).unwrap();
     let connection = store.connection();
     let tests = store::open_tests(connection).unwrap().into_iter().map(|record| {
-        let aggregate = store::open_aggregate(connection, &record, now).unwrap();
+        let aggregate = store::open_aggregate(connection, &record, now, |_, _| ()).unwrap();
         (record, aggregate)
     });
     let core = Core::new(SEATS, store::drivers(connection).unwrap(), tests.collect(), 0, now);

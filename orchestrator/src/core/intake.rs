@@ -36,7 +36,10 @@ impl Core {
     /// Takes what a driver said; `at`: when it came.
     pub fn take(&mut self, topic: Topic, message: Result<Message, ReadError>, at: Instant, now: Now) {
         match message {
-            Err(error) => self.skips.unreadable(topic, &error),
+            Err(error) => {
+                self.reports.skipped += u64::from(topic == Topic::Metrics);
+                self.skips.unreadable(topic, &error);
+            }
             Ok(Message::Register(register)) => self.registry.register(register, now),
             Ok(Message::Heartbeat(heartbeat)) => self.registry.heartbeat(heartbeat, at, now),
             Ok(Message::Metrics(metrics)) => self.take_metrics(metrics, now),
@@ -46,20 +49,22 @@ impl Core {
     fn take_metrics(&mut self, metrics: Metrics, now: Now) {
         let Some(test) = self.tests.get_mut(&metrics.test_id) else {
             let detail = format!("{} reports on test {}, which is over or unknown", metrics.node_id, metrics.test_id);
+            self.reports.skipped += 1;
             self.skips.add(Topic::Metrics, "of no open test", &detail);
             return;
         };
         match test.take(&metrics, now) {
-            Ok(Taken::Duplicate) => {}
-            Ok(Taken::Plain) => self.changed(&metrics.test_id),
+            Ok(Taken::Duplicate) => self.reports.duplicate += 1,
+            Ok(Taken::Plain) => {
+                self.reports.accepted += 1;
+                self.changed(&metrics.test_id);
+            }
             Ok(Taken::Entered { late }) => {
                 let Metrics { node_id, test_id, measured, .. } = metrics;
                 let Some(report) = measured else { return };
-                let second_index = report.second_index;
                 self.effects.push(Effect::Report(ReportRow { test_id: test_id.clone(), node_id, late, report }));
-                if late {
-                    self.effects.push(Effect::Late(test_id.clone(), second_index));
-                }
+                self.reports.accepted += u64::from(!late);
+                self.reports.late += u64::from(late);
                 self.dirty.insert(test_id);
             }
             Err(why) => {
@@ -70,6 +75,7 @@ impl Core {
                     test.record.event(now, "skipped", None, detail.clone());
                     self.dirty.insert(metrics.test_id);
                 }
+                self.reports.skipped += 1;
                 self.skips.add(Topic::Metrics, why, &detail);
             }
         }

@@ -50,12 +50,10 @@ pub enum Effect {
         /// Its bytes.
         payload: Vec<u8>,
     },
-    /// Store a report.
+    /// Store a report. Where it is late, merge its second anew from the store and show it.
     Report(ReportRow),
     /// A second is sealed: store it, show it.
     Sealed(TestId, SealedSecond),
-    /// A report came after its second was sealed: merge that second anew from the store, show it.
-    Late(TestId, u64),
     /// Ask the target for its counters, and bring them to [`Core::target_read`].
     AskTarget(TestId, Url),
     /// Whoever waits for the trigger of this test has his answer.
@@ -68,6 +66,16 @@ pub enum Effect {
     SaveDriver(Identity),
     /// Forget a driver.
     RemoveDriver(NodeId),
+}
+
+/// What became of the reports that came.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct ReportCounts {
+    pub accepted: u64,
+    pub late: u64,
+    pub duplicate: u64,
+    pub skipped: u64,
 }
 
 /// A trigger that waits until every driver is armed.
@@ -94,6 +102,8 @@ pub struct Core {
     dirty: BTreeSet<TestId>,
     /// Messages that were skipped.
     pub skips: Skips,
+    /// Reports that came.
+    pub reports: ReportCounts,
 }
 
 impl Core {
@@ -133,6 +143,7 @@ impl Core {
             effects: Vec::new(),
             dirty,
             skips: Skips::default(),
+            reports: ReportCounts::default(),
         }
     }
 

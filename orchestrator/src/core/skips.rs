@@ -30,6 +30,11 @@ impl Skips {
         }
     }
 
+    /// How many were skipped, by topic and kind.
+    pub fn iter(&self) -> impl Iterator<Item = (Topic, &'static str, u64)> {
+        self.0.iter().map(|((topic, kind), n)| (*topic, *kind, *n))
+    }
+
     /// How many were skipped, by `topic: kind`.
     pub fn counts(&self) -> BTreeMap<String, u64> {
         self.0.iter().map(|((topic, kind), n)| (format!("{}: {kind}", topic.name()), *n)).collect()

@@ -18,6 +18,7 @@ pub(super) trait Api: Clone + Send + Sync + 'static {
     fn metrics(&self, test_id: TestId) -> impl Future<Output = Result<MetricsView, Problem>> + Send;
     fn series(&self, test_id: TestId, from: u64, limit: usize) -> impl Future<Output = Result<SeriesView, Problem>> + Send;
     fn histogram(&self, test_id: TestId, node_id: Option<String>) -> impl Future<Output = Result<HistogramView, Problem>> + Send;
+    fn exposition(&self) -> impl Future<Output = Result<String, Problem>> + Send;
     fn subscribe(&self, test_id: TestId) -> impl Future<Output = Result<(TestView, broadcast::Receiver<Update>), Problem>> + Send;
 }
 
@@ -56,6 +57,10 @@ impl Api for Handle {
 
     async fn histogram(&self, test_id: TestId, node_id: Option<String>) -> Result<HistogramView, Problem> {
         self.histogram(test_id, node_id).await
+    }
+
+    async fn exposition(&self) -> Result<String, Problem> {
+        self.exposition().await
     }
 
     async fn subscribe(&self, test_id: TestId) -> Result<(TestView, broadcast::Receiver<Update>), Problem> {

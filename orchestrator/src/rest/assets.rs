@@ -1,19 +1,21 @@
 //! What people see in a browser: the page at `/` and the API's browsable description at `/docs`. Everything is
-//! embedded; nothing comes from elsewhere.
+//! embedded; nothing comes from elsewhere. The page's chart library is a dependency: see `build.rs`.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::Path;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use utoipa_swagger_ui::Config;
 
 use super::problem::Failure;
 
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+/// The chart library looks, by an image in a data URL, what the browser can show.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                            base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// The viewer sets styles from its script and draws icons from data URLs.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
@@ -24,22 +26,37 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const ICON: &str = "image/svg+xml";
 
+/// What the page at `/` is made of: path, type and text.
+const PAGE: [(&str, &str, &str); 9] = [
+    ("/", HTML, include_str!("../page/index.html")),
+    ("/style.css", STYLE, include_str!("../page/style.css")),
+    ("/icon.svg", ICON, include_str!("../page/icon.svg")),
+    ("/app.js", SCRIPT, include_str!("../page/app.js")),
+    ("/form.js", SCRIPT, include_str!("../page/form.js")),
+    ("/tables.js", SCRIPT, include_str!("../page/tables.js")),
+    ("/series.js", SCRIPT, include_str!("../page/series.js")),
+    ("/charts.js", SCRIPT, include_str!("../page/charts.js")),
+    ("/figures.js", SCRIPT, include_str!("../page/figures.js")),
+];
+const LIBRARY_GZIP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plotly.min.js.gz"));
+
 /// The page and the description.
 pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new()
-        .route("/", get(|h: HeaderMap| async move { file(&h, HTML, include_str!("../page/index.html")) }))
-        .route("/app.js", get(|h: HeaderMap| async move { file(&h, SCRIPT, include_str!("../page/app.js")) }))
-        .route("/form.js", get(|h: HeaderMap| async move { file(&h, SCRIPT, include_str!("../page/form.js")) }))
-        .route("/tables.js", get(|h: HeaderMap| async move { file(&h, SCRIPT, include_str!("../page/tables.js")) }))
-        .route("/style.css", get(|h: HeaderMap| async move { file(&h, STYLE, include_str!("../page/style.css")) }))
-        .route("/icon.svg", get(|h: HeaderMap| async move { file(&h, ICON, include_str!("../page/icon.svg")) }))
+    let page = PAGE.into_iter().fold(Router::new(), |router, (path, content_type, text)| {
+        let bytes = Bytes::from_static(text.as_bytes());
+        router.route(path, get(move |h: HeaderMap| async move { embedded(&h, content_type, PAGE_POLICY, bytes) }))
+    });
+    page.route("/assets/plotly.js", get(|h: HeaderMap| async move { library(&h) }))
         .route("/docs", get(|| async { Redirect::permanent("/docs/") }))
         .route("/docs/", get(|h: HeaderMap| async move { docs(&h, "") }))
         .route("/docs/{*file}", get(|h: HeaderMap, Path(file): Path<String>| async move { docs(&h, &file) }))
 }
 
-fn file(request: &HeaderMap, content_type: &str, text: &'static str) -> Response {
-    embedded(request, content_type, PAGE_POLICY, text.as_bytes())
+/// Packed, whatever the client says: it is for browsers, and each of them unpacks it.
+fn library(request: &HeaderMap) -> Response {
+    let mut response = embedded(request, SCRIPT, PAGE_POLICY, Bytes::from_static(LIBRARY_GZIP));
+    response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    response
 }
 
 fn docs(request: &HeaderMap, path: &str) -> Response {
@@ -48,14 +65,14 @@ fn docs(request: &HeaderMap, path: &str) -> Response {
         Arc::new(Config::from("/openapi.json").validator_url("none").try_it_out_enabled(true))
     });
     match utoipa_swagger_ui::serve(path, Arc::clone(&CONFIG)) {
-        Ok(Some(file)) => embedded(request, &file.content_type, DOCS_POLICY, &file.bytes),
+        Ok(Some(file)) => embedded(request, &file.content_type, DOCS_POLICY, file.bytes.into_owned().into()),
         Ok(None) => Failure::new(StatusCode::NOT_FOUND, "there is no such file; open /docs/").into_response(),
         Err(e) => Failure::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
     }
 }
 
 /// An embedded file: browsers ask each time whether theirs is still the one (a new version must not meet an old script).
-fn embedded(request: &HeaderMap, content_type: &str, policy: &'static str, bytes: &[u8]) -> Response {
+fn embedded(request: &HeaderMap, content_type: &str, policy: &'static str, bytes: Bytes) -> Response {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     let tag = format!("\"{:016x}\"", hasher.finish());
@@ -70,5 +87,5 @@ fn embedded(request: &HeaderMap, content_type: &str, policy: &'static str, bytes
     if fresh {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
-    (headers, bytes.to_vec()).into_response()
+    (headers, bytes).into_response()
 }

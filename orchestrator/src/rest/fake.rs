@@ -131,6 +131,10 @@ impl Api for Fake {
         Ok(HistogramView { test_id, node_id, latency: empty(), service_time: empty(), schedule_error: empty() })
     }
 
+    async fn exposition(&self) -> Result<String, Problem> {
+        Ok("# TYPE onrush_drivers gauge\n".to_owned())
+    }
+
     async fn subscribe(&self, test_id: TestId) -> Result<(TestView, broadcast::Receiver<Update>), Problem> {
         let test = self.test(test_id).await?;
         Ok((test, self.lock().updates.subscribe()))

@@ -50,6 +50,7 @@ fn router_for<A: Api>(api: A) -> Router {
         .route("/v1/tests/{id}/stream", get(stream::stream::<A>))
         .route("/v1/drivers", get(routes::list_drivers::<A>))
         .route("/healthz", get(routes::health::<A>))
+        .route("/metrics", get(routes::exposition::<A>))
         .route("/openapi.json", get(openapi::serve))
         .merge(assets::router())
         .fallback(nothing_here)

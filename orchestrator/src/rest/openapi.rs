@@ -26,6 +26,7 @@ use super::{fields, problem, routes, stream};
         stream::stream,
         routes::list_drivers,
         routes::health,
+        routes::exposition,
         serve,
     ),
     components(schemas(fields::NewTestBody, problem::ProblemBody)),

@@ -268,6 +268,20 @@ pub(super) async fn health<A: Api>(State(api): State<A>) -> Result<Json<Value>, 
     }
 }
 
+/// Everything for Prometheus
+///
+/// The process, the drivers, and the test that runs or ran last, in Prometheus' text format. To be scraped once a
+/// second.
+#[utoipa::path(
+    get, path = "/metrics", tag = "service",
+    responses((status = 200, description = "Text format 0.0.4", body = String, content_type = "text/plain"))
+)]
+pub(super) async fn exposition<A: Api>(
+    State(api): State<A>,
+) -> Result<([(HeaderName, &'static str); 1], String), Failure> {
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], api.exposition().await?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

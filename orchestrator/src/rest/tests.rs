@@ -284,6 +284,7 @@ async fn the_description_lists_every_route() {
         routes,
         [
             "get /healthz",
+            "get /metrics",
             "get /openapi.json",
             "get /v1/drivers",
             "get /v1/tests",
@@ -337,6 +338,10 @@ async fn the_page_is_served_and_cached() {
         ("/app.js", "text/javascript; charset=utf-8"),
         ("/form.js", "text/javascript; charset=utf-8"),
         ("/tables.js", "text/javascript; charset=utf-8"),
+        ("/series.js", "text/javascript; charset=utf-8"),
+        ("/charts.js", "text/javascript; charset=utf-8"),
+        ("/figures.js", "text/javascript; charset=utf-8"),
+        ("/assets/plotly.js", "text/javascript; charset=utf-8"),
         ("/style.css", "text/css; charset=utf-8"),
         ("/icon.svg", "image/svg+xml"),
         ("/docs/", "text/html"),

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row, Transaction, params};
 
 use super::StoreError;
 use super::coding::{self, StatsColumns};
-use crate::aggregate::{Aggregate, Part, SealedSecond, length_ns};
+use crate::aggregate::{Aggregate, Entered, Part, SealedSecond, length_ns};
 use crate::clock::Now;
 use crate::record::TestRecord;
 use crate::view::SecondView;
@@ -89,8 +89,14 @@ fn stats(row: &Row, first: usize) -> Result<onrush_stats::SecondStats, StoreErro
     columns.stats()
 }
 
-/// What was measured so far in a test that is not over, from its reports.
-pub fn open_aggregate(connection: &Connection, record: &TestRecord, now: Now) -> Result<Aggregate, StoreError> {
+/// What was measured so far in a test that is not over, from its reports; `sealed` hears of those whose second is
+/// sealed.
+pub fn open_aggregate(
+    connection: &Connection,
+    record: &TestRecord,
+    now: Now,
+    mut sealed: impl FnMut(&NodeId, &Measured),
+) -> Result<Aggregate, StoreError> {
     let test_id = record.test_id.as_str();
     let sql = "SELECT coalesce(max(second_index) + 1, 0) FROM seconds WHERE test_id = ?1";
     let next: i64 = connection.query_row(sql, [test_id], |row| row.get(0))?;
@@ -100,7 +106,10 @@ pub fn open_aggregate(connection: &Connection, record: &TestRecord, now: Now) ->
     let mut rows = statement.query([test_id])?;
     while let Some(row) = rows.next()? {
         let (node_id, _, report) = report(row)?;
-        aggregate.enter(&node_id, &report, now.mono).map_err(|e| StoreError::BadValue(format!("a report: {e}")))?;
+        let entered = aggregate.enter(&node_id, &report, now.mono);
+        if entered.map_err(|e| StoreError::BadValue(format!("a report: {e}")))? == Entered::Late {
+            sealed(&node_id, &report);
+        }
     }
     Ok(aggregate)
 }
@@ -113,7 +122,13 @@ pub fn second_of(
 ) -> Result<(SealedSecond, Option<String>), StoreError> {
     let sql =
         format!("SELECT {REPORT_COLUMNS} FROM driver_seconds WHERE test_id = ?1 AND second_index = ?2 ORDER BY rowid");
-    let mut second = SealedSecond { second_index, missing: Vec::new(), late_reports: 0, parts: Default::default() };
+    let mut second = SealedSecond {
+        second_index,
+        missing: Vec::new(),
+        late_reports: 0,
+        sealable_since: None,
+        parts: Default::default(),
+    };
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![test_id.as_str(), column(second_index)])?;
     while let Some(row) = rows.next()? {

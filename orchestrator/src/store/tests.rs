@@ -135,7 +135,7 @@ fn reports_rebuild_what_was_measured() {
         save_report(&transaction, &row).unwrap();
         transaction.commit().unwrap();
     }
-    let rebuilt = open_aggregate(store.connection(), &record, now).unwrap();
+    let rebuilt = open_aggregate(store.connection(), &record, now, |_, _| ()).unwrap();
     assert_eq!(rebuilt.drivers(), straight.drivers());
     assert_eq!(rebuilt.all(), straight.all());
 }

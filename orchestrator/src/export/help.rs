@@ -1,0 +1,70 @@
+//! The names of all series, and what each says.
+
+/// Every series: its name, and a line for people.
+pub const HELP: &[(&str, &str)] = &[
+    // Drivers, by the registry.
+    ("onrush_drivers", "Drivers that are known, by state"),
+    ("onrush_driver_state", "1 for the state that the driver is in, 0 for the others"),
+    ("onrush_driver_heartbeat_age_seconds", "Time since the driver was last heard"),
+    (
+        "onrush_driver_clock_offset_seconds",
+        "The driver's wall clock minus the orchestrator's, a heartbeat's delivery included",
+    ),
+    ("onrush_driver_reports_waiting", "Reports that the driver has not delivered yet"),
+    // The test that runs, or ran last: drivers.
+    ("onrush_driver_requests_sent_total", "Requests sent, by sealed seconds and late reports"),
+    ("onrush_driver_answers_total", "Complete answers, by the hundreds of their status"),
+    ("onrush_driver_failures_total", "Requests without an answer, by cause"),
+    ("onrush_driver_requests_skipped_total", "Requests that were due and never sent"),
+    ("onrush_driver_sent_bytes_total", "Bytes written, heads and bodies"),
+    ("onrush_driver_received_bytes_total", "Bytes read, heads and bodies"),
+    ("onrush_driver_latency_seconds", "From the moment a request was due to the last byte of its answer"),
+    ("onrush_driver_service_time_seconds", "From the send of a request to the last byte of its answer"),
+    ("onrush_driver_schedule_error_seconds", "Send of a request minus the moment it was due"),
+    ("onrush_driver_latency_quantile_seconds", "Exact quantiles of the latency of the newest sealed second"),
+    ("onrush_driver_latency_mean_seconds", "Mean latency of the newest sealed second, or of the test so far"),
+    ("onrush_driver_latency_min_seconds", "Least latency of the newest sealed second, or of the test so far"),
+    ("onrush_driver_latency_max_seconds", "Greatest latency of the newest sealed second, or of the test so far"),
+    ("onrush_driver_in_flight_requests", "Requests on their way at the end of the newest sealed second"),
+    ("onrush_driver_connections", "Connections that the driver was told to keep"),
+    ("onrush_driver_target_throughput_asked", "Requests a second that the driver was asked for"),
+    ("onrush_driver_throughput_reached", "Requests a second that it sent in the newest sealed second"),
+    // The same test: merged over its drivers.
+    (
+        "onrush_test_latency_quantile_seconds",
+        "Exact quantiles of the latency, over all drivers that report distributions",
+    ),
+    (
+        "onrush_test_service_time_quantile_seconds",
+        "Exact quantiles of the service time, over all drivers that report distributions",
+    ),
+    (
+        "onrush_test_schedule_error_quantile_seconds",
+        "Exact quantiles of the schedule error, over all drivers that report distributions",
+    ),
+    ("onrush_test_latency_mean_seconds", "Mean latency over all drivers that report distributions"),
+    ("onrush_test_latency_min_seconds", "Least latency over all drivers that report distributions"),
+    ("onrush_test_latency_max_seconds", "Greatest latency over all drivers that report distributions"),
+    ("onrush_test_start_skew_seconds", "Between the first and the last driver's measured start"),
+    ("onrush_test_running", "1 while the test runs, 0 after it"),
+    ("onrush_test_info", "1; the test's name, type and state are its labels"),
+    ("onrush_last_sealed_second_age_seconds", "Time since a second of the test was last sealed"),
+    // The orchestrator itself.
+    ("onrush_reports_total", "Reports that came, by what became of them"),
+    ("onrush_messages_skipped_total", "Messages that could not be read or made no sense"),
+    ("onrush_report_delivery_delay_seconds", "From the broker's time-stamp of a report to its handling"),
+    ("onrush_seal_delay_seconds", "From the moment a second could be sealed to its being sealed, stored and shown"),
+    ("onrush_sealed_seconds_total", "Seconds that were sealed"),
+    ("onrush_store_writes_total", "Transactions of the store"),
+    ("onrush_store_write_seconds", "Duration of a transaction of the store"),
+    ("onrush_test_events_total", "What happened in tests: starts, stops, lost drivers, completions"),
+    ("onrush_broker_reachable", "1 while the broker answers"),
+    ("process_cpu_seconds_total", "CPU time of this process, user and system"),
+    ("process_resident_memory_bytes", "Resident memory of this process"),
+    ("process_open_fds", "Open file descriptors of this process"),
+];
+
+/// What a series says.
+pub fn help(name: &str) -> &'static str {
+    HELP.iter().find(|(known, _)| *known == name).map_or("", |(_, help)| help)
+}

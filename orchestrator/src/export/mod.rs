@@ -1,0 +1,175 @@
+//! What Prometheus is shown at `/metrics`.
+//!
+//! The brain leaves here what it has just stored and shown elsewhere, in owned values. A scrape copies them, and makes a
+//! recorder of its own, which it fills, renders and drops: the series of a driver or of a test that is gone cannot
+//! stay behind, two orchestrators in one process do not meet, and nobody waits for the text to be written.
+//!
+//! Reading order: [`series`] (one test), [`buckets`] (its histograms), [`page`] (names and labels).
+
+mod buckets;
+mod help;
+mod page;
+mod process;
+mod series;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use onrush_protocol::{NodeId, TestId, Topic};
+
+pub use series::TestSeries;
+
+use self::buckets::{Buckets, DURATION_BOUNDS_NS};
+use self::page::Page;
+use self::process::Usage;
+use self::series::ShownTest;
+use crate::aggregate::Part;
+use crate::core::ReportCounts;
+use crate::record::TestRecord;
+use crate::registry::Glimpse;
+use crate::view::{SecondView, TestState};
+
+/// What the brain shows as time passes.
+#[derive(Clone, Default)]
+pub struct Live {
+    /// The drivers.
+    pub drivers: Vec<Glimpse>,
+    /// What became of the reports.
+    pub reports: ReportCounts,
+    /// Messages that were skipped, by topic and kind.
+    pub skipped: Vec<(Topic, &'static str, u64)>,
+    /// Whether the broker answers.
+    pub broker_reachable: bool,
+}
+
+/// What the orchestrator counts of its own work.
+#[derive(Clone)]
+struct Own {
+    sealed_seconds: u64,
+    seal_delay: Buckets,
+    delivery_delay: Buckets,
+    store_write: Buckets,
+    events: Events,
+}
+
+/// What happened in tests since the start.
+#[derive(Clone, Copy, Default)]
+struct Events {
+    start: u64,
+    stop: u64,
+    lost: u64,
+    completed: u64,
+}
+
+struct State {
+    live: Live,
+    own: Own,
+    test: Option<TestSeries>,
+}
+
+/// The door for the brain, which fills it, and for REST, which renders it. Cheap to clone.
+#[derive(Clone)]
+pub struct Export(Arc<Mutex<State>>);
+
+impl Default for Export {
+    fn default() -> Self {
+        let empty = || Buckets::new(DURATION_BOUNDS_NS);
+        let own = Own {
+            sealed_seconds: 0,
+            seal_delay: empty(),
+            delivery_delay: empty(),
+            store_write: empty(),
+            events: Events::default(),
+        };
+        Self(Arc::new(Mutex::new(State { live: Live::default(), own, test: None })))
+    }
+}
+
+impl Export {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Whoever panicked here left plain numbers behind.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what changes with time.
+    pub fn live(&self, live: Live) {
+        self.lock().live = live;
+    }
+
+    /// Goes on with a test that ran when the orchestrator ended.
+    pub fn resume(&self, mut series: TestSeries, record: &TestRecord) {
+        series.events_seen = record.events.len();
+        self.lock().test = Some(series);
+    }
+
+    /// Takes what changed in a test. One that runs takes the place of the one before; others are not shown.
+    pub fn test(&self, record: &TestRecord, now: Instant) {
+        let state = &mut *self.lock();
+        if record.state == TestState::Running
+            && state.test.as_ref().is_none_or(|test| test.shown.test_id != record.test_id)
+        {
+            state.test = Some(TestSeries::new(record, now));
+        }
+        let Some(test) = state.test.as_mut().filter(|test| test.shown.test_id == record.test_id) else { return };
+        test.observe(record, now);
+        for event in record.events.iter().skip(test.events_seen) {
+            match event.kind.as_str() {
+                "triggered" => state.own.events.start += 1,
+                "stop" => state.own.events.stop += 1,
+                "lost" => state.own.events.lost += 1,
+                "completed" => state.own.events.completed += 1,
+                _ => {}
+            }
+        }
+        test.events_seen = record.events.len();
+    }
+
+    /// Takes a second that was sealed, or merged anew for a late report; `news`: what it brings that was not here yet.
+    pub fn second(
+        &self,
+        test_id: &TestId,
+        view: &SecondView,
+        news: &BTreeMap<NodeId, Part>,
+        sealable_since: Option<Instant>,
+        now: Instant,
+    ) {
+        let state = &mut *self.lock();
+        state.own.sealed_seconds += u64::from(view.late_reports == 0);
+        if let Some(since) = sealable_since {
+            state.own.seal_delay.observe(now.saturating_duration_since(since));
+        }
+        if let Some(test) = state.test.as_mut().filter(|test| test.shown.test_id == *test_id) {
+            test.second(view, news, now);
+        }
+    }
+
+    /// Takes how long a transaction took.
+    pub fn wrote(&self, took: Duration) {
+        self.lock().own.store_write.observe(took);
+    }
+
+    /// Takes how long a report was under way. Clocks that differ may say less than nothing.
+    pub fn delivered(&self, took_ms: f64) {
+        let took = Duration::try_from_secs_f64(took_ms / 1e3).unwrap_or_default();
+        self.lock().own.delivery_delay.observe(took);
+    }
+
+    /// Everything, in Prometheus' text format.
+    pub fn render(&self) -> String {
+        let now = Instant::now();
+        let (live, own, test) = {
+            let state = self.lock();
+            let current = |test: &ShownTest| test.is_current(now);
+            (
+                state.live.clone(),
+                state.own.clone(),
+                state.test.as_ref().map(|test| &test.shown).filter(|t| current(t)).cloned(),
+            )
+        };
+        Page { live: &live, own: &own, test: test.as_ref(), usage: Usage::read(), now }.render()
+    }
+}
+
+#[cfg(test)]
+mod tests;

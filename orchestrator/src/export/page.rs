@@ -1,0 +1,287 @@
+//! One scrape: values become series with names and labels. What is not known has no series; it is never 0.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use metrics::{Key, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line, write_type_line};
+use metrics_exporter_prometheus::{LabelSet, PrometheusBuilder, PrometheusRecorder};
+
+use super::buckets::Buckets;
+use super::help::{HELP, help};
+use super::process::Usage;
+use super::series::{DriverSeries, MeasuredSeries, ShownTest, Summaries};
+use super::{Live, Own};
+use crate::view::{DriverState, SummaryView, TestState};
+
+const METADATA: Metadata<'_> = Metadata::new("onrush", Level::INFO, None);
+
+type Labels<'a> = &'a [(&'static str, &'a str)];
+
+/// What a scrape shows.
+pub struct Page<'a> {
+    pub live: &'a Live,
+    pub own: &'a Own,
+    pub test: Option<&'a ShownTest>,
+    pub usage: Usage,
+    pub now: Instant,
+}
+
+impl Page<'_> {
+    /// The text.
+    pub fn render(&self) -> String {
+        let sink = Sink { recorder: PrometheusBuilder::new().build_recorder() };
+        for (name, help) in HELP {
+            sink.recorder.describe_gauge((*name).into(), None, (*help).into());
+        }
+        self.drivers(&sink);
+        self.own(&sink);
+        if let Some(test) = self.test {
+            self.test(&sink, test);
+        }
+        let mut text = sink.recorder.handle().render();
+        self.cpu_time(&mut text);
+        self.histograms(&mut text);
+        text
+    }
+
+    fn drivers(&self, sink: &Sink) {
+        let drivers = &self.live.drivers;
+        for (state, name) in DRIVER_STATES {
+            let count = drivers.iter().filter(|driver| driver.state == state).count();
+            sink.gauge("onrush_drivers", &[("state", name)], Some(count as f64));
+        }
+        for driver in drivers {
+            let driver_label = ("driver", driver.node_id.as_str());
+            for (state, name) in DRIVER_STATES {
+                let is = f64::from(driver.state == state);
+                sink.gauge("onrush_driver_state", &[driver_label, ("state", name)], Some(is));
+            }
+            let labels: Labels<'_> = &[driver_label];
+            let age_s = self.now.saturating_duration_since(driver.heard_at).as_secs_f64();
+            sink.gauge("onrush_driver_heartbeat_age_seconds", labels, Some(age_s));
+            sink.gauge("onrush_driver_clock_offset_seconds", labels, driver.clock_offset_ms.map(seconds));
+            sink.gauge("onrush_driver_reports_waiting", labels, driver.reports_waiting.map(|n| n as f64));
+        }
+    }
+
+    fn own(&self, sink: &Sink) {
+        let Live { reports, skipped, broker_reachable, .. } = self.live;
+        let results = [
+            ("accepted", reports.accepted),
+            ("late", reports.late),
+            ("duplicate", reports.duplicate),
+            ("skipped", reports.skipped),
+        ];
+        for (result, n) in results {
+            sink.counter("onrush_reports_total", &[("result", result)], n);
+        }
+        for (topic, kind, n) in skipped {
+            sink.counter("onrush_messages_skipped_total", &[("topic", topic.name()), ("kind", kind)], *n);
+        }
+        let Own { sealed_seconds, store_write, events, .. } = self.own;
+        sink.counter("onrush_sealed_seconds_total", &[], *sealed_seconds);
+        sink.counter("onrush_store_writes_total", &[], store_write.count());
+        let kinds =
+            [("start", events.start), ("stop", events.stop), ("lost", events.lost), ("completed", events.completed)];
+        for (kind, n) in kinds {
+            sink.counter("onrush_test_events_total", &[("kind", kind)], n);
+        }
+        sink.gauge("onrush_broker_reachable", &[], Some(f64::from(*broker_reachable)));
+        let usage = &self.usage;
+        sink.gauge("process_resident_memory_bytes", &[], usage.resident_bytes.map(|n| n as f64));
+        sink.gauge("process_open_fds", &[], usage.open_fds.map(|n| n as f64));
+    }
+
+    fn test(&self, sink: &Sink, test: &ShownTest) {
+        let id = ("test", test.test_id.as_str());
+        let running = f64::from(test.state == TestState::Running);
+        sink.gauge("onrush_test_running", &[id, ("test_type", test.test_type)], Some(running));
+        let info = [
+            id,
+            ("name", test.name.as_deref().unwrap_or_default()),
+            ("test_type", test.test_type),
+            ("state", state_name(test.state)),
+        ];
+        sink.gauge("onrush_test_info", &info, Some(1.0));
+        sink.gauge("onrush_test_start_skew_seconds", &[id], test.start_skew_ms.map(seconds));
+        let age = test.sealed_at.map(|at| self.now.saturating_duration_since(at).as_secs_f64());
+        sink.gauge("onrush_last_sealed_second_age_seconds", &[], age);
+        for (window, summaries) in [("second", test.second), ("test", Some(test.whole))] {
+            let Some(Summaries { latency, service_time, schedule_error }) = summaries else { continue };
+            let labels: Labels<'_> = &[id, ("window", window)];
+            sink.quantiles("onrush_test_latency_quantile_seconds", labels, &latency);
+            sink.quantiles("onrush_test_service_time_quantile_seconds", labels, &service_time);
+            sink.quantiles("onrush_test_schedule_error_quantile_seconds", labels, &schedule_error);
+            sink.gauge("onrush_test_latency_mean_seconds", labels, latency.mean_ms.map(seconds));
+            sink.gauge("onrush_test_latency_min_seconds", labels, latency.min_ms.map(seconds));
+            sink.gauge("onrush_test_latency_max_seconds", labels, latency.max_ms.map(seconds));
+        }
+        for (node_id, series) in &test.drivers {
+            let labels: Labels<'_> = &[id, ("driver", node_id.as_str())];
+            match series {
+                DriverSeries::Measured(measured) => self.measured(sink, test, labels, measured),
+                DriverSeries::Plain(None) => {}
+                DriverSeries::Plain(Some(latency)) => {
+                    sink.spread(labels, "test", [latency.mean, latency.min, latency.max].map(|ms| ms.map(seconds)));
+                }
+            }
+        }
+    }
+
+    fn measured(&self, sink: &Sink, test: &ShownTest, labels: Labels<'_>, series: &MeasuredSeries) {
+        let counts = &series.counts;
+        sink.counter("onrush_driver_requests_sent_total", labels, counts.sent);
+        sink.counter("onrush_driver_requests_skipped_total", labels, counts.skipped);
+        sink.counter("onrush_driver_sent_bytes_total", labels, counts.bytes_sent);
+        sink.counter("onrush_driver_received_bytes_total", labels, counts.bytes_received);
+        for (class, n) in series.answers() {
+            let class = format!("{class}xx");
+            sink.counter("onrush_driver_answers_total", &with(labels, ("status_class", &class)), n);
+        }
+        for (cause, n) in series.failures() {
+            sink.counter("onrush_driver_failures_total", &with(labels, ("cause", cause)), n);
+        }
+        if let Some(spread) = series.latency.mean_min_max_s() {
+            sink.spread(labels, "test", spread.map(Some));
+        }
+        if !series.is_lost {
+            sink.gauge("onrush_driver_connections", labels, Some(f64::from(test.connections)));
+            sink.gauge("onrush_driver_target_throughput_asked", labels, test.throughput_asked_per_s);
+        }
+        if let Some(second) = &series.second {
+            let latency = &second.latency;
+            sink.gauge("onrush_driver_in_flight_requests", labels, second.in_flight.map(|n| n as f64));
+            sink.gauge("onrush_driver_throughput_reached", labels, second.requests_per_s);
+            sink.quantiles("onrush_driver_latency_quantile_seconds", &with(labels, ("window", "second")), latency);
+            sink.spread(labels, "second", [latency.mean_ms, latency.min_ms, latency.max_ms].map(|ms| ms.map(seconds)));
+        }
+    }
+
+    /// The exporter's own counters are whole numbers.
+    fn cpu_time(&self, text: &mut String) {
+        let name = "process_cpu_seconds_total";
+        let labels = LabelSet::from_key_and_global(&key(name, &[]), &Default::default());
+        write_help_line(text, name, None, None, help(name));
+        write_type_line(text, name, None, None, "counter");
+        write_metric_line::<&str, f64>(text, name, None, &labels, None, self.usage.cpu_s, None);
+        let _ = writeln!(text);
+    }
+
+    fn histograms(&self, text: &mut String) {
+        let own = self.own;
+        histogram(text, "onrush_report_delivery_delay_seconds", [(&[] as Labels<'_>, &own.delivery_delay)]);
+        histogram(text, "onrush_seal_delay_seconds", [(&[] as Labels<'_>, &own.seal_delay)]);
+        histogram(text, "onrush_store_write_seconds", [(&[] as Labels<'_>, &own.store_write)]);
+        let Some(test) = self.test else { return };
+        let drivers: Vec<([(&'static str, &str); 2], &MeasuredSeries)> = test
+            .drivers
+            .iter()
+            .filter_map(|(node_id, series)| match series {
+                DriverSeries::Measured(measured) => {
+                    Some(([("test", test.test_id.as_str()), ("driver", node_id.as_str())], &**measured))
+                }
+                DriverSeries::Plain(_) => None,
+            })
+            .collect();
+        let family = |pick: fn(&MeasuredSeries) -> &Buckets| {
+            drivers.iter().map(move |(labels, series)| (labels.as_slice(), pick(series)))
+        };
+        histogram(text, "onrush_driver_latency_seconds", family(|series| &series.latency));
+        histogram(text, "onrush_driver_service_time_seconds", family(|series| &series.service_time));
+        histogram(text, "onrush_driver_schedule_error_seconds", family(|series| &series.schedule_error));
+    }
+}
+
+/// Where series of one number go: a recorder that lives as long as the scrape.
+struct Sink {
+    recorder: PrometheusRecorder,
+}
+
+impl Sink {
+    fn gauge(&self, name: &'static str, labels: Labels<'_>, value: Option<f64>) {
+        if let Some(value) = value {
+            self.recorder.register_gauge(&key(name, labels), &METADATA).set(value);
+        }
+    }
+
+    fn counter(&self, name: &'static str, labels: Labels<'_>, value: u64) {
+        self.recorder.register_counter(&key(name, labels), &METADATA).absolute(value);
+    }
+
+    fn quantiles(&self, name: &'static str, labels: Labels<'_>, summary: &SummaryView) {
+        let quantiles = [
+            ("0.5", summary.median_ms),
+            ("0.9", summary.p90_ms),
+            ("0.95", summary.p95_ms),
+            ("0.99", summary.p99_ms),
+            ("0.999", summary.p999_ms),
+        ];
+        for (quantile, ms) in quantiles {
+            self.gauge(name, &with(labels, ("quantile", quantile)), ms.map(seconds));
+        }
+    }
+
+    fn spread(&self, labels: Labels<'_>, window: &'static str, [mean, min, max]: [Option<f64>; 3]) {
+        let labels = with(labels, ("window", window));
+        self.gauge("onrush_driver_latency_mean_seconds", &labels, mean);
+        self.gauge("onrush_driver_latency_min_seconds", &labels, min);
+        self.gauge("onrush_driver_latency_max_seconds", &labels, max);
+    }
+}
+
+fn with<'a>(labels: Labels<'a>, one_more: (&'static str, &'a str)) -> Vec<(&'static str, &'a str)> {
+    labels.iter().copied().chain([one_more]).collect()
+}
+
+fn key(name: &'static str, labels: Labels<'_>) -> Key {
+    let labels: Vec<Label> = labels.iter().map(|(key, value)| Label::new(*key, (*value).to_owned())).collect();
+    Key::from_parts(name, labels)
+}
+
+/// Writes histograms of one name, in the exporter's own format.
+fn histogram<'a>(text: &mut String, name: &'static str, series: impl IntoIterator<Item = (Labels<'a>, &'a Buckets)>) {
+    let mut is_first = true;
+    for (labels, buckets) in series {
+        if std::mem::take(&mut is_first) {
+            write_help_line(text, name, None, None, help(name));
+            write_type_line(text, name, None, None, "histogram");
+        }
+        let labels = LabelSet::from_key_and_global(&key(name, labels), &Default::default());
+        for (bound_s, count) in buckets.cumulative() {
+            write_metric_line(text, name, Some("bucket"), &labels, Some(("le", bound_s)), count, None);
+        }
+        let count = buckets.count();
+        write_metric_line(text, name, Some("bucket"), &labels, Some(("le", "+Inf")), count, None);
+        write_metric_line::<&str, f64>(text, name, Some("sum"), &labels, None, buckets.sum_s(), None);
+        write_metric_line::<&str, u64>(text, name, Some("count"), &labels, None, count, None);
+    }
+    // A blank line after each family, like the exporter's.
+    let _ = writeln!(text);
+}
+
+/// Milliseconds in seconds, without the digits that dividing by a thousand would make up.
+fn seconds(ms: f64) -> f64 {
+    (ms * 1e6).round() / 1e9
+}
+
+const DRIVER_STATES: [(DriverState, &str); 7] = [
+    (DriverState::Idle, "idle"),
+    (DriverState::Armed, "armed"),
+    (DriverState::Running, "running"),
+    (DriverState::Alive, "alive"),
+    (DriverState::Suspect, "suspect"),
+    (DriverState::Lost, "lost"),
+    (DriverState::Rejected, "rejected"),
+];
+
+fn state_name(state: TestState) -> &'static str {
+    match state {
+        TestState::Configured => "configured",
+        TestState::Armed => "armed",
+        TestState::Running => "running",
+        TestState::Completed => "completed",
+        TestState::Stopped => "stopped",
+        TestState::Failed => "failed",
+    }
+}

@@ -1,0 +1,233 @@
+//! What is shown of one test: the one that runs, or the last that ran. Pure: parts of seconds go in.
+//!
+//! Memory: three histograms for the test; per driver its counts and three times as many numbers as there are bounds.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use onrush_protocol::{LatencyMs, NodeId, TestConfig, TestId, TestType};
+use onrush_stats::{Counts, FailureCause, SecondStats};
+
+use super::buckets::{Buckets, DURATION_BOUNDS_NS, SCHEDULE_ERROR_BOUNDS_NS};
+use crate::aggregate::Part;
+use crate::record::TestRecord;
+use crate::view::{ParticipantState, ScopeView, SecondView, SummaryView, TestState};
+use crate::views;
+
+/// A test that ended is shown for this long, unless another begins.
+const SHOWN_AFTER_END: Duration = Duration::from_secs(300);
+
+/// A test, and what it takes to add to it.
+pub struct TestSeries {
+    /// What is shown.
+    pub shown: ShownTest,
+    /// Everything that was sealed, merged over the drivers: large, and only its summary is shown.
+    total: SecondStats,
+    /// How many of the record's events were seen.
+    pub events_seen: usize,
+}
+
+/// What a scrape takes with it.
+#[derive(Clone)]
+pub struct ShownTest {
+    pub test_id: TestId,
+    pub name: Option<String>,
+    pub test_type: &'static str,
+    pub state: TestState,
+    pub start_skew_ms: Option<f64>,
+    pub connections: u32,
+    /// Requests a second that each driver is asked for.
+    pub throughput_asked_per_s: Option<f64>,
+    /// The newest sealed second.
+    pub second: Option<Summaries>,
+    /// Everything that is sealed.
+    pub whole: Summaries,
+    pub sealed_at: Option<Instant>,
+    pub drivers: BTreeMap<NodeId, DriverSeries>,
+    newest_second: Option<u64>,
+    ended_at: Option<Instant>,
+}
+
+/// The three distributions of a second or of a test, in numbers.
+#[derive(Clone, Copy, Default)]
+pub struct Summaries {
+    pub latency: SummaryView,
+    pub service_time: SummaryView,
+    pub schedule_error: SummaryView,
+}
+
+/// What is shown of a driver's part.
+#[derive(Clone)]
+pub enum DriverSeries {
+    /// It reports seconds.
+    Measured(Box<MeasuredSeries>),
+    /// It speaks only the specification; the newest numbers that it reported.
+    Plain(Option<LatencyMs>),
+}
+
+/// Counts and distributions of a driver that reports seconds.
+#[derive(Clone)]
+pub struct MeasuredSeries {
+    pub counts: Counts,
+    pub latency: Buckets,
+    pub service_time: Buckets,
+    pub schedule_error: Buckets,
+    /// Its part in the newest sealed second; `None`: it has none, or it is lost.
+    pub second: Option<DriverSecond>,
+    pub is_lost: bool,
+}
+
+/// A driver's part in one second.
+#[derive(Clone, Copy)]
+pub struct DriverSecond {
+    pub latency: SummaryView,
+    pub in_flight: Option<u64>,
+    pub requests_per_s: Option<f64>,
+}
+
+impl TestSeries {
+    /// A test in which nothing was measured so far.
+    pub fn new(record: &TestRecord, now: Instant) -> Self {
+        let TestConfig { test_type, .. } = record.config;
+        let connections = record.config.connections.unwrap_or(TestConfig::default_connections(test_type));
+        let shown = ShownTest {
+            test_id: record.test_id.clone(),
+            name: record.name.clone(),
+            test_type: test_type.name(),
+            state: record.state,
+            start_skew_ms: None,
+            connections,
+            throughput_asked_per_s: throughput_asked_per_s(&record.config),
+            second: None,
+            whole: Summaries::default(),
+            sealed_at: None,
+            drivers: BTreeMap::new(),
+            newest_second: None,
+            ended_at: None,
+        };
+        let mut series = Self { shown, total: SecondStats::default(), events_seen: 0 };
+        series.observe(record, now);
+        series
+    }
+
+    /// Takes over what the record says by now.
+    pub fn observe(&mut self, record: &TestRecord, now: Instant) {
+        let shown = &mut self.shown;
+        shown.state = record.state;
+        shown.start_skew_ms = views::start_skew_ms(record);
+        if record.state.is_end() {
+            shown.ended_at.get_or_insert(now);
+        }
+        for participant in &record.participants {
+            let series = shown.drivers.entry(participant.node_id.clone()).or_insert_with(|| {
+                let measured = || DriverSeries::Measured(Box::default());
+                if participant.is_plain() { DriverSeries::Plain(None) } else { measured() }
+            });
+            match series {
+                DriverSeries::Plain(latency) => *latency = participant.plain,
+                DriverSeries::Measured(measured) => {
+                    measured.is_lost = participant.state == ParticipantState::Lost;
+                    measured.second = measured.second.filter(|_| !measured.is_lost);
+                }
+            }
+        }
+    }
+
+    /// Takes a second as it is shown, and what it brings.
+    pub fn second(&mut self, view: &SecondView, news: &BTreeMap<NodeId, Part>, now: Instant) {
+        self.add(news);
+        let shown = &mut self.shown;
+        // A second that is merged anew may be an older one.
+        if shown.newest_second.is_some_and(|newest| newest > view.second_index) {
+            return;
+        }
+        if shown.newest_second != Some(view.second_index) {
+            shown.sealed_at = Some(now);
+        }
+        shown.newest_second = Some(view.second_index);
+        let ScopeView { latency, service_time, schedule_error, .. } = view.all;
+        shown.second = Some(Summaries { latency, service_time, schedule_error });
+        let parts: BTreeMap<&str, &ScopeView> =
+            view.drivers.iter().filter_map(|scope| Some((scope.node_id.as_deref()?, scope))).collect();
+        for (node_id, series) in &mut shown.drivers {
+            let DriverSeries::Measured(measured) = series else { continue };
+            let part = parts.get(node_id.as_str()).filter(|_| !measured.is_lost);
+            measured.second = part.map(|scope| DriverSecond {
+                latency: scope.latency,
+                in_flight: scope.in_flight,
+                requests_per_s: scope.requests_per_s,
+            });
+        }
+    }
+
+    /// Adds parts of sealed seconds: each must come once.
+    pub fn add(&mut self, news: &BTreeMap<NodeId, Part>) {
+        for (node_id, Part { stats, .. }) in news {
+            self.total.merge(stats);
+            let series = &mut *self.shown.drivers.entry(node_id.clone()).or_insert(DriverSeries::Plain(None));
+            if let DriverSeries::Plain(_) = series {
+                *series = DriverSeries::Measured(Box::default());
+            }
+            if let DriverSeries::Measured(measured) = series {
+                measured.add(stats);
+            }
+        }
+        let SecondStats { latency, service_time, schedule_error, .. } = &self.total;
+        self.shown.whole = Summaries {
+            latency: views::summary(latency),
+            service_time: views::summary(service_time),
+            schedule_error: views::summary(schedule_error),
+        };
+    }
+}
+
+impl ShownTest {
+    /// Whether it is still to be shown.
+    pub fn is_current(&self, now: Instant) -> bool {
+        self.ended_at.is_none_or(|at| now.saturating_duration_since(at) < SHOWN_AFTER_END)
+    }
+}
+
+impl MeasuredSeries {
+    fn add(&mut self, stats: &SecondStats) {
+        let SecondStats { counts, latency, service_time, schedule_error } = stats;
+        self.counts.merge(counts);
+        self.latency.add(latency);
+        self.service_time.add(service_time);
+        self.schedule_error.add(schedule_error);
+    }
+
+    /// Answers by the hundreds of their status, those that there are always included.
+    pub fn answers(&self) -> BTreeMap<u16, u64> {
+        let mut answers: BTreeMap<u16, u64> = (1..=5).map(|class| (class, 0)).collect();
+        for (status, n) in &self.counts.statuses {
+            *answers.entry(status / 100).or_default() += n;
+        }
+        answers
+    }
+
+    /// Failures by each cause that there is.
+    pub fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        FailureCause::ALL.iter().map(|cause| (cause.name(), self.counts.failures.get(cause).copied().unwrap_or(0)))
+    }
+}
+
+impl Default for MeasuredSeries {
+    fn default() -> Self {
+        Self {
+            counts: Counts::default(),
+            latency: Buckets::new(DURATION_BOUNDS_NS),
+            service_time: Buckets::new(DURATION_BOUNDS_NS),
+            schedule_error: Buckets::new(SCHEDULE_ERROR_BOUNDS_NS),
+            second: None,
+            is_lost: false,
+        }
+    }
+}
+
+/// The target throughput, and in a Tsunami its interval: whichever is slower.
+fn throughput_asked_per_s(config: &TestConfig) -> Option<f64> {
+    let by_delay =
+        (config.test_type == TestType::Tsunami && !config.delay.is_zero()).then(|| config.delay.as_secs_f64().recip());
+    by_delay.into_iter().chain(config.target_throughput_per_s).reduce(f64::min)
+}

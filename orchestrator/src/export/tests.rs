@@ -1,0 +1,264 @@
+//! What a scrape says, as Prometheus would read it.
+
+use onrush_protocol::{LatencyMs, Metrics, NodeState};
+use onrush_stats::FailureCause;
+
+use super::help::HELP;
+use super::*;
+use crate::aggregate::{Aggregate, Entered, SealedSecond};
+use crate::clock::Now;
+use crate::record::ParticipantRecord;
+use crate::registry::Registry;
+use crate::testing::{Exposition, SimDriver, node, reports, running, stats, test_id};
+use crate::view::ParticipantState;
+use crate::views;
+
+const NAMES: [&str; 2] = ["a", "b"];
+
+fn scrape(export: &Export) -> Exposition {
+    Exposition::read(&export.render())
+}
+
+/// Shows sealed seconds as the brain does.
+fn show(export: &Export, seconds: Vec<SealedSecond>, now: Instant) {
+    for second in seconds {
+        let view = views::second(&second, &second.all(), String::new());
+        export.second(&test_id("t"), &view, &second.parts, second.sealable_since, now);
+    }
+}
+
+/// Shows reports as they come, each second sealed as soon as it can be, or only what was there before `now` + 2 s.
+fn take(export: &Export, aggregate: &mut Aggregate, reports: &[Metrics], now: Instant) {
+    let both = NAMES.map(node);
+    for Metrics { node_id, measured, .. } in reports {
+        let report = measured.as_ref().unwrap();
+        if aggregate.enter(node_id, report, now).unwrap() == Entered::Late {
+            let news = BTreeMap::from([(node_id.clone(), Part::of(report))]);
+            let parts = news.clone();
+            let merged = SealedSecond {
+                second_index: report.second_index,
+                missing: Vec::new(),
+                late_reports: 1,
+                sealable_since: None,
+                parts,
+            };
+            let view = views::second(&merged, &merged.all(), String::new());
+            export.second(&test_id("t"), &view, &news, None, now);
+        }
+        show(export, aggregate.seal(&both, false, now), now);
+    }
+}
+
+#[test]
+fn at_the_end_counters_and_histograms_equal_the_totals_to_the_digit() {
+    let (export, now) = (Export::default(), Instant::now());
+    let record = running("t", 40, &NAMES);
+    export.test(&record, now);
+    let before = scrape(&export);
+    assert_eq!(before.get("onrush_driver_requests_sent_total", "driver=a,test=t"), Some(0.0), "rates begin at 0");
+
+    let mut all = reports("t", &NAMES, 6, 30);
+    if let Some(measured) = &mut all[4].measured {
+        measured.stats.counts.failures.insert(FailureCause::Timeout, 3);
+        measured.stats.counts.statuses.insert(503, 2);
+    }
+    let mut aggregate = Aggregate::default();
+    // The reports of the seconds 1 and 2 of one driver come after their seconds were sealed, and two come twice.
+    let (late, in_time): (Vec<Metrics>, Vec<Metrics>) = all.iter().cloned().partition(|metrics| {
+        let second = metrics.measured.as_ref().map(|measured| measured.second_index);
+        metrics.node_id == node("b") && matches!(second, Some(1 | 2))
+    });
+    take(&export, &mut aggregate, &in_time, now);
+    show(&export, aggregate.seal(&[], true, now), now);
+    take(&export, &mut aggregate, &late, now);
+    take(&export, &mut aggregate, &late, now);
+
+    let shown = scrape(&export);
+    for name in NAMES {
+        let total = &aggregate.driver(&node(name)).unwrap().stats;
+        let get = |series: &str, more: &str| {
+            let mut labels: Vec<String> = vec![format!("driver={name}"), "test=t".into()];
+            labels.extend((!more.is_empty()).then(|| more.to_owned()));
+            labels.sort_unstable();
+            shown.get(series, &labels.join(",")).unwrap_or_else(|| panic!("{series} {labels:?}"))
+        };
+        let counts = &total.counts;
+        assert_eq!(get("onrush_driver_requests_sent_total", ""), counts.sent as f64);
+        assert_eq!(get("onrush_driver_sent_bytes_total", ""), counts.bytes_sent as f64);
+        assert_eq!(get("onrush_driver_received_bytes_total", ""), counts.bytes_received as f64);
+        assert_eq!(get("onrush_driver_requests_skipped_total", ""), counts.skipped as f64);
+        assert_eq!(get("onrush_driver_answers_total", "status_class=2xx"), counts.statuses[&200] as f64);
+        let errors = counts.statuses.get(&503).copied().unwrap_or(0);
+        assert_eq!(get("onrush_driver_answers_total", "status_class=5xx"), errors as f64);
+        let timeouts = counts.failures.get(&FailureCause::Timeout).copied().unwrap_or(0);
+        assert_eq!(get("onrush_driver_failures_total", "cause=timeout"), timeouts as f64);
+        let distributions = [
+            ("onrush_driver_latency_seconds", &total.latency),
+            ("onrush_driver_service_time_seconds", &total.service_time),
+            ("onrush_driver_schedule_error_seconds", &total.schedule_error),
+        ];
+        for (family, distribution) in distributions {
+            assert_eq!(get(&format!("{family}_count"), ""), distribution.count() as f64);
+            assert_eq!(get(&format!("{family}_sum"), ""), distribution.sum_ns() as f64 / 1e9);
+            assert_eq!(get(&format!("{family}_bucket"), "le=+Inf"), distribution.count() as f64);
+            let slots = distribution.histogram().unwrap().iter_recorded();
+            let below_1s: u64 =
+                slots.filter(|slot| slot.value_iterated_to() <= 1_000_000_000).map(|slot| slot.count_at_value()).sum();
+            assert_eq!(get(&format!("{family}_bucket"), "le=1"), below_1s as f64);
+        }
+    }
+    let all = &aggregate.all().latency;
+    let p99 = shown.get("onrush_test_latency_quantile_seconds", "quantile=0.99,test=t,window=test").unwrap();
+    assert!((p99 - all.quantile_ns(0.99).unwrap() as f64 / 1e9).abs() < 1e-9);
+    assert_eq!(shown.get("onrush_sealed_seconds_total", ""), Some(6.0));
+}
+
+#[test]
+fn every_series_is_named_and_every_name_is_a_series() {
+    let (export, now) = (Export::default(), Now::read());
+    let mut record = running("t", 40, &NAMES);
+    record.config.target_throughput_per_s = Some(100.0);
+    record.participants[0].started_at_unix_ms = Some(1.0);
+    export.test(&record, now.mono);
+    let mut aggregate = Aggregate::default();
+    take(&export, &mut aggregate, &reports("t", &NAMES, 2, 10), now.mono);
+    let mut registry = Registry::new(8, Vec::new(), now);
+    let mut heartbeat = SimDriver::new("a", "s").heartbeat(NodeState::Running, Some("t"));
+    heartbeat.timestamp_unix_ms = Some(now.unix_ms + 250.0);
+    registry.heartbeat(heartbeat, now.mono, now);
+    export.live(Live {
+        drivers: registry.glimpses(now),
+        skipped: vec![(Topic::Metrics, "not JSON", 3)],
+        broker_reachable: true,
+        ..Live::default()
+    });
+    let shown = scrape(&export);
+    for (family, kind) in &shown.types {
+        assert!(HELP.iter().any(|(name, _)| name == family), "{family} has no line in the list of names");
+        assert!(shown.helped.contains(family), "{family} has no HELP");
+        assert_eq!(family.ends_with("_total"), kind == "counter", "{family} is a {kind}");
+    }
+    for (name, _) in HELP {
+        assert!(shown.types.contains_key(*name), "{name} is in the list and nowhere else");
+    }
+    let known = |name: &&str| {
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+        shown.types.contains_key(*name) || family.is_some_and(|family| shown.types[family] == "histogram")
+    };
+    assert!(shown.names().all(|name| known(&name)));
+    assert_eq!(shown.get("onrush_driver_clock_offset_seconds", "driver=a"), Some(0.25));
+    assert_eq!(shown.get("onrush_driver_state", "driver=a,state=running"), Some(1.0));
+    assert_eq!(shown.get("onrush_driver_state", "driver=a,state=lost"), Some(0.0));
+    assert_eq!(shown.get("onrush_drivers", "state=running"), Some(1.0));
+    assert_eq!(shown.get("onrush_driver_target_throughput_asked", "driver=b,test=t"), Some(100.0));
+    assert_eq!(shown.get("onrush_messages_skipped_total", "kind=not JSON,topic=metrics"), Some(3.0));
+}
+
+#[test]
+fn what_is_gone_is_not_shown() {
+    let (export, now) = (Export::default(), Now::read());
+    assert!(!scrape(&export).mentions("driver=a"));
+    let mut registry = Registry::new(8, Vec::new(), now);
+    let (a, b) = (SimDriver::new("a", "s"), SimDriver::new("b", "s"));
+    for driver in [&a, &b] {
+        registry.heartbeat(driver.heartbeat(NodeState::Idle, None), now.mono, now);
+    }
+    let live = |registry: &Registry, now| Live { drivers: registry.glimpses(now), ..Live::default() };
+    export.live(live(&registry, now));
+    assert_eq!(scrape(&export).labels_of("onrush_driver_heartbeat_age_seconds"), ["driver=a", "driver=b"]);
+    // One says goodbye; the other falls silent, and is shown as lost until it is forgotten.
+    registry.heartbeat(a.goodbye(), now.mono, now);
+    let later = now.plus_ms(6_000);
+    registry.tick(later, Some(now.mono), |_| false);
+    export.live(live(&registry, later));
+    let shown = scrape(&export);
+    assert!(!shown.mentions("driver=a"));
+    assert_eq!(shown.get("onrush_driver_state", "driver=b,state=lost"), Some(1.0));
+    let forgotten = now.plus_ms(700_000);
+    registry.tick(forgotten, Some(now.mono), |_| false);
+    export.live(live(&registry, forgotten));
+    assert!(!scrape(&export).mentions("driver=b"));
+
+    // A test takes the place of the one before; a test that does not run is not shown.
+    let mut first = running("t", 40, &NAMES);
+    export.test(&first, now.mono);
+    export.test(&crate::record::TestRecord { state: TestState::Configured, ..running("next", 1, &NAMES) }, now.mono);
+    let mut aggregate = Aggregate::default();
+    take(&export, &mut aggregate, &reports("t", &NAMES, 2, 10), now.mono);
+    assert!(scrape(&export).mentions("test=t"));
+    assert!(!scrape(&export).mentions("test=next"));
+    // A lost driver's counts stay with the test; what it was doing does not.
+    first.participants[0].state = ParticipantState::Lost;
+    first.event(now, "lost", None, "gone");
+    export.test(&first, now.mono);
+    export.test(&first, now.mono);
+    let shown = scrape(&export);
+    assert_eq!(shown.get("onrush_driver_requests_sent_total", "driver=a,test=t"), Some(20.0));
+    assert_eq!(shown.labels_of("onrush_driver_in_flight_requests"), ["driver=b,test=t"]);
+    assert_eq!(shown.get("onrush_test_events_total", "kind=lost"), Some(1.0), "an event counts once");
+    // It has ended: it stays for five minutes.
+    first.state = TestState::Completed;
+    export.test(&first, Instant::now());
+    assert_eq!(scrape(&export).get("onrush_test_running", "test=t,test_type=AVALANCHE"), Some(0.0));
+    {
+        let state = export.lock();
+        let shown = &state.test.as_ref().unwrap().shown;
+        assert!(shown.is_current(Instant::now() + Duration::from_secs(290)));
+        assert!(!shown.is_current(Instant::now() + Duration::from_secs(301)));
+    }
+    export.test(&running("u", 40, &NAMES), now.mono);
+    let shown = scrape(&export);
+    assert!(shown.mentions("test=u") && !shown.mentions("test=t"));
+}
+
+#[test]
+fn what_a_driver_does_not_say_has_no_series() {
+    let (export, now) = (Export::default(), Now::read());
+    let mut record = running("t", 40, &["a"]);
+    record.participants.push(ParticipantRecord::new(node("plain"), None));
+    export.test(&record, now.mono);
+    assert!(!scrape(&export).mentions("driver=plain"));
+    let plain = LatencyMs { mean: Some(1.5), median: Some(1.0), min: None, max: Some(9.0) };
+    record.participants[1].plain = Some(plain);
+    export.test(&record, now.mono);
+    let shown = scrape(&export);
+    let labels = "driver=plain,test=t,window=test";
+    assert_eq!(shown.get("onrush_driver_latency_mean_seconds", labels), Some(0.0015));
+    assert_eq!(shown.get("onrush_driver_latency_min_seconds", labels), None);
+    assert_eq!(shown.get("onrush_driver_latency_max_seconds", labels), Some(0.009));
+    assert_eq!(shown.get("onrush_driver_requests_sent_total", "driver=plain,test=t"), None);
+    // No answers in a second: no quantiles of it.
+    let mut aggregate = Aggregate::default();
+    let mut driver = SimDriver::new("a", "s");
+    let report = driver.report("t", 0, stats(&[]), None);
+    aggregate.enter(&node("a"), report.measured.as_ref().unwrap(), now.mono).unwrap();
+    show(&export, aggregate.seal(&[node("a")], false, now.mono), now.mono);
+    let shown = scrape(&export);
+    assert_eq!(shown.labels_of("onrush_driver_latency_quantile_seconds"), [""; 0]);
+    assert_eq!(shown.get("onrush_driver_throughput_reached", "driver=a,test=t"), Some(0.0));
+    assert_eq!(shown.get("onrush_driver_in_flight_requests", "driver=a,test=t"), Some(0.0));
+    // A driver whose heartbeat says nothing beyond the specification.
+    let mut registry = Registry::new(8, Vec::new(), now);
+    registry.heartbeat(SimDriver::plain("plain").heartbeat(NodeState::Idle, None), now.mono, now);
+    export.live(Live { drivers: registry.glimpses(now), ..Live::default() });
+    let shown = scrape(&export);
+    assert_eq!(shown.get("onrush_driver_state", "driver=plain,state=alive"), Some(1.0));
+    assert_eq!(shown.get("onrush_driver_reports_waiting", "driver=plain"), None);
+    assert_eq!(shown.get("onrush_driver_clock_offset_seconds", "driver=plain"), None);
+}
+
+#[test]
+fn a_tsunami_asks_for_the_slower_of_its_rates() {
+    use onrush_protocol::TestType;
+    let asked = |delay_ms, throughput| {
+        let mut record = running("t", 40, &NAMES);
+        record.config.test_type = TestType::Tsunami;
+        record.config.delay = Duration::from_millis(delay_ms);
+        record.config.target_throughput_per_s = throughput;
+        TestSeries::new(&record, Instant::now()).shown.throughput_asked_per_s
+    };
+    assert_eq!(asked(2, None), Some(500.0));
+    assert_eq!(asked(2, Some(100.0)), Some(100.0));
+    assert_eq!(asked(20, Some(100.0)), Some(50.0));
+    assert_eq!(asked(0, None), None);
+}

@@ -1,0 +1,63 @@
+//! A run in which everything happens that the dashboards can show: answers, failures, requests that wait, a stop, a
+//! driver that dies, and messages that nobody can read.
+
+use onrush_orchestrator::view::{DriverState, TestState};
+use onrush_protocol::Topic;
+use serde_json::json;
+
+use super::prometheus::Prometheus;
+use crate::harness::{Broker, Peer, System, alone};
+
+/// Lets it all happen under the eyes of a Prometheus, and looks at that while the nodes are still there.
+pub fn play(look: impl FnOnce(&Prometheus)) {
+    let _machine = alone();
+    let broker = Broker::embedded();
+    let system = System::new(&broker);
+    let target = system.target(&["--delay", "20ms"]);
+    let (mut orchestrator, mut drivers) = system.with_drivers(2);
+    let url = target.url();
+    let base = url.strip_suffix("/ping").expect("the target's address");
+    let prometheus = Prometheus::start(&orchestrator.process.wait_for_address(), base);
+
+    // No answer comes in time.
+    let failing = orchestrator.start(&json!({
+        "test_type": "TSUNAMI", "target_url": url, "message_count_per_driver": 150, "test_message_delay": "20ms",
+        "connections": 8, "timeout": "5ms", "name": "failures",
+    }));
+    assert_eq!(orchestrator.wait_for_end(&failing).state, TestState::Completed);
+    // A test's series go when the next one runs.
+    prometheus.catch_up();
+
+    // More is due than two connections can carry: requests wait, and some are never sent.
+    let peer = Peer::new(&broker);
+    peer.send(Topic::Metrics, "not a message");
+    peer.send(Topic::Heartbeat, "{\"node_id\": ");
+    peer.flush();
+    let overload = orchestrator.start(&json!({
+        "test_type": "TSUNAMI", "target_url": url, "duration": "3s", "test_message_delay": "5ms", "connections": 2,
+        "name": "overload",
+    }));
+    assert_eq!(orchestrator.wait_for_end(&overload).state, TestState::Completed);
+    assert!(orchestrator.metrics(&overload).all.skipped > Some(0), "{:#?}", orchestrator.metrics(&overload).all);
+    prometheus.catch_up();
+
+    let stopped = orchestrator.start(&json!({
+        "test_type": "AVALANCHE", "target_url": url, "duration": "60s", "target_throughput": 200, "connections": 8,
+        "name": "stopped",
+    }));
+    orchestrator.wait_for_seconds(&stopped, 4);
+    orchestrator.stop(&stopped).expect("it runs");
+    assert_eq!(orchestrator.wait_for_end(&stopped).state, TestState::Stopped);
+
+    let lossy = orchestrator.start(&json!({
+        "test_type": "TSUNAMI", "target_url": url, "message_count_per_driver": 600, "test_message_delay": "10ms",
+        "connections": 8, "name": "a driver dies",
+    }));
+    orchestrator.wait_for_seconds(&lossy, 2);
+    drivers[1].kill();
+    assert_eq!(orchestrator.wait_for_end(&lossy).complete, Some(false));
+    orchestrator.wait_for_driver("driver-2", "lost", |driver| driver.state == DriverState::Lost);
+
+    prometheus.catch_up();
+    look(&prometheus);
+}
