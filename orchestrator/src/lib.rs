@@ -128,6 +128,7 @@ impl Orchestrator {
         let brain_config = BrainConfig { bus, store: store.clone(), seats: Seats { min, max } };
         let (own_commands, own_stop) = (commands.clone(), stop.clone());
         let run = move || {
+            tracing::info!(broker = brain_config.bus.brokers.address, "looking for the broker");
             match onrush_bus::ensure_topics(&brain_config.bus, BROKER_TIMEOUT) {
                 Ok(()) => brain::run(brain_config, (own_commands, questions), own_stop, ready),
                 Err(error) => drop(ready.send(Err(error.into()))),
