@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use onrush_bus::cpus::Claim;
-use onrush_bus::{Brokers, BusConfig, EmbeddedBroker};
+use onrush_bus::{Brokers, BusConfig, BusError, EmbeddedBroker};
 use onrush_driver::DriverConfig;
 use onrush_engine::Wait;
 use onrush_orchestrator::{Orchestrator, OrchestratorConfig};
@@ -21,6 +21,8 @@ use crate::signals::{LOOK_EVERY, Stop};
 const EMBEDDED: &str = "embedded";
 /// A target's or orchestrator's first line on standard output, before its address.
 pub const LISTENING_ON: &str = "listening on http://";
+/// A driver that was given no broker waits this long for an embedded one.
+const EMBEDDED_AT_MOST: Duration = Duration::from_secs(5);
 /// What is left to send and store has this long at the end.
 const SHUTDOWN_AT_MOST: Duration = Duration::from_secs(10);
 
@@ -76,7 +78,7 @@ pub fn driver(args: DriverArgs) -> Result<ExitCode, Error> {
         Error::Usage(format!("--node-id {name:?} cannot be used: {rule}"))
     })?;
     // `embedded` may stand in an environment that is shared with the orchestrator.
-    let brokers = discover(brokers.as_deref().filter(|given| *given != EMBEDDED))?;
+    let brokers = await_broker(brokers.as_deref().filter(|given| *given != EMBEDDED), &stop)?;
     let node_ip = node_ip.or_else(|| own_address(&brokers.address).map(|ip| ip.to_string()));
     let wait = match wait {
         WaitArg::Auto => None,
@@ -124,6 +126,25 @@ pub fn orchestrator_runtime() -> Result<tokio::runtime::Runtime, Error> {
 async fn requested(stop: &Stop) {
     while !stop.requested() {
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// As [`discover`], for a driver that may have been started along with the orchestrator and its embedded broker.
+fn await_broker(given: Option<&str>, stop: &Stop) -> Result<Brokers, Error> {
+    let deadline = Instant::now() + EMBEDDED_AT_MOST;
+    let mut said = false;
+    loop {
+        match Brokers::discover(given) {
+            Err(BusError::NoBroker) if Instant::now() < deadline && !stop.requested() => {
+                if !std::mem::replace(&mut said, true) {
+                    tracing::info!(
+                        "no embedded broker runs on this machine yet; waiting for one for {EMBEDDED_AT_MOST:?}"
+                    );
+                }
+                std::thread::sleep(LOOK_EVERY);
+            }
+            found => return found.map_err(|e| Error::Failed(e.to_string())),
+        }
     }
 }
 

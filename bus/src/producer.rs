@@ -20,8 +20,9 @@ use crate::client::{settings, with_options};
 use crate::outbox::{Message, Outbox};
 use crate::{BusConfig, BusError};
 
-/// How long the background thread listens to librdkafka before it looks at the outbox again.
-const LISTEN: Duration = Duration::from_millis(50);
+/// How long the background thread listens to librdkafka before it looks at the outbox again. Not shorter than need be:
+/// rdkafka spins through the last millisecond of each such wait.
+const LISTEN: Duration = Duration::from_millis(200);
 /// Between the end of one client and the start of the next.
 const REBUILD_PAUSE: Duration = Duration::from_millis(500);
 /// Messages that wait this long without any confirmation are worth a warning.

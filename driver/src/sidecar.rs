@@ -21,7 +21,7 @@ use crate::{DriverConfig, DriverError};
 const MAX_WAITING: usize = 100_000;
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long one turn of the loop waits for a message; events of the runner wait as long at most.
-const LISTEN: Duration = Duration::from_millis(20);
+const LISTEN: Duration = Duration::from_millis(50);
 /// One attempt to reach the broker at the start.
 const ATTEMPT: Duration = Duration::from_secs(1);
 /// Between two lines in the log about a broker that is away at the start.

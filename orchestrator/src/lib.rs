@@ -132,6 +132,7 @@ impl Orchestrator {
         let export = Export::default();
         let (own_commands, own_stop, own_export) = (commands.clone(), stop.clone(), export.clone());
         let run = move || {
+            tracing::info!(broker = brain_config.bus.brokers.address, "looking for the broker");
             match onrush_bus::ensure_topics(&brain_config.bus, BROKER_TIMEOUT) {
                 Ok(()) => brain::run(brain_config, (own_commands, questions), own_export, own_stop, ready),
                 Err(error) => drop(ready.send(Err(error.into()))),

@@ -123,14 +123,11 @@ impl ParticipantRecord {
 }
 
 impl TestRecord {
-    /// Notes what happened.
+    /// Notes what happened, in the test and in the log.
     pub fn event(&mut self, now: Now, kind: &str, node_id: Option<&NodeId>, detail: impl Into<String>) {
-        let event = EventRecord {
-            at_unix_ms: now.unix_ms,
-            kind: kind.to_owned(),
-            node_id: node_id.cloned(),
-            detail: detail.into(),
-        };
+        let detail = detail.into();
+        tracing::info!(test = %self.test_id, driver = node_id.map(NodeId::as_str), "{kind}: {detail}");
+        let event = EventRecord { at_unix_ms: now.unix_ms, kind: kind.to_owned(), node_id: node_id.cloned(), detail };
         if self.events.len() < MAX_EVENTS {
             self.events.push(event);
         }

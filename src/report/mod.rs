@@ -21,7 +21,7 @@ pub use samples::{sample_metrics, sample_second, sample_test};
 
 use crate::result::unsound;
 use crate::table::{BAD, Column, GOOD, Group, STRONG, WARN, draw, paint};
-use numbers::{UNKNOWN, latency_column, seconds};
+use numbers::{UNKNOWN, four_digits, seconds};
 
 /// The whole result: what was asked for, a row per driver and one for all, what went wrong, and the proof.
 pub fn result(test: &TestView, metrics: &MetricsView, max_columns: Option<usize>) -> String {
@@ -84,13 +84,15 @@ fn numbers_table(metrics: &MetricsView, max_columns: Option<usize>) -> String {
         Column::numbers(&[head], cells)
     };
     let rates = scopes.iter().map(|scope| scope.requests_per_s.map_or(UNKNOWN.into(), numbers::rate)).collect();
-    let values = |head: &str, summary: fn(&ScopeView) -> &SummaryView, value: fn(&SummaryView) -> Option<f64>| {
-        let values: Vec<Option<f64>> = scopes.iter().map(|scope| value(summary(scope))).collect();
-        let (unit, cells) = latency_column(&values);
-        Column::numbers(&[head, unit], cells)
+    // One unit for a whole group, the same in every result: columns and runs are there to be compared.
+    let latency = |head: &str, value: fn(&SummaryView) -> Option<f64>| {
+        let cell = |scope: &&ScopeView| value(&scope.latency).map_or(UNKNOWN.into(), four_digits);
+        Column::numbers(&[head], scopes.iter().map(cell).collect())
     };
-    let latency = |head: &str, value| values(head, |scope| &scope.latency, value);
-    let error = |head: &str, value| values(head, |scope| &scope.schedule_error, value);
+    let error = |head: &str, value: fn(&SummaryView) -> Option<f64>| {
+        let cell = |scope: &&ScopeView| value(&scope.schedule_error).map_or(UNKNOWN.into(), |ms| four_digits(ms * 1e3));
+        Column::numbers(&[head], scopes.iter().map(cell).collect())
+    };
     let groups = [
         Group::new(
             "",
@@ -102,7 +104,7 @@ fn numbers_table(metrics: &MetricsView, max_columns: Option<usize>) -> String {
             ],
         ),
         Group::new(
-            "latency",
+            "latency, ms",
             vec![
                 latency("mean", |s| s.mean_ms),
                 latency("median", |s| s.median_ms),
@@ -114,7 +116,7 @@ fn numbers_table(metrics: &MetricsView, max_columns: Option<usize>) -> String {
                 latency("p99.9", |s| s.p999_ms),
             ],
         ),
-        Group::new("schedule error", vec![error("p50", |s| s.median_ms), error("p99", |s| s.p99_ms)]),
+        Group::new("schedule error", vec![error("p50 µs", |s| s.median_ms), error("p99 µs", |s| s.p99_ms)]),
     ];
     draw(&Column::text("driver", names), &groups, max_columns, true)
 }

@@ -40,15 +40,6 @@ pub fn milliseconds(value_ms: f64) -> String {
     format!("{} {unit}", four_digits(value_ms * factor))
 }
 
-/// Latencies below each other: one unit for all of them, chosen by the largest.
-pub fn latency_column(values_ms: &[Option<f64>]) -> (&'static str, Vec<String>) {
-    let largest = values_ms.iter().flatten().copied().fold(0.0, f64::max);
-    let (unit, factor) = unit(largest);
-    let unit = if values_ms.iter().all(Option::is_none) { "" } else { unit };
-    let text = |value: &Option<f64>| value.map_or(UNKNOWN.into(), |ms| four_digits(ms * factor));
-    (unit, values_ms.iter().map(text).collect())
-}
-
 /// The unit for a number of milliseconds, and how many of it a millisecond has.
 fn unit(value_ms: f64) -> (&'static str, f64) {
     // 999.96 would be shown as 1000.0.
@@ -63,7 +54,7 @@ fn unit(value_ms: f64) -> (&'static str, f64) {
 }
 
 /// Four digits, as far as the number has that many after its point: `1.234`, `12.34`, `123.4`, `1,234`.
-fn four_digits(value: f64) -> String {
+pub fn four_digits(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
         v if v < 9.9995 => format!("{value:.3}"),
@@ -105,13 +96,6 @@ mod tests {
         for (value, text) in cases {
             assert_eq!(milliseconds(value), text, "{value}");
         }
-    }
-
-    #[test]
-    fn a_column_has_one_unit() {
-        let (unit, cells) = latency_column(&[Some(0.9), None, Some(1.25)]);
-        assert_eq!((unit, cells), ("ms", vec!["0.900".into(), UNKNOWN.into(), "1.250".into()]));
-        assert_eq!(latency_column(&[None]), ("", vec![UNKNOWN.into()]));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use onrush_protocol::TestId;
 use super::{Core, Effect, commands};
 use crate::clock::Now;
 use crate::conservation;
-use crate::registry::Change;
+use crate::registry::{Change, Driver};
 use crate::target_check::{self, Probe};
 use crate::view::{TestState, Verdict};
 
@@ -19,13 +19,22 @@ impl Core {
         let in_use = |node_id: &_| tests.values().any(|test| test.record.participant(node_id).is_some());
         self.registry.tick(now, reachable_since, in_use);
         for change in self.registry.take_changes() {
-            match change {
-                Change::Forgotten(node_id) => self.effects.push(Effect::RemoveDriver(node_id)),
-                Change::Identity(node_id) | Change::Lost(node_id) => {
-                    let identity = self.registry.get(&node_id).map(|driver| driver.identity.clone());
-                    self.effects.extend(identity.map(Effect::SaveDriver));
+            let (Change::Identity(name) | Change::Lost(name) | Change::Forgotten(name)) = &change;
+            let driver = self.registry.get(name);
+            match &change {
+                Change::Identity(_) if driver.is_some_and(Driver::is_live) => {
+                    tracing::info!(driver = %name, "takes part")
                 }
+                Change::Identity(_) => tracing::info!(driver = %name, "is known and takes no part yet"),
+                Change::Lost(_) => tracing::warn!(driver = %name, "is lost: it went silent or said goodbye"),
+                Change::Forgotten(_) => tracing::info!(driver = %name, "is forgotten: it was lost long ago"),
             }
+            self.effects.push(match (change, driver) {
+                (_, Some(driver)) => Effect::SaveDriver(driver.identity.clone()),
+                (Change::Identity(name) | Change::Lost(name) | Change::Forgotten(name), None) => {
+                    Effect::RemoveDriver(name)
+                }
+            });
         }
         for test_id in self.order.clone() {
             match self.tests.get(&test_id).map(|test| test.record.state) {
