@@ -78,6 +78,11 @@ impl Driver {
         (self.last.is_some() || self.from_store) && self.lost_since.is_none() && self.identity.admitted
     }
 
+    /// Whether it ended in good order.
+    pub fn said_goodbye(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| !last.alive)
+    }
+
     /// Whether it is ready for exactly this test.
     pub fn is_armed_for(&self, test_id: &TestId) -> bool {
         let armed = |last: &Heartbeat| last.state == Some(NodeState::Armed) && last.test_id.as_ref() == Some(test_id);
@@ -327,7 +332,7 @@ impl Registry {
     /// Whether this life of a driver said goodbye, or another one took its place: nobody need wait for a heartbeat.
     pub fn is_gone_for_good(&self, node_id: &NodeId, session_id: Option<&SessionId>) -> bool {
         let Some(driver) = self.drivers.get(node_id) else { return false };
-        driver.session_id() != session_id || driver.last.as_ref().is_some_and(|last| !last.alive)
+        driver.session_id() != session_id || driver.said_goodbye()
     }
 
     /// As REST shows them: each driver, then the processes that were rejected for its name.

@@ -26,7 +26,10 @@ impl Core {
                     tracing::info!(driver = %name, "takes part")
                 }
                 Change::Identity(_) => tracing::info!(driver = %name, "is known and takes no part yet"),
-                Change::Lost(_) => tracing::warn!(driver = %name, "is lost: it went silent or said goodbye"),
+                Change::Lost(_) if driver.is_some_and(Driver::said_goodbye) => {
+                    tracing::info!(driver = %name, "has left")
+                }
+                Change::Lost(_) => tracing::warn!(driver = %name, "is lost: it went silent"),
                 Change::Forgotten(_) => tracing::info!(driver = %name, "is forgotten: it was lost long ago"),
             }
             self.effects.push(match (change, driver) {

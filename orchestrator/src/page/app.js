@@ -1,10 +1,12 @@
 // The page: which test it shows, what it asks the server, and when it draws.
 // A test's numbers come by server-sent events, once a second; drivers and the list of tests are asked for.
 
+import { setUpCharts } from "./charts.js";
 import { setUpForm } from "./form.js";
+import { Series } from "./series.js";
 import {
   aboutTest, clock, count, driverRow, element, emptyRow, emptyScope, look, milliseconds, numbersRow, pill, rate,
-  resultOf, seconds, tally,
+  seconds, tally, testRow,
 } from "./tables.js";
 
 const DRIVERS_EVERY_MS = 1000;
@@ -12,14 +14,22 @@ const TESTS_EVERY_MS = 3000;
 const ANSWER_WITHIN_MS = 10000;
 /** A trigger waits until the drivers are armed. */
 const CHANGE_WITHIN_MS = 40000;
-const TESTS_SHOWN = 20;
+const DISTRIBUTION_EVERY_MS = 2000;
+/** A test's earlier seconds come all at once: they are drawn together. */
+const DRAW_WITHIN_MS = 50;
+const TESTS_A_PAGE = 20;
+const TESTS_AT_MOST = 500;
 const EVENTS_SHOWN = 200;
 const END_STATES = ["COMPLETED", "STOPPED", "FAILED"];
 
 const byId = (id) => document.getElementById(id);
 
 /** What is on show. `pinned`: the address names the test; otherwise the page follows the newest. */
-const shown = { id: null, pinned: false, test: null, totals: null, second: null, stream: null };
+const shown = { id: null, pinned: false, stream: null, ...nothingYet() };
+
+function nothingYet() {
+  return { test: null, totals: null, second: null, series: new Series(), distribution: null, distributed: undefined };
+}
 
 /** Asks the server; throws problem details. */
 async function ask(path, options) {
@@ -56,25 +66,27 @@ function choose(id, pinned) {
   shown.pinned = pinned;
   if (id === shown.id) return;
   shown.stream?.close();
-  Object.assign(shown, { id, test: null, totals: null, second: null, stream: null });
+  Object.assign(shown, { id, stream: null, ...nothingYet() });
   say("test-error", null);
   drawTest();
   if (id) follow(id);
 }
 
 async function follow(id) {
-  const stream = new EventSource(testPath(id, "/stream"));
+  const stream = new EventSource(testPath(id, "/stream?from=0"));
   shown.stream = stream;
   const on = (name, apply) =>
     stream.addEventListener(name, (event) => {
       if (shown.stream !== stream) return;
       apply(JSON.parse(event.data));
-      drawTest();
+      drawSoon();
     });
   on("test", (test) => (shown.test = test));
   on("totals", (totals) => (shown.totals = totals));
   on("second", ({ second, totals }) => {
-    shown.second = second;
+    shown.series.put(second);
+    // One that is merged anew is not the newest.
+    if (second.second_index >= (shown.second?.second_index ?? 0)) shown.second = second;
     // Seconds that are sent again after a broken connection carry none.
     shown.totals = totals ?? shown.totals;
   });
@@ -104,7 +116,14 @@ function retry(id, refused) {
   }, TESTS_EVERY_MS);
 }
 
+let drawing = null;
+function drawSoon() {
+  drawing ??= setTimeout(drawTest, DRAW_WITHIN_MS);
+}
+
 function drawTest() {
+  clearTimeout(drawing);
+  drawing = null;
   const { id, test, totals } = shown;
   byId("test-title").textContent = id ? (test?.name ? `${test.name} (${id})` : id) : "No test yet";
   document.title = test ? `${test.state} · ${test.name ?? id} · Onrush` : "Onrush";
@@ -127,6 +146,7 @@ function drawTest() {
   drawNumbers(test, totals);
   drawNotes(test, totals);
   drawConservation(test.conservation);
+  drawCharts({ id, series: shown.series, distribution: shown.distribution });
   const events = test.events.slice(-EVENTS_SHOWN).map((event) =>
     element("li", {}, element("time", { datetime: event.at }, clock(event.at)), ` ${event.kind}`,
       event.node_id ? ` ${event.node_id}` : null, event.detail ? `: ${event.detail}` : null));
@@ -202,6 +222,20 @@ function drawConservation(conservation) {
   box.replaceChildren(element("p", {}, conservation.line), element("ul", {}, ...doubtful.map(line)));
 }
 
+/** The distribution is large: it is asked for when there are answers that it does not have. */
+async function askDistribution() {
+  const { id, stream, totals } = shown;
+  if (!totals || shown.distributed === totals.all.answered) return;
+  try {
+    const distribution = await ask(testPath(id, "/histogram"));
+    if (shown.stream !== stream) return;
+    Object.assign(shown, { distribution, distributed: totals.all.answered });
+    drawSoon();
+  } catch {
+    // The next turn asks again; the drivers' turn says what is wrong.
+  }
+}
+
 async function act(button, what) {
   button.disabled = true;
   say("test-error", null);
@@ -234,35 +268,46 @@ async function drawDrivers() {
   }
 }
 
+/** Totals of tests that have ended, which never change; of those in the list alone. */
+const results = new Map();
+let testsShown = TESTS_A_PAGE;
+
 async function drawTests() {
   let tests;
   try {
-    tests = await ask(`/v1/tests?limit=${TESTS_SHOWN}`);
+    tests = await ask(`/v1/tests?limit=${testsShown}`);
   } catch {
     return; // The drivers' turn says so.
   }
   if (!shown.pinned && tests.length > 0) choose(tests[0].test_id, false);
+  byId("older").hidden = tests.length < testsShown || testsShown >= TESTS_AT_MOST;
+  drawHistory(tests);
+  const missing = tests.filter((test) => END_STATES.includes(test.state) && !results.has(test.test_id));
+  if (missing.length === 0) return;
+  for (const { test_id } of missing) {
+    try {
+      results.set(test_id, await ask(testPath(test_id, "/metrics")));
+    } catch {
+      return;
+    }
+  }
+  drawHistory(tests);
+}
+
+function drawHistory(tests) {
   const row = (test) => {
     const open = (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
       visit(test.test_id);
     };
-    const address = `/?test=${encodeURIComponent(test.test_id)}`;
-    const link = element("a", { href: address, onclick: open }, test.name ?? test.test_id);
-    return element(
-      "tr", { class: test.test_id === shown.id ? "chosen" : null, "aria-current": test.test_id === shown.id ? "true" : null },
-      element("th", { scope: "row" }, link, test.name ? element("div", { class: "hint" }, test.test_id) : null),
-      element("td", {}, test.config.test_type),
-      element("td", {}, pill(test.state)),
-      element("td", {}, resultOf(test)),
-      element("td", { class: "number" }, clock(test.created_at)),
-    );
+    const totals = test.test_id === shown.id ? shown.totals : null;
+    return testRow(test, results.get(test.test_id) ?? totals, test.test_id === shown.id, open);
   };
   const body = byId("tests");
   // Drawing anew must not take the keyboard's place in the list away.
   const focused = body.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-  body.replaceChildren(...(tests.length ? tests.map(row) : [emptyRow(5, "No test has been made yet.")]));
+  body.replaceChildren(...(tests.length ? tests.map(row) : [emptyRow(11, "No test has been made yet.")]));
   if (focused) [...body.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused)?.focus();
 }
 
@@ -290,8 +335,14 @@ function openAddress() {
 
 byId("trigger").addEventListener("click", (event) => act(event.currentTarget, "/trigger"));
 byId("stop").addEventListener("click", (event) => act(event.currentTarget, "/stop"));
+byId("older").addEventListener("click", () => {
+  testsShown = Math.min(testsShown + TESTS_A_PAGE, TESTS_AT_MOST);
+  drawTests();
+});
 window.addEventListener("popstate", openAddress);
+const drawCharts = setUpCharts(byId("charts"));
 setUpForm(byId("form"), async (fields) => visit((await post("/v1/tests", fields)).test_id));
 openAddress();
 repeat(drawDrivers, DRIVERS_EVERY_MS);
 repeat(drawTests, TESTS_EVERY_MS);
+repeat(askDistribution, DISTRIBUTION_EVERY_MS);

@@ -105,8 +105,27 @@ export function aboutTest({ config }) {
   ].filter(Boolean).join(" · ");
 }
 
-/** A test's result in a few words. */
-export function resultOf(test) {
+/** A test in the history: what it was, and what came out. */
+export function testRow(test, totals, isShown, onclick) {
+  const { sent, failed, requests_per_s, latency } = totals?.all ?? emptyScope(null);
+  const link = element("a", { href: `/?test=${encodeURIComponent(test.test_id)}`, onclick }, test.name ?? test.test_id);
+  const number = (text) => element("td", { class: "number" }, text);
+  return element(
+    "tr", { class: isShown ? "chosen" : null, "aria-current": isShown ? "true" : null },
+    element("th", { scope: "row" }, link, test.name ? element("div", { class: "hint" }, test.test_id) : null),
+    element("td", {}, test.config.test_type),
+    element("td", {}, pill(test.state)),
+    number(count(sent)),
+    element("td", { class: failed > 0 ? "number bad" : "number" }, count(failed)),
+    number(rate(requests_per_s)),
+    ...[latency.median_ms, latency.p99_ms, latency.max_ms].map((ms) => number(milliseconds(ms))),
+    element("td", {}, proofOf(test)),
+    number(clock(test.created_at)),
+  );
+}
+
+/** Whether a test's result holds, in a few words. */
+function proofOf(test) {
   if (test.valid == null && test.complete == null) return UNKNOWN;
   return [
     test.valid === false ? "invalid" : test.valid === true ? "valid" : null,

@@ -1,0 +1,102 @@
+// Draws the figures. Their library is large: it is asked for when the page stands, and the tables never wait for it.
+
+import { FIGURES, palette } from "./figures.js";
+import { element } from "./tables.js";
+
+/** Drawing takes a good part of this on a slow machine. */
+const DRAW_EVERY_MS = 250;
+const CONFIG = { displayModeBar: false, responsive: true, showTips: false, doubleClick: "reset" };
+
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+/** Where a finger moves the page, dragging must not select a part of a chart. */
+const precise = window.matchMedia("(pointer: fine)");
+
+function loadLibrary() {
+  return new Promise((resolve, reject) => {
+    const script = element("script", { src: "/assets/plotly.js", onload: () => resolve(window.Plotly), onerror: reject });
+    document.head.append(script);
+  });
+}
+
+/** Builds the charts in `box`; returns `draw(measured)`, where `measured` is `{ id, series, distribution }`. */
+export function setUpCharts(box) {
+  const places = FIGURES.map((figure) => {
+    const label = `${figure.title}: ${figure.hint}. The table has the numbers.`;
+    const place = element("div", { class: "chart", id: `chart-${figure.id}`, role: "img", "aria-label": label });
+    const caption = element("figcaption", {}, element("strong", {}, figure.title), ` ${figure.hint}`);
+    box.append(element("figure", {}, caption, place));
+    return place;
+  });
+  const folded = element("p", { class: "hint", hidden: true });
+  box.after(folded);
+
+  let library = null;
+  let measured = null;
+  let waiting = false;
+
+  const drawNow = () => {
+    waiting = false;
+    if (!library || !measured || document.hidden || box.offsetParent === null) return;
+    const { id, series, distribution } = measured;
+    const colors = palette(dark.matches);
+    const base = baseLayout(id);
+    const points = series.points();
+    for (const [index, figure] of FIGURES.entries()) {
+      const { traces, layout } = figure.draw({ points, distribution }, colors);
+      library.react(places[index], traces, merged(base, layout), CONFIG);
+    }
+    folded.hidden = series.width_s === 1;
+    folded.textContent = `Older points of the charts stand for ${series.width_s} seconds each: the mean of rates, the worst of latencies.`;
+  };
+  const drawSoon = () => {
+    if (waiting) return;
+    waiting = true;
+    setTimeout(drawNow, DRAW_EVERY_MS);
+  };
+
+  loadLibrary().then(
+    (loaded) => {
+      library = loaded;
+      drawSoon();
+    },
+    () => box.replaceChildren(element("p", { class: "error" }, "The charts could not be loaded; the table has the numbers.")),
+  );
+  dark.addEventListener("change", drawSoon);
+  document.addEventListener("visibilitychange", drawSoon);
+  return (what) => {
+    measured = what;
+    drawSoon();
+  };
+}
+
+/** What all charts share, in the page's colours. */
+function baseLayout(testId) {
+  const style = getComputedStyle(document.documentElement);
+  const color = (name) => style.getPropertyValue(name).trim();
+  const [text, quiet, grid, card] = ["--text", "--quiet", "--line", "--card"].map(color);
+  const axis = { gridcolor: grid, zeroline: false, linecolor: grid, tickfont: { color: quiet }, automargin: true };
+  return {
+    // Zoomed parts stay while numbers come in, and are left with the test.
+    uirevision: testId,
+    autosize: true,
+    margin: { l: 8, r: 12, t: 4, b: 8, pad: 2 },
+    paper_bgcolor: card,
+    plot_bgcolor: card,
+    font: { family: style.fontFamily, size: 11.5, color: text },
+    showlegend: true,
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { color: text }, itemwidth: 30 },
+    hovermode: "x unified",
+    hoverlabel: { bgcolor: card, bordercolor: grid, font: { color: text } },
+    dragmode: precise.matches ? "zoom" : false,
+    xaxis: axis,
+    yaxis: axis,
+  };
+}
+
+const merged = (base, own) => ({
+  ...base,
+  ...own,
+  annotations: own.annotations?.map((note) => ({ ...note, font: { size: 13, color: base.xaxis.tickfont.color } })),
+  xaxis: { ...base.xaxis, ...own.xaxis },
+  yaxis: { ...base.yaxis, ...own.yaxis },
+});

@@ -1,0 +1,129 @@
+// What each chart shows: points of a test become traces and axes. Nothing here touches the page.
+
+const LIGHT = {
+  drivers: ["#0b63ce", "#c2410c", "#12743c", "#7b2cbf", "#8a6100", "#c02672", "#0e7490", "#4b5866"],
+  quantiles: ["#0b63ce", "#0e7490", "#a85b00", "#b3261e", "#6b7785"],
+};
+const DARK = {
+  drivers: ["#6aacff", "#ff9d5c", "#7bd69c", "#c9a0ff", "#f3c066", "#ff8fc4", "#5fd4e6", "#b4c0cd"],
+  quantiles: ["#6aacff", "#5fd4e6", "#f3c066", "#ff9a92", "#9aa7b6"],
+};
+/** The lines over time that latency and schedule error have. */
+const QUANTILES = [["median_ms", "median"], ["p90_ms", "p90"], ["p99_ms", "p99"], ["p999_ms", "p99.9"], ["max_ms", "max"]];
+/** Few points are marked: a line of one point could not be seen. */
+const MARKED_POINTS = 45;
+/** Points of a curve of percentiles lie this much apart, at least. */
+const CURVE_STEP = 1.01;
+
+export const palette = (dark) => (dark ? DARK : LIGHT);
+
+const xs = (points) => points.map((point) => point.start_s);
+const inSeconds = (ms) => (ms > 0 ? ms / 1000 : null);
+
+function line(points, ys, name, color, more = {}) {
+  const { dash, ...rest } = more;
+  return {
+    type: "scatter", mode: points.length <= MARKED_POINTS ? "lines+markers" : "lines", x: xs(points), y: ys, name,
+    line: { color, width: dash ? 1.4 : 1.8, dash }, marker: { size: 4, color }, ...rest,
+  };
+}
+
+const overTime = { xaxis: { ticksuffix: " s", rangemode: "tozero", hoverformat: ",.0f" } };
+/** Powers of ten are enough to read a logarithmic axis by; `s` is prefixed as needed: 10 µs, 1 ms. */
+const DURATION = { type: "log", tickformat: "~s", ticksuffix: "s", dtick: 1 };
+const COUNT = { rangemode: "tozero", tickformat: "~s" };
+const note = (text) => ({ text, showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 });
+const empty = (text) => ({
+  traces: [], layout: { xaxis: { visible: false }, yaxis: { visible: false }, annotations: [note(text)] },
+});
+
+const driversOf = (points) => [...new Set(points.flatMap((point) => Object.keys(point.drivers)))].sort();
+
+function throughput({ points }, colors) {
+  const rate = (point, id, what) => {
+    const times = point.drivers[id]?.[what];
+    return times == null ? null : times / point.width_s;
+  };
+  const traces = driversOf(points).flatMap((id, index) => {
+    const color = colors.drivers[index % colors.drivers.length];
+    const of = (what, more) =>
+      line(points, points.map((point) => rate(point, id, what)), id, color, {
+        legendgroup: id, hovertemplate: `${what} %{y:,.0f}/s`, ...more,
+      });
+    return [of("sent"), of("answered", { dash: "dot", showlegend: false })];
+  });
+  return { traces, layout: { ...overTime, yaxis: { ...COUNT, ticksuffix: "/s" } } };
+}
+
+function inFlight({ points }, colors) {
+  const traces = driversOf(points).map((id, index) =>
+    line(points, points.map((point) => point.drivers[id]?.in_flight ?? null), id,
+      colors.drivers[index % colors.drivers.length], { hovertemplate: "%{y:,.0f}", line: {
+        color: colors.drivers[index % colors.drivers.length], width: 1.8, shape: "hv" } }));
+  return { traces, layout: { ...overTime, yaxis: COUNT } };
+}
+
+const quantilesOf = (what) => ({ points }, colors) => {
+  const traces = QUANTILES.map(([field, name], index) =>
+    line(points, points.map((point) => inSeconds(point[what][field])), name, colors.quantiles[index], {
+      hovertemplate: "%{y:.3s}s", dash: field === "max_ms" ? "dot" : undefined,
+    }));
+  if (traces.every((trace) => trace.y.every((y) => y === null))) return empty("Nothing was measured yet");
+  return { traces, layout: { ...overTime, yaxis: DURATION } };
+};
+
+function failures({ points }, colors) {
+  const causes = [...new Set(points.flatMap((point) => Object.keys(point.failures)))].sort();
+  if (causes.length === 0) return empty("No request has failed");
+  const traces = causes.map((cause, index) => ({
+    type: "bar", name: cause, x: points.map((point) => point.start_s + point.width_s / 2 - 0.5),
+    width: points.map((point) => point.width_s), y: points.map((point) => (point.failures[cause] ?? 0) / point.width_s),
+    marker: { color: colors.drivers[(index + 1) % colors.drivers.length] }, hovertemplate: "%{y:,.4~r}/s",
+  }));
+  return { traces, layout: { ...overTime, barmode: "stack", yaxis: { ...COUNT, ticksuffix: "/s" } } };
+}
+
+/** Percentiles on the axis of 1 / (1 - p): each nine as wide as the one before. */
+function curve({ count, buckets }, name, color, dash) {
+  const trace = { type: "scatter", mode: "lines", name, x: [], y: [], customdata: [], line: { color, dash, width: 1.8 } };
+  let seen = 0;
+  for (const [index, { up_to_ms, count: times }] of buckets.entries()) {
+    seen += times;
+    // The largest value has no share above it; it stands where the next one would be.
+    const x = count / Math.max(count - seen, 0.5);
+    const isLast = index === buckets.length - 1;
+    if (!isLast && trace.x.length > 0 && x < trace.x.at(-1) * CURVE_STEP) continue;
+    trace.x.push(x);
+    trace.y.push(up_to_ms / 1000);
+    trace.customdata.push(isLast ? "max" : `p${Number(((100 * seen) / count).toPrecision(6))}`);
+  }
+  return { ...trace, hovertemplate: "%{y:.3s}s at %{customdata}" };
+}
+
+const NINES = [[2, "50"], [10, "90"], [100, "99"], [1e3, "99.9"], [1e4, "99.99"], [1e5, "99.999"], [1e6, "99.9999"]];
+
+function distribution({ distribution: measured }, colors) {
+  if (!measured?.latency.count) return empty("No answer was measured yet");
+  const traces = [
+    curve(measured.latency, "latency", colors.quantiles[0]),
+    curve(measured.service_time, "service time", colors.quantiles[2], "dash"),
+  ];
+  const xaxis = {
+    type: "log", tickvals: NINES.map(([x]) => x), ticktext: NINES.map(([, text]) => `${text}%`), tickangle: 0,
+  };
+  return { traces, layout: { xaxis, yaxis: DURATION, hovermode: "closest" } };
+}
+
+/** `draw` makes `{ traces, layout }` of what was measured: `{ points, distribution }`. */
+export const FIGURES = [
+  { id: "throughput", title: "Throughput by driver", hint: "sent —, answered ···", draw: throughput },
+  { id: "latency", title: "Latency", hint: "per second, from due to last byte", draw: quantilesOf("latency") },
+  { id: "distribution", title: "Latency distribution", hint: "whole test, by percentile", draw: distribution },
+  { id: "in-flight", title: "In flight by driver", hint: "at the end of each second", draw: inFlight },
+  { id: "schedule-error", title: "Schedule error", hint: "sent this much later than due", draw: quantilesOf("schedule_error") },
+  { id: "failures", title: "Failures by cause", hint: "per second", draw: failures },
+].map((figure) => ({
+  ...figure,
+  draw: (measured, colors) =>
+    measured.points.length > 0 || figure.draw === distribution ? figure.draw(measured, colors) : empty("No second is over yet"),
+}));

@@ -1,0 +1,91 @@
+// The seconds of a test as the charts need them, in bounded memory: however long a test runs, at most MAX_POINTS are
+// kept. Beyond that the older seconds are folded together, two by two, and again; the newest stay as they are.
+
+const MAX_POINTS = 3600;
+const NEWEST_S = 600;
+/** Folding makes room for this many seconds at least, so that it is rare. */
+const ROOM = 600;
+
+const add = (a, b) => (a == null ? b : b == null ? a : a + b);
+const worst = (a, b) => (a == null ? b : b == null ? a : Math.max(a, b));
+
+/** Merges the values of two objects, name by name. */
+function join(a, b, merge) {
+  const joined = { ...a };
+  for (const [name, value] of Object.entries(b)) joined[name] = merge(joined[name], value);
+  return joined;
+}
+
+const load = (scope) => ({ sent: scope.sent, answered: scope.answered, in_flight: scope.in_flight });
+const quantiles = ({ median_ms, p90_ms, p99_ms, p999_ms, max_ms }) => ({ median_ms, p90_ms, p99_ms, p999_ms, max_ms });
+
+function pointOf({ second_index, all, drivers }) {
+  return {
+    start_s: second_index,
+    width_s: 1,
+    drivers: Object.fromEntries(drivers.map((scope) => [scope.node_id, load(scope)])),
+    latency: quantiles(all.latency),
+    schedule_error: quantiles(all.schedule_error),
+    failures: all.failures,
+  };
+}
+
+/** Counts add up. Quantiles do not: the worst stays, so that no peak is lost. */
+function fold(a, b) {
+  const loads = (x = {}, y = {}) => ({
+    sent: add(x.sent, y.sent), answered: add(x.answered, y.answered), in_flight: worst(x.in_flight, y.in_flight),
+  });
+  return {
+    start_s: Math.min(a.start_s, b.start_s),
+    width_s: a.width_s + b.width_s,
+    drivers: join(a.drivers, b.drivers, loads),
+    latency: join(a.latency, b.latency, worst),
+    schedule_error: join(a.schedule_error, b.schedule_error, worst),
+    failures: join(a.failures, b.failures, add),
+  };
+}
+
+export class Series {
+  #points = new Map();
+  #width_s = 1;
+  /** Seconds before this one are folded. */
+  #folded_s = 0;
+
+  /** How many seconds the older points stand for. */
+  get width_s() {
+    return this.#width_s;
+  }
+
+  /** Takes a sealed second; one that is merged anew replaces what was known of it. */
+  put(second) {
+    // Within a folded point a second cannot be replaced. It is in the table's totals.
+    if (second.second_index < this.#folded_s) return;
+    this.#points.set(second.second_index, pointOf(second));
+    if (this.#points.size > MAX_POINTS) this.#shrink();
+  }
+
+  #shrink() {
+    const last = Math.max(...this.#points.keys());
+    this.#foldBefore(last - NEWEST_S);
+    while (this.#points.size > MAX_POINTS - ROOM) {
+      this.#width_s *= 2;
+      this.#foldBefore(last - NEWEST_S);
+    }
+  }
+
+  #foldBefore(time_s) {
+    const width_s = this.#width_s;
+    this.#folded_s = Math.max(this.#folded_s, Math.floor(time_s / width_s) * width_s);
+    const folded = new Map();
+    for (const [start, point] of this.#points) {
+      const key = start < this.#folded_s ? Math.floor(start / width_s) * width_s : start;
+      folded.set(key, folded.has(key) ? fold(folded.get(key), point) : point);
+    }
+    this.#points = folded;
+  }
+
+  /** The points in the order of time. */
+  points() {
+    return [...this.#points.values()].sort((a, b) => a.start_s - b.start_s);
+  }
+}

@@ -1,0 +1,13 @@
+//! The page in a real Chromium, as a person uses it. Needs the feature `browser-suite` and Chromium (Debian's package
+//! `chromium`, or what `CHROMIUM` names): `cargo test --features browser-suite --test browser`.
+//!
+//! Every case also fails on any complaint on the browser's console, and on any request that leaves the orchestrator.
+//! Pictures are left beside the test's build; with `ONRUSH_PICTURES=docs` those of the README are made anew.
+
+#[path = "browser/cases.rs"]
+mod cases;
+#[path = "browser/chromium.rs"]
+mod chromium;
+mod harness;
+#[path = "browser/page.rs"]
+mod page;
