@@ -58,7 +58,10 @@ pub fn a_driver_of_the_bare_specification_takes_part(broker: &Broker) {
         // Set when this closure ends, well or by a failure, so that the scope does.
         let _stop = StopOnDrop(&stop);
         scope.spawn(|| plain_driver(broker, &stop));
-        let shown = orchestrator.wait_for_driver(NAME, "alive", |driver| driver.state == DriverState::Alive);
+        // Its heartbeat may be read before its registration: topics keep no order among one another.
+        let shown = orchestrator.wait_for_driver(NAME, "alive and registered", |driver| {
+            driver.state == DriverState::Alive && driver.node_ip.is_some()
+        });
         assert_eq!((shown.session_id, shown.version), (None, None), "what it does not say is unknown");
         assert_eq!(shown.node_ip.as_deref(), Some("10.1.2.3"));
 
