@@ -8,7 +8,7 @@ pub(crate) const SECOND_NS: u64 = 1_000_000_000;
 
 /// A moment on CLOCK_MONOTONIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment(u64);
+pub struct Moment(u64);
 
 impl Moment {
     /// A moment that never comes.

@@ -8,14 +8,17 @@
 //! `shard` lets a connection claim what `schedule` says is due, `connection` sends it and has `http` read the
 //! answer, `recorder` counts it, `parts` carries finished seconds to `merge`, which makes the run's seconds.
 
+#[cfg_attr(feature = "internals", allow(missing_docs, reason = "shown to benches and fuzz targets only"))]
 mod clock;
 mod connection;
 mod control;
+#[cfg_attr(feature = "internals", allow(missing_docs, reason = "shown to benches and fuzz targets only"))]
 mod http;
 mod merge;
 mod pacer;
 mod parts;
 mod plan;
+#[cfg_attr(feature = "internals", allow(missing_docs, reason = "shown to benches and fuzz targets only"))]
 mod recorder;
 mod run;
 mod schedule;
@@ -28,3 +31,11 @@ mod watch;
 
 pub use plan::{Mode, Plan, PlanError, Request};
 pub use run::{ArmError, Armed, End, Options, Running, SecondReport, Stopper, Wait};
+
+/// The insides, for benches and fuzz targets only: no promise is made about them.
+#[cfg(feature = "internals")]
+pub mod internals {
+    pub use crate::clock::Moment;
+    pub use crate::http::{Answer, Malformed, Reader};
+    pub use crate::recorder::{Exchange, Recorder, SecondRecord};
+}

@@ -11,7 +11,7 @@ const STATUSES: usize = 1000;
 
 /// What one thread measured in one second.
 #[derive(Debug)]
-pub(crate) struct SecondRecord {
+pub struct SecondRecord {
     pub index: u64,
     latency: Distribution,
     service_time: Distribution,
@@ -86,14 +86,14 @@ impl SecondRecord {
 }
 
 /// Takes finished seconds away.
-pub(crate) trait Exchange {
+pub trait Exchange {
     /// Hands over a finished second and puts an empty record in its place, without ever waiting.
     fn exchange(&mut self, record: &mut Box<SecondRecord>);
 }
 
 /// Counts and measures for one thread. All times are nanoseconds since the start of the run and never go back.
 #[derive(Debug)]
-pub(crate) struct Recorder<E> {
+pub struct Recorder<E> {
     current: Box<SecondRecord>,
     exchange: E,
     in_flight: u64,

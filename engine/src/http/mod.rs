@@ -6,5 +6,5 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use reader::{Answer, Malformed, Reader};
+pub use reader::{Answer, Malformed, Reader};
 pub(crate) use request::request_bytes;

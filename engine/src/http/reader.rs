@@ -13,11 +13,11 @@ const VERSION_PREFIX: &[u8] = b"HTTP/1.";
 
 /// The bytes are not an HTTP/1.1 answer, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed(pub &'static str);
+pub struct Malformed(pub &'static str);
 
 /// A complete answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub struct Answer {
     pub status: u16,
     /// Whether the connection may carry another request.
     pub reusable: bool,
@@ -42,7 +42,7 @@ enum State {
 
 /// Reads one answer after another. After an error, or after an answer that is not reusable, it wants a reset.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub struct Reader {
     state: State,
     /// A head that has begun and is not complete.
     head: Vec<u8>,
