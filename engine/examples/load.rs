@@ -4,21 +4,22 @@
 
 use std::time::{Duration, Instant};
 
-use onrush_engine::{Armed, Mode, Options, Plan, Request, Wait};
+use onrush_engine::{Armed, Io, Mode, Options, Order, Plan, Request, Tls, Wait};
 use onrush_stats::SecondStats;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [url, connections, seconds, rest @ ..] = arguments.as_slice() else {
-        return Err("usage: load URL CONNECTIONS SECONDS [delay_us=N] [rate=N] [poll]".into());
+        return Err("usage: load URL CONNECTIONS SECONDS [delay_us=N] [rate=N] [poll] [epoll]".into());
     };
-    let (mut mode, mut max_rate_per_s, mut wait) = (Mode::Avalanche, None, Wait::Timer);
+    let (mut mode, mut max_rate_per_s, mut wait, mut io) = (Mode::Avalanche, None, Wait::Timer, Io::Auto);
     for option in rest {
         match option.split_once('=') {
             Some(("delay_us", value)) => mode = Mode::Tsunami { delay: Duration::from_micros(value.parse()?) },
             Some(("rate", value)) => max_rate_per_s = Some(value.parse()?),
             None if option == "poll" => wait = Wait::Poll,
-            _ => return Err(format!("{option}: give delay_us=N, rate=N or poll").into()),
+            None if option == "epoll" => io = Io::Epoll,
+            _ => return Err(format!("{option}: give delay_us=N, rate=N, poll or epoll").into()),
         }
     }
     let plan = Plan {
@@ -30,9 +31,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         keepalive: true,
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),
-        request: Request { url: url.parse()?, method: http::Method::GET, headers: Vec::new(), body: Vec::new() },
+        requests: vec![Request::get(url.parse()?)],
+        order: Order::InTurn,
+        tls: Tls::default(),
     };
-    let armed = Armed::new(plan, Options { cpus: vec![0], wait })?;
+    let armed = Armed::new(plan, Options { cpus: vec![0], wait, io })?;
     println!("{} connections open", armed.connections_open());
 
     let mut running = armed.start(Instant::now() + Duration::from_millis(50));

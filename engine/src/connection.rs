@@ -3,26 +3,23 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use monoio::buf::IoBuf;
-use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::TcpStream;
 use onrush_stats::FailureCause;
-use rustix::net::{RecvFlags, recv};
 
+use crate::check::Judge;
 use crate::clock::{Moment, as_ns};
-use crate::http::{Answer, Reader};
+use crate::http::{Answer, Malformed, Reader};
 use crate::shard::{Claimed, Shard};
-use crate::target::Target;
+use crate::stream::Stream;
+use crate::target::{Origin, Prepared, Target};
+use crate::tls::TlsStream;
 use crate::watch::Alarm;
 
-/// What one read takes at most.
-const READ_BYTES: usize = 32 * 1024;
 /// After so long without use a connection is looked at before it is trusted with a request.
 const TRUSTED_IDLE: Duration = Duration::from_millis(100);
 /// A target that cannot be connected is left alone for so long, in an Avalanche.
@@ -34,70 +31,83 @@ struct Failed {
     connecting: bool,
 }
 
-/// A connection, open or not.
+/// One place of a thread's connections. It keeps a line to each server, and has one request under way at a time.
 pub(crate) struct Connection {
     id: usize,
     shard: Rc<Shard>,
     target: Rc<Target>,
-    stream: Option<TcpStream>,
+    /// One for each server.
+    lines: Vec<Line>,
     reader: Reader,
+    judge: Judge,
     /// Lent to the kernel while reading.
     buffer: Vec<u8>,
+}
+
+/// A connection to one server, open or not.
+struct Line {
+    stream: Option<Stream>,
     used_last: Moment,
 }
 
 impl Connection {
     pub fn new(id: usize, shard: Rc<Shard>, target: Rc<Target>) -> Self {
-        let reader = Reader::new(target.is_head_request);
-        Self {
-            id,
-            shard,
-            target,
-            stream: None,
-            reader,
-            buffer: Vec::with_capacity(READ_BYTES),
-            used_last: Moment::now(),
-        }
+        let lines = target.origins.iter().map(|_| Line { stream: None, used_last: Moment::now() }).collect();
+        let buffer = Vec::with_capacity(*target.buffer_bytes.start());
+        Self { id, shard, target, lines, reader: Reader::new(false), judge: Judge::default(), buffer }
     }
 
-    /// Opens the connection before the run.
-    pub async fn open(&mut self) -> io::Result<()> {
-        let deadline = Moment::now().plus(self.target.connect_timeout);
-        let connected = self.connect(deadline, FailureCause::ConnectTimeout).await;
-        self.shard.unwatch(self.id);
-        self.stream = Some(connected?);
-        self.used_last = Moment::now();
+    /// Opens the connection to every server before the run. The error comes with the index of the server.
+    pub async fn open(&mut self) -> Result<(), (usize, io::Error)> {
+        for index in 0..self.lines.len() {
+            let deadline = Moment::now().plus(self.target.connect_timeout);
+            let connected = self.connect(index, deadline, FailureCause::ConnectTimeout).await;
+            self.shard.unwatch(self.id);
+            let stream = connected.map_err(|error| (index, error))?;
+            self.lines[index] = Line { stream: Some(stream), used_last: Moment::now() };
+        }
         Ok(())
     }
 
-    /// Closes the connection.
+    /// Closes the connections.
     pub fn close(&mut self) {
-        self.stream = None;
+        self.lines.iter_mut().for_each(|line| line.stream = None);
         self.reader.reset();
     }
 
     pub fn is_open(&self) -> bool {
-        self.stream.is_some()
+        self.lines.iter().all(|line| line.stream.is_some())
     }
 
     /// Serves requests until there are none any more.
     pub async fn serve(mut self) {
+        let target = self.target.clone();
         let mut now = Moment::now();
         while let Some(claimed) = self.claim(now).await {
-            let answer = self.exchange(claimed).await;
+            let request = target.next_request();
+            let answer = self.exchange(claimed, request).await;
             now = Moment::now();
-            self.used_last = now;
+            let line = &mut self.lines[request.origin];
+            line.used_last = now;
             match answer {
                 Ok(answer) => {
-                    self.shard.answered(now, claimed, answer.status);
-                    if !answer.reusable || !self.target.keepalive {
-                        self.close();
+                    if !answer.reusable || !target.keepalive {
+                        line.stream = None;
+                        self.reader.reset();
+                    }
+                    match self.verdict(answer, request) {
+                        Ok(()) => self.shard.answered(now, claimed, answer.status),
+                        Err(why) => {
+                            target.complain(&why);
+                            self.shard.failed(now, FailureCause::CheckFailed);
+                        }
                     }
                 }
                 Err(Failed { cause, connecting }) => {
-                    self.close();
+                    line.stream = None;
+                    self.reader.reset();
                     self.shard.failed(now, cause);
-                    if connecting && self.target.pauses_after_failed_connect {
+                    if connecting && target.pauses_after_failed_connect {
                         self.shard.watch(self.id, now.plus(CONNECT_PAUSE), Alarm::Resume);
                         poll_fn(|cx| self.shard.poll_watch(self.id, cx)).await;
                         self.shard.unwatch(self.id);
@@ -119,52 +129,68 @@ impl Connection {
         .await
     }
 
-    async fn exchange(&mut self, claimed: Claimed) -> Result<Answer, Failed> {
-        if self.stream.is_some() && claimed.sent.since_ns(self.used_last) > as_ns(TRUSTED_IDLE) && self.is_stale() {
-            self.close();
+    fn verdict(&mut self, answer: Answer, request: &Prepared) -> Result<(), String> {
+        if request.checks.is_empty() { Ok(()) } else { self.judge.verdict(&request.checks, answer.status) }
+    }
+
+    async fn exchange(&mut self, claimed: Claimed, request: &Prepared) -> Result<Answer, Failed> {
+        let line = &mut self.lines[request.origin];
+        if let Some(stream) = &mut line.stream
+            && claimed.sent.since_ns(line.used_last) > as_ns(TRUSTED_IDLE)
+            && stream.is_stale().await
+        {
+            line.stream = None;
         }
         let deadline = claimed.sent.plus(self.target.timeout);
-        let connecting = self.stream.is_none();
+        let connecting = line.stream.is_none();
         if connecting {
             let connect_deadline = claimed.sent.plus(self.target.connect_timeout);
             let cause = if connect_deadline <= deadline { FailureCause::ConnectTimeout } else { FailureCause::Timeout };
-            let connected = self.connect(deadline.min(connect_deadline), cause).await;
+            let connected = self.connect(request.origin, deadline.min(connect_deadline), cause).await;
             let struck = self.shard.unwatch(self.id);
             match connected {
-                Ok(stream) => self.stream = Some(stream),
+                Ok(stream) => self.lines[request.origin].stream = Some(stream),
                 Err(error) => return Err(Failed { cause: struck.unwrap_or(connect_cause(&error)), connecting }),
             }
         }
-        let Some(stream) = &mut self.stream else {
+        let Self { id, shard, target, lines, reader, judge, buffer } = self;
+        let Some(stream) = &mut lines[request.origin].stream else {
             return Err(Failed { cause: FailureCause::ConnectFailed, connecting });
         };
-        self.shard.watch(self.id, deadline, Alarm::ShutDown(stream.as_raw_fd(), FailureCause::Timeout));
-        let answer = match send(stream, &self.target.request, &self.shard).await {
-            Ok(()) => receive(stream, &mut self.reader, &mut self.buffer, &self.shard).await,
+        shard.watch(*id, deadline, Alarm::ShutDown(stream.as_raw_fd(), FailureCause::Timeout));
+        reader.expect_head(request.is_head_request);
+        let largest = *target.buffer_bytes.end();
+        let answer = match send(stream, &request.bytes, shard).await {
             Err(cause) => Err(cause),
+            Ok(()) if request.checks.is_empty() => {
+                receive(stream, buffer, largest, shard, reader, |reader, bytes| reader.read(bytes)).await
+            }
+            Ok(()) => {
+                judge.reset(&request.checks);
+                let read = |reader: &mut Reader, bytes: &[u8]| {
+                    reader.read_body(bytes, |piece| judge.body(&request.checks, piece))
+                };
+                receive(stream, buffer, largest, shard, reader, read).await
+            }
         };
-        let struck = self.shard.unwatch(self.id);
+        let struck = shard.unwatch(*id);
         match (answer, struck) {
             (_, Some(cause)) | (Err(cause), None) => Err(Failed { cause, connecting: false }),
             (Ok(answer), None) => Ok(answer),
         }
     }
 
-    /// Connects to the first address that accepts, beginning with the one that accepted last.
-    async fn connect(&self, deadline: Moment, cause: FailureCause) -> io::Result<TcpStream> {
+    /// Connects to the first address of a server that accepts, beginning with the one that accepted last.
+    async fn connect(&self, index: usize, deadline: Moment, cause: FailureCause) -> io::Result<Stream> {
         self.shard.watch(self.id, deadline, Alarm::Wake(cause));
-        let addresses = &self.target.addresses;
+        let origin = &self.target.origins[index];
         let mut failure = io::Error::new(io::ErrorKind::AddrNotAvailable, "the target has no address");
-        for step in 0..addresses.len() {
-            let index = (self.target.preferred_address.get() + step) % addresses.len();
-            match self.unless_struck(TcpStream::connect_addr(addresses[index])).await {
+        for step in 0..origin.addresses.len() {
+            let index = (origin.preferred_address.get() + step) % origin.addresses.len();
+            match self.unless_struck(connect_to(origin, origin.addresses[index])).await {
                 None => return Err(io::ErrorKind::TimedOut.into()),
-                Some(Ok(stream)) if connected_to_itself(&stream, addresses[index]) => {
-                    failure = io::ErrorKind::ConnectionRefused.into();
-                }
                 Some(Ok(stream)) => {
-                    stream.set_nodelay(true)?;
-                    self.target.preferred_address.set(index);
+                    origin.preferred_address.set(index);
                     return Ok(stream);
                 }
                 Some(Err(error)) => failure = error,
@@ -182,22 +208,32 @@ impl Connection {
         })
         .await
     }
+}
 
-    /// Whether the other end has closed (or said something unasked) since the last answer.
-    fn is_stale(&self) -> bool {
-        let Some(stream) = &self.stream else { return true };
-        // SAFETY: the descriptor belongs to `stream`, which outlives this borrow.
-        let socket = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
-        let quiet = recv(socket, &mut [0_u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
-        !matches!(quiet, Err(rustix::io::Errno::AGAIN))
+async fn connect_to(origin: &Origin, address: SocketAddr) -> io::Result<Stream> {
+    let tcp = TcpStream::connect_addr(address).await?;
+    if connected_to_itself(&tcp, address) {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    tcp.set_nodelay(true)?;
+    match &origin.tls {
+        None => Ok(Stream::Plain(tcp)),
+        Some((config, name)) => {
+            let stream = TlsStream::connect(tcp, config.clone(), name.clone()).await;
+            // Whatever ends a handshake (most servers just close) is a matter of TLS.
+            let tls = |error: io::Error| match error.kind() {
+                io::ErrorKind::InvalidData => error,
+                _ => io::Error::new(io::ErrorKind::InvalidData, format!("the TLS handshake was cut short: {error}")),
+            };
+            stream.map(|stream| Stream::Tls(Box::new(stream))).map_err(tls)
+        }
     }
 }
 
-async fn send(stream: &mut TcpStream, request: &Rc<Vec<u8>>, shard: &Shard) -> Result<(), FailureCause> {
+async fn send(stream: &mut Stream, request: &Rc<Vec<u8>>, shard: &Shard) -> Result<(), FailureCause> {
     let mut sent = 0;
     while sent < request.len() {
-        let (written, _) = stream.write(request.clone().slice(sent..)).await;
-        match written {
+        match stream.write(request, sent).await {
             Ok(0) => return Err(FailureCause::ClosedEarly),
             Ok(length) => {
                 shard.count_bytes(length as u64, 0);
@@ -210,25 +246,29 @@ async fn send(stream: &mut TcpStream, request: &Rc<Vec<u8>>, shard: &Shard) -> R
 }
 
 async fn receive(
-    stream: &mut TcpStream,
-    reader: &mut Reader,
+    stream: &mut Stream,
     buffer: &mut Vec<u8>,
+    largest: usize,
     shard: &Shard,
+    reader: &mut Reader,
+    mut read: impl FnMut(&mut Reader, &[u8]) -> Result<Option<Answer>, Malformed>,
 ) -> Result<Answer, FailureCause> {
     loop {
-        let (read, filled) = stream.read(std::mem::take(buffer)).await;
-        *buffer = filled;
-        match read {
+        match stream.read(buffer).await {
             Ok(0) => return reader.close().ok_or(FailureCause::ClosedEarly),
             Ok(length) => {
                 shard.count_bytes(0, length as u64);
-                match reader.read(&buffer[..length]) {
+                match read(reader, &buffer[..length]) {
                     Ok(None) => (),
                     Ok(Some(answer)) => return Ok(answer),
                     Err(malformed) => {
                         tracing::debug!(reason = malformed.0, "malformed answer");
                         return Err(FailureCause::Malformed);
                     }
+                }
+                // Large answers are read in few pieces.
+                if length == buffer.capacity() && length < largest {
+                    *buffer = Vec::with_capacity((4 * length).min(largest));
                 }
             }
             Err(error) => return Err(stream_cause(&error)),
@@ -248,6 +288,7 @@ fn connect_cause(error: &io::Error) -> FailureCause {
         Some(Errno::MFILE | Errno::NFILE) => FailureCause::DescriptorsExhausted,
         Some(Errno::ADDRNOTAVAIL) => FailureCause::PortsExhausted,
         Some(Errno::TIMEDOUT) => FailureCause::ConnectTimeout,
+        None if error.kind() == io::ErrorKind::InvalidData => FailureCause::Tls,
         Some(_) => FailureCause::ConnectFailed,
         None if error.kind() == io::ErrorKind::ConnectionRefused => FailureCause::ConnectRefused,
         None if error.kind() == io::ErrorKind::TimedOut => FailureCause::ConnectTimeout,
@@ -259,6 +300,7 @@ fn stream_cause(error: &io::Error) -> FailureCause {
     match error.kind() {
         io::ErrorKind::BrokenPipe => FailureCause::ClosedEarly,
         io::ErrorKind::TimedOut => FailureCause::Timeout,
+        io::ErrorKind::InvalidData => FailureCause::Tls,
         _ => FailureCause::Reset,
     }
 }

@@ -8,13 +8,16 @@
 //! `shard` lets a connection claim what `schedule` says is due, `connection` sends it and has `http` read the
 //! answer, `recorder` counts it, `parts` carries finished seconds to `merge`, which makes the run's seconds.
 
+mod check;
 #[cfg_attr(feature = "internals", allow(missing_docs, reason = "shown to benches and fuzz targets only"))]
 mod clock;
 mod connection;
 mod control;
 #[cfg_attr(feature = "internals", allow(missing_docs, reason = "shown to benches and fuzz targets only"))]
 mod http;
+mod io;
 mod merge;
+mod order;
 mod pacer;
 mod parts;
 mod plan;
@@ -23,14 +26,20 @@ mod recorder;
 mod run;
 mod schedule;
 mod shard;
+mod stream;
 mod target;
 mod thread;
 mod timer;
+mod tls;
 mod turn;
 mod watch;
 
-pub use plan::{Mode, Plan, PlanError, Request};
+pub use check::{Check, JSON_BODY_MAX};
+pub use io::Io;
+pub use order::Order;
+pub use plan::{Mode, Plan, PlanError, REQUESTS_MAX, Request};
 pub use run::{ArmError, Armed, End, Options, Running, SecondReport, Stopper, Wait};
+pub use tls::{Identity, Tls};
 
 /// The insides, for benches and fuzz targets only: no promise is made about them.
 #[cfg(feature = "internals")]

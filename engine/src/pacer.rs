@@ -20,7 +20,7 @@ pub(crate) async fn keep_time(
     shard: Rc<Shard>,
     control: &Control,
     thread: usize,
-    mut bell: Bell,
+    bell: Bell,
     turn: &Turn,
     lead: Duration,
 ) -> io::Result<()> {

@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+use crate::check::Check;
+use crate::order::Order;
+use crate::tls::Tls;
+
+/// A plan has at most this many different requests.
+pub const REQUESTS_MAX: usize = 10_000;
 /// The slowest target throughput: one request in 1,000 seconds.
 const LOWEST_RATE_PER_S: f64 = 0.001;
 /// The fastest: the schedule counts whole nanoseconds.
@@ -30,6 +36,18 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body; empty: none.
     pub body: Vec<u8>,
+    /// How often it is sent compared with the others of its plan; at least 1.
+    pub weight: u32,
+    /// What its answer must be like; an answer that is not counts as failed.
+    pub checks: Vec<Check>,
+}
+
+impl Request {
+    /// A GET without headers of its own, body or checks.
+    pub fn get(url: url::Url) -> Self {
+        let (headers, body, checks) = (Vec::new(), Vec::new(), Vec::new());
+        Self { url, method: http::Method::GET, headers, body, weight: 1, checks }
+    }
 }
 
 /// What one node sends in one test.
@@ -51,8 +69,12 @@ pub struct Plan {
     pub timeout: Duration,
     /// For opening a connection.
     pub connect_timeout: Duration,
-    /// What is sent.
-    pub request: Request,
+    /// What is sent; at least one, at most [`REQUESTS_MAX`].
+    pub requests: Vec<Request>,
+    /// Which of them is sent when.
+    pub order: Order,
+    /// How the targets that are spoken to by TLS are trusted.
+    pub tls: Tls,
 }
 
 /// Why a plan cannot be run.
@@ -103,18 +125,30 @@ impl Plan {
         if self.connect_timeout.is_zero() {
             return wrong("connect_timeout", "no connection opens in no time; give more than 0");
         }
-        self.request.validate(self.keepalive)
+        if self.requests.is_empty() {
+            return wrong("requests", "there is nothing to send; give at least one request");
+        }
+        if self.requests.len() > REQUESTS_MAX {
+            let problem = format!("{} requests are too many; give at most {REQUESTS_MAX}", self.requests.len());
+            return wrong("requests", &problem);
+        }
+        for (index, request) in self.requests.iter().enumerate() {
+            request.validate(self.keepalive).map_err(|error| match self.requests.len() {
+                1 => error,
+                _ => PlanError::new(error.field, format!("request {}: {}", index + 1, error.problem)),
+            })?;
+        }
+        self.order.slots(&self.requests).map(|_| ())?;
+        self.tls.validate()
     }
 }
 
 impl Request {
     fn validate(&self, keepalive: bool) -> Result<(), PlanError> {
         let wrong = |field, problem: String| Err(PlanError::new(field, problem));
-        if self.url.scheme() != "http" {
-            return wrong(
-                "url",
-                format!("{}:// is not spoken here; give a URL that begins with http://", self.url.scheme()),
-            );
+        if !["http", "https"].contains(&self.url.scheme()) {
+            let problem = format!("{}:// is not spoken here; give a URL with http:// or https://", self.url.scheme());
+            return wrong("url", problem);
         }
         if self.url.host_str().is_none_or(str::is_empty) {
             return wrong("url", format!("{} names no host; give http://HOST:PORT/PATH", self.url));
@@ -124,6 +158,9 @@ impl Request {
         }
         if self.method == http::Method::CONNECT {
             return wrong("method", "CONNECT opens a tunnel; give GET, POST or another method with an answer".into());
+        }
+        if self.weight == 0 {
+            return wrong("weight", "a weight of 0 is never sent; give at least 1, or leave the request out".into());
         }
         for (name, value) in &self.headers {
             if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
@@ -167,12 +204,9 @@ pub(crate) mod tests {
             keepalive: true,
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
-            request: Request {
-                url: url::Url::parse(url).expect("a test's URL"),
-                method: http::Method::GET,
-                headers: Vec::new(),
-                body: Vec::new(),
-            },
+            requests: vec![Request::get(url::Url::parse(url).expect("a test's URL"))],
+            order: Order::InTurn,
+            tls: Tls::default(),
         }
     }
 
@@ -184,7 +218,7 @@ pub(crate) mod tests {
     #[test]
     fn each_wrong_field_is_named() {
         type Spoil = fn(&mut Plan);
-        let header = |p: &mut Plan, name: &str, value: &str| p.request.headers.push((name.into(), value.into()));
+        let header = |p: &mut Plan, name: &str, value: &str| p.requests[0].headers.push((name.into(), value.into()));
         let cases: &[(&str, Spoil)] = &[
             ("connections", |p| p.connections = 0),
             ("count", |p| p.count = Some(0)),
@@ -197,9 +231,11 @@ pub(crate) mod tests {
             ("delay", |p| p.mode = Mode::Tsunami { delay: Duration::ZERO }),
             ("timeout", |p| p.timeout = Duration::ZERO),
             ("connect_timeout", |p| p.connect_timeout = Duration::ZERO),
-            ("url", |p| p.request.url = url::Url::parse("https://localhost/").expect("a URL")),
-            ("url", |p| p.request.url = url::Url::parse("http://a:b@localhost/").expect("a URL")),
-            ("method", |p| p.request.method = http::Method::CONNECT),
+            ("url", |p| p.requests[0].url = url::Url::parse("ftp://localhost/").expect("a URL")),
+            ("url", |p| p.requests[0].url = url::Url::parse("http://a:b@localhost/").expect("a URL")),
+            ("requests", |p| p.requests.clear()),
+            ("weight", |p| p.requests[0].weight = 0),
+            ("method", |p| p.requests[0].method = http::Method::CONNECT),
         ];
         for (field, spoil) in cases {
             let mut plan = plan("http://localhost/");

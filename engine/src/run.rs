@@ -13,9 +13,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::clock::Moment;
 use crate::control::Control;
+use crate::io::Io;
 use crate::merge::Merger;
 use crate::parts::{Inlet, Message, way};
 use crate::schedule::Schedule;
+use crate::target::origins;
 use crate::thread::EngineThread;
 use crate::timer::Timer;
 use crate::{Plan, PlanError};
@@ -36,6 +38,8 @@ pub struct Options {
     pub cpus: Vec<usize>,
     /// How threads wait for due moments.
     pub wait: Wait,
+    /// How threads reach the network.
+    pub io: Io,
 }
 
 /// Why a run could not be armed.
@@ -52,12 +56,15 @@ pub enum ArmError {
     Thread { cpu: usize, source: io::Error },
     #[error("io_uring is not usable here: {0}")]
     IoUring(io::Error),
+    #[error("TLS with {host} failed: {source}")]
+    Tls { host: String, source: io::Error },
 }
 
 /// A run with its threads up and its connections open, waiting for its start. Dropping it closes everything.
 pub struct Armed {
     threads: Threads,
     connections_open: u32,
+    io: Io,
 }
 
 impl Armed {
@@ -65,7 +72,9 @@ impl Armed {
     pub fn new(plan: Plan, options: Options) -> Result<Self, ArmError> {
         plan.validate()?;
         let cpus = usable_cpus(&plan, &options)?;
-        let addresses = resolve(&plan.request.url)?;
+        let (origins, _) = origins(&plan.requests)?;
+        let addresses = origins.into_iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
+        let io = options.io.usable().map_err(ArmError::IoUring)?;
         raise_descriptor_limit();
 
         let no_thread = |source| ArmError::Thread { cpu: cpus[0], source };
@@ -81,6 +90,8 @@ impl Armed {
                 index,
                 cpu,
                 wait: options.wait,
+                io,
+                threads: cpus.len(),
                 connections: share(plan.connections as usize, cpus.len(), index),
                 plan: plan.clone(),
                 addresses: addresses.clone(),
@@ -101,7 +112,12 @@ impl Armed {
             let died = || ArmError::Thread { cpu: cpus[0], source: io::Error::other("a thread died while arming") };
             connections_open += armings.recv().map_err(|_| died())??;
         }
-        Ok(Self { threads, connections_open })
+        Ok(Self { threads, connections_open, io })
+    }
+
+    /// How the threads reach the network.
+    pub fn io(&self) -> Io {
+        self.io
     }
 
     /// Connections that are open.

@@ -1,7 +1,6 @@
 //! One engine thread: pinned, with a ring of its own, from arming to its last part.
 
 use std::any::Any;
-use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -9,12 +8,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, SyncSender};
 use std::time::Duration;
 
-use monoio::{IoUringDriver, Runtime, RuntimeBuilder};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::clock::Moment;
 use crate::connection::Connection;
 use crate::control::{Command, Control};
+use crate::io::{self, Io};
 use crate::pacer::{POLL_LEAD, keep_time};
 use crate::parts::{Message, Outlet};
 use crate::plan::Plan;
@@ -26,17 +25,19 @@ use crate::turn::Turn;
 
 /// So many connections of a thread are opened at a time.
 const OPENED_AT_A_TIME: usize = 256;
-/// Entries of the submission queue: one for each connection, within these bounds.
-const RING_ENTRIES: std::ops::RangeInclusive<u32> = 1024..=4096;
 
 /// All that a thread needs to know.
 pub(crate) struct EngineThread {
     pub index: usize,
     pub cpu: usize,
     pub wait: Wait,
+    pub io: Io,
+    /// How many threads there are.
+    pub threads: usize,
     pub connections: usize,
     pub plan: Arc<Plan>,
-    pub addresses: Vec<SocketAddr>,
+    /// Of each server.
+    pub addresses: Vec<Vec<SocketAddr>>,
     pub schedule: Schedule,
     pub control: Arc<Control>,
     pub outlet: Outlet,
@@ -57,7 +58,7 @@ impl EngineThread {
             Err(panic) => format!("the engine thread on CPU {cpu} panicked: {}", panic_message(panic.as_ref())),
         };
         // An owner that is gone, or past arming, does not want to know.
-        let _ = armed.send(Err(ArmError::Thread { cpu, source: io::Error::other(failure.clone()) }));
+        let _ = armed.send(Err(ArmError::Thread { cpu, source: std::io::Error::other(failure.clone()) }));
         let _ = parts.send(Message::Failed(failure));
     }
 
@@ -67,9 +68,17 @@ impl EngineThread {
             return self.refuse(ArmError::Thread { cpu: self.cpu, source });
         }
         let polls = self.wait == Wait::Poll && self.schedule.is_paced();
-        match ring(self.connections, polls) {
-            Ok(mut runtime) => runtime.block_on(self.main(if polls { POLL_LEAD } else { Duration::ZERO })),
-            Err(source) => self.refuse(ArmError::IoUring(source)),
+        let lead = if polls { POLL_LEAD } else { Duration::ZERO };
+        // A ring has room for each connection; epoll takes what there is.
+        match self.io {
+            Io::Epoll => match io::epoll() {
+                Ok(mut runtime) => runtime.block_on(self.main(lead)),
+                Err(source) => self.refuse(ArmError::Thread { cpu: self.cpu, source }),
+            },
+            Io::Auto | Io::IoUring => match io::ring(self.connections, polls) {
+                Ok(mut runtime) => runtime.block_on(self.main(lead)),
+                Err(source) => self.refuse(ArmError::IoUring(source)),
+            },
         }
     }
 
@@ -80,9 +89,17 @@ impl EngineThread {
     }
 
     async fn main(self, lead: Duration) -> Result<(), String> {
-        let Self { index, cpu, connections, plan, addresses, schedule, control, outlet, parts, armed, .. } = self;
+        let Self { index, cpu, threads, connections, plan, addresses, schedule, control, outlet, parts, armed, .. } =
+            self;
+        let target = match Target::new(&plan, addresses, index, threads, connections) {
+            Ok(target) => Rc::new(target),
+            Err(error) => {
+                let reason = error.to_string();
+                let _ = armed.send(Err(error.into()));
+                return Err(reason);
+            }
+        };
         let shard = Rc::new(Shard::new(connections, schedule, outlet, control.clone(), index, lead));
-        let target = Rc::new(Target::new(&plan, addresses));
         let bell = match control.timer(index).bell() {
             Ok(bell) => bell,
             Err(source) => {
@@ -135,35 +152,13 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
-fn pin_to(cpu: usize) -> io::Result<()> {
+fn pin_to(cpu: usize) -> std::io::Result<()> {
     if cpu >= CpuSet::MAX_CPU {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no such CPU"));
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "there is no such CPU"));
     }
     let mut cpus = CpuSet::new();
     cpus.set(cpu);
     Ok(sched_setaffinity(None, &cpus)?)
-}
-
-fn ring(connections: usize, polls: bool) -> io::Result<Runtime<IoUringDriver>> {
-    let wanted = u32::try_from(connections).unwrap_or(u32::MAX).clamp(*RING_ENTRIES.start(), *RING_ENTRIES.end());
-    let build = |builder: io_uring::Builder| {
-        RuntimeBuilder::<IoUringDriver>::new().with_entries(wanted.next_power_of_two()).uring_builder(builder).build()
-    };
-    // With DEFER_TASKRUN completions come only to a thread that waits for them, which one that polls does not.
-    let plain = io_uring::IoUring::builder;
-    let mut waiting = plain();
-    waiting.setup_single_issuer().setup_defer_taskrun();
-    let built = if polls { build(plain()) } else { build(waiting).or_else(|_| build(plain())) };
-    built.map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => io::Error::new(
-            error.kind(),
-            format!(
-                "{error}; the kernel must be 5.11 or later with kernel.io_uring_disabled = 0, and in a container \
-                 the seccomp profile must allow io_uring_setup, io_uring_enter and io_uring_register"
-            ),
-        ),
-        _ => error,
-    })
 }
 
 /// Opens the connections: the first one must open, and any other that does not is opened when it is needed.
@@ -171,8 +166,12 @@ fn ring(connections: usize, polls: bool) -> io::Result<Runtime<IoUringDriver>> {
 async fn open_all(mut fresh: Vec<Connection>, target: &Target, control: &Control) -> Result<Vec<Connection>, ArmError> {
     let begun = Moment::now();
     let first = fresh.first_mut().expect("a thread has at least one connection");
-    if let Err(source) = first.open().await {
-        let address = target.addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ");
+    if let Err((index, source)) = first.open().await {
+        let origin = &target.origins[index];
+        if let (Some((_, name)), std::io::ErrorKind::InvalidData) = (&origin.tls, source.kind()) {
+            return Err(ArmError::Tls { host: name.to_str().into_owned(), source });
+        }
+        let address = origin.addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ");
         return Err(ArmError::Connect { address, source });
     }
     if !target.keepalive {
@@ -188,7 +187,7 @@ async fn open_all(mut fresh: Vec<Connection>, target: &Target, control: &Control
         let later = rest.split_off(rest.len().min(OPENED_AT_A_TIME));
         let opening = rest.into_iter().map(|mut connection| {
             monoio::spawn(async move {
-                if let Err(error) = connection.open().await {
+                if let Err((_, error)) = connection.open().await {
                     tracing::debug!(%error, "a connection is left to be opened when it is needed");
                 }
                 connection
@@ -222,9 +221,23 @@ mod tests {
         let (armed, arming) = channel();
         let cpus = rustix::thread::sched_getaffinity(None).expect("a process may ask for its own CPUs");
         let cpu = (0..CpuSet::MAX_CPU).find(|cpu| cpus.is_set(*cpu)).expect("this thread runs somewhere");
-        let (index, wait, addresses) = (0, Wait::Timer, Vec::new());
-        let thread =
-            EngineThread { index, cpu, wait, connections: 1, plan, addresses, schedule, control, outlet, parts, armed };
+        let (index, wait, io, addresses) = (0, Wait::Timer, Io::Auto, vec![Vec::new()]);
+        let (threads, connections) = (1, 1);
+        let thread = EngineThread {
+            index,
+            cpu,
+            wait,
+            io,
+            threads,
+            connections,
+            plan,
+            addresses,
+            schedule,
+            control,
+            outlet,
+            parts,
+            armed,
+        };
         std::thread::spawn(move || thread.run()).join().expect("the thread catches its panic");
         assert!(matches!(arming.try_recv(), Ok(Err(ArmError::Thread { .. }))));
         assert!(matches!(inlet.parts.try_recv(), Ok(Message::Failed(reason)) if reason.contains("panicked")));

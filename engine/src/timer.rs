@@ -1,9 +1,10 @@
 //! A timerfd: it wakes an engine thread with microseconds of lateness, and lets other threads wake it too.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use monoio::fs::File;
+use monoio::net::UnixStream;
+use rustix::io::Errno;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
@@ -16,8 +17,7 @@ pub(crate) struct Timer(OwnedFd);
 
 impl Timer {
     pub fn new() -> io::Result<Self> {
-        // Blocking, because the ring hands a non-blocking descriptor's "not yet" straight back.
-        Ok(Self(timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?))
+        Ok(Self(timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?))
     }
 
     /// Rings once, at this moment (at once, when it has passed), in place of what was set before.
@@ -33,29 +33,29 @@ impl Timer {
         self.set(Moment::now());
     }
 
-    /// The side that waits; of the thread whose ring is current.
+    /// The side that waits; of the thread whose runtime is current.
     pub fn bell(&self) -> io::Result<Bell> {
-        Ok(Bell { file: File::from_std(self.0.try_clone()?.into())?, buffer: Some(Vec::with_capacity(8)) })
+        // monoio waits for sockets only, and what it does for that is good for any descriptor.
+        Ok(Bell(UnixStream::from_std(self.0.try_clone()?.into())?))
     }
 }
 
 /// The timer, as one thread waits for it.
-pub(crate) struct Bell {
-    file: File,
-    /// Lent to the kernel while waiting.
-    buffer: Option<Vec<u8>>,
-}
+pub(crate) struct Bell(UnixStream);
 
 impl Bell {
     /// Waits until the timer rings.
-    pub async fn wait(&mut self) -> io::Result<()> {
-        let buffer = self.buffer.take().unwrap_or_else(|| Vec::with_capacity(8));
-        let (read, mut buffer) = self.file.read_at(buffer, 0).await;
-        buffer.clear();
-        self.buffer = Some(buffer);
-        match read {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
-            _ => Ok(()),
+    pub async fn wait(&self) -> io::Result<()> {
+        loop {
+            self.0.readable(false).await?;
+            // SAFETY: the descriptor belongs to the stream, which outlives this borrow.
+            let timer = unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) };
+            match rustix::io::read(timer, &mut [0_u8; 8]) {
+                Ok(_) => return Ok(()),
+                // Set anew before it was looked at.
+                Err(Errno::AGAIN | Errno::INTR) => (),
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 }

@@ -26,12 +26,13 @@ pub(super) enum Chunked {
 impl Chunked {
     pub const START: Self = Self::Size { size: 0, digits: 0 };
 
-    /// Reads on. Gives how many bytes were used, and whether the body is complete.
-    pub fn read(&mut self, bytes: &[u8]) -> Result<(usize, bool), Malformed> {
+    /// Reads on, and shows the data to `body`. Gives how many bytes were used, and whether the body is complete.
+    pub fn read(&mut self, bytes: &[u8], body: &mut impl FnMut(&[u8])) -> Result<(usize, bool), Malformed> {
         let mut used = 0;
         while let Some(&byte) = bytes.get(used) {
             if let Self::Data { left } = self {
                 let piece = (bytes.len() - used).min(usize::try_from(*left).unwrap_or(usize::MAX));
+                body(&bytes[used..used + piece]);
                 used += piece;
                 *left -= piece as u64;
                 if *left == 0 {

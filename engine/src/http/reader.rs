@@ -61,25 +61,39 @@ impl Reader {
         self.head.clear();
     }
 
+    /// Says whether the answer to come is that of a HEAD request.
+    pub fn expect_head(&mut self, head_request: bool) {
+        self.head_request = head_request;
+    }
+
     /// Reads on; `None`: the answer is not complete yet.
     ///
     /// Bytes behind the answer's end belong to nothing that was asked for: the connection is then not reusable.
-    pub fn read(&mut self, mut bytes: &[u8]) -> Result<Option<Answer>, Malformed> {
+    pub fn read(&mut self, bytes: &[u8]) -> Result<Option<Answer>, Malformed> {
+        self.read_body(bytes, |_| ())
+    }
+
+    /// The same, and shows the body to `body`, a piece at a time.
+    pub fn read_body(&mut self, mut bytes: &[u8], mut body: impl FnMut(&[u8])) -> Result<Option<Answer>, Malformed> {
         while !bytes.is_empty() {
             let complete = match &mut self.state {
                 State::Head => self.read_head(&mut bytes)?,
                 State::Length { answer, left } => {
                     let piece = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    body(&bytes[..piece]);
                     bytes = &bytes[piece..];
                     *left -= piece as u64;
                     (*left == 0).then_some(*answer)
                 }
                 State::Chunks { answer, chunked } => {
-                    let (used, complete) = chunked.read(bytes)?;
+                    let (used, complete) = chunked.read(bytes, &mut body)?;
                     bytes = &bytes[used..];
                     complete.then_some(*answer)
                 }
-                State::UntilClose { .. } => return Ok(None),
+                State::UntilClose { .. } => {
+                    body(bytes);
+                    return Ok(None);
+                }
             };
             if let Some(answer) = complete {
                 self.state = State::Head;

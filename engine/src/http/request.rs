@@ -57,7 +57,7 @@ mod tests {
     use crate::plan::tests::plan;
 
     fn text(url: &str, keepalive: bool, change: impl FnOnce(&mut Request)) -> String {
-        let mut request = plan(url).request;
+        let mut request = plan(url).requests.remove(0);
         change(&mut request);
         String::from_utf8(request_bytes(&request, keepalive)).expect("the test's request is text")
     }

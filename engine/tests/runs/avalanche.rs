@@ -112,8 +112,8 @@ fn large_bodies_are_counted_and_not_kept() {
 fn a_body_is_sent_whole() {
     let server = Server::start(|_| ok());
     let mut plan = Plan { count: Some(5), ..plan(&server.url()) };
-    plan.request.method = http::Method::POST;
-    plan.request.body = vec![b'x'; 4_000_000];
+    plan.requests[0].method = http::Method::POST;
+    plan.requests[0].body = vec![b'x'; 4_000_000];
     let run = run(plan);
     assert_eq!(run.totals().answered, 5);
     assert!(run.stats().counts.bytes_sent > 20_000_000);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use onrush_engine::{Armed, End, Mode, Options, Plan, Request, Running, SecondReport, Wait};
+use onrush_engine::{Armed, End, Io, Mode, Options, Order, Plan, Request, Running, SecondReport, Tls, Wait};
 use onrush_stats::{FailureCause, SecondStats, Totals};
 
 /// No test here takes this long; one that would is broken.
@@ -20,12 +20,9 @@ pub fn plan(url: &str) -> Plan {
         keepalive: true,
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),
-        request: Request {
-            url: url::Url::parse(url).expect("a test's URL"),
-            method: http::Method::GET,
-            headers: Vec::new(),
-            body: Vec::new(),
-        },
+        requests: vec![Request::get(url::Url::parse(url).expect("a test's URL"))],
+        order: Order::InTurn,
+        tls: Tls::default(),
     }
 }
 
@@ -37,7 +34,7 @@ pub fn tsunami(url: &str, delay: Duration) -> Plan {
 pub fn options(wait: Wait) -> Options {
     let allowed = rustix::thread::sched_getaffinity(None).expect("a process may ask for its own CPUs");
     let cpus = (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).take(2).collect();
-    Options { cpus, wait }
+    Options { cpus, wait, io: Io::Auto }
 }
 
 pub fn arm(plan: Plan) -> Armed {
@@ -50,7 +47,11 @@ pub fn run(plan: Plan) -> Run {
 }
 
 pub fn run_with(plan: Plan, wait: Wait) -> Run {
-    let armed = Armed::new(plan, options(wait)).expect("the plan can be armed");
+    run_on(plan, options(wait))
+}
+
+pub fn run_on(plan: Plan, options: Options) -> Run {
+    let armed = Armed::new(plan, options).expect("the plan can be armed");
     finish(armed.start(Instant::now()))
 }
 

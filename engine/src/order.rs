@@ -1,0 +1,92 @@
+//! Which of a plan's requests is sent when.
+
+use crate::plan::{PlanError, Request};
+
+/// Weights together, with their common divisor taken out: the length of one round.
+const LONGEST_ROUND: u64 = 1_000_000;
+
+/// The order of a plan's requests. It is laid down before the start: request *k* of a run is the one at `k mod round`,
+/// whatever the answers do. A round holds each request as often as its weight says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As they stand in the plan; weights are spread evenly over the round.
+    InTurn,
+    /// Shuffled, the same way for the same seed.
+    Shuffled {
+        /// Any number.
+        seed: u64,
+    },
+}
+
+impl Order {
+    /// One round, as indices into `requests`.
+    pub(crate) fn slots(self, requests: &[Request]) -> Result<Vec<u32>, PlanError> {
+        let divisor =
+            requests.iter().fold(0, |divisor, request| greatest_common_divisor(divisor, request.weight)).max(1);
+        let round: u64 = requests.iter().map(|request| u64::from(request.weight / divisor)).sum();
+        if round > LONGEST_ROUND {
+            let problem =
+                format!("the weights make a round of {round} requests; give smaller ones ({LONGEST_ROUND} in all)");
+            return Err(PlanError::new("weight", problem));
+        }
+        // Occurrence j of w lies in the middle of its share of the round; ties keep the plan's order.
+        let mut places = Vec::with_capacity(round as usize);
+        for (index, request) in (0_u32..).zip(requests) {
+            let weight = u64::from(request.weight / divisor);
+            places.extend((0..weight).map(|j| ((2 * j + 1) * LONGEST_ROUND / (2 * weight), index)));
+        }
+        places.sort_unstable();
+        let mut slots: Vec<u32> = places.into_iter().map(|(_, index)| index).collect();
+        if let Order::Shuffled { seed } = self {
+            fastrand::Rng::with_seed(seed).shuffle(&mut slots);
+        }
+        Ok(slots)
+    }
+}
+
+fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slots(order: Order, weights: &[u32]) -> Vec<u32> {
+        let url = url::Url::parse("http://localhost/").expect("a URL");
+        let requests: Vec<_> = weights.iter().map(|&weight| Request { weight, ..Request::get(url.clone()) }).collect();
+        order.slots(&requests).expect("a short round")
+    }
+
+    #[test]
+    fn equal_weights_go_in_turn() {
+        assert_eq!(slots(Order::InTurn, &[1, 1, 1]), [0, 1, 2]);
+        assert_eq!(slots(Order::InTurn, &[7, 7]), [0, 1]);
+    }
+
+    #[test]
+    fn weights_are_kept_and_spread() {
+        assert_eq!(slots(Order::InTurn, &[4, 2]), [0, 1, 0]);
+        assert_eq!(slots(Order::InTurn, &[6, 1]), [0, 0, 0, 1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_seed_always_gives_the_same_order() {
+        let weights = [3, 50, 1, 20];
+        let (one, again) = (slots(Order::Shuffled { seed: 7 }, &weights), slots(Order::Shuffled { seed: 7 }, &weights));
+        assert_eq!(one, again);
+        assert_ne!(one, slots(Order::Shuffled { seed: 8 }, &weights));
+        for (index, weight) in (0..).zip(weights) {
+            assert_eq!(one.iter().filter(|slot| **slot == index).count(), weight as usize);
+        }
+    }
+
+    #[test]
+    fn an_endless_round_is_refused() {
+        let url = url::Url::parse("http://localhost/").expect("a URL");
+        let requests = [999_983, 7].map(|weight| Request { weight, ..Request::get(url.clone()) });
+        assert!(Order::InTurn.slots(&requests).is_ok());
+        let requests = [u32::MAX, 2].map(|weight| Request { weight, ..Request::get(url.clone()) });
+        assert_eq!(Order::InTurn.slots(&requests).expect_err("too long").field, "weight");
+    }
+}

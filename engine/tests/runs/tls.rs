@@ -1,0 +1,220 @@
+//! HTTPS against `openssl s_server`, which is not of this project.
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use onrush_engine::{ArmError, Armed, Check, Identity, Io, Options, Plan, Tls, Wait};
+use onrush_stats::FailureCause;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+
+use crate::harness::{finish, options, plan, run_on};
+
+/// An authority that signs whatever a test needs.
+struct Authority {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names are fine");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        // Authorities are found by their names.
+        params.distinguished_name.push(DnType::CommonName, format!("authority {}", fastrand::u64(..)));
+        let pem = params.self_signed(&key).expect("a certificate").pem();
+        Self { pem, issuer: Issuer::new(params, key) }
+    }
+
+    /// A certificate for these names, valid until a year, and its key.
+    fn sign(&self, names: &[&str], until_year: i32) -> (String, String) {
+        let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let mut params = CertificateParams::new(names).expect("good names");
+        params.distinguished_name.push(DnType::CommonName, "a node");
+        (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(until_year, 1, 1));
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn trusted(&self) -> Tls {
+        Tls { ca_pem: Some(self.pem.clone().into()), ..Tls::default() }
+    }
+}
+
+/// A running `openssl s_server`, which says on a page what it knows of each connection, and serves them in turn.
+struct Openssl {
+    process: Child,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Openssl {
+    fn start((certificate, key): &(String, String), more: &[&str], files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let put = |name: &str, text: &str| -> PathBuf {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("a writable folder");
+            path
+        };
+        let (certificate, key) = (put("cert.pem", certificate), put("key.pem", key));
+        files.iter().for_each(|(name, text)| drop(put(name, text)));
+        let process = Self::spawn(folder.path(), &certificate, &key, "127.0.0.1:0", more);
+        let (process, address) = process;
+        Self { process, address, _folder: folder }
+    }
+
+    fn spawn(folder: &Path, certificate: &Path, key: &Path, listen: &str, more: &[&str]) -> (Child, SocketAddr) {
+        let mut process = Command::new("openssl")
+            .args(["s_server", "-www", "-accept", listen, "-cert"])
+            .arg(certificate)
+            .arg("-key")
+            .arg(key)
+            .args(more)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("`openssl` is installed");
+        let lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+        let said =
+            lines.map_while(Result::ok).find(|line| line.starts_with("ACCEPT")).expect("it says when it listens");
+        // It names its address only where that was left to it.
+        let address = said.strip_prefix("ACCEPT ").unwrap_or(listen);
+        let address = address.trim().parse().expect("an address");
+        (process, address)
+    }
+
+    fn url(&self, name: &str) -> String {
+        format!("https://{name}:{}/", self.address.port())
+    }
+}
+
+impl Drop for Openssl {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// `count` requests over one connection at a time: the server closes after each answer and serves no two at once.
+fn https(server: &Openssl, name: &str, tls: Tls, count: u64) -> Plan {
+    Plan { count: Some(count), keepalive: false, tls, ..plan(&server.url(name)) }
+}
+
+fn one_thread(io: Io) -> Options {
+    let mut options = options(Wait::Timer);
+    options.cpus.truncate(1);
+    Options { io, ..options }
+}
+
+#[test]
+fn both_versions_are_spoken_on_both_drivers() {
+    let authority = Authority::new();
+    let certificate = authority.sign(&["localhost"], 2100);
+    for (flag, version) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
+        let server = Openssl::start(&certificate, &[flag], &[]);
+        for io in [Io::IoUring, Io::Epoll] {
+            let mut plan = https(&server, "localhost", authority.trusted(), 20);
+            plan.requests[0].checks = vec![Check::BodyContains(format!("Protocol  : {version}").into())];
+            let run = run_on(plan, one_thread(io));
+            assert_eq!((run.totals().answered, run.failures()), (20, [].into()), "{version} {io:?}");
+        }
+    }
+}
+
+#[test]
+fn sessions_are_resumed() {
+    let authority = Authority::new();
+    for flag in ["-tls1_2", "-tls1_3"] {
+        let server = Openssl::start(&authority.sign(&["localhost"], 2100), &[flag], &[]);
+        let mut plan = https(&server, "localhost", authority.trusted(), 10);
+        // The connection that was tried before the run brought the first ticket, or the first answer does.
+        plan.requests[0].checks = vec![Check::BodyContains(b"Reused, TLS".to_vec())];
+        let run = run_on(plan, one_thread(Io::Auto));
+        assert!(run.totals().answered >= 9, "{flag}: {:?}", run.totals());
+    }
+}
+
+#[test]
+fn a_certificate_that_proves_nothing_is_refused_in_words() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let cases = [
+        (authority.sign(&["localhost"], 2100), stranger.trusted(), "UnknownIssuer"),
+        (authority.sign(&["localhost"], 2001), authority.trusted(), "expired"),
+        (authority.sign(&["elsewhere.example"], 2100), authority.trusted(), "not valid for name"),
+    ];
+    for (certificate, tls, reason) in cases {
+        let server = Openssl::start(&certificate, &[], &[]);
+        let begun = Instant::now();
+        let refused = Armed::new(https(&server, "localhost", tls.clone(), 1), one_thread(Io::Auto));
+        let Err(ArmError::Tls { host, source }) = refused else { panic!("{reason}: must be refused") };
+        assert_eq!(host, "localhost");
+        assert!(source.to_string().contains(reason), "{source}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{reason}: no hang");
+        // Whoever does not want to know is let through.
+        let any = https(&server, "localhost", Tls { insecure: true, ..tls }, 3);
+        assert_eq!(run_on(any, one_thread(Io::Auto)).totals().answered, 3);
+    }
+}
+
+#[test]
+fn a_certificate_that_goes_bad_in_mid_test_fails_by_name() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let server = Openssl::start(&authority.sign(&["localhost"], 2100), &[], &[]);
+    let address = server.address;
+    let armed = Armed::new(https(&server, "localhost", authority.trusted(), 5), one_thread(Io::Auto));
+    let armed = armed.expect("all is well so far");
+    drop(server);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (certificate, key) = stranger.sign(&["localhost"], 2100);
+    let put = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a writable folder");
+        path
+    };
+    let (certificate, key) = (put("cert.pem", certificate), put("key.pem", key));
+    let (process, address) = Openssl::spawn(folder.path(), &certificate, &key, &address.to_string(), &[]);
+    let _server = Openssl { process, address, _folder: folder };
+    let run = finish(armed.start(Instant::now()));
+    assert_eq!(run.failures(), [(FailureCause::Tls, 5)].into());
+}
+
+#[test]
+fn a_server_that_speaks_no_tls_fails_by_name() {
+    let plain = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = plain.local_addr().expect("bound").port();
+    let serving = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = plain.accept()?;
+        let _ = stream.read(&mut [0; 4096])?;
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+    });
+    let tls = Tls { insecure: true, ..Tls::default() };
+    let plan = Plan { tls, ..plan(&format!("https://localhost:{port}/")) };
+    assert!(matches!(Armed::new(plan, one_thread(Io::Auto)), Err(ArmError::Tls { .. })));
+    let _ = serving.join();
+}
+
+#[test]
+fn a_client_shows_its_certificate() {
+    let authority = Authority::new();
+    let more = ["-Verify", "1", "-verify_return_error", "-CAfile", "ca.pem"];
+    let server = Openssl::start(&authority.sign(&["localhost"], 2100), &more, &[("ca.pem", &authority.pem)]);
+    let (chain, key) = authority.sign(&["a client"], 2100);
+    let identity = Some(Identity { chain_pem: chain.into(), key_pem: key.into() });
+    let shown = https(&server, "localhost", Tls { identity, ..authority.trusted() }, 5);
+    assert_eq!(run_on(shown, one_thread(Io::Auto)).totals().answered, 5);
+
+    // TLS 1.3 lets a client think that it is through before the server has refused it.
+    let hidden = https(&server, "localhost", authority.trusted(), 5);
+    match Armed::new(hidden, one_thread(Io::Auto)) {
+        Err(refused) => assert!(matches!(refused, ArmError::Tls { .. }), "{refused}"),
+        Ok(armed) => assert_eq!(finish(armed.start(Instant::now())).failures(), [(FailureCause::Tls, 5)].into()),
+    }
+}
