@@ -17,6 +17,8 @@ use std::sync::atomic::AtomicBool;
 use onrush_bus::{BusConfig, BusError};
 use onrush_protocol::NodeId;
 
+pub use plan::plan_of;
+
 /// How a driver runs.
 #[derive(Clone, Debug)]
 pub struct DriverConfig {
@@ -30,6 +32,8 @@ pub struct DriverConfig {
     pub cpus: Option<Vec<usize>>,
     /// `None`: chosen by itself.
     pub wait: Option<onrush_engine::Wait>,
+    /// How the engine reaches the network.
+    pub io: onrush_engine::Io,
     /// The target of tests that name none.
     pub target_url: Option<String>,
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use onrush_engine::Plan;
 use onrush_protocol::{NodeId, NodeState, Refusal, SessionId, TestConfig, TestId, Trigger};
 
-use crate::plan::plan_of;
+use crate::plan::plan_for;
 
 /// Configs that are kept; the oldest goes first.
 const MAX_TESTS: usize = 16;
@@ -127,7 +127,7 @@ impl Node {
             return Vec::new();
         }
         let takes_part = self.takes_part(config);
-        let plan = plan_of(config, self.default_target.as_deref());
+        let plan = plan_for(config, self.default_target.as_deref());
         let before = self.position(test_id).and_then(|at| self.tests.remove(at));
         let mut trigger = before.as_ref().and_then(|known| known.trigger.clone());
         // The same load with other participants keeps its connections.

@@ -1,20 +1,40 @@
 //! From a test as the orchestrator describes it to a plan that the engine runs, or the reason why not.
 
-use onrush_engine::{Mode, Plan, Request};
-use onrush_protocol::{TestConfig, TestId, TestType};
+use onrush_engine::{Check, Identity, Mode, Order, Plan, Request, Tls};
+use onrush_protocol::{Expect, FieldProblem, RequestConfig, RequestOrder, TestConfig, TestId, TestType, TlsConfig};
 
 const NO_TARGET: &str = "no target: the config has none and this driver was started without --target-url";
 
 /// The plan of a test; the error is the reason of a refusal, for people.
-pub(crate) fn plan_of(config: &TestConfig, default_target: Option<&str>) -> Result<Plan, String> {
+pub(crate) fn plan_for(config: &TestConfig, default_target: Option<&str>) -> Result<Plan, String> {
+    if config.target_url.is_none() && default_target.is_none() && needs_target(config) {
+        return Err(NO_TARGET.into());
+    }
+    plan_of(config, default_target)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+}
+
+fn needs_target(config: &TestConfig) -> bool {
+    config.requests.is_empty() || config.requests.iter().any(|request| request.url.is_none())
+}
+
+/// The plan of a test, or everything that keeps it from running. `default_target`: where requests go that name no URL,
+/// in a test that names none.
+pub fn plan_of(config: &TestConfig, default_target: Option<&str>) -> Result<Plan, Vec<FieldProblem>> {
     let problems = config.problems();
     if !problems.is_empty() {
-        return Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
+        return Err(problems);
     }
-    let target = config.target_url.as_deref().or(default_target).ok_or(NO_TARGET)?;
-    let url = url::Url::parse(target).map_err(|e| format!("target_url: {target:?} is no URL ({e})"))?;
-    let method = http::Method::from_bytes(config.method.as_bytes());
-    let method = method.map_err(|_| format!("method: {:?} is no HTTP method", config.method))?;
+    let target = config.target_url.as_deref().or(default_target);
+    let single;
+    let requests = if config.requests.is_empty() {
+        let (method, headers, body) = (config.method.clone(), config.headers.clone(), config.body.clone());
+        single = RequestConfig { method, headers, body, ..RequestConfig::default() };
+        std::slice::from_ref(&single)
+    } else {
+        &config.requests
+    };
+    let requests = requests.iter().map(|request| request_of(request, target, &config.expect)).collect::<Result<_, _>>();
     let plan = Plan {
         mode: match config.test_type {
             TestType::Avalanche => Mode::Avalanche,
@@ -27,15 +47,50 @@ pub(crate) fn plan_of(config: &TestConfig, default_target: Option<&str>) -> Resu
         keepalive: config.keepalive,
         timeout: config.timeout,
         connect_timeout: config.connect_timeout,
-        request: Request {
-            url,
-            method,
-            headers: config.headers.clone(),
-            body: config.body.clone().unwrap_or_default(),
+        requests: requests.map_err(|problem| vec![problem])?,
+        order: match config.order {
+            RequestOrder::InTurn => Order::InTurn,
+            RequestOrder::Shuffled => Order::Shuffled { seed: config.seed },
         },
+        tls: tls_of(&config.tls),
     };
-    plan.validate().map_err(|e| e.to_string())?;
+    plan.validate().map_err(|e| vec![FieldProblem::new(e.field, e.problem)])?;
     Ok(plan)
+}
+
+fn request_of(request: &RequestConfig, target: Option<&str>, expect: &[Expect]) -> Result<Request, FieldProblem> {
+    let RequestConfig { url, method, headers, body, weight, expect: own } = request;
+    let text = url.as_deref().or(target).ok_or_else(|| FieldProblem::new("target_url", "is missing; give a URL"))?;
+    let url = url::Url::parse(text);
+    let url = url.map_err(|e| FieldProblem::new("target_url", format!("{text:?} is no URL ({e})")))?;
+    let method = http::Method::from_bytes(method.as_bytes())
+        .map_err(|_| FieldProblem::new("method", format!("{method:?} is no HTTP method")))?;
+    let checks = expect.iter().chain(own).map(check_of).collect();
+    Ok(Request {
+        url,
+        method,
+        headers: headers.clone(),
+        body: body.clone().unwrap_or_default(),
+        weight: *weight,
+        checks,
+    })
+}
+
+fn check_of(expect: &Expect) -> Check {
+    match expect.clone() {
+        Expect::Status(ranges) => Check::Status(ranges),
+        Expect::BodyContains(text) => Check::BodyContains(text.into_bytes()),
+        Expect::Json { pointer, value } => Check::Json { pointer, value },
+    }
+}
+
+fn tls_of(tls: &TlsConfig) -> Tls {
+    let TlsConfig { insecure, ca_pem, cert_pem, key_pem } = tls;
+    let identity = cert_pem
+        .as_ref()
+        .zip(key_pem.as_ref())
+        .map(|(chain, key)| Identity { chain_pem: chain.clone().into_bytes(), key_pem: key.clone().into_bytes() });
+    Tls { insecure: *insecure, ca_pem: ca_pem.clone().map(String::into_bytes), identity }
 }
 
 /// Whether the driver's own target can be used: the same rules as for a test's.
@@ -44,7 +99,7 @@ pub(crate) fn check_target(target_url: Option<&str>) -> Result<(), String> {
     let mut config = TestConfig::new(TestId::new("target").expect("a word is a name"), TestType::Avalanche);
     config.target_url = Some(target_url.into());
     config.count_per_driver = Some(1);
-    plan_of(&config, None).map(|_| ())
+    plan_for(&config, None).map(|_| ())
 }
 
 #[cfg(test)]
@@ -62,19 +117,40 @@ mod tests {
 
     #[test]
     fn the_fields_of_the_specification_are_enough() {
-        let plan = plan_of(&config(TestType::Tsunami), Some("http://localhost:1/ping")).unwrap();
+        let plan = plan_for(&config(TestType::Tsunami), Some("http://localhost:1/ping")).unwrap();
         assert_eq!(plan.mode, Mode::Tsunami { delay: Duration::from_millis(2) });
         assert_eq!((plan.connections, plan.count), (256, Some(10)));
-        let plan = plan_of(&config(TestType::Avalanche), Some("http://localhost:1/ping")).unwrap();
+        let plan = plan_for(&config(TestType::Avalanche), Some("http://localhost:1/ping")).unwrap();
         assert_eq!((plan.mode, plan.connections), (Mode::Avalanche, 64));
     }
 
     #[test]
     fn the_target_of_the_test_goes_before_that_of_the_driver() {
         let mut config = config(TestType::Avalanche);
-        assert_eq!(plan_of(&config, None).unwrap_err(), NO_TARGET);
+        assert_eq!(plan_for(&config, None).unwrap_err(), NO_TARGET);
         config.target_url = Some("http://theirs:2/".into());
-        assert_eq!(plan_of(&config, Some("http://ours:1/")).unwrap().request.url.host_str(), Some("theirs"));
+        assert_eq!(plan_for(&config, Some("http://ours:1/")).unwrap().requests[0].url.host_str(), Some("theirs"));
+    }
+
+    #[test]
+    fn several_requests_and_their_checks_reach_the_plan() {
+        let mut config = config(TestType::Avalanche);
+        config.expect = vec!["status=2xx".parse().unwrap()];
+        config.order = RequestOrder::Shuffled;
+        config.seed = 7;
+        config.tls = TlsConfig { insecure: true, ..TlsConfig::default() };
+        let elsewhere = RequestConfig { url: Some("https://there/".into()), weight: 3, ..RequestConfig::default() };
+        let checked = RequestConfig { expect: vec!["body~pong".parse().unwrap()], ..RequestConfig::default() };
+        config.requests = vec![elsewhere, checked];
+        assert_eq!(plan_for(&config, None).unwrap_err(), NO_TARGET);
+        let plan = plan_for(&config, Some("http://ours:1/ping")).unwrap();
+        assert_eq!(plan.order, Order::Shuffled { seed: 7 });
+        assert!(plan.tls.insecure);
+        let status = Check::Status(vec![(200, 299)]);
+        assert_eq!((plan.requests[0].weight, plan.requests[0].url.scheme()), (3, "https"));
+        assert_eq!(plan.requests[0].checks, [status.clone()]);
+        assert_eq!(plan.requests[1].url.path(), "/ping");
+        assert_eq!(plan.requests[1].checks, [status, Check::BodyContains(b"pong".to_vec())]);
     }
 
     #[test]
@@ -82,7 +158,7 @@ mod tests {
         let mut config = config(TestType::Avalanche);
         config.count_per_driver = None;
         config.method = "CONNECT".into();
-        let reason = plan_of(&config, Some("http://ours:1/")).unwrap_err();
+        let reason = plan_for(&config, Some("http://ours:1/")).unwrap_err();
         assert!(reason.contains("message_count_per_driver: ") && reason.contains("method: "), "{reason}");
     }
 

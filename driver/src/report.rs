@@ -60,7 +60,7 @@ pub(crate) struct Reporter {
     pub node_id: NodeId,
     pub session_id: SessionId,
     pub test_id: TestId,
-    /// The engine and its way of waiting, for people.
+    /// The engine and its way of waiting, for people; known when the run starts.
     pub engine: String,
     sequence: u64,
     /// Latency over the whole test so far.
@@ -70,12 +70,12 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    pub fn new(node_id: NodeId, session_id: SessionId, test_id: TestId, engine: String) -> Self {
+    pub fn new(node_id: NodeId, session_id: SessionId, test_id: TestId) -> Self {
         Self {
             node_id,
             session_id,
             test_id,
-            engine,
+            engine: String::new(),
             sequence: 0,
             latency: Distribution::default(),
             started_at_unix_ms: None,
@@ -137,7 +137,6 @@ mod tests {
             NodeId::new(name("n")).unwrap(),
             SessionId::new(name("s")).unwrap(),
             TestId::new(name("t")).unwrap(),
-            name("io_uring, timer"),
         );
         let started = clocks.monotonic - Duration::from_micros(1_500);
         let first = reporter.report(second(0, 1_000_000, started, None), clocks);

@@ -114,7 +114,10 @@ fn work(producer: &Producer, commands: &Receiver<Command>, events: &Sender<Event
                 continue;
             }
             Command::Start { at, mut reporter } => match armed.take() {
-                Some(run) => attend(run.start(at), &mut reporter, producer, commands, events),
+                Some(run) => {
+                    reporter.engine = run.engine();
+                    attend(run.start(at), &mut reporter, producer, commands, events)
+                }
                 None => continue,
             },
             // What it was about has ended by itself.

@@ -87,8 +87,6 @@ struct Sidecar {
     said: Option<Standing>,
     messages_skipped: u64,
     kinds_said: HashSet<(Topic, ErrorKind)>,
-    /// The wait of the last arming, for the reports.
-    wait: Wait,
 }
 
 impl Sidecar {
@@ -110,7 +108,6 @@ impl Sidecar {
             said: None,
             messages_skipped: 0,
             kinds_said: HashSet::new(),
-            wait: Wait::Timer,
         })
     }
 
@@ -272,21 +269,21 @@ impl Sidecar {
                 Action::Arm { ticket, plan } => {
                     let wait = self.choose_wait();
                     let cpus = self.machine.engine_cpus().to_vec();
-                    let (test, connections, url) = (&ticket.test_id, plan.connections, &plan.request.url);
-                    tracing::info!("arming for test {test}: {connections} connections to {url}");
-                    self.runner.arm(ticket, plan, Options { cpus, wait });
+                    let (test, connections, url) = (&ticket.test_id, plan.connections, &plan.requests[0].url);
+                    let more = match plan.requests.len() {
+                        1 => String::new(),
+                        n => format!(" and {} requests more", n - 1),
+                    };
+                    tracing::info!("arming for test {test}: {connections} connections to {url}{more}");
+                    self.runner.arm(ticket, plan, Options { cpus, wait, io: self.config.io });
                 }
                 Action::Disarm => self.runner.disarm(),
                 Action::Start { test_id, start_at_unix_ms } => {
                     let at = start_moment(start_at_unix_ms);
                     let ahead = at.saturating_duration_since(Instant::now());
                     tracing::info!("test {test_id} starts in {} ms", ahead.as_millis());
-                    let engine = match self.wait {
-                        Wait::Poll => "io_uring, poll",
-                        Wait::Timer => "io_uring, timer",
-                    };
                     let (node_id, session_id) = (self.config.node_id.clone(), self.session_id.clone());
-                    self.runner.begin(at, Reporter::new(node_id, session_id, test_id, engine.into()));
+                    self.runner.begin(at, Reporter::new(node_id, session_id, test_id));
                 }
                 Action::Stop => self.runner.stop(),
                 Action::Refused(refusal) => tracing::warn!("test {} is refused: {}", refusal.test_id, refusal.reason),
@@ -294,7 +291,7 @@ impl Sidecar {
         }
     }
 
-    fn choose_wait(&mut self) -> Wait {
+    fn choose_wait(&self) -> Wait {
         let (wait, why) = match self.config.wait {
             Some(wait) => (wait, "as asked for".to_owned()),
             None => self.machine.choose_wait(),
@@ -305,7 +302,6 @@ impl Sidecar {
             Wait::Timer => "sleeps on a timer",
         };
         tracing::info!("the engine has the CPUs {cpus} and {how} between requests: {why}");
-        self.wait = wait;
         wait
     }
 

@@ -16,6 +16,7 @@ fn config() -> DriverConfig {
         node_ip: None,
         cpus: None,
         wait: None,
+        io: onrush_engine::Io::Auto,
         target_url: None,
     }
 }

@@ -31,6 +31,16 @@ pub enum Wait {
     Timer,
 }
 
+impl Wait {
+    /// The name that results use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Wait::Poll => "poll",
+            Wait::Timer => "timer",
+        }
+    }
+}
+
 /// How the engine uses this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -65,6 +75,7 @@ pub struct Armed {
     threads: Threads,
     connections_open: u32,
     io: Io,
+    wait: Wait,
 }
 
 impl Armed {
@@ -112,12 +123,17 @@ impl Armed {
             let died = || ArmError::Thread { cpu: cpus[0], source: io::Error::other("a thread died while arming") };
             connections_open += armings.recv().map_err(|_| died())??;
         }
-        Ok(Self { threads, connections_open, io })
+        Ok(Self { threads, connections_open, io, wait: options.wait })
     }
 
     /// How the threads reach the network.
     pub fn io(&self) -> Io {
         self.io
+    }
+
+    /// What results say of how they were made: `io_uring, timer`.
+    pub fn engine(&self) -> String {
+        format!("{}, {}", self.io.name(), self.wait.name())
     }
 
     /// Connections that are open.

@@ -122,7 +122,7 @@ impl TestState {
 }
 
 /// A test's settings, as they were understood.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "named as in the request")]
 pub struct ConfigView {
     pub test_type: String,
@@ -132,6 +132,25 @@ pub struct ConfigView {
     /// The body as text; `null`: none, or not text.
     pub body: Option<String>,
     pub body_bytes: u64,
+    /// What every answer must be like.
+    #[serde(default)]
+    pub expect: Vec<String>,
+    /// Several requests, in place of the one above; empty: there is but one.
+    #[serde(default)]
+    pub targets: Vec<RequestView>,
+    /// The order of several requests.
+    #[serde(default)]
+    pub order: Option<String>,
+    #[serde(default)]
+    pub seed: Option<u64>,
+    #[serde(default)]
+    pub tls_insecure: bool,
+    /// Whether the test brings authorities of its own.
+    #[serde(default)]
+    pub tls_ca: bool,
+    /// Whether the drivers show a certificate.
+    #[serde(default)]
+    pub tls_client_certificate: bool,
     pub message_count_per_driver: Option<u64>,
     pub duration_s: Option<f64>,
     pub test_message_delay_s: f64,
@@ -140,6 +159,18 @@ pub struct ConfigView {
     pub timeout_s: f64,
     pub connect_timeout_s: f64,
     pub keepalive: bool,
+}
+
+/// One of several requests of a test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "named as in the request")]
+pub struct RequestView {
+    pub url: Option<String>,
+    pub method: String,
+    pub headers: Vec<(String, String)>,
+    pub body_bytes: u64,
+    pub weight: u32,
+    pub expect: Vec<String>,
 }
 
 /// A driver's part in a test.

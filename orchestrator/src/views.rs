@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use onrush_protocol::{NodeId, TestConfig, encode_base64};
+use onrush_protocol::{Expect, NodeId, RequestConfig, RequestOrder, TestConfig, encode_base64};
 use onrush_stats::{Distribution, SecondStats};
 
 use crate::aggregate::{DriverTotal, Part, SealedSecond};
 use crate::clock::rfc3339;
 use crate::record::{ParticipantRecord, TestRecord};
 use crate::view::{
-    BucketView, ConfigView, DistributionView, EventView, HistogramView, MetricsView, ParticipantView, ScopeView,
-    SecondView, SummaryView, TestView,
+    BucketView, ConfigView, DistributionView, EventView, HistogramView, MetricsView, ParticipantView, RequestView,
+    ScopeView, SecondView, SummaryView, TestView,
 };
 
 /// The totals of each driver that reported seconds.
@@ -73,6 +73,13 @@ fn config(config: &TestConfig) -> ConfigView {
         headers: config.headers.clone(),
         body: body.and_then(|bytes| std::str::from_utf8(bytes).ok()).map(Into::into),
         body_bytes: body.map_or(0, |bytes| bytes.len() as u64),
+        expect: texts(&config.expect),
+        targets: config.requests.iter().map(request).collect(),
+        order: (!config.requests.is_empty()).then(|| config.order.name().into()),
+        seed: (config.order == RequestOrder::Shuffled).then_some(config.seed),
+        tls_insecure: config.tls.insecure,
+        tls_ca: config.tls.ca_pem.is_some(),
+        tls_client_certificate: config.tls.cert_pem.is_some(),
         message_count_per_driver: config.count_per_driver,
         duration_s: config.duration.map(|d| d.as_secs_f64()),
         test_message_delay_s: config.delay.as_secs_f64(),
@@ -82,6 +89,22 @@ fn config(config: &TestConfig) -> ConfigView {
         connect_timeout_s: config.connect_timeout.as_secs_f64(),
         keepalive: config.keepalive,
     }
+}
+
+fn request(request: &RequestConfig) -> RequestView {
+    let RequestConfig { url, method, headers, body, weight, expect } = request;
+    RequestView {
+        url: url.clone(),
+        method: method.clone(),
+        headers: headers.clone(),
+        body_bytes: body.as_ref().map_or(0, |bytes| bytes.len() as u64),
+        weight: *weight,
+        expect: texts(expect),
+    }
+}
+
+fn texts(expect: &[Expect]) -> Vec<String> {
+    expect.iter().map(ToString::to_string).collect()
 }
 
 fn participant(p: &ParticipantRecord) -> ParticipantView {

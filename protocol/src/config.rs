@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use simd_json::OwnedValue;
 use simd_json::prelude::*;
 
 use crate::fields::{Fields, ReadError, quoted};
-use crate::{NodeId, SessionId, TestId};
+use crate::requests::{self, RequestConfig, RequestOrder, WireRequest, json_body};
+use crate::{Expect, NodeId, SessionId, TestId};
 
 /// How requests are spaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +44,29 @@ pub struct Participant {
     pub session_id: Option<SessionId>,
 }
 
+/// Whom https targets are trusted by, and who the drivers say they are.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// Take any certificate.
+    pub insecure: bool,
+    /// Certificates of authorities in PEM, in place of those that each driver's system trusts.
+    pub ca_pem: Option<String>,
+    /// The drivers' certificate, in PEM.
+    pub cert_pem: Option<String>,
+    /// Its private key, in PEM.
+    pub key_pem: Option<String>,
+}
+
+impl std::fmt::Debug for TlsConfig {
+    // A key does not belong into a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { insecure, ca_pem, cert_pem, key_pem } = self;
+        let mut debug = f.debug_struct("TlsConfig");
+        debug.field("insecure", insecure).field("ca_pem", ca_pem).field("cert_pem", cert_pem);
+        debug.field("key_pem", &key_pem.as_ref().map(|_| "...")).finish()
+    }
+}
+
 /// A test as the drivers get it. [`TestConfig::problems`](crate::TestConfig::problems) says what is wrong with one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TestConfig {
@@ -66,6 +88,16 @@ pub struct TestConfig {
     pub headers: Vec<(String, String)>,
     /// The request's body.
     pub body: Option<Vec<u8>>,
+    /// What every answer must be like.
+    pub expect: Vec<Expect>,
+    /// Several requests (`targets` on the wire), in place of method, headers and body; empty: there is but one.
+    pub requests: Vec<RequestConfig>,
+    /// The order of several requests.
+    pub order: RequestOrder,
+    /// What a shuffled order begins with.
+    pub seed: u64,
+    /// How https targets are trusted.
+    pub tls: TlsConfig,
     /// At most this many requests a second and driver.
     pub target_throughput_per_s: Option<f64>,
     /// Connections per driver; `None`: [`TestConfig::default_connections`].
@@ -98,6 +130,11 @@ impl TestConfig {
             method: "GET".into(),
             headers: Vec::new(),
             body: None,
+            expect: Vec::new(),
+            requests: Vec::new(),
+            order: RequestOrder::InTurn,
+            seed: 0,
+            tls: TlsConfig::default(),
             target_throughput_per_s: None,
             connections: None,
             timeout: Self::DEFAULT_TIMEOUT,
@@ -134,17 +171,6 @@ impl TestConfig {
             TestType::Avalanche => Duration::ZERO,
             TestType::Tsunami => seconds(fields, "test_message_delay")?.unwrap_or_default(),
         };
-        let body = match (fields.text("body")?, fields.text("body_base64")?) {
-            (None, None) => None,
-            (Some(text), None) => Some(text.into_bytes()),
-            (None, Some(coded)) => {
-                let bytes = BASE64_STANDARD.decode(coded.trim());
-                Some(bytes.map_err(|e| ReadError::bad("body_base64", format!("is not base64: {e}")))?)
-            }
-            (Some(_), Some(_)) => {
-                return Err(ReadError::bad("body_base64", "stands beside body: one of them, not both"));
-            }
-        };
         let connections = fields.u64("connections")?.filter(|n| *n > 0);
         Ok(Self {
             delay,
@@ -153,8 +179,18 @@ impl TestConfig {
             duration: seconds(fields, "duration_s")?.filter(|d| !d.is_zero()),
             target_url: fields.text("target_url")?.filter(|url| !url.trim().is_empty()),
             method: fields.text("method")?.unwrap_or(defaults.method),
-            headers: headers(fields)?,
-            body,
+            headers: requests::headers(fields)?,
+            body: requests::body(fields)?,
+            expect: requests::expect(fields)?,
+            requests: several(fields)?,
+            order: order(fields)?,
+            seed: fields.u64("seed")?.unwrap_or(0),
+            tls: TlsConfig {
+                insecure: fields.flag("tls_insecure")?.unwrap_or(false),
+                ca_pem: fields.text("tls_ca_pem")?,
+                cert_pem: fields.text("tls_cert_pem")?,
+                key_pem: fields.text("tls_key_pem")?,
+            },
             target_throughput_per_s: fields.non_negative("target_throughput_per_s")?.filter(|x| *x > 0.0),
             connections: connections.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
             timeout: seconds(fields, "timeout_s")?.unwrap_or(defaults.timeout),
@@ -178,6 +214,11 @@ impl TestConfig {
             method,
             headers,
             body,
+            expect,
+            requests,
+            order,
+            seed,
+            tls,
             target_throughput_per_s,
             connections,
             timeout,
@@ -197,6 +238,14 @@ impl TestConfig {
             headers,
             body: text,
             body_base64: coded,
+            expect: expect.iter().map(ToString::to_string).collect(),
+            targets: requests.iter().map(WireRequest::of).collect(),
+            order: (!requests.is_empty()).then(|| order.name()),
+            seed: (*order == RequestOrder::Shuffled).then_some(*seed),
+            tls_insecure: tls.insecure,
+            tls_ca_pem: tls.ca_pem.as_deref(),
+            tls_cert_pem: tls.cert_pem.as_deref(),
+            tls_key_pem: tls.key_pem.as_deref(),
             duration_s: duration.map(json_seconds),
             target_throughput_per_s: *target_throughput_per_s,
             connections: *connections,
@@ -223,6 +272,22 @@ struct Wire<'a> {
     body: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body_base64: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    expect: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    targets: Vec<WireRequest<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tls_insecure: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_ca_pem: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_cert_pem: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_key_pem: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_s: Option<serde_json::Number>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -258,16 +323,6 @@ fn json_seconds(duration: Duration) -> serde_json::Number {
     serde_json::Number::from_f64(duration.as_secs_f64()).expect("a duration is finite")
 }
 
-/// A body as text, or in base64 where it is no text or JSON's escapes would make the text longer than that.
-fn json_body(body: Option<&[u8]>) -> (Option<&str>, Option<String>) {
-    let Some(bytes) = body else { return (None, None) };
-    let escapes = bytes.iter().filter(|byte| byte.is_ascii_control() || matches!(byte, b'"' | b'\\')).count();
-    match std::str::from_utf8(bytes) {
-        Ok(text) if escapes <= bytes.len() / 16 => (Some(text), None),
-        _ => (None, Some(BASE64_STANDARD.encode(bytes))),
-    }
-}
-
 /// Seconds, rounded to the nanosecond.
 fn seconds(fields: &Fields, field: &'static str) -> Result<Option<Duration>, ReadError> {
     let Some(seconds) = fields.non_negative(field)? else { return Ok(None) };
@@ -275,26 +330,21 @@ fn seconds(fields: &Fields, field: &'static str) -> Result<Option<Duration>, Rea
     duration.map(Some).map_err(|_| ReadError::bad(field, format!("{seconds:?} seconds is too long")))
 }
 
-/// `[["name", "value"], …]` or `{"name": "value", …}`.
-fn headers(fields: &Fields) -> Result<Vec<(String, String)>, ReadError> {
-    const FIELD: &str = "headers";
-    let wrong = || ReadError::bad(FIELD, "must be a list of [name, value] or an object, names and values as texts");
-    let pair = |name: Option<&str>, value: Option<&str>| match (name, value) {
-        (Some(name), Some(value)) => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(wrong()),
+fn several(fields: &Fields) -> Result<Vec<RequestConfig>, ReadError> {
+    let objects = fields.objects("targets")?.unwrap_or_default();
+    let read = |(index, request): (usize, &Fields)| {
+        RequestConfig::read_fields(request).map_err(|error| {
+            let field = error.field.map_or(String::new(), |field| format!("{field}: "));
+            ReadError::bad("targets", format!("in place {}: {field}{}", index + 1, error.problem))
+        })
     };
-    if let Ok(Some(list)) = fields.list(FIELD) {
-        let read = |item: &OwnedValue| match item.as_array().map(|pair| pair.as_slice()) {
-            Some([name, value]) => pair(name.as_str(), value.as_str()),
-            _ => Err(wrong()),
-        };
-        return list.iter().map(read).collect();
-    }
-    match fields.raw(FIELD) {
-        None => Ok(Vec::new()),
-        Some(OwnedValue::Object(object)) => object.iter().map(|(k, v)| pair(Some(k), v.as_str())).collect(),
-        Some(_) => Err(wrong()),
-    }
+    objects.iter().enumerate().map(read).collect()
+}
+
+fn order(fields: &Fields) -> Result<RequestOrder, ReadError> {
+    let Some(name) = fields.text("order")? else { return Ok(RequestOrder::InTurn) };
+    RequestOrder::from_name(&name)
+        .ok_or_else(|| ReadError::bad("order", format!("{} is neither in_turn nor shuffled", quoted(&name))))
 }
 
 /// `[{"node_id", "session_id"}, …]` or a list of names.

@@ -8,23 +8,27 @@
 //! what we write.
 
 mod config;
+mod expect;
 mod fields;
 mod heartbeat;
 mod histogram;
 mod ids;
 mod metrics;
 mod register;
+mod requests;
 mod topic;
 mod trigger;
 mod validate;
 
-pub use config::{Participant, TestConfig, TestType};
+pub use config::{Participant, TestConfig, TestType, TlsConfig};
+pub use expect::Expect;
 pub use fields::{ErrorKind, MAX_MESSAGE_BYTES, ReadError};
 pub use heartbeat::{Heartbeat, NodeState, Refusal};
 pub use histogram::{CodingError, decode_base64, decode_bytes, encode_base64, encode_bytes};
 pub use ids::{NodeId, SessionId, TestId};
 pub use metrics::{EndReason, LatencyMs, Measured, Metrics};
 pub use register::Register;
+pub use requests::{RequestConfig, RequestOrder};
 pub use topic::Topic;
 pub use trigger::Trigger;
 pub use validate::{FieldProblem, limits};

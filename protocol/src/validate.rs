@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fields::quoted;
-use crate::{TestConfig, TestType};
+use crate::{RequestConfig, TestConfig, TestType, TlsConfig};
 
 /// The limits of a test.
 pub mod limits {
@@ -35,6 +35,12 @@ pub mod limits {
     pub const MAX_HEADERS_BYTES: usize = 64 * 1024;
     /// The body, in bytes: it travels in a message.
     pub const MAX_BODY_BYTES: usize = 512 * 1024;
+    /// Different requests of one test.
+    pub const MAX_REQUESTS: usize = 10_000;
+    /// URLs, headers and bodies of several requests together, in bytes: they travel in one message.
+    pub const MAX_REQUESTS_BYTES: usize = 512 * 1024;
+    /// A file of certificates or of a key, in bytes.
+    pub const MAX_PEM_BYTES: usize = 64 * 1024;
 }
 
 /// One thing that is wrong with a test.
@@ -79,6 +85,10 @@ impl TestConfig {
         report("connections", self.connections_problem());
         report("timeout", timeout_problem(self.timeout));
         report("connect_timeout", timeout_problem(self.connect_timeout));
+        report("targets", self.requests_problem());
+        for (field, problem) in tls_problems(&self.tls) {
+            report(field, Some(problem));
+        }
         problems
     }
 
@@ -109,11 +119,61 @@ impl TestConfig {
         (len > limits::MAX_BODY_BYTES).then(|| format!("has {len} bytes; at most {} fit", limits::MAX_BODY_BYTES))
     }
 
+    fn requests_problem(&self) -> Option<String> {
+        let Self { requests, method, headers, body, .. } = self;
+        if requests.is_empty() {
+            return None;
+        }
+        if method != "GET" || !headers.is_empty() || body.is_some() {
+            return Some("stand beside method, headers or body; give these with each request".into());
+        }
+        if requests.len() > limits::MAX_REQUESTS {
+            return Some(format!("are {}; at most {} fit", requests.len(), limits::MAX_REQUESTS));
+        }
+        let bytes: usize = requests.iter().map(request_bytes).sum();
+        if bytes > limits::MAX_REQUESTS_BYTES {
+            return Some(format!("have {bytes} bytes together; at most {} fit", limits::MAX_REQUESTS_BYTES));
+        }
+        requests.iter().enumerate().find_map(|(index, request)| {
+            let RequestConfig { url, method, headers, weight, .. } = request;
+            let (field, problem) = (url.as_deref().and_then(url_problem).map(|problem| ("url", problem)))
+                .or_else(|| method_problem(method).map(|problem| ("method", problem)))
+                .or_else(|| headers_problem(headers).map(|problem| ("headers", problem)))
+                .or_else(|| (*weight == 0).then(|| ("weight", "is 0; give at least 1".to_owned())))?;
+            Some(format!("in place {}: {field}: {problem}", index + 1))
+        })
+    }
+
     fn connections_problem(&self) -> Option<String> {
         let n = self.connections?;
         let fits = (1..=limits::MAX_CONNECTIONS).contains(&n);
         (!fits).then(|| format!("is {n}; give 1 to {} connections per driver", limits::MAX_CONNECTIONS))
     }
+}
+
+fn request_bytes(request: &RequestConfig) -> usize {
+    let RequestConfig { url, method, headers, body, .. } = request;
+    let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    url.as_ref().map_or(0, String::len) + method.len() + headers + body.as_ref().map_or(0, Vec::len)
+}
+
+fn tls_problems(tls: &TlsConfig) -> Vec<(&'static str, String)> {
+    let TlsConfig { insecure: _, ca_pem, cert_pem, key_pem } = tls;
+    let mut problems = Vec::new();
+    for (field, pem) in [("tls_ca_pem", ca_pem), ("tls_cert_pem", cert_pem), ("tls_key_pem", key_pem)] {
+        let Some(pem) = pem else { continue };
+        if pem.len() > limits::MAX_PEM_BYTES {
+            problems.push((field, format!("has {} bytes; at most {} fit", pem.len(), limits::MAX_PEM_BYTES)));
+        } else if !pem.contains("-----BEGIN ") {
+            problems.push((field, "is no PEM; give a text that begins with -----BEGIN".into()));
+        }
+    }
+    match (cert_pem, key_pem) {
+        (Some(_), None) => problems.push(("tls_key_pem", "is missing; a certificate needs its private key".into())),
+        (None, Some(_)) => problems.push(("tls_cert_pem", "is missing; a key needs its certificate".into())),
+        _ => {}
+    }
+    problems
 }
 
 fn above_zero_to(value: Duration, high: Duration) -> Option<String> {
@@ -147,8 +207,9 @@ fn url_problem(url: &str) -> Option<String> {
     }
     match url::Url::parse(url) {
         Err(e) => Some(format!("{} is no URL ({e}); {example}", quoted(url))),
-        Ok(url) if url.scheme() == "https" => Some("https is not supported yet; give an http URL".into()),
-        Ok(url) if url.scheme() != "http" => Some(format!("the scheme {:?} is not http; {example}", url.scheme())),
+        Ok(url) if !["http", "https"].contains(&url.scheme()) => {
+            Some(format!("the scheme {:?} is neither http nor https; {example}", url.scheme()))
+        }
         Ok(url) if url.host_str().is_none_or(str::is_empty) => Some(format!("names no host; {example}")),
         Ok(url) if url.port() == Some(0) => Some(format!("port 0 cannot be connected to; {example}")),
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {

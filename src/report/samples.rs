@@ -37,6 +37,7 @@ pub fn sample_test() -> TestView {
             timeout_s: 10.0,
             connect_timeout_s: 5.0,
             keepalive: true,
+            ..ConfigView::default()
         },
         participants: vec![part("driver-1"), part("driver-2")],
         created_at: "2026-01-02T03:04:05Z".into(),

@@ -102,6 +102,7 @@ impl Stage {
         let consumer = Consumer::new(&bus, &topics, |_, _| Start::Now, LONG).unwrap();
         let producer = Producer::new(&bus, 1000).unwrap();
         let config = DriverConfig {
+            io: onrush_engine::Io::Auto,
             bus,
             node_id: NodeId::new("node").unwrap(),
             node_ip: Some("127.0.0.1".into()),

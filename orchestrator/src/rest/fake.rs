@@ -184,6 +184,7 @@ fn test_view(test_id: &str, state: TestState) -> TestView {
             timeout_s: 10.0,
             connect_timeout_s: 5.0,
             keepalive: true,
+            ..ConfigView::default()
         },
         participants: Vec::new(),
         created_at: NOON.into(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::Method;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use onrush_protocol::{TestConfig, TestId, TestType, limits};
+use onrush_protocol::{Expect, RequestConfig, RequestOrder, TestConfig, TestId, TestType, TlsConfig, limits};
 use serde_json::{Map, Value};
 
 use super::fields::{FIELDS, field_meant, field_named};
@@ -28,6 +28,16 @@ pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId) -> Result<NewT
     let method = reader.text("method");
     let headers = reader.read_detailed("headers", headers).unwrap_or_default();
     let body = reader.body();
+    let expect = reader.read_detailed("expect", expectations).unwrap_or_default();
+    let targets = reader.read_detailed("targets", targets).unwrap_or_default();
+    let order = reader.read("order", |value| RequestOrder::from_name(value.as_str()?)).unwrap_or_default();
+    let seed = reader.read("seed", whole_number).unwrap_or(0);
+    let tls = TlsConfig {
+        insecure: reader.read("tls_insecure", flag).unwrap_or(false),
+        ca_pem: reader.text("tls_ca_pem"),
+        cert_pem: reader.text("tls_cert_pem"),
+        key_pem: reader.text("tls_key_pem"),
+    };
     let count_per_driver = reader
         .read("message_count_per_driver", |value| whole_number(value).filter(|n| (1..=limits::MAX_COUNT).contains(n)));
     let duration_limit = reader.read("duration", duration);
@@ -54,6 +64,11 @@ pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId) -> Result<NewT
     config.method = method.map_or(config.method, usual_method);
     config.headers = headers;
     config.body = body;
+    config.expect = expect;
+    config.requests = targets;
+    config.order = order;
+    config.seed = seed;
+    config.tls = tls;
     config.target_throughput_per_s = target_throughput_per_s;
     config.connections = connections;
     config.timeout = timeout.unwrap_or(config.timeout);
@@ -215,6 +230,41 @@ fn headers(value: &Value) -> Result<Vec<(String, String)>, String> {
             Err(format!("is {}; give an object of names and values, or a list of \"Name: value\" texts", shown(other)))
         }
     }
+}
+
+/// A text or a list of them.
+fn expectations(value: &Value) -> Result<Vec<Expect>, String> {
+    let read = |item: &Value| match item {
+        Value::String(text) => text.parse::<Expect>().map_err(|problem| format!("has {problem}")),
+        other => Err(format!("has {}; give texts such as \"status=200\"", shown(other))),
+    };
+    match value {
+        Value::Array(list) => list.iter().map(read).collect(),
+        other => Ok(vec![read(other)?]),
+    }
+}
+
+/// Objects, by the rules that the drivers read them by; here a field that nobody knows is an error.
+fn targets(value: &Value) -> Result<Vec<RequestConfig>, String> {
+    const KNOWN: [&str; 7] = ["url", "method", "headers", "body", "body_base64", "weight", "expect"];
+    let Value::Array(list) = value else {
+        return Err(format!("is {}; give a list of objects with {}", shown(value), KNOWN.join(", ")));
+    };
+    if list.is_empty() {
+        return Err("is an empty list; give at least one request, or leave it out".into());
+    }
+    let read = |(index, item): (usize, &Value)| {
+        let place = index + 1;
+        let Value::Object(object) = item else {
+            return Err(format!("has {} in place {place}; give an object with {}", shown(item), KNOWN.join(", ")));
+        };
+        if let Some(key) = object.keys().find(|key| !KNOWN.contains(&key.as_str())) {
+            return Err(format!("in place {place}: {key} is an unknown field; there are {}", KNOWN.join(", ")));
+        }
+        let request = RequestConfig::read(item.to_string().as_bytes());
+        request.map_err(|error| format!("in place {place}: {error}"))
+    };
+    list.iter().enumerate().map(read).collect()
 }
 
 fn header(name: &str, value: &Value) -> Result<(String, String), String> {

@@ -1,0 +1,169 @@
+//! What a test sends: its one request, or each of several.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Serialize;
+use simd_json::OwnedValue;
+use simd_json::prelude::*;
+
+use crate::Expect;
+use crate::fields::{Fields, ReadError};
+
+/// One of several requests of a test.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestConfig {
+    /// Where it goes; `None`: where the test says.
+    pub url: Option<String>,
+    /// Its method.
+    pub method: String,
+    /// Its headers, in order.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: Option<Vec<u8>>,
+    /// How often it is sent compared with the others.
+    pub weight: u32,
+    /// What its answer must be like, beside what the test asks of every answer.
+    pub expect: Vec<Expect>,
+}
+
+impl Default for RequestConfig {
+    fn default() -> Self {
+        Self { url: None, method: "GET".into(), headers: Vec::new(), body: None, weight: 1, expect: Vec::new() }
+    }
+}
+
+/// The order in which several requests are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RequestOrder {
+    /// One after another as they stand, weights spread evenly.
+    #[default]
+    InTurn,
+    /// Shuffled, the same way for the same seed.
+    Shuffled,
+}
+
+impl RequestOrder {
+    /// The name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            RequestOrder::InTurn => "in_turn",
+            RequestOrder::Shuffled => "shuffled",
+        }
+    }
+
+    /// The order of that name; `round_robin` is the same as `in_turn`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name.trim().to_ascii_lowercase().replace('-', "_").as_str() {
+            "in_turn" | "round_robin" => Some(RequestOrder::InTurn),
+            "shuffled" | "random" => Some(RequestOrder::Shuffled),
+            _ => None,
+        }
+    }
+}
+
+impl RequestConfig {
+    /// Reads one line of a file of requests: a JSON object with `url`, and, if wanted, `method`, `headers`, `body` or
+    /// `body_base64`, `weight` and `expect`.
+    pub fn read(line: &[u8]) -> Result<Self, ReadError> {
+        Self::read_fields(&Fields::read(line)?)
+    }
+
+    pub(crate) fn read_fields(fields: &Fields) -> Result<Self, ReadError> {
+        let defaults = Self::default();
+        let weight = fields.at_most("weight", u64::from(u32::MAX))?;
+        Ok(Self {
+            url: fields.text("url")?.filter(|url| !url.trim().is_empty()),
+            method: fields.text("method")?.unwrap_or(defaults.method),
+            headers: headers(fields)?,
+            body: body(fields)?,
+            weight: weight.map_or(1, |weight| u32::try_from(weight).unwrap_or(u32::MAX)),
+            expect: expect(fields)?,
+        })
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct WireRequest<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    method: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    headers: &'a [(String, String)],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_base64: Option<String>,
+    weight: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    expect: Vec<String>,
+}
+
+impl<'a> WireRequest<'a> {
+    pub fn of(request: &'a RequestConfig) -> Self {
+        let RequestConfig { url, method, headers, body, weight, expect } = request;
+        let (text, coded) = json_body(body.as_deref());
+        let expect = expect.iter().map(ToString::to_string).collect();
+        Self { url: url.as_deref(), method, headers, body: text, body_base64: coded, weight: *weight, expect }
+    }
+}
+
+/// A body as text, or in base64 where it is no text or JSON's escapes would make the text longer than that.
+pub(crate) fn json_body(body: Option<&[u8]>) -> (Option<&str>, Option<String>) {
+    let Some(bytes) = body else { return (None, None) };
+    let escapes = bytes.iter().filter(|byte| byte.is_ascii_control() || matches!(byte, b'"' | b'\\')).count();
+    match std::str::from_utf8(bytes) {
+        Ok(text) if escapes <= bytes.len() / 16 => (Some(text), None),
+        _ => (None, Some(BASE64_STANDARD.encode(bytes))),
+    }
+}
+
+/// `body` as text or `body_base64`.
+pub(crate) fn body(fields: &Fields) -> Result<Option<Vec<u8>>, ReadError> {
+    match (fields.text("body")?, fields.text("body_base64")?) {
+        (None, None) => Ok(None),
+        (Some(text), None) => Ok(Some(text.into_bytes())),
+        (None, Some(coded)) => {
+            let bytes = BASE64_STANDARD.decode(coded.trim());
+            Ok(Some(bytes.map_err(|e| ReadError::bad("body_base64", format!("is not base64: {e}")))?))
+        }
+        (Some(_), Some(_)) => Err(ReadError::bad("body_base64", "stands beside body: one of them, not both")),
+    }
+}
+
+/// A text or a list of texts.
+pub(crate) fn expect(fields: &Fields) -> Result<Vec<Expect>, ReadError> {
+    const FIELD: &str = "expect";
+    let read = |text: &str| text.parse().map_err(|problem| ReadError::bad(FIELD, problem));
+    match fields.raw(FIELD) {
+        None => Ok(Vec::new()),
+        Some(OwnedValue::String(text)) => Ok(vec![read(text)?]),
+        Some(OwnedValue::Array(list)) => {
+            let texts = list.iter().map(|item| item.as_str().ok_or(()));
+            let texts: Result<Vec<&str>, ()> = texts.collect();
+            texts.map_err(|()| ReadError::bad(FIELD, "must hold texts"))?.into_iter().map(read).collect()
+        }
+        Some(_) => Err(ReadError::bad(FIELD, "must be a list of texts such as \"status=200\"")),
+    }
+}
+
+/// `[["name", "value"], …]` or `{"name": "value", …}`.
+pub(crate) fn headers(fields: &Fields) -> Result<Vec<(String, String)>, ReadError> {
+    const FIELD: &str = "headers";
+    let wrong = || ReadError::bad(FIELD, "must be a list of [name, value] or an object, names and values as texts");
+    let pair = |name: Option<&str>, value: Option<&str>| match (name, value) {
+        (Some(name), Some(value)) => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(wrong()),
+    };
+    if let Ok(Some(list)) = fields.list(FIELD) {
+        let read = |item: &OwnedValue| match item.as_array().map(|pair| pair.as_slice()) {
+            Some([name, value]) => pair(name.as_str(), value.as_str()),
+            _ => Err(wrong()),
+        };
+        return list.iter().map(read).collect();
+    }
+    match fields.raw(FIELD) {
+        None => Ok(Vec::new()),
+        Some(OwnedValue::Object(object)) => object.iter().map(|(k, v)| pair(Some(k), v.as_str())).collect(),
+        Some(_) => Err(wrong()),
+    }
+}
