@@ -7,6 +7,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use onrush_target::{Delay, Stall};
 
+use crate::bench::BenchArgs;
 use crate::doctor::{DoctorArgs, HealthArgs};
 use crate::logging::LogFormat;
 use crate::parse::{self, Cpus};
@@ -15,6 +16,8 @@ use crate::test::TestArgs;
 const EXAMPLES: &str = "\
 Examples:
   onrush demo                                 all of it at work on this machine, in a minute
+
+  onrush bench http://web:8080/ -d 30s        one machine loads a web server, nothing else needed
 
   onrush orchestrator --brokers kafka:9092    once; dashboard on http://127.0.0.1:7400
   onrush driver --brokers kafka:9092          on each machine that makes load
@@ -60,6 +63,8 @@ pub enum Command {
     Driver(DriverArgs),
     /// Run the sample web server: something to load
     Target(TargetArgs),
+    /// Load a web server from this machine alone, without Kafka
+    Bench(Box<BenchArgs>),
     /// Check this machine before a test, and say what to do
     Doctor(DoctorArgs),
     /// Ask whether a node answers, for health checks
