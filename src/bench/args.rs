@@ -32,7 +32,7 @@ Examples:
     onrush bench http://web:8080/ -R 500 --threshold 'p99<200ms,failed<=0' -o result.json --output-format json
   Every second's distributions, for the tools of HdrHistogram:
     onrush bench http://web:8080/ -d 1m --hdr run.hlog
-    (HistogramLogProcessor -i run.hlog -tag latency; also tags service_time and schedule_error; nanoseconds)
+    (HistogramLogProcessor -i run.hlog shows latency; -tag service_time and -tag schedule_error the others)
   On CPUs of its own, on time to the microsecond:
     onrush bench http://web:8080/ --cpus 2-3 -R 10k
 

@@ -1,7 +1,8 @@
 //! The distributions of every second as an HdrHistogram interval log, for the tools that read it.
 //!
 //! Values are nanoseconds; the maximum that stands beside each histogram for people is milliseconds, as the Java
-//! tools write it. Each second has three lines, with the tags `latency`, `service_time` and `schedule_error`.
+//! tools write it. Each second has three lines: latency without a tag, because the Java tools read nothing else unless told
+//! to, and the tags `service_time` and `schedule_error`.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -62,14 +63,14 @@ impl HdrLog<'_> {
     pub fn write(&mut self, second: &SecondReport) -> Result<(), Error> {
         let stats = &second.stats;
         let distributions = [
-            ("latency", &stats.latency),
-            ("service_time", &stats.service_time),
-            ("schedule_error", &stats.schedule_error),
+            (None, &stats.latency),
+            (Tag::new("service_time"), &stats.service_time),
+            (Tag::new("schedule_error"), &stats.schedule_error),
         ];
         let empty = empty_histogram();
-        for (name, distribution) in distributions {
+        for (tag, distribution) in distributions {
             let histogram = distribution.histogram().unwrap_or(&empty);
-            let written = self.writer.write_histogram(histogram, self.offset, second.length, Tag::new(name));
+            let written = self.writer.write_histogram(histogram, self.offset, second.length, tag);
             written.map_err(|e| cannot_write(&self.path, e))?;
         }
         self.offset += second.length;

@@ -61,10 +61,11 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
         if let Some(log) = &mut log {
             log.write(&second)?;
         }
-        let totals = collector.totals();
+        let (totals, elapsed) = collector.so_far();
         if let Some(last) = collector.last() {
-            let share = asked.share_done(totals.sent.unwrap_or(0), totals.elapsed_s.unwrap_or(0.0));
-            console.progress(&report::progress_of(second.index, share, &last.measured, &totals));
+            let share = asked.share_done(totals.sent, elapsed.as_secs_f64());
+            let (sent, failed) = (Some(totals.sent), Some(totals.failed));
+            console.progress(&report::progress_of(second.index, share, last, sent, failed));
         }
     }
     drop(running);

@@ -124,6 +124,7 @@ pub struct Collector {
     elapsed: Duration,
     seconds: u64,
     rows: Vec<SecondRow>,
+    last: Option<ScopeView>,
     /// What the engine counted apart from its seconds.
     claimed: Totals,
     end: Option<End>,
@@ -140,9 +141,11 @@ impl Collector {
         self.seconds += 1;
         self.claimed = *totals;
         self.end.clone_from(end);
+        let measured = scope(stats, *length);
         if self.rows.len() < MAX_SECONDS {
-            self.rows.push(SecondRow { second_index: *index, measured: scope(stats, *length) });
+            self.rows.push(SecondRow { second_index: *index, measured: measured.clone() });
         }
+        self.last = Some(measured);
     }
 
     /// Whether the last second is in.
@@ -150,19 +153,19 @@ impl Collector {
         self.end.is_some()
     }
 
-    /// All so far.
-    pub fn totals(&self) -> ScopeView {
-        scope(&self.all, self.elapsed)
+    /// What the engine counted so far, and in what time.
+    pub fn so_far(&self) -> (Totals, Duration) {
+        (self.claimed, self.elapsed)
     }
 
     /// The second that came last.
-    pub fn last(&self) -> Option<&SecondRow> {
-        self.rows.last()
+    pub fn last(&self) -> Option<&ScopeView> {
+        self.last.as_ref()
     }
 
     /// The result.
     pub fn finish(self, started_at: String, asked: AskedView, engine: EngineView) -> BenchView {
-        let totals = self.totals();
+        let totals = scope(&self.all, self.elapsed);
         let conservation = conservation(&self.all, self.claimed, self.seconds);
         let (state, reason) = match self.end {
             Some(End::Completed) => (TestState::Completed, None),
@@ -287,13 +290,13 @@ pub fn csv(view: &BenchView) -> String {
     }
     text.push_str(",statuses,failures\n");
     for SecondRow { second_index, measured } in &view.seconds {
-        let mut cells = vec![second_index.to_string(), cell(measured.elapsed_s)];
+        let mut cells = vec![second_index.to_string(), decimal(measured.elapsed_s)];
         let ScopeView { sent, answered, failed, skipped, in_flight, bytes_sent, bytes_received, .. } = measured;
         cells.extend([sent, answered, failed, skipped, in_flight].map(|count| cell(*count)));
-        cells.push(cell(measured.requests_per_s));
+        cells.push(decimal(measured.requests_per_s));
         cells.extend([bytes_sent, bytes_received].map(|count| cell(*count)));
         for summary in [&measured.latency, &measured.service_time, &measured.schedule_error] {
-            cells.extend(in_columns(summary).map(cell));
+            cells.extend(in_columns(summary).map(decimal));
         }
         cells.extend([list(&measured.statuses), list(&measured.failures)]);
         text.push_str(&cells.join(","));
@@ -306,6 +309,11 @@ pub fn csv(view: &BenchView) -> String {
 pub fn in_columns(summary: &SummaryView) -> [Option<f64>; 8] {
     let SummaryView { count: _, mean_ms, median_ms, min_ms, max_ms, p90_ms, p95_ms, p99_ms, p999_ms } = *summary;
     [mean_ms, min_ms, median_ms, p90_ms, p95_ms, p99_ms, p999_ms, max_ms]
+}
+
+/// To the millionth: milliseconds to the nanosecond.
+fn decimal(value: Option<f64>) -> String {
+    cell(value.map(|value| (value * 1e6).round() / 1e6))
 }
 
 fn cell(value: Option<impl ToString>) -> String {

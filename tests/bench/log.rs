@@ -11,7 +11,8 @@ use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
 /// One line of a log.
 pub struct Interval {
-    tag: String,
+    /// `None`: latency.
+    tag: Option<String>,
     /// From the log's base time.
     pub start: Duration,
     /// As it stands beside the histogram.
@@ -40,7 +41,7 @@ impl Log {
                 LogEntry::Interval(interval) => {
                     let coded = BASE64_STANDARD.decode(interval.encoded_histogram()).expect("base64");
                     intervals.push(Interval {
-                        tag: interval.tag().expect("every interval has a tag").to_string(),
+                        tag: interval.tag().map(|tag| tag.to_string()),
                         start: interval.start_timestamp(),
                         max_ms: interval.max(),
                         histogram: Deserializer::new().deserialize(&mut coded.as_slice()).expect("a histogram"),
@@ -52,20 +53,21 @@ impl Log {
         Self { start_s: start.map_or(0.0, |start| start.as_secs_f64()), intervals }
     }
 
-    /// The intervals of one tag, in order.
-    pub fn of(&self, tag: &str) -> Vec<&Interval> {
-        self.intervals.iter().filter(|interval| interval.tag == tag).collect()
+    /// The intervals of one distribution, in order.
+    pub fn of(&self, name: &str) -> Vec<&Interval> {
+        let tag = Some(name).filter(|name| *name != "latency");
+        self.intervals.iter().filter(|interval| interval.tag.as_deref() == tag).collect()
     }
 
-    /// All intervals of one tag together.
-    pub fn merged(&self, tag: &str) -> Histogram<u64> {
+    /// All intervals of one distribution together.
+    pub fn merged(&self, name: &str) -> Histogram<u64> {
         let mut all: Option<Histogram<u64>> = None;
-        for interval in self.of(tag) {
+        for interval in self.of(name) {
             match &mut all {
                 Some(all) => all.add(&interval.histogram).expect("one layout"),
                 None => all = Some(interval.histogram.clone()),
             }
         }
-        all.unwrap_or_else(|| panic!("no interval of {tag}"))
+        all.unwrap_or_else(|| panic!("no interval of {name}"))
     }
 }

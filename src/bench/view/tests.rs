@@ -80,7 +80,8 @@ fn seconds_become_totals() {
 
 #[test]
 fn what_does_not_add_up_is_named() {
-    let spoiled: [(fn(&mut SecondReport), &str); 5] = [
+    type Spoil = fn(&mut SecondReport);
+    let spoiled: [(Spoil, &str); 5] = [
         (|second| second.totals.sent += 1, "sent = answered + failed"),
         (|second| second.stats.counts.sent -= 1, "sent = sum of the seconds: 10 and 9"),
         (|second| second.stats.latency.record(1), "latency values = answered"),
