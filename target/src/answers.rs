@@ -11,7 +11,7 @@ pub const SERVER: &str = "onrush-target";
 /// Tells a client to send the body that it holds back.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// The longest body of an answer of `/ping`: each thread of a load generator may keep one.
+/// The longest body of an answer of `/ping`. It is kept up to six times, once for each way of sending it.
 pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 const JSON: &str = "application/json";
