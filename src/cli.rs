@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use onrush_target::{Delay, Stall};
 
+use crate::bench::BenchArgs;
 use crate::doctor::{DoctorArgs, HealthArgs};
 use crate::logging::LogFormat;
 use crate::parse::{self, Cpus};
@@ -14,6 +16,8 @@ use crate::test::TestArgs;
 const EXAMPLES: &str = "\
 Examples:
   onrush demo                                 all of it at work on this machine, in a minute
+
+  onrush bench http://web:8080/ -d 30s        one machine loads a web server, nothing else needed
 
   onrush orchestrator --brokers kafka:9092    once; dashboard on http://127.0.0.1:7400
   onrush driver --brokers kafka:9092          on each machine that makes load
@@ -59,6 +63,8 @@ pub enum Command {
     Driver(DriverArgs),
     /// Run the sample web server: something to load
     Target(TargetArgs),
+    /// Load a web server from this machine alone, without Kafka
+    Bench(Box<BenchArgs>),
     /// Check this machine before a test, and say what to do
     Doctor(DoctorArgs),
     /// Ask whether a node answers, for health checks
@@ -174,6 +180,9 @@ pub enum WaitArg {
 Examples:
   onrush target                                    http://127.0.0.1:8080/ping, and /metrics
   onrush target --delay 10ms                       each answer takes 10 ms
+  onrush target --delay exp:5ms --seed 7           mostly short, now and then long; the same every time
+  onrush target --stall 1s/10s                     the last second of every ten, nothing is answered
+  onrush target --body-size 64KiB --chunked        long answers, in chunks
   onrush target --listen 0.0.0.0:8080 --cpus 0-3   for drivers on other machines
 
 The first line on standard output is `listening on http://ADDRESS`.")]
@@ -184,12 +193,26 @@ pub struct TargetArgs {
     /// The CPUs that serve, one thread on each [default: all that this process may use]
     #[arg(long, value_name = "LIST", value_parser = parse::cpus, env = "ONRUSH_TARGET_CPUS")]
     pub cpus: Option<Cpus>,
-    /// Each answer of /ping waits this long
+    /// Each answer of /ping waits this long: always the same (10ms), evenly spread between two (uniform:1ms-9ms), or
+    /// exponentially distributed around a mean (exp:5ms)
     #[arg(
-        long, value_name = "DURATION", default_value = "0s", value_parser = parse::duration,
+        long, value_name = "DELAY", default_value = "0s", value_parser = parse::delay,
         env = "ONRUSH_TARGET_DELAY"
     )]
-    pub delay: Duration,
+    pub delay: Delay,
+    /// Which delays are drawn where they vary: the k-th request waits as long in every run with the same seed
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, env = "ONRUSH_TARGET_SEED")]
+    pub seed: u64,
+    /// Answer nothing, on any path, for LENGTH at the end of each PERIOD, counted from the target's start; what
+    /// comes meanwhile is answered when the period is over. 1s/10s: up for 9 s, then still for 1 s, and so on
+    #[arg(long, value_name = "LENGTH/PERIOD", value_parser = parse::stall, env = "ONRUSH_TARGET_STALL")]
+    pub stall: Option<Stall>,
+    /// How long the body of an answer of /ping is, in bytes (suffixes KiB, MiB) [default: 18, its message alone]
+    #[arg(long, value_name = "BYTES", value_parser = parse::size, env = "ONRUSH_TARGET_BODY_SIZE")]
+    pub body_size: Option<usize>,
+    /// Answer /ping in chunks (Transfer-Encoding: chunked), except to clients of HTTP/1.0
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "ONRUSH_TARGET_CHUNKED")]
+    pub chunked: bool,
 }
 
 /// Options of `onrush demo`.

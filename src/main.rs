@@ -1,8 +1,9 @@
 //! The `onrush` command: it reads the command line, starts what was asked for and turns the outcome into an exit code.
 //!
 //! Reading order: `cli` (what can be asked for), `nodes` (orchestrator, driver, target), `test` (the REST client's
-//! commands), `doctor`, `demo`. This package refuses to know how load is made, merged or stored.
+//! commands), `bench`, `doctor`, `demo`. This package refuses to know how load is made, merged or stored.
 
+mod bench;
 mod cli;
 mod client;
 mod console;
@@ -14,6 +15,7 @@ mod logging;
 mod nodes;
 mod parse;
 mod report;
+mod request;
 mod result;
 mod signals;
 mod sse;
@@ -30,7 +32,7 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     let Cli { command, log_format } = Cli::parse();
     // The nodes have nothing but their log to show; the others have a screen of their own.
-    let quiet = matches!(command, Command::Demo(_) | Command::Test(_) | Command::Doctor(_) | Command::Health(_));
+    let quiet = !matches!(command, Command::Orchestrator(_) | Command::Driver(_) | Command::Target(_));
     let console = console::Console::new();
     logging::start(log_format, quiet, &console);
     let outcome = match command {
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Orchestrator(args) => nodes::orchestrator(args),
         Command::Driver(args) => nodes::driver(args),
         Command::Target(args) => nodes::target(args),
+        Command::Bench(args) => bench::run(*args, &console),
         Command::Doctor(args) => doctor::run(args, &console),
         Command::Health(args) => doctor::health(args),
     };

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use onrush_target::{Delay, Stall};
+
 /// `10ms`, `250us`, `1m30s`; a bare number means seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
@@ -47,6 +49,40 @@ pub fn rate(text: &str) -> Result<f64, String> {
     suffixed(text)
         .filter(|rate| *rate > 0.0)
         .ok_or_else(|| format!("{text:?} is no rate; write requests per second above zero, like 500 or 10k"))
+}
+
+/// A number of bytes: `1024`, `64KiB`, `1MiB`.
+pub fn size(text: &str) -> Result<usize, String> {
+    let trimmed = text.trim();
+    let with = |suffix, factor| trimmed.strip_suffix(suffix).map(|digits: &str| (digits.trim_end(), factor));
+    let (digits, factor) = with("KiB", 1 << 10).or_else(|| with("MiB", 1 << 20)).unwrap_or((trimmed, 1));
+    let value = digits.parse::<usize>().ok().and_then(|value| value.checked_mul(factor));
+    value.ok_or_else(|| format!("{text:?} is no number of bytes; write 1024, 64KiB or 1MiB"))
+}
+
+/// How long answers wait: `10ms`, `uniform:1ms-9ms`, `exp:5ms`.
+pub fn delay(text: &str) -> Result<Delay, String> {
+    let wrong = || format!("{text:?} is no delay; write 10ms, uniform:1ms-9ms, or exp:5ms for a mean of 5 ms");
+    let read = |text: &str| duration(text).map_err(|_| wrong());
+    let delay = match text.trim().split_once(':') {
+        None => Delay::Fixed(read(text)?),
+        Some(("uniform", bounds)) => {
+            let (low, high) = bounds.split_once('-').ok_or_else(wrong)?;
+            Delay::Uniform { low: read(low)?, high: read(high)? }
+        }
+        Some(("exp", mean)) => Delay::Exponential { mean: read(mean)? },
+        Some(_) => return Err(wrong()),
+    };
+    delay.problem().map_or(Ok(delay), Err)
+}
+
+/// When nothing is answered: `1s/10s`, the last second of every ten.
+pub fn stall(text: &str) -> Result<Stall, String> {
+    let wrong = || format!("{text:?} is no stall; write LENGTH/PERIOD, like 1s/10s");
+    let (length, period) = text.split_once('/').ok_or_else(wrong)?;
+    let read = |text: &str| duration(text).map_err(|_| wrong());
+    let stall = Stall { length: read(length)?, period: read(period)? };
+    stall.problem().map_or(Ok(stall), Err)
 }
 
 /// CPUs that a process is to be pinned to: one value on the command line.
@@ -115,6 +151,26 @@ mod tests {
         assert_eq!(rate("10k"), Ok(10_000.0));
         for text in ["0", "-1", "fast"] {
             assert!(rate(text).is_err_and(|e| e.contains("500")), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_delays_and_stalls_are_read() {
+        assert_eq!((size("0"), size("1024"), size("64KiB"), size("1 MiB")), (Ok(0), Ok(1024), Ok(65_536), Ok(1 << 20)));
+        for text in ["", "-1", "1k", "1.5KiB", "KiB", "99999999999999999999", "18446744073709551615MiB"] {
+            assert!(size(text).is_err_and(|e| e.contains("64KiB")), "{text}");
+        }
+        let ms = Duration::from_millis;
+        assert_eq!(delay("10ms"), Ok(Delay::Fixed(ms(10))));
+        assert_eq!(delay("0"), Ok(Delay::default()));
+        assert_eq!(delay("uniform:1ms-9ms"), Ok(Delay::Uniform { low: ms(1), high: ms(9) }));
+        assert_eq!(delay("exp:5ms"), Ok(Delay::Exponential { mean: ms(5) }));
+        for text in ["", "-1s", "uniform:5ms", "uniform:9ms-1ms", "normal:5ms", "exp:", "exp:-1ms"] {
+            assert!(delay(text).is_err_and(|e| e.contains("uniform:1ms-9ms")), "{text}");
+        }
+        assert_eq!(stall("1s/10s"), Ok(Stall { length: ms(1_000), period: ms(10_000) }));
+        for text in ["", "1s", "10s/1s", "0s/1s", "1s/", "1s:10s"] {
+            assert!(stall(text).is_err_and(|e| e.contains("1s/10s")), "{text}");
         }
     }
 

@@ -46,8 +46,35 @@ pub struct ResultArgs {
 /// Where a result goes. Its file is open before the test starts, so that no test is run in vain.
 pub struct ResultWriter {
     format: OutputFormat,
-    file: Option<(PathBuf, File)>,
+    file: Option<OutputFile>,
     thresholds: Vec<Threshold>,
+}
+
+/// A file that is open before there is anything to write, so that no test is run in vain.
+pub struct OutputFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl OutputFile {
+    /// Opens it, empty.
+    pub fn create(path: PathBuf) -> Result<Self, Error> {
+        match File::create(&path) {
+            Ok(file) => Ok(Self { path, file }),
+            Err(e) => Err(Error::failed(format!("cannot write {}", path.display()), e)),
+        }
+    }
+
+    /// Writes the text, its colours removed.
+    pub fn write(mut self, text: &str) -> Result<(), Error> {
+        let written = self.file.write_all(anstream::adapter::strip_str(text).to_string().as_bytes());
+        written.map_err(|e| Error::failed(format!("cannot write {}", self.path.display()), e))
+    }
+
+    /// The path and the open file.
+    pub fn into_parts(self) -> (PathBuf, File) {
+        (self.path, self.file)
+    }
 }
 
 #[derive(Serialize)]
@@ -61,11 +88,7 @@ impl ResultWriter {
     /// Opens the file, if there is to be one.
     pub fn open(args: ResultArgs) -> Result<Self, Error> {
         let ResultArgs { output_format, output, thresholds } = args;
-        let open = |path: PathBuf| match File::create(&path) {
-            Ok(file) => Ok((path, file)),
-            Err(e) => Err(Error::failed(format!("cannot write {}", path.display()), e)),
-        };
-        Ok(Self { format: output_format, file: output.map(open).transpose()?, thresholds })
+        Ok(Self { format: output_format, file: output.map(OutputFile::create).transpose()?, thresholds })
     }
 
     /// Whether there is anything that the result must keep.
@@ -83,7 +106,7 @@ impl ResultWriter {
         details: &str,
         judge: bool,
     ) -> Result<ExitCode, Error> {
-        let outcomes: Vec<Outcome> = self.thresholds.iter().map(|threshold| threshold.check(metrics)).collect();
+        let outcomes: Vec<Outcome> = self.thresholds.iter().map(|threshold| threshold.check(&metrics.all)).collect();
         let text = |columns| report::result(test, metrics, columns) + details + &verdicts(&outcomes);
         let document = |format, columns| match format {
             OutputFormat::Json => json(&Document { test, metrics, thresholds: &outcomes }),
@@ -91,10 +114,8 @@ impl ResultWriter {
         };
         let shown_format = match self.file {
             None => self.format,
-            Some((path, mut file)) => {
-                let content = anstream::adapter::strip_str(&document(self.format, None)?).to_string();
-                let written = file.write_all(content.as_bytes());
-                written.map_err(|e| Error::failed(format!("cannot write {}", path.display()), e))?;
+            Some(file) => {
+                file.write(&document(self.format, None)?)?;
                 OutputFormat::Text
             }
         };
@@ -114,12 +135,17 @@ fn verdict(test: &TestView, outcomes: &[Outcome]) -> Option<(u8, String)> {
     if let Some(reason) = unsound(test) {
         return Some((EXIT_FAILED, reason));
     }
+    not_kept(outcomes).map(|words| (EXIT_THRESHOLD, words))
+}
+
+/// The thresholds that are not kept, in words; `None`: all are.
+pub fn not_kept(outcomes: &[Outcome]) -> Option<String> {
     let broken: Vec<&str> = outcomes.iter().filter(|o| !o.kept).map(|o| o.threshold.as_str()).collect();
-    (!broken.is_empty()).then(|| (EXIT_THRESHOLD, format!("not kept: {}", broken.join(", "))))
+    (!broken.is_empty()).then(|| format!("not kept: {}", broken.join(", ")))
 }
 
 /// Nobody may be reading; the exit code says the verdict all the same.
-fn show(console: &Console, text: &str) -> Result<(), Error> {
+pub fn show(console: &Console, text: &str) -> Result<(), Error> {
     match console.result(text) {
         Err(Error::OutputClosed) => Ok(()),
         shown => shown,
@@ -132,7 +158,8 @@ pub fn json(value: &impl Serialize) -> Result<String, Error> {
     Ok(text + "\n")
 }
 
-fn verdicts(outcomes: &[Outcome]) -> String {
+/// What became of the thresholds, one a line.
+pub fn verdicts(outcomes: &[Outcome]) -> String {
     let verdict = |Outcome { threshold, value, kept }: &Outcome| {
         let verdict = if *kept { paint(GOOD, "kept") } else { paint(BAD, "NOT KEPT") };
         format!("threshold {threshold}: {verdict} ({})\n", value.as_deref().unwrap_or("unknown"))
@@ -186,7 +213,7 @@ mod tests {
     #[test]
     fn a_threshold_that_is_not_kept_is_named_unless_the_result_itself_is_bad() {
         let outcomes = ["p99<200ms", "p99<1us", "rate>1M"]
-            .map(|text| Threshold::parse(text).expect(text).check(&sample_metrics()));
+            .map(|text| Threshold::parse(text).expect(text).check(&sample_metrics().all));
         let mut test = sample_test();
         assert_eq!(verdict(&test, &outcomes[..1]), None);
         assert_eq!(verdict(&test, &outcomes), Some((EXIT_THRESHOLD, "not kept: p99<1us, rate>1M".into())));
@@ -197,7 +224,7 @@ mod tests {
     #[test]
     fn the_document_for_machines_has_test_metrics_and_thresholds() {
         let (test, metrics) = (sample_test(), sample_metrics());
-        let thresholds = [Threshold::parse("p99<200ms").expect("a threshold").check(&metrics)];
+        let thresholds = [Threshold::parse("p99<200ms").expect("a threshold").check(&metrics.all)];
         let text = json(&Document { test: &test, metrics: &metrics, thresholds: &thresholds }).expect("plain values");
         let value: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
         assert_eq!(value["metrics"]["all"]["sent"], 200_000);

@@ -1,6 +1,6 @@
 //! `--threshold 'p99<200ms'`: what a result must keep to be good enough. Pure.
 
-use onrush_orchestrator::view::{MetricsView, SummaryView};
+use onrush_orchestrator::view::{ScopeView, SummaryView};
 use serde::Serialize;
 
 use crate::parse;
@@ -87,8 +87,7 @@ impl Threshold {
     }
 
     /// Holds it against a result.
-    pub fn check(&self, metrics: &MetricsView) -> Outcome {
-        let all = &metrics.all;
+    pub fn check(&self, all: &ScopeView) -> Outcome {
         let value = match self.metric {
             Metric::Latency(read) => read(&all.latency),
             Metric::Failed => all.failed.map(|failed| failed as f64),
@@ -134,7 +133,7 @@ mod tests {
     use crate::report::sample_metrics;
 
     fn check(text: &str) -> (bool, Option<String>) {
-        let outcome = Threshold::parse(text).expect(text).check(&sample_metrics());
+        let outcome = Threshold::parse(text).expect(text).check(&sample_metrics().all);
         (outcome.kept, outcome.value)
     }
 
@@ -158,7 +157,7 @@ mod tests {
         metrics.all.latency.p99_ms = None;
         metrics.all.sent = None;
         for text in ["p99<200ms", "p99>0s", "failed<100%"] {
-            let outcome = Threshold::parse(text).expect(text).check(&metrics);
+            let outcome = Threshold::parse(text).expect(text).check(&metrics.all);
             assert_eq!((outcome.kept, outcome.value), (false, None), "{text}");
         }
     }

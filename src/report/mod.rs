@@ -1,6 +1,7 @@
 //! A test's result as people read it: pure functions from what REST shows to text with colours (which are removed
 //! where they are not wanted).
 
+mod bench;
 mod numbers;
 mod progress;
 #[cfg(test)]
@@ -14,8 +15,9 @@ use onrush_orchestrator::view::{
     ConfigView, MetricsView, ParticipantState, ParticipantView, ScopeView, SummaryView, TestState, TestView, Verdict,
 };
 
+pub use bench::bench;
 pub use numbers::{grouped, milliseconds};
-pub use progress::progress_line;
+pub use progress::{progress_line, progress_of};
 #[cfg(test)]
 pub use samples::{sample_metrics, sample_second, sample_test};
 
@@ -159,7 +161,7 @@ fn remarks(test: &TestView, metrics: &MetricsView) -> Vec<String> {
 }
 
 /// `200 × 9,990, 500 × 10`.
-fn counted<K: std::fmt::Display>(counts: &BTreeMap<K, u64>) -> String {
+pub fn counted<K: std::fmt::Display>(counts: &BTreeMap<K, u64>) -> String {
     counts.iter().map(|(key, n)| format!("{key} × {}", grouped(*n))).collect::<Vec<_>>().join(", ")
 }
 

@@ -53,6 +53,15 @@ fn unit(value_ms: f64) -> (&'static str, f64) {
     }
 }
 
+/// An amount of bytes: `0 B`, `12.35 kB`, `1.235 MB`.
+pub fn bytes(value: f64) -> String {
+    let units = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
+    match units.into_iter().find(|(_, size)| value >= *size) {
+        Some((unit, size)) => format!("{} {unit}", four_digits(value / size)),
+        None => format!("{value:.0} B"),
+    }
+}
+
 /// Four digits, as far as the number has that many after its point: `1.234`, `12.34`, `123.4`, `1,234`.
 pub fn four_digits(value: f64) -> String {
     match value.abs() {
@@ -95,6 +104,14 @@ mod tests {
         ];
         for (value, text) in cases {
             assert_eq!(milliseconds(value), text, "{value}");
+        }
+    }
+
+    #[test]
+    fn bytes_take_the_unit_that_fits() {
+        let cases = [(0.0, "0 B"), (999.0, "999 B"), (12_345.0, "12.35 kB"), (1e6, "1.000 MB"), (5e12, "5,000 GB")];
+        for (value, text) in cases {
+            assert_eq!(bytes(value), text);
         }
     }
 

@@ -1,27 +1,39 @@
 //! One line a second while a test runs.
 
-use onrush_orchestrator::view::{ConfigView, MetricsView, ParticipantState, SecondView, TestView};
+use onrush_orchestrator::view::{ConfigView, MetricsView, ParticipantState, ScopeView, SecondView, TestView};
 
 use super::numbers::{UNKNOWN, grouped, milliseconds, rate};
 
-/// `  3 s   65 %  43,210 requests/s  sent 130,112  failed 0  p50 1.234 ms  p99 3.400 ms  schedule error p99 12.30 µs`:
-/// rate and latencies of this second, counts of the test so far.
+/// The line of a test: rate and latencies of this second, counts of the test so far.
 pub fn progress_line(test: &TestView, second: &SecondView, totals: &MetricsView) -> String {
-    let now = &second.all;
-    let share = share_done(test, totals).map_or(String::new(), |share| format!("{:>3.0} %", (share * 100.0).floor()));
-    let value = |ms: Option<f64>| ms.map_or(UNKNOWN.into(), milliseconds);
-    let count = |n: Option<u64>| n.map_or(UNKNOWN.into(), grouped);
     let missing = match second.missing.as_slice() {
         [] => String::new(),
         nodes => format!("  without {}", nodes.join(", ")),
     };
+    progress_of(second.second_index, share_done(test, totals), &second.all, totals.all.sent, totals.all.failed)
+        + &missing
+}
+
+/// `  3 s   65 %  43,210 requests/s  sent 130,112  failed 0  p50 1.234 ms  p99 3.400 ms  schedule error p99 12.30 µs`:
+/// what was measured in this second (`now`), and counts of all until then. `share_done` is 0 to 1; `None` stands for
+/// what cannot be known.
+pub fn progress_of(
+    second_index: u64,
+    share_done: Option<f64>,
+    now: &ScopeView,
+    sent: Option<u64>,
+    failed: Option<u64>,
+) -> String {
+    let share = share_done.map_or(String::new(), |share| format!("{:>3.0} %", (share * 100.0).floor()));
+    let value = |ms: Option<f64>| ms.map_or(UNKNOWN.into(), milliseconds);
+    let count = |n: Option<u64>| n.map_or(UNKNOWN.into(), grouped);
     format!(
         "{:>4} s {share:>5}  {:>9} requests/s  sent {:>9}  failed {}  p50 {:>8}  p99 {:>8}  \
-         schedule error p99 {}{missing}",
-        second.second_index + 1,
+         schedule error p99 {}",
+        second_index + 1,
         now.requests_per_s.map_or(UNKNOWN.into(), rate),
-        count(totals.all.sent),
-        count(totals.all.failed),
+        count(sent),
+        count(failed),
         value(now.latency.median_ms),
         value(now.latency.p99_ms),
         value(now.schedule_error.p99_ms),

@@ -1,18 +1,17 @@
 //! The command line of `onrush test`, and the test that it asks for.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
-use clap::{ArgGroup, Args, Subcommand, ValueEnum};
-use onrush_protocol::limits;
+use clap::{ArgGroup, Args, Subcommand};
 use url::Url;
 
 use crate::client::{NewTest, orchestrator_url};
 use crate::error::Error;
 use crate::parse::{self, duration};
+use crate::request::{RequestArgs, TypeArg, body_of_file, test_type, with_scheme};
 use crate::result::{OutputFormat, ResultArgs};
 
 /// The orchestrator lists no more tests at once.
@@ -110,39 +109,9 @@ pub struct StartArgs {
     #[arg(short, long, value_name = "N", env = "ONRUSH_TEST_CONNECTIONS", help_heading = "Load")]
     connections: Option<u32>,
 
-    /// The request's method [default: GET]
-    #[arg(short, long, env = "ONRUSH_TEST_METHOD", help_heading = "Request")]
-    method: Option<String>,
-    /// A header, repeatable; in the environment, one a line
-    #[arg(
-        short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = parse::header, value_delimiter = '\n',
-        env = "ONRUSH_TEST_HEADER", hide_env_values = true, help_heading = "Request"
-    )]
-    headers: Vec<(String, String)>,
-    /// The request's body
-    #[arg(long, value_name = "TEXT", conflicts_with = "body_file", env = "ONRUSH_TEST_BODY", help_heading = "Request")]
-    body: Option<String>,
-    /// The file that is the request's body
-    #[arg(long, value_name = "FILE", env = "ONRUSH_TEST_BODY_FILE", help_heading = "Request")]
-    body_file: Option<PathBuf>,
-    /// From a request's send to the last byte of its answer [default: 10s]
-    #[arg(
-        long, value_name = "DURATION", value_parser = duration,
-        env = "ONRUSH_TEST_TIMEOUT", help_heading = "Request"
-    )]
-    timeout: Option<Duration>,
-    /// For opening a connection [default: 5s]
-    #[arg(
-        long, value_name = "DURATION", value_parser = duration,
-        env = "ONRUSH_TEST_CONNECT_TIMEOUT", help_heading = "Request"
-    )]
-    connect_timeout: Option<Duration>,
-    /// A new connection for each request
-    #[arg(
-        long, value_parser = BoolishValueParser::new(),
-        env = "ONRUSH_TEST_DISABLE_KEEPALIVE", help_heading = "Request"
-    )]
-    disable_keepalive: bool,
+    /// What is sent.
+    #[command(flatten)]
+    request: RequestArgs,
 
     /// A label for people
     #[arg(long, env = "ONRUSH_TEST_NAME")]
@@ -160,15 +129,6 @@ pub struct StartArgs {
     /// What becomes of the result.
     #[command(flatten)]
     pub result: ResultArgs,
-}
-
-/// How requests are spaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum TypeArg {
-    /// Every request goes out as soon as a connection is free.
-    Avalanche,
-    /// A request every --delay, whatever the answers do.
-    Tsunami,
 }
 
 /// Options of `onrush test list`.
@@ -207,53 +167,29 @@ pub struct NamedArgs {
 impl StartArgs {
     /// The request for the test that the command line asks for.
     pub fn new_test(&self) -> Result<NewTest, Error> {
-        let test_type = match (self.test_type, self.delay) {
-            (Some(TypeArg::Avalanche), Some(_)) => {
-                let problem = "--delay is for --type tsunami; an avalanche sends as soon as a connection is free, --rate slows it";
-                return Err(Error::Usage(problem.into()));
-            }
-            (Some(TypeArg::Avalanche), None) | (None, None) => "AVALANCHE",
-            (Some(TypeArg::Tsunami), None) if self.rate.is_none() => {
-                return Err(Error::Usage(
-                    "a tsunami needs --delay, the time between two requests (2ms, 250us), or --rate".into(),
-                ));
-            }
-            (Some(TypeArg::Tsunami), _) | (None, Some(_)) => "TSUNAMI",
-        };
+        let RequestArgs { method, headers, body, body_file, timeout, connect_timeout, disable_keepalive } =
+            &self.request;
+        let body_of = |path| body_of_file(path).map(|bytes| BASE64_STANDARD.encode(bytes));
         let seconds = |value: Option<Duration>| value.map(|value| value.as_secs_f64());
         Ok(NewTest {
-            test_type: test_type.into(),
+            test_type: test_type(self.test_type, self.delay, self.rate)?.name().into(),
             target_url: self.url.as_deref().map(with_scheme),
-            method: self.method.clone(),
-            headers: self.headers.clone(),
-            body: self.body.clone(),
-            body_base64: self.body_file.as_deref().map(body_of_file).transpose()?,
+            method: method.clone(),
+            headers: headers.clone(),
+            body: body.clone(),
+            body_base64: body_file.as_deref().map(body_of).transpose()?,
             message_count_per_driver: self.requests,
             duration: seconds(self.duration),
             test_message_delay: seconds(self.delay),
             target_throughput: self.rate,
             connections: self.connections,
-            timeout: seconds(self.timeout),
-            connect_timeout: seconds(self.connect_timeout),
-            keepalive: self.disable_keepalive.then_some(false),
+            timeout: seconds(*timeout),
+            connect_timeout: seconds(*connect_timeout),
+            keepalive: disable_keepalive.then_some(false),
             name: self.name.clone(),
             trigger: !self.no_trigger,
         })
     }
-}
-
-/// `localhost:8080/ping` is as good as `http://localhost:8080/ping`.
-fn with_scheme(url: &str) -> String {
-    if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
-}
-
-fn body_of_file(path: &Path) -> Result<String, Error> {
-    let cannot = |problem: String| Error::Failed(format!("cannot use {} as the body: {problem}", path.display()));
-    let bytes = std::fs::read(path).map_err(|e| cannot(e.to_string()))?;
-    if bytes.len() > limits::MAX_BODY_BYTES {
-        return Err(cannot(format!("it has {} bytes; at most {} fit", bytes.len(), limits::MAX_BODY_BYTES)));
-    }
-    Ok(BASE64_STANDARD.encode(bytes))
 }
 
 #[cfg(test)]

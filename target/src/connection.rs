@@ -11,7 +11,7 @@ use monoio::buf::IoBufMut;
 use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt};
 use monoio::net::TcpStream;
 
-use crate::answers::{self, CONTINUE};
+use crate::answers::{self, Bytes, CONTINUE};
 use crate::counters::Snapshot;
 use crate::metrics;
 use crate::request::{Event, HEAD_BYTES_MAX, Malformed, Persistence, Request, RequestReader, Route};
@@ -125,6 +125,7 @@ impl Connection {
                     }
                 }
                 Event::Malformed(malformed) => {
+                    self.hold(now).await?;
                     self.refuse(malformed);
                     break Outcome::Close(true);
                 }
@@ -135,15 +136,16 @@ impl Connection {
     }
 
     async fn answer(&mut self, request: &Request, arrived: Instant) -> io::Result<()> {
-        let delay = self.worker.shared.delay;
-        if request.route == Route::Ping && !delay.is_zero() {
-            self.wait_until(arrived + delay).await?;
-        }
+        let delay = match request.route {
+            Route::Ping => self.worker.shared.next_delay(),
+            Route::Metrics | Route::Other => Duration::ZERO,
+        };
+        self.hold(arrived + delay).await?;
         let shared = &self.worker.shared;
         let counters = self.worker.counters();
         let answers = &shared.answers;
         let answer = match request.route {
-            Route::Ping => &answers.pong,
+            Route::Ping => answers.pong(request),
             Route::Metrics if request.is_read => {
                 let snapshot = Snapshot::of(shared.counters.iter());
                 let uptime = shared.started.elapsed();
@@ -164,7 +166,14 @@ impl Connection {
         };
         // Counted before the kernel has it: whoever has seen an answer finds it counted.
         counters.response(request.route, answer.status);
-        answer.append(request, &mut self.output);
+        match answer.bytes(request) {
+            Bytes::Copy(bytes) => self.output.extend_from_slice(bytes),
+            Bytes::Share(bytes) => {
+                self.flush().await?;
+                self.worker.counters().sent(bytes.len());
+                self.stream.write_all(bytes).await.0?;
+            }
+        }
         Ok(())
     }
 
@@ -179,18 +188,23 @@ impl Connection {
         answer.append_last(request.is_some_and(|request| request.is_head), &mut self.output);
     }
 
-    /// Waits for the moment an answer is due, with the answers before it sent.
+    /// Waits until an answer that is ready at `ready` may go out, with the answers before it sent.
     ///
-    /// The runtime's timer ticks in milliseconds and rounds up: an answer is up to 2 ms late, never early.
-    async fn wait_until(&mut self, due: Instant) -> io::Result<()> {
+    /// It is some microseconds late, never early.
+    async fn hold(&mut self, ready: Instant) -> io::Result<()> {
+        if !self.worker.shared.waits() {
+            return Ok(());
+        }
         loop {
             let now = Instant::now();
+            // Waiting may have led into a stall.
+            let due = self.worker.shared.release(ready.max(now));
             if now >= due {
                 return Ok(());
             }
             self.flush().await?;
-            monoio::time::sleep_until(due.min(now + DELAY_SLICE).into()).await;
-            if self.worker.shared.is_stopping() {
+            let rings = self.worker.alarms.wait_until(due.min(now + DELAY_SLICE)).await;
+            if !rings || self.worker.shared.is_stopping() {
                 return Err(io::ErrorKind::Interrupted.into());
             }
         }

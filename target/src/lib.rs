@@ -4,10 +4,11 @@
 //! the other half of the conservation check: a request is counted when its head is complete, before anything is
 //! answered, and an answer before the kernel has it. So whoever has an answer finds it counted.
 //!
-//! Read `request` first (bytes to requests), then `connection` (requests to answers), `server` (the threads),
-//! `counters` and `metrics`.
+//! Read `request` first (bytes to requests), then `timing` (when an answer may go out), `connection` (requests to
+//! answers), `server` (the threads), `counters` and `metrics`.
 
 mod accept;
+mod alarms;
 mod answers;
 mod balance;
 mod connection;
@@ -15,6 +16,7 @@ mod counters;
 mod metrics;
 mod request;
 mod server;
+mod timing;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -22,19 +24,19 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use rustix::net::Shutdown;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use crate::answers::{Answers, BODY_BYTES_MAX};
 use crate::balance::Seat;
 use crate::server::{Shared, Worker, open_ring};
 
+pub use crate::timing::{Delay, Stall};
+
 /// Connections that wait to be accepted; the system may allow fewer.
 const BACKLOG: i32 = 4096;
-/// A longer delay is taken for a mistake.
-const DELAY_MAX: Duration = Duration::from_secs(3600);
 
 /// How the target runs.
 #[derive(Clone, Debug)]
@@ -43,8 +45,24 @@ pub struct TargetConfig {
     pub listen: SocketAddr,
     /// CPUs to pin to, one thread each; `None`: every CPU that this process may use.
     pub cpus: Option<Vec<usize>>,
-    /// Each answer of `/ping` waits this long, and up to 2 ms more.
-    pub delay: Duration,
+    /// How long each answer of `/ping` waits.
+    pub delay: Delay,
+    /// Which delays are drawn, where they vary: the same for the same seed, in the order of the requests.
+    pub seed: u64,
+    /// When nothing is answered, on any path.
+    pub stall: Option<Stall>,
+    /// The body of an answer of `/ping` has so many bytes; `None`: as many as its message takes.
+    pub body_bytes: Option<usize>,
+    /// Whether answers of `/ping` come in chunks, to clients that know them.
+    pub chunked: bool,
+}
+
+impl TargetConfig {
+    /// A target on every CPU that answers at once.
+    pub fn new(listen: SocketAddr) -> Self {
+        let (cpus, stall, body_bytes) = (None, None, None);
+        Self { listen, cpus, delay: Delay::default(), seed: 0, stall, body_bytes, chunked: false }
+    }
 }
 
 /// Why the target could not run.
@@ -85,11 +103,17 @@ pub enum TargetError {
         /// What the system says.
         source: io::Error,
     },
-    /// A delay beyond all reason.
-    #[error("a delay of {delay:?} is too long: at most {DELAY_MAX:?}")]
-    Delay {
-        /// The delay asked for.
-        delay: Duration,
+    /// A delay or a stall that makes no sense.
+    #[error("{problem}")]
+    Timing {
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// A body beyond all reason.
+    #[error("a body of {body_bytes} bytes is too long: at most {BODY_BYTES_MAX}")]
+    Body {
+        /// The length asked for.
+        body_bytes: usize,
     },
     /// The kernel, or the container's profile, refuses io_uring.
     #[error(
@@ -124,9 +148,12 @@ impl Target {
     ///
     /// Raises this process's limit of open files as far as it may.
     pub fn start(config: TargetConfig) -> Result<Self, TargetError> {
-        let TargetConfig { listen, cpus, delay } = config;
-        if delay > DELAY_MAX {
-            return Err(TargetError::Delay { delay });
+        let TargetConfig { listen, cpus, delay, seed, stall, body_bytes, chunked } = config;
+        if let Some(problem) = delay.problem().or_else(|| stall.as_ref().and_then(Stall::problem)) {
+            return Err(TargetError::Timing { problem });
+        }
+        if let Some(body_bytes) = body_bytes.filter(|bytes| *bytes > BODY_BYTES_MAX) {
+            return Err(TargetError::Body { body_bytes });
         }
         let cpus = check_cpus(cpus)?;
         raise_open_files();
@@ -140,7 +167,7 @@ impl Target {
             seats.push(seat);
             bells.push(bell);
         }
-        let shared = Arc::new(Shared::new(seats, delay));
+        let shared = Arc::new(Shared::new(seats, Answers::new(body_bytes, chunked), delay, seed, stall));
         // From here on an early return drops the target, and that ends the threads started so far.
         let mut target = Self { address, listener, shared, threads: Vec::with_capacity(cpus.len()) };
         let (report, reports) = mpsc::channel();
@@ -154,7 +181,7 @@ impl Target {
                 Err(TargetError::IoUring { source: io::Error::other("a thread ended before it was ready") })
             })?;
         }
-        tracing::debug!(%address, ?cpus, ?delay, instance = target.shared.instance, "the target listens");
+        tracing::debug!(%address, ?cpus, ?delay, ?stall, instance = target.shared.instance, "the target listens");
         Ok(target)
     }
 
@@ -174,13 +201,17 @@ impl Target {
         let listener = self.listener.try_clone().map_err(refused)?;
         let shared = Arc::clone(&self.shared);
         let thread = std::thread::Builder::new().name(format!("target-{cpu}")).spawn(move || {
-            let opened = pin(cpu).and_then(|()| open_ring().map_err(|source| TargetError::IoUring { source }));
+            let opened = pin(cpu).and_then(|()| {
+                let ring = open_ring().map_err(|source| TargetError::IoUring { source })?;
+                let worker = Worker::new(shared, index).map_err(|source| TargetError::Thread { cpu, source })?;
+                Ok((ring, worker))
+            });
             // The receiver is gone only if another thread failed, and then this one is told to stop as well.
             let _other_failed = match opened {
-                Ok(mut ring) => {
+                Ok((mut ring, worker)) => {
                     let reported = report.send(Ok(()));
                     drop(report);
-                    if let Err(error) = ring.block_on(Worker::new(shared, index).run(listener, bell)) {
+                    if let Err(error) = ring.block_on(worker.run(listener, bell)) {
                         tracing::error!(%error, cpu, "a thread of the target ended");
                     }
                     reported

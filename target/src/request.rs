@@ -50,6 +50,8 @@ pub struct Request {
     pub is_read: bool,
     /// HEAD: the answer has no body.
     pub is_head: bool,
+    /// The client speaks HTTP/1.0, which knows no chunks.
+    pub is_http_10: bool,
     /// What becomes of the connection.
     pub persistence: Persistence,
     /// The client waits for `100 Continue` before it sends the body.
@@ -225,6 +227,7 @@ fn parse_head(input: &[u8]) -> Result<Option<(usize, Request, State)>, Malformed
         route,
         is_read: matches!(method, "GET" | "HEAD"),
         is_head: method == "HEAD",
+        is_http_10,
         persistence: match (is_http_10, asks_close, asks_keep) {
             (_, true, _) | (true, false, false) => Persistence::Close,
             (true, false, true) => Persistence::KeepTold,

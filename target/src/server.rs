@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use monoio::io::AsyncReadRent;
@@ -20,10 +20,12 @@ use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, Runtime, RuntimeBuilder};
 use rustix::net::Shutdown;
 
+use crate::alarms::Alarms;
 use crate::answers::Answers;
 use crate::balance::{Seat, choose};
 use crate::connection;
 use crate::counters::{Arrivals, Counters};
+use crate::timing::{Delay, Stall};
 
 /// How many operations a thread hands to the kernel at once.
 const RING_ENTRIES: u32 = 1024;
@@ -43,10 +45,14 @@ pub struct Shared {
     pub started: Instant,
     /// Random, new at every start.
     pub instance: String,
-    /// Each answer of `/ping` waits this long.
-    pub delay: Duration,
     /// What is known beforehand.
     pub answers: Answers,
+    delay: Delay,
+    /// Which delays are drawn.
+    seed: u64,
+    /// How many delays were drawn.
+    drawn: AtomicU64,
+    stall: Option<Stall>,
     /// One for each thread.
     pub counters: Vec<Counters>,
     /// The last request for `/ping`.
@@ -58,16 +64,42 @@ pub struct Shared {
 
 impl Shared {
     /// For as many threads as there are seats.
-    pub fn new(seats: Vec<Seat>, delay: Duration) -> Self {
+    pub fn new(seats: Vec<Seat>, answers: Answers, delay: Delay, seed: u64, stall: Option<Stall>) -> Self {
         Self {
             started: Instant::now(),
             instance: format!("{:016x}", fastrand::u64(..)),
+            answers,
             delay,
-            answers: Answers::new(),
+            seed,
+            drawn: AtomicU64::new(0),
+            stall,
             counters: seats.iter().map(|_| Counters::default()).collect(),
             arrivals: Arrivals::default(),
             seats,
             stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether answers may have to wait.
+    pub fn waits(&self) -> bool {
+        self.stall.is_some() || !self.delay.is_none()
+    }
+
+    /// How long the next answer of `/ping` waits.
+    pub fn next_delay(&self) -> Duration {
+        // Only a delay that varies needs to know whose it is.
+        let index = match self.delay {
+            Delay::Fixed(_) => 0,
+            Delay::Uniform { .. } | Delay::Exponential { .. } => self.drawn.fetch_add(1, Ordering::Relaxed),
+        };
+        self.delay.draw(self.seed, index)
+    }
+
+    /// When an answer that is ready at `ready` may go out.
+    pub fn release(&self, ready: Instant) -> Instant {
+        match &self.stall {
+            Some(stall) => self.started + stall.release(ready.saturating_duration_since(self.started)),
+            None => ready,
         }
     }
 
@@ -87,6 +119,8 @@ impl Shared {
 pub struct Worker {
     /// What all threads see.
     pub shared: Arc<Shared>,
+    /// Answers that wait.
+    pub alarms: Rc<Alarms>,
     index: usize,
     /// The connections to cut at a stop. Bounded by the process's limit of open files.
     open: RefCell<BTreeSet<RawFd>>,
@@ -94,8 +128,8 @@ pub struct Worker {
 
 impl Worker {
     /// The thread of that number.
-    pub fn new(shared: Arc<Shared>, index: usize) -> Self {
-        Self { shared, index, open: RefCell::default() }
+    pub fn new(shared: Arc<Shared>, index: usize) -> io::Result<Self> {
+        Ok(Self { shared, alarms: Rc::new(Alarms::new()?), index, open: RefCell::default() })
     }
 
     /// What this thread counts.
@@ -117,6 +151,9 @@ impl Worker {
         let worker = Rc::new(self);
         let listener = monoio::net::TcpListener::from_std(listener)?;
         monoio::spawn(Rc::clone(&worker).receive(monoio::net::UnixStream::from_std(bell)?));
+        if worker.shared.waits() {
+            monoio::spawn(Rc::clone(&worker).ring_alarms());
+        }
         let mut said_exhausted = false;
         while !worker.shared.is_stopping() {
             match listener.accept().await {
@@ -173,6 +210,12 @@ impl Worker {
         }
     }
 
+    async fn ring_alarms(self: Rc<Self>) {
+        if let Err(error) = Rc::clone(&self.alarms).run().await {
+            tracing::error!(%error, "the timer of a thread is broken: connections whose answers wait are closed");
+        }
+    }
+
     /// Lets answers under way go out, then cuts what is left.
     async fn drain(&self) {
         for how in [Shutdown::Read, Shutdown::Both] {
@@ -188,6 +231,7 @@ impl Worker {
                 monoio::time::sleep(DRAIN_POLL).await;
             }
         }
+        self.alarms.close();
         // The last closes are only queued: one more turn hands them to the kernel.
         monoio::time::sleep(DRAIN_POLL).await;
     }

@@ -6,8 +6,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use client::{Client, get, scrape, start, start_with};
-use onrush_target::{Target, TargetConfig, TargetError};
+use client::{Client, config, get, scrape, start, start_as, start_with};
+use onrush_target::{Delay, Stall, Target, TargetConfig, TargetError};
 
 const PONG: &str = r#"{"message":"pong"}"#;
 
@@ -245,6 +245,107 @@ fn each_ping_waits_as_long_as_asked() {
 }
 
 #[test]
+fn a_delay_that_varies_is_waited_for_as_it_was_drawn() {
+    let delay = Delay::Uniform { low: Duration::from_millis(2), high: Duration::from_millis(12) };
+    let seed = 42;
+    let target = start_as(TargetConfig { delay, seed, ..config() });
+    let mut client = Client::connect(&target);
+    for index in 0..50 {
+        let sent = Instant::now();
+        assert_eq!(client.ask(&get("/ping")).status, 200);
+        let (took, drawn) = (sent.elapsed(), delay.draw(seed, index));
+        assert!(took >= drawn, "request {index} was answered after {took:?}, not {drawn:?}");
+    }
+    // Other paths do not wait, and draw nothing.
+    assert_eq!(client.ask(&get("/other")).status, 404);
+}
+
+/// When the target started: not earlier than this, and hardly later.
+fn started(target: &Target) -> Instant {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let asked = Instant::now();
+        let uptime = scrape(target)["uptime_s"].as_f64().expect("a number");
+        if asked.elapsed() < Duration::from_millis(20) {
+            return asked - Duration::from_secs_f64(uptime);
+        }
+        assert!(Instant::now() < deadline, "the target never answers at once");
+    }
+}
+
+#[test]
+fn in_a_stall_nothing_is_answered_and_then_everything_is() {
+    let stall = Stall { length: Duration::from_millis(300), period: Duration::from_millis(1_000) };
+    let target = start_as(TargetConfig { stall: Some(stall), ..config() });
+    let started = started(&target);
+    let malformed = "GET /ping HTTP/1.1\r\n\r\n".to_owned();
+    for (request, status) in [(get("/ping"), 200), (get("/nowhere"), 404), (malformed, 400)] {
+        let mut client = Client::connect(&target);
+        let phase = || Duration::from_nanos((started.elapsed().as_nanos() % stall.period.as_nanos()) as u64);
+        let within = Duration::from_millis(750)..Duration::from_millis(900);
+        while !within.contains(&phase()) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let (phase, sent) = (phase(), Instant::now());
+        assert_eq!(client.ask(&request).status, status);
+        let (waited, rest) = (sent.elapsed(), stall.period.saturating_sub(phase));
+        assert!(waited + Duration::from_millis(1) >= rest, "{request:?} waited {waited:?}, not {rest:?}");
+    }
+    // Between two stalls an answer comes at once: of many that are asked for, some are fast.
+    let mut client = Client::connect(&target);
+    let fast = (0..20).any(|_| {
+        let sent = Instant::now();
+        assert_eq!(client.ask(&get("/ping")).status, 200);
+        sent.elapsed() < stall.length / 3
+    });
+    assert!(fast, "nothing is answered at once");
+}
+
+#[test]
+fn a_body_has_the_length_asked_for() {
+    for length in [0, 17, 18, 1_024, 65_536, 1_048_576] {
+        let target = start_as(TargetConfig { body_bytes: Some(length), ..config() });
+        let mut client = Client::connect(&target);
+        // Several in a row, so that one answer's end is the next one's beginning; pipelined, too.
+        client.send(&get("/ping").repeat(3));
+        for _ in 0..3 {
+            let response = client.read();
+            assert_eq!((response.status, response.body.len()), (200, length));
+            assert_eq!(response.body.trim_end() == PONG, length >= PONG.len());
+        }
+        client.send("HEAD /ping HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.read_head().field("content-length"), Some(length.to_string().as_str()));
+        assert_eq!(client.ask(&get("/nowhere")).body, r#"{"message":"not found"}"#);
+        let metrics = scrape(&target);
+        assert_eq!(count(&metrics, "/ping", "200"), 4);
+        assert!(metrics["bytes_out"].as_u64() >= Some(3 * length as u64));
+    }
+    let refused = Target::start(TargetConfig { body_bytes: Some(usize::MAX), ..config() });
+    assert!(refused.is_err_and(|error| error.to_string().contains("too long")));
+}
+
+#[test]
+fn a_chunked_answer_has_the_same_body() {
+    for (body_bytes, length) in [(None, PONG.len()), (Some(0), 0), (Some(100_000), 100_000)] {
+        let target = start_as(TargetConfig { body_bytes, chunked: true, ..config() });
+        let mut client = Client::connect(&target);
+        for _ in 0..3 {
+            let response = client.ask(&get("/ping"));
+            assert_eq!(
+                (response.field("transfer-encoding"), response.field("content-length")),
+                (Some("chunked"), None)
+            );
+            assert_eq!((response.status, response.body.len()), (200, length));
+        }
+        client.send("HEAD /ping HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.read_head().field("transfer-encoding"), Some("chunked"));
+        // A client of HTTP/1.0 would not understand it.
+        let response = client.ask("GET /ping HTTP/1.0\r\n\r\n");
+        assert_eq!((response.field("transfer-encoding"), response.body.len()), (None, length));
+    }
+}
+
+#[test]
 fn a_hundred_connections_are_counted_exactly() {
     for cpus in [None, Some(vec![client::a_cpu()])] {
         let target = start_with(cpus, Duration::ZERO);
@@ -296,7 +397,7 @@ fn metrics_come_as_text_unless_json_is_preferred() {
 #[test]
 fn a_second_target_on_the_same_port_is_refused_in_words() {
     let target = start();
-    let again = Target::start(TargetConfig { listen: target.address(), cpus: None, delay: Duration::ZERO });
+    let again = Target::start(TargetConfig::new(target.address()));
     match again {
         Err(error @ TargetError::AddressInUse { .. }) => {
             assert!(error.to_string().contains(&target.address().to_string()), "{error}");
@@ -309,7 +410,8 @@ fn a_second_target_on_the_same_port_is_refused_in_words() {
 fn what_cannot_be_had_is_refused_in_words() {
     let start = |listen: &str, cpus: Option<Vec<usize>>, delay| {
         let listen = listen.parse().expect("an address");
-        Target::start(TargetConfig { listen, cpus, delay }).expect_err("it is refused").to_string()
+        let delay = Delay::Fixed(delay);
+        Target::start(TargetConfig { cpus, delay, ..TargetConfig::new(listen) }).expect_err("it is refused").to_string()
     };
     let any = "127.0.0.1:0";
     assert!(start(any, Some(vec![100_000]), Duration::ZERO).contains("CPU 100000"));
@@ -323,7 +425,7 @@ fn what_cannot_be_had_is_refused_in_words() {
 fn dropping_the_target_closes_its_connections_and_frees_its_port() {
     // An address of its own: no other test can take the port in between.
     let listen = "127.7.7.7:0".parse().expect("an address");
-    let target = Target::start(TargetConfig { listen, cpus: None, delay: Duration::ZERO }).expect("the target starts");
+    let target = Target::start(TargetConfig::new(listen)).expect("the target starts");
     let address = target.address();
     let mut clients: Vec<Client> = (0..20).map(|_| Client::connect(&target)).collect();
     clients.iter_mut().for_each(|client| assert_eq!(client.ask(&get("/ping")).status, 200));

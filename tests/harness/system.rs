@@ -25,9 +25,7 @@ impl<'a> System<'a> {
     }
 
     pub fn target(&self, more: &[&str]) -> Target {
-        let mut process = Process::onrush("target", &[&["target", "--listen", "127.0.0.1:0"], more].concat());
-        let base = process.wait_for_address();
-        Target { rest: Rest::new(&base), base, process }
+        Target::start(more)
     }
 
     /// The orchestrator, on this system's store: one that is started again finds what the first left.
@@ -102,6 +100,13 @@ pub struct Target {
 }
 
 impl Target {
+    /// A target on a free port.
+    pub fn start(more: &[&str]) -> Self {
+        let mut process = Process::onrush("target", &[&["target", "--listen", "127.0.0.1:0"], more].concat());
+        let base = process.wait_for_address();
+        Self { rest: Rest::new(&base), base, process }
+    }
+
     /// What the drivers load.
     pub fn url(&self) -> String {
         format!("{}/ping", self.base)

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use onrush_target::{Target, TargetConfig};
+use onrush_target::{Delay, Target, TargetConfig};
 
 /// A target on a free port, on every CPU.
 pub fn start() -> Target {
@@ -13,8 +13,17 @@ pub fn start() -> Target {
 
 /// A target on a free port.
 pub fn start_with(cpus: Option<Vec<usize>>, delay: Duration) -> Target {
-    let listen = "127.0.0.1:0".parse().expect("an address");
-    Target::start(TargetConfig { listen, cpus, delay }).expect("the target starts")
+    start_as(TargetConfig { cpus, delay: Delay::Fixed(delay), ..config() })
+}
+
+/// A target as described.
+pub fn start_as(config: TargetConfig) -> Target {
+    Target::start(config).expect("the target starts")
+}
+
+/// The usual target, on a free port.
+pub fn config() -> TargetConfig {
+    TargetConfig::new("127.0.0.1:0".parse().expect("an address"))
 }
 
 /// A CPU that this process may use.
@@ -98,11 +107,34 @@ impl Client {
 
     pub fn read(&mut self) -> Response {
         let mut response = self.read_head();
-        let length = response.field("content-length").and_then(|length| length.parse().ok());
-        let mut body = vec![0; length.expect("a length is given")];
-        self.reader.read_exact(&mut body).expect("the body is complete");
+        let body = if response.field("transfer-encoding") == Some("chunked") {
+            self.read_chunks()
+        } else {
+            let length = response.field("content-length").and_then(|length| length.parse().ok());
+            self.read_exactly(length.expect("a length is given"))
+        };
         response.body = String::from_utf8(body).expect("it is text");
         response
+    }
+
+    fn read_chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let mut size = String::new();
+            self.reader.read_line(&mut size).expect("the target answers");
+            let size = usize::from_str_radix(size.trim_end(), 16).expect("a size in hexadecimal");
+            body.append(&mut self.read_exactly(size));
+            assert_eq!(self.read_exactly(2), b"\r\n");
+            if size == 0 {
+                return body;
+            }
+        }
+    }
+
+    fn read_exactly(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.reader.read_exact(&mut bytes).expect("the body is complete");
+        bytes
     }
 
     /// Whether the target closed the connection properly, with nothing more in it.

@@ -1,0 +1,145 @@
+//! The command line of `onrush bench`, and the test that it asks for. Pure, but for reading the body's file.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use onrush_protocol::{TestConfig, TestId};
+
+use crate::cli::WaitArg;
+use crate::error::Error;
+use crate::parse::{self, Cpus, duration};
+use crate::request::{RequestArgs, TypeArg, body_of_file, test_type, with_scheme};
+use crate::threshold::Threshold;
+
+/// How long it loads where neither a duration nor a number of requests is given.
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+/// Connections where none are given: the same for both types, as the flag's help says.
+const DEFAULT_CONNECTIONS: u32 = 64;
+
+/// Options of `onrush bench`.
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  As fast as 64 connections go, for ten seconds:
+    onrush bench http://127.0.0.1:8080/ping
+  Exactly 100,000 requests over 128 connections:
+    onrush bench http://127.0.0.1:8080/ping -n 100k -c 128
+  2,000 requests a second, whatever the answers do. Latency counts from the moment a request was due,
+  so a server that stands still shows; give as many connections as requests overlap (rate x latency):
+    onrush bench http://web:8080/ --type tsunami -R 2k -d 30s -c 256
+  A build that fails on a slow server, with the result as a file:
+    onrush bench http://web:8080/ -R 500 --threshold 'p99<200ms,failed<=0' -o result.json --output-format json
+  Every second's distributions, for the tools of HdrHistogram:
+    onrush bench http://web:8080/ -d 1m --hdr run.hlog
+    (HistogramLogProcessor -i run.hlog shows latency; -tag service_time and -tag schedule_error the others)
+  On CPUs of its own, on time to the microsecond:
+    onrush bench http://web:8080/ --cpus 2-3 -R 10k
+
+It is the engine of `onrush driver`, with the same recorder; no Kafka, orchestrator or other machine is needed.
+Ctrl-C ends it early and shows what was measured; a second Ctrl-C leaves at once.
+
+Exit codes:
+  0    it ran to its end, and something was answered
+  1    it could not start, nothing was answered, it was stopped, or its counts do not add up
+  2    the command line is wrong
+  99   the result is sound, and a --threshold is not kept
+  130  ended by Ctrl-C before it started, or by a second one")]
+pub struct BenchArgs {
+    /// Where the requests go
+    #[arg(env = "ONRUSH_BENCH_URL")]
+    url: String,
+
+    /// How requests are spaced [default: tsunami with --delay, else avalanche]
+    #[arg(long = "type", value_enum, env = "ONRUSH_BENCH_TYPE", help_heading = "Load")]
+    test_type: Option<TypeArg>,
+    /// Exactly so many requests (suffixes k, M)
+    #[arg(
+        short = 'n', long, value_name = "N", value_parser = parse::count,
+        env = "ONRUSH_BENCH_REQUESTS", help_heading = "Load"
+    )]
+    requests: Option<u64>,
+    /// Send no request after this time (10s, 5m) [default: 10s, or no limit with --requests]
+    #[arg(short, long, value_parser = duration, env = "ONRUSH_BENCH_DURATION", help_heading = "Load")]
+    duration: Option<Duration>,
+    /// At most so many requests per second (suffixes k, M)
+    #[arg(
+        short = 'R', long, value_name = "PER_SECOND", value_parser = parse::rate,
+        env = "ONRUSH_BENCH_RATE", help_heading = "Load"
+    )]
+    rate: Option<f64>,
+    /// Tsunami: the time between two requests (2ms, 250us)
+    #[arg(long, value_name = "DURATION", value_parser = duration, env = "ONRUSH_BENCH_DELAY", help_heading = "Load")]
+    delay: Option<Duration>,
+    /// Connections, over all threads
+    #[arg(
+        short, long, value_name = "N", default_value_t = DEFAULT_CONNECTIONS,
+        env = "ONRUSH_BENCH_CONNECTIONS", help_heading = "Load"
+    )]
+    connections: u32,
+
+    /// What is sent.
+    #[command(flatten)]
+    request: RequestArgs,
+
+    /// The CPUs that make the load, one thread on each [default: all that this process may use]
+    #[arg(long, value_name = "LIST", value_parser = parse::cpus, env = "ONRUSH_BENCH_CPUS", help_heading = "Engine")]
+    pub cpus: Option<Cpus>,
+    /// How a thread waits for the moment that a request is due
+    #[arg(long, value_enum, default_value = "auto", env = "ONRUSH_WAIT", help_heading = "Engine")]
+    pub wait: WaitArg,
+
+    /// How the result looks
+    #[arg(long, value_enum, default_value = "text", env = "ONRUSH_BENCH_OUTPUT_FORMAT", help_heading = "Result")]
+    pub output_format: BenchFormat,
+    /// Write the result to this file in the --output-format; the terminal still gets the table
+    #[arg(short, long, value_name = "FILE", env = "ONRUSH_BENCH_OUTPUT", help_heading = "Result")]
+    pub output: Option<PathBuf>,
+    /// Write the distributions of every second to this file, in HdrHistogram's interval log format
+    #[arg(long, value_name = "FILE", env = "ONRUSH_BENCH_HDR", help_heading = "Result")]
+    pub hdr: Option<PathBuf>,
+    /// What the result must keep, else the exit code is 99; repeatable. For instance 'p99<200ms', 'failed<1%',
+    /// 'rate>=10k'; metrics: mean, median, p50, p90, p95, p99, p99.9, min, max, failed, rate
+    #[arg(
+        long = "threshold", value_name = "METRIC<LIMIT", value_parser = Threshold::parse, value_delimiter = ',',
+        env = "ONRUSH_BENCH_THRESHOLD", help_heading = "Result"
+    )]
+    pub thresholds: Vec<Threshold>,
+}
+
+/// How a result looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BenchFormat {
+    /// A table for people.
+    Text,
+    /// One object with everything, each second included.
+    Json,
+    /// A line for each second.
+    Csv,
+}
+
+impl BenchArgs {
+    /// The test that the command line asks for, as a driver would get it.
+    pub fn config(&self) -> Result<TestConfig, Error> {
+        let RequestArgs { method, headers, body, body_file, timeout, connect_timeout, disable_keepalive } =
+            &self.request;
+        let test_type = test_type(self.test_type, self.delay, self.rate)?;
+        let mut config = TestConfig::new(TestId::new("bench").expect("a word is a name"), test_type);
+        config.target_url = Some(with_scheme(&self.url));
+        config.count_per_driver = self.requests;
+        config.duration = self.duration.or_else(|| self.requests.is_none().then_some(DEFAULT_DURATION));
+        config.target_throughput_per_s = self.rate;
+        config.delay = self.delay.unwrap_or_default();
+        config.connections = Some(self.connections);
+        config.method = method.clone().unwrap_or(config.method);
+        config.headers = headers.clone();
+        config.body = match body_file {
+            Some(path) => Some(body_of_file(path)?),
+            None => body.clone().map(String::into_bytes),
+        };
+        config.timeout = timeout.unwrap_or(config.timeout);
+        config.connect_timeout = connect_timeout.unwrap_or(config.connect_timeout);
+        config.keepalive = !disable_keepalive;
+        Ok(config)
+    }
+}

@@ -1,0 +1,196 @@
+//! `onrush bench`: the engine alone on this machine, without Kafka.
+//!
+//! Reading order: `args` (the command line, and the test it asks for), `plan` (the plan that the engine runs), `view`
+//! (what its seconds amount to), then the run itself, below. Plan, engine and recorder are those of a driver.
+
+mod args;
+mod hdr;
+mod machine;
+mod plan;
+pub mod view;
+
+use std::process::ExitCode;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant, SystemTime};
+
+use onrush_engine::{Armed, Options, Plan, Wait};
+use onrush_orchestrator::view::{TestState, Verdict};
+
+pub use args::BenchArgs;
+use args::BenchFormat;
+use hdr::HdrFile;
+use machine::Machine;
+use plan::plan_of;
+use view::{AskedView, BenchView, Collector, EngineView, csv};
+
+use crate::console::{Console, stdout_columns};
+use crate::error::{EXIT_FAILED, EXIT_THRESHOLD, Error};
+use crate::report;
+use crate::result::{OutputFile, json, not_kept, show, verdicts};
+use crate::signals::{LOOK_EVERY, Stop};
+
+/// The threads know of the start so much earlier.
+const START_AHEAD: Duration = Duration::from_millis(50);
+
+/// `onrush bench`.
+pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
+    let config = args.config()?;
+    let plan = plan_of(&config)?;
+    let stop = Stop::on_signals()?;
+    let machine = Machine::look(args.cpus.as_ref(), args.wait)?;
+    let output = args.output.map(OutputFile::create).transpose()?;
+    let mut hdr = args.hdr.map(HdrFile::create).transpose()?;
+
+    let armed = arm(plan, machine.options.clone(), &stop)?;
+    let asked = AskedView::new(&config);
+    let engine = engine(&machine, armed.connections_open());
+    let (start, start_wall) = (Instant::now() + START_AHEAD, SystemTime::now() + START_AHEAD);
+    let mut log = hdr.as_mut().map(|file| file.begin(start_wall, &asked.url)).transpose()?;
+
+    let mut running = armed.start(start);
+    let stopper = running.stopper();
+    let mut collector = Collector::default();
+    let mut said = false;
+    while !collector.has_ended() {
+        if stop.requested() && !std::mem::replace(&mut said, true) {
+            console.note("stopping; Ctrl-C again leaves at once");
+            stopper.stop();
+        }
+        let Some(second) = running.next_second(LOOK_EVERY) else { continue };
+        collector.add(&second);
+        if let Some(log) = &mut log {
+            log.write(&second)?;
+        }
+        let (totals, elapsed) = collector.so_far();
+        if let Some(last) = collector.last() {
+            let share = asked.share_done(totals.sent, elapsed.as_secs_f64());
+            let (sent, failed) = (Some(totals.sent), Some(totals.failed));
+            console.progress(&report::progress_of(second.index, share, last, sent, failed));
+        }
+    }
+    drop(running);
+    console.end_progress();
+
+    let mut view = collector.finish(rfc3339(start_wall), asked, engine);
+    view.thresholds = args.thresholds.iter().map(|threshold| threshold.check(&view.totals)).collect();
+    write(&view, args.output_format, output, console)?;
+    Ok(match verdict(&view) {
+        None => ExitCode::SUCCESS,
+        Some((code, words)) => {
+            console.note(&format!("error: {words}"));
+            ExitCode::from(code)
+        }
+    })
+}
+
+/// Opens the connections, on a thread of its own: Ctrl-C need not wait for a target that does not answer.
+fn arm(plan: Plan, options: Options, stop: &Stop) -> Result<Armed, Error> {
+    let (tell, told) = channel();
+    // Nobody listens any more after Ctrl-C.
+    let work = move || drop(tell.send(Armed::new(plan, options)));
+    let spawned = std::thread::Builder::new().name("arm".into()).spawn(work);
+    spawned.map_err(|e| Error::failed("cannot start a thread", e))?;
+    loop {
+        match told.recv_timeout(LOOK_EVERY) {
+            Ok(armed) => return armed.map_err(|e| Error::Failed(e.to_string())),
+            Err(RecvTimeoutError::Timeout) if stop.requested() => return Err(Error::Interrupted),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::Failed("the engine broke while it opened its connections".into()));
+            }
+        }
+    }
+}
+
+fn engine(machine: &Machine, connections_open: u32) -> EngineView {
+    let wait = match machine.options.wait {
+        Wait::Poll => "poll",
+        Wait::Timer => "timer",
+    };
+    EngineView {
+        driver: "io_uring".into(),
+        wait: wait.into(),
+        why: machine.why.clone(),
+        cpus: onrush_bus::cpus::format_list(&machine.options.cpus),
+        connections_open,
+    }
+}
+
+/// The file gets the format that was asked for; the screen, too, unless there is a file.
+fn write(view: &BenchView, format: BenchFormat, output: Option<OutputFile>, console: &Console) -> Result<(), Error> {
+    let document = |format, columns| match format {
+        BenchFormat::Text => Ok(report::bench(view, columns) + &verdicts(&view.thresholds)),
+        BenchFormat::Json => json(view),
+        BenchFormat::Csv => Ok(csv(view)),
+    };
+    let shown_format = match output {
+        None => format,
+        Some(file) => {
+            file.write(&document(format, None)?)?;
+            BenchFormat::Text
+        }
+    };
+    show(console, &document(shown_format, stdout_columns())?)
+}
+
+/// What is wrong with a result, as exit code and in words; `None`: nothing.
+fn verdict(view: &BenchView) -> Option<(u8, String)> {
+    let failed = |words: String| Some((EXIT_FAILED, words));
+    match view.state {
+        TestState::Completed => {}
+        TestState::Stopped => return failed("it was stopped before its end".into()),
+        _ => return failed(format!("the engine could not go on: {}", view.reason.as_deref().unwrap_or("unknown"))),
+    }
+    if view.conservation.verdict != Verdict::Exact {
+        return failed("the result is invalid: its counts do not add up".into());
+    }
+    if view.totals.answered == Some(0) {
+        let causes = report::counted(&view.totals.failures);
+        return failed(format!("nothing was answered; failures by cause: {causes}"));
+    }
+    not_kept(&view.thresholds).map(|words| (EXIT_THRESHOLD, words))
+}
+
+/// A moment as REST writes it.
+fn rfc3339(at: SystemTime) -> String {
+    let timestamp = jiff::Timestamp::try_from(at).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{timestamp:.3}")
+}
+
+#[cfg(test)]
+mod tests {
+    use onrush_engine::End;
+
+    use super::*;
+    use view::tests::{sample_run, second};
+
+    #[test]
+    fn a_result_is_judged_by_its_worst_fault() {
+        let good = sample_run();
+        assert_eq!(verdict(&good), None);
+        let mut slow = sample_run();
+        slow.thresholds = vec![crate::threshold::Threshold::parse("p99<1us").expect("a threshold").check(&slow.totals)];
+        assert_eq!(verdict(&slow), Some((EXIT_THRESHOLD, "not kept: p99<1us".into())));
+        slow.conservation.verdict = Verdict::Breach;
+        assert!(verdict(&slow).is_some_and(|(code, words)| code == EXIT_FAILED && words.contains("add up")));
+        slow.state = TestState::Stopped;
+        assert!(verdict(&slow).is_some_and(|(code, words)| code == EXIT_FAILED && words.contains("stopped")));
+    }
+
+    #[test]
+    fn nothing_but_failures_is_a_failure_and_says_why() {
+        let mut collector = Collector::default();
+        collector.add(&second(0, 0, 10, Some(End::Completed)));
+        let sample = sample_run();
+        let view = collector.finish(sample.started_at, sample.asked, sample.engine);
+        assert_eq!(view.conservation.verdict, Verdict::Exact, "{}", view.conservation.line);
+        let (code, words) = verdict(&view).expect("nothing was answered");
+        assert!(code == EXIT_FAILED && words.contains("timeout × 10"), "{words}");
+    }
+
+    #[test]
+    fn moments_are_written_as_rest_writes_them() {
+        let moment = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
+        assert_eq!(rfc3339(moment), "2023-11-14T22:13:20.123Z");
+    }
+}

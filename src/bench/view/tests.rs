@@ -1,0 +1,135 @@
+//! Tests of a bench's result, on seconds that are made up.
+
+use std::time::{Duration, Instant};
+
+use onrush_protocol::{TestId, TestType};
+use onrush_stats::FailureCause;
+
+use super::*;
+
+/// A second that sent, answered and failed so many requests, after `index` others like it.
+pub fn second(index: u64, answered: u64, failed: u64, end: Option<End>) -> SecondReport {
+    let mut stats = SecondStats::default();
+    for n in 0..answered {
+        stats.latency.record(1_000_000 + n * 1_000);
+        stats.service_time.record(900_000);
+    }
+    (0..answered + failed).for_each(|_| stats.schedule_error.record(2_000));
+    stats.counts.sent = answered + failed;
+    (stats.counts.bytes_sent, stats.counts.bytes_received) = (50 * (answered + failed), 150 * answered);
+    if answered > 0 {
+        stats.counts.statuses.insert(200, answered);
+    }
+    if failed > 0 {
+        stats.counts.failures.insert(FailureCause::Timeout, failed);
+    }
+    let so_far = index + 1;
+    let totals =
+        Totals { sent: so_far * (answered + failed), answered: so_far * answered, failed: so_far * failed, skipped: 0 };
+    let length = if end.is_some() { Duration::from_millis(500) } else { Duration::from_secs(1) };
+    SecondReport { index, length, stats, totals, started: Instant::now(), end }
+}
+
+pub fn sample_asked() -> AskedView {
+    let mut config = TestConfig::new(TestId::new("bench").expect("a name"), TestType::Tsunami);
+    config.target_url = Some("http://127.0.0.1:8080/ping".into());
+    config.count_per_driver = Some(3_000);
+    config.duration = Some(Duration::from_secs(10));
+    config.delay = Duration::from_micros(500);
+    config.connections = Some(64);
+    AskedView::new(&config)
+}
+
+pub fn sample_engine() -> EngineView {
+    EngineView {
+        driver: "io_uring".into(),
+        wait: "timer".into(),
+        why: "no CPUs were given for it alone (--cpus)".into(),
+        cpus: "0-1".into(),
+        connections_open: 64,
+    }
+}
+
+/// Two and a half seconds of a thousand requests each.
+pub fn sample_run() -> BenchView {
+    collected(1_000, 0).finish("2026-01-02T03:04:05.000Z".into(), sample_asked(), sample_engine())
+}
+
+fn collected(answered: u64, failed: u64) -> Collector {
+    let mut collector = Collector::default();
+    for (index, end) in [None, None, Some(End::Completed)].into_iter().enumerate() {
+        assert!(!collector.has_ended());
+        collector.add(&second(index as u64, answered, failed, end));
+    }
+    collector
+}
+
+#[test]
+fn seconds_become_totals() {
+    let collector = collected(990, 10);
+    assert!(collector.has_ended());
+    let view = collector.finish(String::new(), sample_asked(), sample_engine());
+    assert_eq!((view.totals.sent, view.totals.answered, view.totals.failed), (Some(3_000), Some(2_970), Some(30)));
+    assert_eq!((view.totals.elapsed_s, view.totals.requests_per_s), (Some(2.5), Some(1_200.0)));
+    assert_eq!((view.seconds.len(), view.seconds_left_out), (3, 0));
+    assert_eq!(view.seconds[2].measured.elapsed_s, Some(0.5));
+    assert_eq!(view.conservation.verdict, Verdict::Exact);
+    let expected = "conservation: exact (3,000 sent = 2,970 answered + 30 failed; 3 seconds add up to it)";
+    assert_eq!(view.conservation.line, expected);
+}
+
+#[test]
+fn what_does_not_add_up_is_named() {
+    type Spoil = fn(&mut SecondReport);
+    let spoiled: [(Spoil, &str); 5] = [
+        (|second| second.totals.sent += 1, "sent = answered + failed"),
+        (|second| second.stats.counts.sent -= 1, "sent = sum of the seconds: 10 and 9"),
+        (|second| second.stats.latency.record(1), "latency values = answered"),
+        (|second| second.stats.schedule_error.clear(), "schedule error values = sent"),
+        (|second| second.stats.counts.in_flight = 1, "nothing is left on its way: 0 and 1"),
+    ];
+    for (spoil, words) in spoiled {
+        let mut report = second(0, 9, 1, Some(End::Completed));
+        spoil(&mut report);
+        let mut collector = Collector::default();
+        collector.add(&report);
+        let conservation = collector.finish(String::new(), sample_asked(), sample_engine()).conservation;
+        assert_eq!(conservation.verdict, Verdict::Breach);
+        assert!(conservation.line.contains(words), "{words}: {}", conservation.line);
+    }
+}
+
+#[test]
+fn the_share_done_is_that_of_the_nearer_limit() {
+    let asked = sample_asked();
+    assert_eq!(asked.share_done(1_500, 1.0), Some(0.5));
+    assert_eq!(asked.share_done(30, 5.0), Some(0.5));
+    assert_eq!(asked.share_done(9_000, 5.0), Some(1.0));
+    assert_eq!(AskedView { requests: None, duration_s: None, ..asked }.share_done(1, 1.0), None);
+}
+
+#[test]
+fn csv_has_a_column_for_every_heading() {
+    let text = csv(&sample_run());
+    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let heads = lines.next().expect("the headings");
+    assert_eq!(heads.len(), 10 + 3 * 8 + 2);
+    let rows: Vec<_> = lines.collect();
+    assert_eq!(rows.len(), 3);
+    let column = |name: &str| heads.iter().position(|head| *head == name).expect(name);
+    for (index, row) in rows.iter().enumerate() {
+        assert_eq!(row.len(), heads.len());
+        assert_eq!((row[0], row[column("sent")]), (index.to_string().as_str(), "1000"));
+        assert_eq!((row[column("latency_min_ms")], row[column("service_time_p50_ms")]), ("1", "0.9"));
+        assert_eq!((row[column("statuses")], row[column("failures")]), ("200:1000", ""));
+    }
+}
+
+#[test]
+fn json_says_what_the_result_is() {
+    let value = serde_json::to_value(sample_run()).expect("plain values");
+    assert_eq!((&value["state"], &value["asked"]["rate_per_s"]), (&"COMPLETED".into(), &2_000.0.into()));
+    assert_eq!((&value["totals"]["sent"], &value["seconds"][1]["sent"]), (&3_000.into(), &1_000.into()));
+    assert_eq!(value["totals"]["latency"]["min_ms"], 1.0);
+    assert_eq!((&value["engine"]["driver"], &value["engine"]["wait"]), (&"io_uring".into(), &"timer".into()));
+}

@@ -1,0 +1,130 @@
+//! The result of `onrush bench` as people read it.
+
+use onrush_orchestrator::view::{ScopeView, SummaryView, Verdict};
+
+use super::numbers::{UNKNOWN, bytes, four_digits, rate, seconds};
+use super::{counted, grouped, line, milliseconds, state_name, state_style, verdict_style};
+use crate::bench::view::{AskedView, BenchView, EngineView, in_columns};
+use crate::table::{BAD, Column, Group, STRONG, WARN, draw, paint};
+
+/// What was asked for, the counts, the distributions, what went wrong, and the proof.
+pub fn bench(view: &BenchView, max_columns: Option<usize>) -> String {
+    let BenchView { state, asked, engine, totals, conservation, .. } = view;
+    let mut text = String::new();
+    let title = [paint(STRONG, &asked.test_type), asked.url.clone(), paint(state_style(*state), state_name(*state))];
+    line(&mut text, title.join("  "));
+    line(&mut text, settings(asked, totals));
+    let EngineView { driver, wait, why, cpus, .. } = engine;
+    line(&mut text, format!("{driver}, CPUs {cpus}, wait by {wait}: {why}"));
+    text.push('\n');
+    let facts = facts(asked, totals);
+    let names = facts.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let values = facts.into_iter().map(|(_, value)| value).collect();
+    text.push_str(&draw(&Column::text("", names), &[Group::new("", vec![Column::text("", values)])], None, false));
+    text.push('\n');
+    text.push_str(&distributions(totals, max_columns));
+    text.push('\n');
+    if let Some(skipped) = totals.skipped.filter(|n| *n > 0) {
+        let words = "were due and never sent: no connection was free; give more (-c)";
+        line(&mut text, paint(WARN, format!("skipped: {} requests {words}", grouped(skipped))));
+    }
+    if !totals.failures.is_empty() {
+        line(&mut text, paint(BAD, format!("failures by cause: {}", counted(&totals.failures))));
+    }
+    if let Some(reason) = &view.reason {
+        line(&mut text, paint(BAD, reason));
+    }
+    line(&mut text, paint(verdict_style(conservation.verdict), &conservation.line));
+    debug_assert!(conservation.verdict != Verdict::Unknown, "nothing of a run on this machine is unknown");
+    text
+}
+
+/// `100,000 requests, for at most 10.00 s, 2.000 ms apart, 64 connections, took 2.31 s`.
+fn settings(asked: &AskedView, totals: &ScopeView) -> String {
+    let mut parts = Vec::new();
+    parts.extend(asked.requests.map(|count| format!("{} requests", grouped(count))));
+    parts.extend(asked.duration_s.map(|duration| format!("for at most {}", seconds(duration))));
+    if asked.delay_s > 0.0 {
+        parts.push(format!("{} apart", milliseconds(asked.delay_s * 1e3)));
+    }
+    let once = if asked.keepalive { "" } else { ", each for one request" };
+    parts.push(format!("{} connections{once}", grouped(u64::from(asked.connections))));
+    parts.extend(totals.elapsed_s.map(|elapsed| format!("took {}", seconds(elapsed))));
+    parts.join(", ")
+}
+
+fn facts(asked: &AskedView, totals: &ScopeView) -> Vec<(&'static str, String)> {
+    let count = |n: Option<u64>| n.map_or(UNKNOWN.into(), grouped);
+    let reached = totals.requests_per_s.map_or(UNKNOWN.into(), rate);
+    let throughput = match asked.rate_per_s {
+        Some(asked) => format!("{reached} requests/s of {} asked for", rate(asked)),
+        None => format!("{reached} requests/s, as fast as it went"),
+    };
+    let per_s = |n: u64| totals.elapsed_s.filter(|s| *s > 0.0).map_or(UNKNOWN.into(), |s| bytes(n as f64 / s));
+    let moved = |n: Option<u64>| n.map_or(UNKNOWN.into(), |n| format!("{} ({}/s)", bytes(n as f64), per_s(n)));
+    let statuses = if totals.statuses.is_empty() { "none".into() } else { counted(&totals.statuses) };
+    let requests = format!(
+        "{} sent, {} answered, {} failed, {} skipped",
+        count(totals.sent),
+        count(totals.answered),
+        count(totals.failed),
+        count(totals.skipped)
+    );
+    vec![
+        ("requests", requests),
+        ("throughput", throughput),
+        ("statuses", statuses),
+        ("transfer", format!("{} sent, {} received", moved(totals.bytes_sent), moved(totals.bytes_received))),
+    ]
+}
+
+/// One unit for a whole row, the same in every result: rows and runs are there to be compared.
+fn distributions(totals: &ScopeView, max_columns: Option<usize>) -> String {
+    let rows: [(&str, &SummaryView, f64); 3] = [
+        ("latency, ms", &totals.latency, 1.0),
+        ("service time, ms", &totals.service_time, 1.0),
+        ("schedule error, µs", &totals.schedule_error, 1e3),
+    ];
+    let heads = ["mean", "min", "p50", "p90", "p95", "p99", "p99.9", "max"];
+    let column = |(index, head): (usize, &&str)| {
+        let cell = |(_, summary, factor): &(&str, &SummaryView, f64)| {
+            in_columns(summary)[index].map_or(UNKNOWN.into(), |ms| four_digits(ms * factor))
+        };
+        Group::new("", vec![Column::numbers(&[head], rows.iter().map(cell).collect())])
+    };
+    let groups: Vec<Group> = heads.iter().enumerate().map(column).collect();
+    let names = rows.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    draw(&Column::text("", names), &groups, max_columns, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::view::tests::sample_run;
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn a_result_fits_a_terminal_and_says_it_all() {
+        let text = plain(&bench(&sample_run(), Some(80)));
+        assert_eq!(text, include_str!("samples/bench.txt"));
+    }
+
+    #[test]
+    fn what_went_wrong_is_said_in_words() {
+        let mut view = sample_run();
+        view.totals.failures.insert("timeout".into(), 1_003);
+        view.totals.skipped = Some(12);
+        view.totals.statuses.clear();
+        view.asked.rate_per_s = None;
+        view.reason = Some("a thread died".into());
+        let text = plain(&bench(&view, None));
+        for words in
+            ["timeout × 1,003", "skipped: 12 requests", "statuses    none", "as fast as it went", "a thread died"]
+        {
+            assert!(text.contains(words), "{words} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Coordinated omission: a server that stands still must show as arithmetic says, not as the tool's own waiting hides it.
+//!
+//! The target stalls for `STALL` at the end of each `PERIOD`. Requests that are due evenly over time fall into a stall
+//! with the probability `STALL / PERIOD`, and wait for the rest of it, which is anything from 0 to `STALL` with equal
+//! probability: the share that waits longer than x is `(STALL - x) / PERIOD`.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::{Bench, target};
+use crate::harness::alone;
+
+const STALL: Duration = Duration::from_millis(400);
+const PERIOD: Duration = Duration::from_millis(2_000);
+const RATE_PER_S: u64 = 500;
+/// Whole periods, so that every phase has its share whatever the phase of the start.
+const RUN: Duration = Duration::from_secs(8);
+/// Looked at here: `x`, from a fifth of the stall on, where a busy machine's own delays hardly reach.
+const LIMITS_MS: [u64; 8] = [80, 120, 160, 200, 240, 280, 320, 360];
+/// Nothing makes a request that was due in a stall faster: fewer than predicted are late only by where the due moments
+/// happen to lie.
+const TOO_FEW: f64 = 0.01;
+/// A machine that stands still itself makes more requests late, and what it cannot help is given some tries. Too few late
+/// requests are not.
+const TOO_MANY: f64 = 0.04;
+const TRIES: usize = 5;
+
+fn share_above(histogram: &Histogram<u64>, limit: Duration) -> f64 {
+    let up_to = histogram.count_between(0, limit.as_nanos() as u64);
+    (histogram.len() - up_to) as f64 / histogram.len() as f64
+}
+
+/// The latency and the service time of a Tsunami through whole periods.
+fn loaded_with(connections: &str) -> (Histogram<u64>, Histogram<u64>) {
+    let target = target(&["--stall", "400ms/2s"]);
+    // Counted, not timed: whatever is due in a stall at the end is sent, too.
+    let (rate, requests) = (RATE_PER_S.to_string(), (RATE_PER_S * RUN.as_secs()).to_string());
+    let args = [&target.url(), "--type", "tsunami", "-R", &rate, "-n", &requests, "-c", connections];
+    let log = Bench::run(&args).ok().hdr();
+    (log.merged("latency"), log.merged("service_time"))
+}
+
+/// For each limit, the share that takes longer: as predicted, and in fact.
+fn shares(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
+    let limits = LIMITS_MS.map(Duration::from_millis);
+    limits.map(|x| ((STALL - x).as_secs_f64() / PERIOD.as_secs_f64(), share_above(histogram, x))).to_vec()
+}
+
+/// Whether not too many were late; that too few were fails at once.
+fn as_predicted(name: &str, shares: &[(f64, f64)]) -> bool {
+    for (expected, actual) in shares {
+        assert!(*actual >= expected - TOO_FEW, "{name} hides the stalls: (predicted, measured) are {shares:.3?}");
+    }
+    shares.iter().all(|(expected, actual)| *actual <= expected + TOO_MANY)
+}
+
+/// Tries until a run is good; fails with what was measured.
+fn some_run_is(what: &str, mut try_once: impl FnMut() -> (bool, String)) {
+    let mut seen = Vec::new();
+    let good = (0..TRIES).any(|_| {
+        let (good, measured) = try_once();
+        seen.push(measured);
+        good
+    });
+    assert!(good, "in none of {TRIES} runs {what}; (predicted, measured) are\n{}", seen.join("\n"));
+}
+
+/// Enough connections for all that is due in a stall: nothing waits but for the target.
+#[test]
+fn a_stall_shows_as_arithmetic_predicts() {
+    let _machine = alone();
+    some_run_is("is the share of late requests as predicted", || {
+        let (latency, service_time) = loaded_with("256");
+        let (latency, service_time) = (shares(&latency), shares(&service_time));
+        let good = as_predicted("latency", &latency) & as_predicted("service time", &service_time);
+        (good, format!("latency {latency:.3?}, service time {service_time:.3?}"))
+    });
+}
+
+/// With four connections, four requests a stall are sent and wait; all others wait to be sent. From their sends on they
+/// are fast: whoever measures from there sees next to nothing of the stalls. Whoever measures from the due moment sees
+/// them all.
+#[test]
+fn with_few_connections_latency_shows_it_and_naive_service_time_hides_it() {
+    let _machine = alone();
+    some_run_is("does latency show what service time hides", || {
+        let (latency, service_time) = loaded_with("4");
+        let (latency, service_time) = (shares(&latency), shares(&service_time));
+        // Four connections and four stalls: 16 of 4,000 requests.
+        let naive = service_time.iter().all(|(_, actual)| *actual < 0.01);
+        (as_predicted("latency", &latency) && naive, format!("latency {latency:.3?}, service time {service_time:.3?}"))
+    });
+}
