@@ -158,9 +158,34 @@ pub struct DriverArgs {
     /// How a thread waits for the moment that a request is due
     #[arg(long, value_enum, default_value = "auto", env = "ONRUSH_WAIT", help_heading = "Engine")]
     pub wait: WaitArg,
+    /// How requests reach the network
+    #[arg(long, value_enum, default_value = "auto", env = "ONRUSH_IO")]
+    pub io: IoArg,
     /// Where requests go in tests that name no URL
     #[arg(long, value_name = "URL", env = "ONRUSH_TARGET_URL", help_heading = "Driver")]
     pub target_url: Option<String>,
+}
+
+/// How requests reach the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum IoArg {
+    /// By io_uring, or by epoll where that is refused
+    Auto,
+    /// By io_uring or not at all
+    #[value(name = "io_uring")]
+    IoUring,
+    /// By epoll: more CPU time a request
+    Epoll,
+}
+
+impl From<IoArg> for onrush_engine::Io {
+    fn from(io: IoArg) -> Self {
+        match io {
+            IoArg::Auto => Self::Auto,
+            IoArg::IoUring => Self::IoUring,
+            IoArg::Epoll => Self::Epoll,
+        }
+    }
 }
 
 /// How a driver's threads wait.

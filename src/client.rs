@@ -4,7 +4,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use onrush_orchestrator::view::{DriverView, MetricsView, SecondView, TestView};
+use onrush_protocol::RequestConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -111,6 +114,22 @@ pub struct NewTest {
     pub body: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expect: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_insecure: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_ca_pem: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert_pem: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key_pem: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_count_per_driver: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,6 +149,31 @@ pub struct NewTest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     pub trigger: bool,
+}
+
+/// One of several requests of a new test.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TargetBody {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    method: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_base64: Option<String>,
+    weight: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    expect: Vec<String>,
+}
+
+impl TargetBody {
+    /// The request, as REST takes it.
+    pub fn of(request: &RequestConfig) -> Self {
+        let RequestConfig { url, method, headers, body, weight, expect } = request.clone();
+        let body_base64 = body.map(|bytes| BASE64_STANDARD.encode(bytes));
+        let expect = expect.iter().map(ToString::to_string).collect();
+        Self { url, method, headers, body_base64, weight, expect }
+    }
 }
 
 /// What the stream of a test says.

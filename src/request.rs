@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use onrush_protocol::{TestType, limits};
+use onrush_protocol::{Expect, RequestConfig, RequestOrder, TestConfig, TestType, TlsConfig, limits};
 
 use crate::error::Error;
 use crate::parse::{self, duration};
@@ -37,6 +37,28 @@ pub struct RequestArgs {
     /// The file that is the request's body
     #[arg(long, value_name = "FILE", env = "ONRUSH_TEST_BODY_FILE", help_heading = "Request")]
     pub body_file: Option<PathBuf>,
+    /// Several requests in place of one: a file with a JSON object a line, with url (where it is missing: URL), method,
+    /// headers, body or body_base64, weight and expect
+    #[arg(
+        long, value_name = "FILE", conflicts_with_all = ["method", "headers", "body", "body_file"],
+        env = "ONRUSH_TEST_TARGETS", help_heading = "Request"
+    )]
+    pub targets: Option<PathBuf>,
+    /// The order of several requests: in_turn, weights spread evenly, or shuffled by --seed [default: in_turn]
+    #[arg(
+        long, value_parser = order, requires = "targets", env = "ONRUSH_TEST_ORDER", help_heading = "Request"
+    )]
+    pub order: Option<RequestOrder>,
+    /// The same seed gives the same shuffled order [default: 0]
+    #[arg(long, value_name = "N", requires = "order", env = "ONRUSH_TEST_SEED", help_heading = "Request")]
+    pub seed: Option<u64>,
+    /// What answers must be like, else they count as failed; repeatable. status=200, status=2xx, body~TEXT,
+    /// json:/PATH=VALUE
+    #[arg(
+        long = "expect", value_name = "CHECK", value_parser = str::parse::<Expect>, value_delimiter = '\n',
+        env = "ONRUSH_TEST_EXPECT", help_heading = "Request"
+    )]
+    pub expect: Vec<Expect>,
     /// From a request's send to the last byte of its answer [default: 10s]
     #[arg(
         long, value_name = "DURATION", value_parser = duration,
@@ -55,6 +77,72 @@ pub struct RequestArgs {
         env = "ONRUSH_TEST_DISABLE_KEEPALIVE", help_heading = "Request"
     )]
     pub disable_keepalive: bool,
+    /// Take any certificate of an https target
+    #[arg(short = 'k', long, value_parser = BoolishValueParser::new(), env = "ONRUSH_TEST_INSECURE", help_heading = "TLS")]
+    pub insecure: bool,
+    /// The authorities that https targets are trusted by, in PEM [default: those that the system trusts]
+    #[arg(long, value_name = "FILE", env = "ONRUSH_TEST_CACERT", help_heading = "TLS")]
+    pub cacert: Option<PathBuf>,
+    /// The certificate to show to https targets, in PEM
+    #[arg(long, value_name = "FILE", requires = "key", env = "ONRUSH_TEST_CERT", help_heading = "TLS")]
+    pub cert: Option<PathBuf>,
+    /// Its private key, in PEM
+    #[arg(long, value_name = "FILE", requires = "cert", env = "ONRUSH_TEST_KEY", help_heading = "TLS")]
+    pub key: Option<PathBuf>,
+}
+
+fn order(name: &str) -> Result<RequestOrder, String> {
+    RequestOrder::from_name(name).ok_or_else(|| "give in_turn or shuffled".into())
+}
+
+impl RequestArgs {
+    /// Writes what is asked for into a test; reads the files that are named.
+    pub fn apply(&self, config: &mut TestConfig) -> Result<(), Error> {
+        let Self { method, headers, body, body_file, targets, order, seed, expect, .. } = self;
+        if let Some(method) = method {
+            config.method.clone_from(method);
+        }
+        config.headers.clone_from(headers);
+        config.body = match body_file {
+            Some(path) => Some(body_of_file(path)?),
+            None => body.clone().map(String::into_bytes),
+        };
+        config.requests = targets.as_deref().map(read_targets).transpose()?.unwrap_or_default();
+        config.order = order.unwrap_or_default();
+        config.seed = seed.unwrap_or(0);
+        config.expect.clone_from(expect);
+        let Self { timeout, connect_timeout, disable_keepalive, insecure, cacert, cert, key, .. } = self;
+        config.timeout = timeout.unwrap_or(config.timeout);
+        config.connect_timeout = connect_timeout.unwrap_or(config.connect_timeout);
+        config.keepalive = !disable_keepalive;
+        let pem = |flag, path: &Option<PathBuf>| path.as_deref().map(|path| read_text(flag, path)).transpose();
+        config.tls = TlsConfig {
+            insecure: *insecure,
+            ca_pem: pem("--cacert", cacert)?,
+            cert_pem: pem("--cert", cert)?,
+            key_pem: pem("--key", key)?,
+        };
+        Ok(())
+    }
+}
+
+/// The requests of a file, a JSON object a line; empty lines do not count.
+fn read_targets(path: &Path) -> Result<Vec<RequestConfig>, Error> {
+    let text = read_text("--targets", path)?;
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let requests = lines.map(|(number, line)| {
+        RequestConfig::read(line.as_bytes())
+            .map_err(|e| Error::Failed(format!("--targets {}, line {number}: {e}", path.display())))
+    });
+    let requests = requests.collect::<Result<Vec<_>, _>>()?;
+    if requests.is_empty() {
+        return Err(Error::Failed(format!("--targets {}: holds no request", path.display())));
+    }
+    Ok(requests)
+}
+
+fn read_text(flag: &str, path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|e| Error::Failed(format!("cannot use {flag} {}: {e}", path.display())))
 }
 
 /// The type of a test: the one that was asked for, or the one that its other flags make it.

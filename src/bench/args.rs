@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use onrush_protocol::{TestConfig, TestId};
 
-use crate::cli::WaitArg;
+use crate::cli::{IoArg, WaitArg};
 use crate::error::Error;
 use crate::parse::{self, Cpus, duration};
-use crate::request::{RequestArgs, TypeArg, body_of_file, test_type, with_scheme};
+use crate::request::{RequestArgs, TypeArg, test_type, with_scheme};
 use crate::threshold::Threshold;
 
 /// How long it loads where neither a duration nor a number of requests is given.
@@ -33,6 +33,9 @@ Examples:
   Every second's distributions, for the tools of HdrHistogram:
     onrush bench http://web:8080/ -d 1m --hdr run.hlog
     (HistogramLogProcessor -i run.hlog shows latency; -tag service_time and -tag schedule_error the others)
+  Several requests, and what their answers must be like:
+    onrush bench --targets requests.jsonl --expect status=2xx
+    (a line: {\"url\": \"http://web:8080/login\", \"method\": \"POST\", \"body\": \"x\", \"weight\": 3, \"expect\": [\"json:/ok=true\"]})
   On CPUs of its own, on time to the microsecond:
     onrush bench http://web:8080/ --cpus 2-3 -R 10k
 
@@ -47,8 +50,8 @@ Exit codes:
   130  ended by Ctrl-C before it started, or by a second one")]
 pub struct BenchArgs {
     /// Where the requests go
-    #[arg(env = "ONRUSH_BENCH_URL")]
-    url: String,
+    #[arg(env = "ONRUSH_BENCH_URL", required_unless_present = "targets")]
+    url: Option<String>,
 
     /// How requests are spaced [default: tsunami with --delay, else avalanche]
     #[arg(long = "type", value_enum, env = "ONRUSH_BENCH_TYPE", help_heading = "Load")]
@@ -88,6 +91,9 @@ pub struct BenchArgs {
     /// How a thread waits for the moment that a request is due
     #[arg(long, value_enum, default_value = "auto", env = "ONRUSH_WAIT", help_heading = "Engine")]
     pub wait: WaitArg,
+    /// How requests reach the network
+    #[arg(long, value_enum, default_value = "auto", env = "ONRUSH_IO", help_heading = "Engine")]
+    pub io: IoArg,
 
     /// How the result looks
     #[arg(long, value_enum, default_value = "text", env = "ONRUSH_BENCH_OUTPUT_FORMAT", help_heading = "Result")]
@@ -121,25 +127,15 @@ pub enum BenchFormat {
 impl BenchArgs {
     /// The test that the command line asks for, as a driver would get it.
     pub fn config(&self) -> Result<TestConfig, Error> {
-        let RequestArgs { method, headers, body, body_file, timeout, connect_timeout, disable_keepalive } =
-            &self.request;
         let test_type = test_type(self.test_type, self.delay, self.rate)?;
         let mut config = TestConfig::new(TestId::new("bench").expect("a word is a name"), test_type);
-        config.target_url = Some(with_scheme(&self.url));
+        config.target_url = self.url.as_deref().map(with_scheme);
         config.count_per_driver = self.requests;
         config.duration = self.duration.or_else(|| self.requests.is_none().then_some(DEFAULT_DURATION));
         config.target_throughput_per_s = self.rate;
         config.delay = self.delay.unwrap_or_default();
         config.connections = Some(self.connections);
-        config.method = method.clone().unwrap_or(config.method);
-        config.headers = headers.clone();
-        config.body = match body_file {
-            Some(path) => Some(body_of_file(path)?),
-            None => body.clone().map(String::into_bytes),
-        };
-        config.timeout = timeout.unwrap_or(config.timeout);
-        config.connect_timeout = connect_timeout.unwrap_or(config.connect_timeout);
-        config.keepalive = !disable_keepalive;
+        self.request.apply(&mut config)?;
         Ok(config)
     }
 }

@@ -3,7 +3,7 @@
 use onrush_bus::cpus::{self, Claim};
 use onrush_engine::{Options, Wait};
 
-use crate::cli::WaitArg;
+use crate::cli::{IoArg, WaitArg};
 use crate::error::Error;
 use crate::parse::Cpus;
 
@@ -19,7 +19,7 @@ pub struct Machine {
 
 impl Machine {
     /// Looks, checks the user's choice, claims the CPUs and leaves them to the engine.
-    pub fn look(chosen: Option<&Cpus>, wait: WaitArg) -> Result<Self, Error> {
+    pub fn look(chosen: Option<&Cpus>, wait: WaitArg, io: IoArg) -> Result<Self, Error> {
         let allowed = cpus::allowed().map_err(|e| Error::failed("cannot see which CPUs there are", e))?;
         let engine_cpus = chosen.map_or(&allowed, |cpus| &cpus.0).clone();
         if let Some(cpu) = engine_cpus.iter().find(|cpu| !allowed.contains(cpu)) {
@@ -42,7 +42,7 @@ impl Machine {
             WaitArg::Timer => (Wait::Timer, "as asked for"),
             WaitArg::Auto => choose_wait(chosen.is_some(), !others.is_empty(), contested, quota),
         };
-        Ok(Self { options: Options { cpus: engine_cpus, wait }, why: why.into(), _claim: claim })
+        Ok(Self { options: Options { cpus: engine_cpus, wait, io: io.into() }, why: why.into(), _claim: claim })
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_cpu_that_is_not_there_is_named() {
-        let error = Machine::look(Some(&Cpus(vec![1023])), WaitArg::Auto).err().map(|e| e.to_string());
+        let error = Machine::look(Some(&Cpus(vec![1023])), WaitArg::Auto, IoArg::Auto).err().map(|e| e.to_string());
         assert!(error.is_some_and(|e| e.contains("--cpus: CPU 1023")));
     }
 }

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime};
 
-use onrush_engine::{Armed, Options, Plan, Wait};
+use onrush_engine::{Armed, Options, Plan};
 use onrush_orchestrator::view::{TestState, Verdict};
 
 pub use args::BenchArgs;
@@ -37,13 +37,13 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
     let config = args.config()?;
     let plan = plan_of(&config)?;
     let stop = Stop::on_signals()?;
-    let machine = Machine::look(args.cpus.as_ref(), args.wait)?;
+    let machine = Machine::look(args.cpus.as_ref(), args.wait, args.io)?;
     let output = args.output.map(OutputFile::create).transpose()?;
     let mut hdr = args.hdr.map(HdrFile::create).transpose()?;
 
     let armed = arm(plan, machine.options.clone(), &stop)?;
     let asked = AskedView::new(&config);
-    let engine = engine(&machine, armed.connections_open());
+    let engine = engine(&machine, &armed);
     let (start, start_wall) = (Instant::now() + START_AHEAD, SystemTime::now() + START_AHEAD);
     let mut log = hdr.as_mut().map(|file| file.begin(start_wall, &asked.url)).transpose()?;
 
@@ -102,17 +102,13 @@ fn arm(plan: Plan, options: Options, stop: &Stop) -> Result<Armed, Error> {
     }
 }
 
-fn engine(machine: &Machine, connections_open: u32) -> EngineView {
-    let wait = match machine.options.wait {
-        Wait::Poll => "poll",
-        Wait::Timer => "timer",
-    };
+fn engine(machine: &Machine, armed: &Armed) -> EngineView {
     EngineView {
-        driver: "io_uring".into(),
-        wait: wait.into(),
+        driver: armed.io().name().into(),
+        wait: machine.options.wait.name().into(),
         why: machine.why.clone(),
         cpus: onrush_bus::cpus::format_list(&machine.options.cpus),
-        connections_open,
+        connections_open: armed.connections_open(),
     }
 }
 

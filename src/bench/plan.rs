@@ -1,43 +1,16 @@
 //! From a test to the plan that the engine runs, by the rules that a driver goes by. Pure.
 
-use onrush_engine::{Mode, Plan, Request};
+use onrush_engine::Plan;
 use onrush_protocol::{TestConfig, TestType};
 
 use crate::error::Error;
 
 /// The plan of a test; the error names the flag at fault, its value and what would be right.
 pub fn plan_of(config: &TestConfig) -> Result<Plan, Error> {
-    let problems = config.problems();
-    if !problems.is_empty() {
+    onrush_driver::plan_of(config, None).map_err(|problems| {
         let words: Vec<String> = problems.iter().map(|p| in_words(p.field, &p.problem)).collect();
-        return Err(Error::Usage(words.join("\n")));
-    }
-    let usage = |field: &str, problem: String| Error::Usage(in_words(field, &problem));
-    let url = config.target_url.as_deref().unwrap_or_default();
-    let url = url::Url::parse(url).map_err(|e| usage("target_url", format!("{url:?} is no URL ({e})")))?;
-    let method = http::Method::from_bytes(config.method.as_bytes());
-    let method = method.map_err(|_| usage("method", format!("{:?} is no HTTP method", config.method)))?;
-    let plan = Plan {
-        mode: match config.test_type {
-            TestType::Avalanche => Mode::Avalanche,
-            TestType::Tsunami => Mode::Tsunami { delay: config.delay },
-        },
-        max_rate_per_s: config.target_throughput_per_s,
-        count: config.count_per_driver,
-        duration: config.duration,
-        connections: config.connections.unwrap_or_else(|| TestConfig::default_connections(config.test_type)),
-        keepalive: config.keepalive,
-        timeout: config.timeout,
-        connect_timeout: config.connect_timeout,
-        request: Request {
-            url,
-            method,
-            headers: config.headers.clone(),
-            body: config.body.clone().unwrap_or_default(),
-        },
-    };
-    plan.validate().map_err(|e| usage(e.field, e.problem))?;
-    Ok(plan)
+        Error::Usage(words.join("\n"))
+    })
 }
 
 /// A problem of a field, as one of the flag that sets it.
@@ -55,6 +28,11 @@ fn in_words(field: &str, problem: &str) -> String {
         "timeout" => "--timeout",
         "connect_timeout" => "--connect-timeout",
         "cpus" => "--cpus:",
+        "targets" | "requests" | "weight" => "--targets:",
+        "expect" => "--expect",
+        "tls_ca_pem" | "ca" => "--cacert",
+        "tls_cert_pem" | "cert" => "--cert",
+        "tls_key_pem" | "key" => "--key",
         other => other,
     };
     // The messages are shared with tests on several drivers.
@@ -74,6 +52,7 @@ mod tests {
     use std::time::Duration;
 
     use clap::Parser;
+    use onrush_engine::{Check, Mode, Order, Request, Tls};
 
     use super::*;
     use crate::bench::BenchArgs;
@@ -100,12 +79,9 @@ mod tests {
             keepalive: true,
             timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
-            request: Request {
-                url: url::Url::parse("http://127.0.0.1:8080/ping").expect("a URL"),
-                method: http::Method::GET,
-                headers: Vec::new(),
-                body: Vec::new(),
-            },
+            requests: vec![Request::get(url::Url::parse("http://127.0.0.1:8080/ping").expect("a URL"))],
+            order: Order::InTurn,
+            tls: Tls::default(),
         }
     }
 
@@ -119,7 +95,7 @@ mod tests {
     #[test]
     fn every_flag_reaches_the_plan() {
         let line = "http://h/ -n 1M -d 1m -R 2k --delay 250us -c 10 -m POST --body x --timeout 1s \
-            --connect-timeout 500ms --disable-keepalive";
+            --connect-timeout 500ms --disable-keepalive --expect status=2xx -k";
         let mut args: Vec<&str> = line.split_whitespace().collect();
         args.extend(["-H", "A: b, c", "-H", "D: e"]);
         let expected = Plan {
@@ -131,12 +107,15 @@ mod tests {
             keepalive: false,
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_millis(500),
-            request: Request {
-                url: url::Url::parse("http://h/").expect("a URL"),
+            requests: vec![Request {
                 method: http::Method::POST,
                 headers: vec![("A".into(), "b, c".into()), ("D".into(), "e".into())],
                 body: b"x".to_vec(),
-            },
+                checks: vec![Check::Status(vec![(200, 299)])],
+                ..Request::get(url::Url::parse("http://h/").expect("a URL"))
+            }],
+            tls: Tls { insecure: true, ..Tls::default() },
+            ..plain()
         };
         assert_eq!(planned(&args), Ok(expected));
     }
@@ -147,9 +126,27 @@ mod tests {
         let path = folder.path().join("body");
         std::fs::write(&path, [0u8, 255]).expect("the folder can be written");
         let plan = planned(&["h", "--body-file", &path.to_string_lossy()]).expect("a right command line");
-        assert_eq!(plan.request.body, [0, 255]);
+        assert_eq!(plan.requests[0].body, [0, 255]);
         let missing = planned(&["h", "--body-file", "/nowhere/body"]);
         assert!(missing.is_err_and(|e| e.contains("/nowhere/body")));
+    }
+
+    #[test]
+    fn several_requests_come_from_a_file() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("requests.jsonl");
+        let write = |text: &str| std::fs::write(&path, text).expect("the folder can be written");
+        let file = path.to_string_lossy().into_owned();
+        write("{\"url\": \"http://a/\", \"weight\": 2}\n\n{\"method\": \"POST\", \"expect\": \"status=201\"}\n");
+        let plan = planned(&["http://b/x", "--targets", &file, "--order", "shuffled", "--seed", "9"]).expect("right");
+        assert_eq!(plan.order, Order::Shuffled { seed: 9 });
+        assert_eq!((plan.requests[0].weight, plan.requests[0].url.as_str()), (2, "http://a/"));
+        assert_eq!((&plan.requests[1].method, plan.requests[1].url.as_str()), (&http::Method::POST, "http://b/x"));
+        assert_eq!(plan.requests[1].checks, [Check::Status(vec![(201, 201)])]);
+        // Where the second has no URL either, that is said.
+        assert!(planned(&["--targets", &file]).is_err_and(|e| e.contains("URL")));
+        write("{\"url\": \"http://a/\"}\n{\"weight\": -1}\n");
+        assert!(planned(&["--targets", &file]).is_err_and(|e| e.contains("line 2") && e.contains("weight")));
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl AskedView {
     pub fn new(config: &TestConfig) -> Self {
         Self {
             test_type: config.test_type.name().into(),
-            url: config.target_url.clone().unwrap_or_default(),
+            url: url(config),
             method: config.method.clone(),
             headers: config.headers.clone(),
             body_bytes: config.body.as_ref().map_or(0, |body| body.len() as u64),
@@ -89,6 +89,16 @@ impl AskedView {
         let by_time = self.duration_s.map(|duration_s| elapsed_s / duration_s);
         let shares = [by_count, by_time].into_iter().flatten().filter(|share| share.is_finite());
         shares.reduce(f64::max).map(|share| share.clamp(0.0, 1.0))
+    }
+}
+
+/// Where the requests go, for people where there are several.
+fn url(config: &TestConfig) -> String {
+    let urls = config.requests.iter().filter_map(|request| request.url.as_deref());
+    let first = config.target_url.as_deref().or(urls.clone().next()).unwrap_or_default();
+    match config.requests.len() {
+        0 | 1 => first.to_owned(),
+        n => format!("{first} and {} requests more", n - 1),
     }
 }
 

@@ -6,12 +6,13 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::{ArgGroup, Args, Subcommand};
+use onrush_protocol::{TestConfig, TestId};
 use url::Url;
 
-use crate::client::{NewTest, orchestrator_url};
+use crate::client::{NewTest, TargetBody, orchestrator_url};
 use crate::error::Error;
 use crate::parse::{self, duration};
-use crate::request::{RequestArgs, TypeArg, body_of_file, test_type, with_scheme};
+use crate::request::{RequestArgs, TypeArg, test_type, with_scheme};
 use crate::result::{OutputFormat, ResultArgs};
 
 /// The orchestrator lists no more tests at once.
@@ -167,17 +168,30 @@ pub struct NamedArgs {
 impl StartArgs {
     /// The request for the test that the command line asks for.
     pub fn new_test(&self) -> Result<NewTest, Error> {
-        let RequestArgs { method, headers, body, body_file, timeout, connect_timeout, disable_keepalive } =
+        let test_type = test_type(self.test_type, self.delay, self.rate)?;
+        // What the shared flags amount to; where one is left out the orchestrator's default holds.
+        let mut asked = TestConfig::new(TestId::new("new").expect("a word is a name"), test_type);
+        self.request.apply(&mut asked)?;
+        let RequestArgs { method, body, body_file, timeout, connect_timeout, disable_keepalive, order, seed, .. } =
             &self.request;
-        let body_of = |path| body_of_file(path).map(|bytes| BASE64_STANDARD.encode(bytes));
+        let targets = asked.requests.iter().map(TargetBody::of).collect();
+        let bytes = asked.body.as_deref().filter(|_| body_file.is_some());
         let seconds = |value: Option<Duration>| value.map(|value| value.as_secs_f64());
         Ok(NewTest {
-            test_type: test_type(self.test_type, self.delay, self.rate)?.name().into(),
+            test_type: test_type.name().into(),
             target_url: self.url.as_deref().map(with_scheme),
             method: method.clone(),
-            headers: headers.clone(),
+            headers: asked.headers,
             body: body.clone(),
-            body_base64: body_file.as_deref().map(body_of).transpose()?,
+            body_base64: bytes.map(|bytes| BASE64_STANDARD.encode(bytes)),
+            expect: asked.expect.iter().map(ToString::to_string).collect(),
+            targets,
+            order: order.map(|order| order.name().into()),
+            seed: *seed,
+            tls_insecure: asked.tls.insecure.then_some(true),
+            tls_ca_pem: asked.tls.ca_pem,
+            tls_cert_pem: asked.tls.cert_pem,
+            tls_key_pem: asked.tls.key_pem,
             message_count_per_driver: self.requests,
             duration: seconds(self.duration),
             test_message_delay: seconds(self.delay),
@@ -226,7 +240,7 @@ mod tests {
     #[test]
     fn every_flag_reaches_the_request() {
         let line = "http://h/ -n 1M -d 1m -R 2k --delay 250us -c 10 -m POST --body x --timeout 1s \
-            --connect-timeout 500ms --disable-keepalive --name night --no-trigger";
+            --connect-timeout 500ms --disable-keepalive --name night --no-trigger --expect status=2xx -k";
         let mut args: Vec<&str> = line.split_whitespace().collect();
         args.extend(["-H", "A: b, c", "-H", "D: e"]);
         let expected = NewTest {
@@ -235,7 +249,8 @@ mod tests {
             method: Some("POST".into()),
             headers: vec![("A".into(), "b, c".into()), ("D".into(), "e".into())],
             body: Some("x".into()),
-            body_base64: None,
+            expect: vec!["status=200-299".into()],
+            tls_insecure: Some(true),
             message_count_per_driver: Some(1_000_000),
             duration: Some(60.0),
             test_message_delay: Some(0.00025),
@@ -246,6 +261,7 @@ mod tests {
             keepalive: Some(false),
             name: Some("night".into()),
             trigger: false,
+            ..NewTest::default()
         };
         assert_eq!(asked_for(&args), expected);
     }
