@@ -416,6 +416,8 @@ impl Fleet {
                 refusal: None,
                 reports_waiting: Some(0),
                 messages_skipped: Some(0),
+                cpu_s: None,
+                memory_bytes: None,
             };
             self.producer.send(Topic::Heartbeat, name.as_str(), heartbeat.write())?;
         }
