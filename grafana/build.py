@@ -252,7 +252,7 @@ LIVE_TEST = dashboard("onrush-live-test", "Live test", "What the test that runs 
          "reqps", 12, "No failures", stack=True, calcs=("lastNotNull", "max"))),
     (9,
      table("Requests by driver",
-           "The tests in view, to the end of their last second. The median is estimated from buckets, the rest is exact", [
+           "The tests in view, to the end of their last second. Every number is exact", [
          ("Sent", now(in_view(SENT, TD)), "locale", {}),
          ("Answered", now(in_view(ANSWERS, TD)), "locale", {}),
          ("Failed", now(f"{in_view(FAILURES, TD)} or 0 * {in_view(SENT, TD)}"), "locale", {
@@ -260,8 +260,8 @@ LIVE_TEST = dashboard("onrush-live-test", "Live test", "What the test that runs 
              "color": {"mode": "thresholds"}}),
          *[(name, now(f"max by (test, driver) (last_over_time({LATENCY}_{what}_seconds{{{TD}, {TEST}}}[$__range]))"), "s", {})
            for name, what in (("Mean", "mean"), ("Min", "min"), ("Max", "max"))],
-         ("Median ≈", now("histogram_quantile(0.5, sum by (test, driver, le) ("
-                          f"last_over_time({LATENCY}_seconds_bucket{{{TD}}}[$__range])))"), "s", {})],
+         ("Median", now("max by (test, driver) (last_over_time("
+                        f'{LATENCY}_quantile_seconds{{{TD}, {TEST}, quantile="0.5"}}[$__range]))'), "s", {})],
          ("test", "driver"), "No test in view")),
     (8,
      series("Schedule error",
@@ -347,6 +347,13 @@ DRIVERS = dashboard("onrush-drivers", "Drivers", "Whether the drivers are there,
          query(rate("onrush_driver_requests_skipped_total", TD, "driver"), "{{driver}}")], "reqps"),
      series("Service time p99", "From the actual send to the last byte, estimated from buckets", from_buckets(
          "onrush_driver_service_time_seconds", TD, "driver", "{{driver}}"), "s")),
+    (8,
+     series("CPU", "Cores that each driver's process uses. One that polls has its cores busy all the time", [
+         query(f"max by (driver) (rate(onrush_driver_process_cpu_seconds_total{{{D}}}[$__rate_interval]))",
+               "{{driver}}")], "none", 12, NO_DRIVER, decimals=2),
+     series("Memory", "Resident memory of each driver's process", [
+         query(f"max by (driver) (onrush_driver_process_resident_memory_bytes{{{D}}})", "{{driver}}")],
+         "bytes", 12, NO_DRIVER)),
 ])
 
 ORCHESTRATOR = dashboard("onrush-orchestrator", "Orchestrator",

@@ -2,8 +2,8 @@
 //!
 //! One producer that keeps what it is given until the broker has it, one consumer that reads whole topics from
 //! chosen offsets (no consumer group: every node reads everything), and the embedded broker. Beside that, what
-//! nodes on one machine tell one another: where an embedded broker is, and who uses which CPU. This crate
-//! refuses to know what the messages mean.
+//! nodes on one machine tell one another (where an embedded broker is, and who uses which CPU) and what a node's own
+//! process uses of its machine. This crate refuses to know what the messages mean.
 
 mod brokers;
 mod client;
@@ -15,6 +15,7 @@ mod outbox;
 mod producer;
 mod runtime;
 mod topics;
+mod usage;
 mod watch;
 
 pub use brokers::Brokers;
@@ -24,6 +25,7 @@ pub use error::BusError;
 pub use producer::Producer;
 pub use runtime::runtime_dir;
 pub use topics::ensure_topics;
+pub use usage::Usage;
 pub use watch::BrokerWatch;
 
 /// How to reach the topics.

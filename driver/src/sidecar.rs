@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use onrush_bus::{BrokerWatch, BusConfig, BusError, Consumer, Producer, Record, Start, cpus, ensure_topics};
+use onrush_bus::{BrokerWatch, BusConfig, BusError, Consumer, Producer, Record, Start, Usage, cpus, ensure_topics};
 use onrush_engine::{Options, Wait};
 use onrush_protocol::{
     ErrorKind, Heartbeat, NodeState, ReadError, Refusal, Register, SessionId, TestConfig, TestId, Topic, Trigger,
@@ -180,6 +180,7 @@ impl Sidecar {
         if alive && waiting > 0 && self.watch.reachable_since().is_none() {
             return;
         }
+        let usage = Usage::read();
         let heartbeat = Heartbeat {
             node_id: self.config.node_id.clone(),
             alive,
@@ -190,6 +191,8 @@ impl Sidecar {
             refusal,
             reports_waiting: Some(waiting as u64),
             messages_skipped: Some(self.messages_skipped),
+            cpu_s: Some(usage.cpu_s),
+            memory_bytes: usage.resident_bytes,
         };
         self.send(Topic::Heartbeat, heartbeat.write());
     }

@@ -27,7 +27,8 @@ fn tests_are_armed_triggered_and_reported_one_after_the_other() {
     assert!(last.engine.as_deref().unwrap().contains("timer"));
     assert!(last.started_at_unix_ms >= start_at - 1.0, "{} before {start_at}", last.started_at_unix_ms);
     assert!(last.started_at_unix_ms < start_at + LONG.as_secs_f64() * 1e3);
-    stage.heartbeat("IDLE again", |h| h.state == Some(NodeState::Idle));
+    let idle = stage.heartbeat("IDLE again", |h| h.state == Some(NodeState::Idle));
+    assert!(idle.cpu_s.is_some_and(|cpu_s| cpu_s > 0.0) && idle.memory_bytes.is_some_and(|n| n > 0), "{idle:?}");
 
     // More than a second, so that there are several reports.
     stage.send_config(&tsunami("second", 130, 10, &server));

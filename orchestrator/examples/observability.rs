@@ -6,10 +6,13 @@
 //! requests a second each), and a real `onrush orchestrator` process beside. Two halves of S seconds each:
 //! 1. freshness: all reports of a second but one go out, then the last one; from the moment in which it is given to the
 //!    producer, the time until the second is on the stream and at `/metrics` (asked every 5 ms) is taken;
-//! 2. cost: reports spread over their second, one scrape a second and one reader of the stream; CPU and memory of the
-//!    process are read from `/proc`.
+//! 2. cost: heartbeats and reports spread over their second, one scrape a second and one reader of the stream; CPU and
+//!    memory of the process are read from `/proc`. The orchestrator must have taken N reports in each second: one that
+//!    fell behind would seem cheap.
 //!
-//! Prints a table; each line of `observability.jsonl` (in the working folder) is one row of it.
+//! Prints a table; each line of `observability.jsonl` (in the working folder) is one row of it. The cost per report
+//! holds everything that the process did meanwhile, the scrapes and its idling included: with few drivers it is mostly
+//! those. Of fewer than 100 samples, the p99 is the maximum.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -47,12 +50,13 @@ fn main() -> Outcome<()> {
         sizes = vec![2, 8, 64, 256];
     }
     println!(
-        "{:>7} | {:>21} | {:>21} | {:>6} {:>11} {:>8} {:>9} | {:>9}",
+        "{:>7} | {:>21} | {:>21} | {:>9} {:>6} {:>13} {:>8} {:>9} | {:>9}",
         "drivers",
         "/metrics p50/p99/max",
         "stream p50/p99/max",
+        "reports/s",
         "CPU %",
-        "% per driver",
+        "CPU µs/report",
         "RSS MiB",
         "page KiB",
         "scrape ms"
@@ -72,6 +76,7 @@ struct Row {
     metrics_ms: Vec<f64>,
     stream_ms: Vec<f64>,
     unseen: usize,
+    reports_per_s: f64,
     cpu_percent: f64,
     rss_mib: f64,
     page_kib: f64,
@@ -79,18 +84,24 @@ struct Row {
 }
 
 impl Row {
+    /// What a report costs, everything else that was done meanwhile included.
+    fn cpu_us_per_report(&self) -> f64 {
+        self.cpu_percent * 1e4 / self.reports_per_s
+    }
+
     fn table_line(&self) -> String {
         let three = |values: &[f64]| {
             let [p50, p99, max] = quantiles(values);
             format!("{p50:.0} / {p99:.0} / {max:.0} ms")
         };
         format!(
-            "{:>7} | {:>21} | {:>21} | {:>6.1} {:>11.3} {:>8.0} {:>9.0} | {:>9.1}{}",
+            "{:>7} | {:>21} | {:>21} | {:>9.1} {:>6.1} {:>13.0} {:>8.0} {:>9.0} | {:>9.1}{}",
             self.drivers,
             three(&self.metrics_ms),
             three(&self.stream_ms),
+            self.reports_per_s,
             self.cpu_percent,
-            self.cpu_percent / self.drivers as f64,
+            self.cpu_us_per_report(),
             self.rss_mib,
             self.page_kib,
             quantiles(&self.scrape_ms)[0],
@@ -106,7 +117,8 @@ impl Row {
         json!({
             "drivers": self.drivers, "seconds": seconds, "debug_build": cfg!(debug_assertions),
             "metrics_ms": three(&self.metrics_ms), "stream_ms": three(&self.stream_ms), "unseen": self.unseen,
-            "cpu_percent": self.cpu_percent, "cpu_percent_per_driver": self.cpu_percent / self.drivers as f64,
+            "reports_per_s": self.reports_per_s, "cpu_percent": self.cpu_percent,
+            "cpu_us_per_report": self.cpu_us_per_report(),
             "rss_mib": self.rss_mib, "page_kib": self.page_kib, "scrape_ms": three(&self.scrape_ms),
         })
     }
@@ -136,6 +148,7 @@ fn measure(size: usize, seconds: u64) -> Outcome<Row> {
         metrics_ms: Vec::new(),
         stream_ms: Vec::new(),
         unseen: 0,
+        reports_per_s: 0.0,
         cpu_percent: 0.0,
         rss_mib: 0.0,
         page_kib: 0.0,
@@ -149,7 +162,7 @@ fn measure(size: usize, seconds: u64) -> Outcome<Row> {
             fleet.report(driver, &test_id, second, false)?;
         }
         // The others are in before the last one: only that one is waited for.
-        fleet.producer.flush(PATIENCE);
+        fleet.flush()?;
         std::thread::sleep(Duration::from_millis(100));
         fleet.report(0, &test_id, second, false)?;
         let ready = Instant::now();
@@ -172,15 +185,21 @@ fn measure(size: usize, seconds: u64) -> Outcome<Row> {
         row.unseen += usize::from(at_metrics.is_none() || on_stream.is_none());
     }
 
-    let (mut cpu_before, mut since) = (0.0, Instant::now());
-    let begun = Instant::now();
+    let (mut taken_before, mut cpu_before, mut since) = (0.0, 0.0, Instant::now());
+    let mut begun = Instant::now();
     for second in seconds..2 * seconds + warm_up {
         if second == seconds + warm_up {
+            // What was sent before must not be taken within what is measured.
+            let sent = (second * size as u64) as f64;
+            let all_are_in = || Ok((orchestrator.reports_taken()? >= sent).then_some(()));
+            until("every report so far is in, none of them late", all_are_in)?;
+            begun = Instant::now() - Duration::from_secs(second - seconds);
+            taken_before = orchestrator.reports_taken()?;
             (cpu_before, since) = (orchestrator.cpu_s()?, Instant::now());
         }
-        fleet.heartbeats(NodeState::Running, Some(&test_id))?;
         let from = begun + Duration::from_secs(second - seconds);
         for driver in 0..size {
+            fleet.heartbeat(&fleet.names[driver], NodeState::Running, Some(&test_id))?;
             fleet.report(driver, &test_id, second, false)?;
             // Over the first 800 ms; what is left of the second is for the scrape.
             wait_until(from + Duration::from_millis(800).mul_f64((driver + 1) as f64 / size as f64));
@@ -191,13 +210,23 @@ fn measure(size: usize, seconds: u64) -> Outcome<Row> {
         row.page_kib = text.len() as f64 / 1024.0;
         wait_until(from + Duration::from_secs(1));
     }
-    row.cpu_percent = (orchestrator.cpu_s()? - cpu_before) / since.elapsed().as_secs_f64() * 100.0;
+    let (cpu_after, elapsed_s) = (orchestrator.cpu_s()?, since.elapsed().as_secs_f64());
+    row.cpu_percent = (cpu_after - cpu_before) / elapsed_s * 100.0;
+    row.reports_per_s = (orchestrator.reports_taken()? - taken_before) / elapsed_s;
     row.rss_mib = orchestrator.rss_mib()?;
+    if (row.reports_per_s / size as f64 - 1.0).abs() > 0.01 {
+        let Row { reports_per_s, cpu_percent, .. } = row;
+        return Err(format!(
+            "{size} drivers report {size} times a second, but the orchestrator took {reports_per_s:.1} reports a second in \
+             time, at {cpu_percent:.0} % CPU: it or this machine fell behind, and its figures would mean nothing"
+        )
+        .into());
+    }
     for driver in 0..size {
         fleet.report(driver, &test_id, 2 * seconds + warm_up, true)?;
     }
     fleet.heartbeats(NodeState::Idle, None)?;
-    fleet.producer.flush(PATIENCE);
+    fleet.flush()?;
     let ended = until("the test ended", || {
         let test: Value = serde_json::from_str(&orchestrator.get(&format!("/v1/tests/{test_id}"))?)?;
         Ok((test["state"] == "COMPLETED").then_some(test))
@@ -207,9 +236,11 @@ fn measure(size: usize, seconds: u64) -> Outcome<Row> {
         return Err(format!("the test is not complete and valid: {}", ended["reason"]).into());
     }
     let text = orchestrator.get("/metrics")?;
-    let own = format!("onrush_driver_requests_sent_total{{test=\"{test_id}\",driver=\"sim-000\"}}");
-    if sample(&text, &own) != Some(count_per_driver as f64) {
-        return Err(format!("{own} is {:?} and should be {count_per_driver}", sample(&text, &own)).into());
+    for name in &fleet.names {
+        let own = format!("onrush_driver_requests_sent_total{{test=\"{test_id}\",driver=\"{name}\"}}");
+        if sample(&text, &own) != Some(count_per_driver as f64) {
+            return Err(format!("{own} is {:?} and should be {count_per_driver}", sample(&text, &own)).into());
+        }
     }
     Ok(row)
 }
@@ -274,6 +305,12 @@ impl Orchestrator {
             .with_config()
             .limit(1 << 26)
             .read_to_string()?)
+    }
+
+    /// Reports that came in time so far.
+    fn reports_taken(&self) -> Outcome<f64> {
+        let text = self.get("/metrics")?;
+        sample(&text, "onrush_reports_total{result=\"accepted\"}").ok_or("no reports at /metrics".into())
     }
 
     /// When each second came by the stream.
@@ -405,21 +442,29 @@ impl Fleet {
     }
 
     fn heartbeats(&self, state: NodeState, test_id: Option<&TestId>) -> Outcome<()> {
-        for name in &self.names {
-            let heartbeat = Heartbeat {
-                node_id: name.clone(),
-                alive: true,
-                timestamp_unix_ms: None,
-                session_id: Some(self.session_id.clone()),
-                state: Some(state),
-                test_id: test_id.cloned(),
-                refusal: None,
-                reports_waiting: Some(0),
-                messages_skipped: Some(0),
-            };
-            self.producer.send(Topic::Heartbeat, name.as_str(), heartbeat.write())?;
-        }
-        Ok(())
+        self.names.iter().try_for_each(|name| self.heartbeat(name, state, test_id))
+    }
+
+    fn heartbeat(&self, name: &NodeId, state: NodeState, test_id: Option<&TestId>) -> Outcome<()> {
+        let heartbeat = Heartbeat {
+            node_id: name.clone(),
+            alive: true,
+            timestamp_unix_ms: None,
+            session_id: Some(self.session_id.clone()),
+            state: Some(state),
+            test_id: test_id.cloned(),
+            refusal: None,
+            reports_waiting: Some(0),
+            messages_skipped: Some(0),
+            cpu_s: None,
+            memory_bytes: None,
+        };
+        Ok(self.producer.send(Topic::Heartbeat, name.as_str(), heartbeat.write())?)
+    }
+
+    /// Waits until the broker has everything.
+    fn flush(&self) -> Outcome<()> {
+        self.producer.flush(PATIENCE).then_some(()).ok_or("the broker did not take the messages in time".into())
     }
 
     fn report(&self, driver: usize, test_id: &TestId, second: u64, last: bool) -> Outcome<()> {

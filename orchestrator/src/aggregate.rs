@@ -88,10 +88,8 @@ impl SealedSecond {
 /// The totals of one driver.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DriverTotal {
-    /// Everything that its reports measured, merged; its gauge is the newest report's.
-    pub stats: SecondStats,
-    /// The sum of its seconds' lengths.
-    pub elapsed_ns: u64,
+    /// Everything that its reports measured, merged, over the sum of its seconds; its gauge is the newest report's.
+    pub part: Part,
     /// What the newest report said that the driver counted by itself, over the whole test.
     pub claimed: Totals,
     /// How its part ended, and in which second: its final report is in.
@@ -161,6 +159,8 @@ struct OpenSecond {
 #[derive(Clone, Debug, Default)]
 pub struct Aggregate {
     drivers: BTreeMap<NodeId, DriverTotal>,
+    /// How many of them delivered their final report.
+    ended: usize,
     all: SecondStats,
     open: BTreeMap<u64, OpenSecond>,
     /// The next second to be sealed; every one below is.
@@ -192,11 +192,12 @@ impl Aggregate {
         }
         let length_ns = length_ns(report.length_s);
         let is_newest = driver.sequences.newest().is_none_or(|newest| report.sequence > newest);
-        let in_flight = if is_newest { report.stats.counts.in_flight } else { driver.stats.counts.in_flight };
+        let in_flight = driver.part.stats.counts.in_flight;
         driver.sequences.insert(report.sequence);
-        driver.stats.merge(&report.stats);
-        driver.stats.counts.in_flight = in_flight;
-        driver.elapsed_ns = driver.elapsed_ns.saturating_add(length_ns);
+        driver.part.extend(length_ns, &report.stats);
+        if !is_newest {
+            driver.part.stats.counts.in_flight = in_flight;
+        }
         driver.newest_second = driver.newest_second.max(Some(report.second_index));
         if is_newest {
             driver.claimed = report.totals;
@@ -204,6 +205,7 @@ impl Aggregate {
         if let Some(end) = &report.end
             && driver.final_sequence.is_none_or(|known| report.sequence > known)
         {
+            self.ended += usize::from(driver.end.is_none());
             driver.end = Some((end.clone(), report.second_index));
             driver.final_sequence = Some(report.sequence);
         }
@@ -230,6 +232,9 @@ impl Aggregate {
             let oldest_sight = self.open.values().map(|second| second.first_seen).min();
             let waited = oldest_sight.is_some_and(|seen| now.saturating_duration_since(seen) >= SEAL_AFTER);
             let crowded = self.open.len() > MAX_OPEN_SECONDS;
+            if !(waited || crowded || over || self.may_be_complete(first, reporting)) {
+                break;
+            }
             let missing = self.missing(first, reporting);
             // A second below the first open one has no report at all: it is waited for like any other.
             let complete = missing.is_empty() && (first == self.next || self.missing(self.next, reporting).is_empty());
@@ -248,6 +253,12 @@ impl Aggregate {
         sealed
     }
 
+    /// Whether enough drivers reported the second: a look without a search, for every report comes by here.
+    fn may_be_complete(&self, second: u64, reporting: &[NodeId]) -> bool {
+        let reported = self.open.get(&second).map_or(0, |open| open.parts.len());
+        reported + self.ended >= reporting.len()
+    }
+
     fn missing(&self, second: u64, reporting: &[NodeId]) -> Vec<NodeId> {
         let reported = |node_id: &NodeId| self.open.get(&second).is_some_and(|open| open.parts.contains_key(node_id));
         let ended = |node_id: &NodeId| {
@@ -262,6 +273,11 @@ impl Aggregate {
         &self.drivers
     }
 
+    /// What each driver measured in all, copied.
+    pub fn totals(&self) -> BTreeMap<NodeId, Part> {
+        self.drivers.iter().map(|(node_id, driver)| (node_id.clone(), driver.part.clone())).collect()
+    }
+
     /// The totals of one driver.
     pub fn driver(&self, node_id: &NodeId) -> Option<&DriverTotal> {
         self.drivers.get(node_id)
@@ -271,6 +287,15 @@ impl Aggregate {
     /// gauge means nothing.
     pub fn all(&self) -> &SecondStats {
         &self.all
+    }
+
+    /// Everything as it is shown: over the time of the driver that ran longest, the gauges of all added up.
+    pub fn shown(&self) -> Part {
+        let mut all = Part { length_ns: 0, stats: self.all.clone() };
+        let parts = || self.drivers.values().map(|driver| &driver.part);
+        all.length_ns = parts().map(|part| part.length_ns).max().unwrap_or(0);
+        all.stats.counts.in_flight = parts().fold(0, |sum, part| sum.saturating_add(part.stats.counts.in_flight));
+        all
     }
 
     /// Whether a second is open.

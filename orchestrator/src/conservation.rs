@@ -73,7 +73,7 @@ fn driver_checks(record: &TestRecord, participant: &ParticipantRecord, total: Op
         (_, Some(total)) => total,
     };
     let claimed = total.claimed;
-    let SecondStats { counts, latency, service_time, schedule_error } = &total.stats;
+    let SecondStats { counts, latency, service_time, schedule_error } = &total.part.stats;
     let sums = counts.totals();
     let mut checks = vec![
         equal(
@@ -121,7 +121,7 @@ fn driver_checks(record: &TestRecord, participant: &ParticipantRecord, total: Op
 /// What was merged report by report must be what the drivers' totals merge to, histograms included.
 fn merged_check(aggregate: &Aggregate) -> CheckView {
     let mut sum = SecondStats::default();
-    aggregate.drivers().values().for_each(|driver| sum.merge(&driver.stats));
+    aggregate.drivers().values().for_each(|driver| sum.merge(&driver.part.stats));
     let mut all = aggregate.all().clone();
     // Gauges do not add up over time.
     (sum.counts.in_flight, all.counts.in_flight) = (0, 0);

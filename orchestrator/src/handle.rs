@@ -4,6 +4,7 @@
 //! whatever changes something.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use onrush_protocol::{FieldProblem, TestConfig, TestId};
@@ -62,9 +63,9 @@ impl Problem {
 #[derive(Clone, Debug)]
 pub enum Update {
     /// The test or one of its participants changed its state.
-    Test(Box<TestView>),
+    Test(Arc<TestView>),
     /// A second was sealed, or merged anew because a report came late; with the totals so far.
-    Second(Box<(SecondView, MetricsView)>),
+    Second(Arc<(SecondView, MetricsView)>),
 }
 
 /// Asks the brain. Cheap to clone.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use onrush_protocol::{EndReason, Metrics, NodeId, NodeState};
 
-use crate::aggregate::{Aggregate, Entered};
+use crate::aggregate::{Aggregate, Entered, SealedSecond};
 use crate::clock::Now;
 use crate::record::{Life, ParticipantRecord, TestRecord};
 use crate::registry::Registry;
@@ -49,6 +49,8 @@ pub struct OpenTest {
     /// When the target's counters were asked for after the end.
     pub asked_target: Option<Instant>,
     clocks: BTreeMap<NodeId, PartClock>,
+    /// The drivers that are expected to report seconds; `None`: to be listed anew.
+    reporting: Option<Vec<NodeId>>,
     /// Who was named in the config when it was last published, and when that was.
     published: BTreeSet<Life>,
     published_at: Option<Instant>,
@@ -64,9 +66,22 @@ pub enum Taken {
     Entered {
         /// Its second was sealed before.
         late: bool,
+        /// What it means for its driver's part.
+        turn: Turn,
     },
     /// It is of the specification only; nothing but the newest numbers is kept.
     Plain,
+}
+
+/// What a report says of its driver's part, beside what it measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing: it goes on.
+    None,
+    /// It is the first.
+    Began,
+    /// The part is over, may be over, or goes on again.
+    Changed,
 }
 
 impl OpenTest {
@@ -78,6 +93,7 @@ impl OpenTest {
             stopped_at: record.stop_requested.then_some(now.mono),
             asked_target: None,
             clocks: BTreeMap::new(),
+            reporting: None,
             published: BTreeSet::new(),
             published_at: None,
             refused_before: BTreeSet::new(),
@@ -189,6 +205,7 @@ impl OpenTest {
         for participant in &mut record.participants {
             participant.state = ParticipantState::Running;
         }
+        self.reporting = None;
         let count = record.participants.len();
         record.event(now, "triggered", None, format!("{count} drivers start together"));
         self.running_since = Some(now.mono);
@@ -211,7 +228,7 @@ impl OpenTest {
         if self.record.state != TestState::Running {
             return Err("the test was not triggered");
         }
-        let Some(participant) = self.record.participants.iter_mut().find(|p| p.node_id == metrics.node_id) else {
+        let Some(participant) = self.record.participant_mut(&metrics.node_id) else {
             return Err("its driver takes no part in the test");
         };
         let clock = self.clocks.entry(metrics.node_id.clone()).or_default();
@@ -233,10 +250,13 @@ impl OpenTest {
             return Ok(Taken::Duplicate);
         }
         let late = entered == Entered::Late;
+        let state = participant.state;
+        let mut turn = Turn::None;
         participant.reports += 1;
         participant.late_reports += u64::from(late);
         if participant.started_at_unix_ms.is_none() {
             participant.started_at_unix_ms = Some(report.started_at_unix_ms);
+            turn = Turn::Began;
         }
         if report.engine.is_some() {
             participant.engine.clone_from(&report.engine);
@@ -247,7 +267,11 @@ impl OpenTest {
         }
         self.resume(&metrics.node_id, now);
         self.conclude(&metrics.node_id, now);
-        Ok(Taken::Entered { late })
+        if report.end.is_some() || self.record.participant(&metrics.node_id).is_some_and(|p| p.state != state) {
+            turn = Turn::Changed;
+            self.reporting = None;
+        }
+        Ok(Taken::Entered { late, turn })
     }
 
     /// A report of a driver that was thought lost.
@@ -256,6 +280,7 @@ impl OpenTest {
         if participant.state == ParticipantState::Lost {
             participant.state = ParticipantState::Running;
             participant.reason = None;
+            self.reporting = None;
             self.record.event(now, "back", Some(node_id), "it is heard again");
         }
     }
@@ -305,7 +330,11 @@ impl OpenTest {
                 self.record.event(now, kind, Some(&node_id), reason);
             }
         }
-        self.record.participants.iter().map(|p| p.state).ne(before)
+        let changed = self.record.participants.iter().map(|p| p.state).ne(before);
+        if changed {
+            self.reporting = None;
+        }
+        changed
     }
 
     fn verdict(
@@ -392,13 +421,19 @@ impl OpenTest {
         patience_over || self.record.participants.iter().all(|p| p.is_over() && !may_return(p))
     }
 
+    /// Closes the seconds that can be closed; all that are open where it is `over`.
+    pub fn seal(&mut self, over: bool, now: Now) -> Vec<SealedSecond> {
+        let Self { record, aggregate, reporting, .. } = self;
+        aggregate.seal(reporting.get_or_insert_with(|| Self::list_reporting(record)), over, now.mono)
+    }
+
     /// The drivers that are expected to report seconds.
-    pub fn reporting(&self) -> Vec<NodeId> {
+    fn list_reporting(record: &TestRecord) -> Vec<NodeId> {
         let expected = |p: &&ParticipantRecord| !p.is_plain() && matches!(p.state, ParticipantState::Running);
         // A driver whose part is over reported up to its final report; the aggregate knows which that is.
         let finished =
             |p: &&ParticipantRecord| matches!(p.state, ParticipantState::Completed | ParticipantState::Stopped);
-        self.record.participants.iter().filter(|p| expected(p) || finished(p)).map(|p| p.node_id.clone()).collect()
+        record.participants.iter().filter(|p| expected(p) || finished(p)).map(|p| p.node_id.clone()).collect()
     }
 
     /// Ends it: its end state, whether it is complete, and why not.

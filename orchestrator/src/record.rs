@@ -47,7 +47,7 @@ pub struct TestRecord {
     pub conservation: Option<ConservationView>,
     /// The target's counters just before the trigger.
     pub target_before: Option<Probe>,
-    /// The drivers that take part, by name.
+    /// The drivers that take part, in the order of their names.
     pub participants: Vec<ParticipantRecord>,
     /// What happened, in order.
     pub events: Vec<EventRecord>,
@@ -135,12 +135,17 @@ impl TestRecord {
 
     /// The participant of that name.
     pub fn participant(&self, node_id: &NodeId) -> Option<&ParticipantRecord> {
-        self.participants.iter().find(|p| p.node_id == *node_id)
+        self.participants.get(self.position(node_id)?)
     }
 
     /// The participant of that name, to be changed.
     pub fn participant_mut(&mut self, node_id: &NodeId) -> Option<&mut ParticipantRecord> {
-        self.participants.iter_mut().find(|p| p.node_id == *node_id)
+        let position = self.position(node_id)?;
+        self.participants.get_mut(position)
+    }
+
+    fn position(&self, node_id: &NodeId) -> Option<usize> {
+        self.participants.binary_search_by(|p| p.node_id.cmp(node_id)).ok()
     }
 
     /// The names of participants in a state, for a sentence.

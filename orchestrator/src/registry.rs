@@ -94,12 +94,19 @@ impl Driver {
         self.last.as_ref()?.refusal.as_ref().filter(|refusal| refusal.test_id == *test_id)
     }
 
-    fn hear(&mut self, heartbeat: Heartbeat, at: Instant, unix_ms: f64) {
+    /// Whether anything may follow from it, except that the driver is not silent.
+    fn hear(&mut self, heartbeat: Heartbeat, at: Instant, unix_ms: f64) -> bool {
+        let says_the_same = |last: &Heartbeat| {
+            (last.alive, last.state, &last.test_id, &last.refusal)
+                == (heartbeat.alive, heartbeat.state, &heartbeat.test_id, &heartbeat.refusal)
+        };
+        let is_news = self.lost_since.is_some() || !self.last.as_ref().is_some_and(says_the_same);
         self.heard_at = self.heard_at.max(at);
         self.clock_offset_ms = heartbeat.timestamp_unix_ms.map(|theirs| theirs - unix_ms);
         self.lost_since = if heartbeat.alive { None } else { Some(at) };
         self.from_store = false;
         self.last = Some(heartbeat);
+        is_news
     }
 }
 
@@ -116,6 +123,10 @@ pub struct Glimpse {
     pub clock_offset_ms: Option<f64>,
     /// Reports that it has not delivered.
     pub reports_waiting: Option<u64>,
+    /// CPU time of its process since its start.
+    pub cpu_s: Option<f64>,
+    /// Resident memory of its process.
+    pub memory_bytes: Option<u64>,
 }
 
 /// What changed in the registry, for those who take part in tests and for the store.
@@ -190,8 +201,9 @@ impl Registry {
         }
     }
 
-    /// A driver said that it lives, or that it ends; `at` is when that came.
-    pub fn heartbeat(&mut self, heartbeat: Heartbeat, at: Instant, now: Now) {
+    /// A driver said that it lives, or that it ends; `at` is when that came. Whether anything may follow from it,
+    /// except that the driver is not silent.
+    pub fn heartbeat(&mut self, heartbeat: Heartbeat, at: Instant, now: Now) -> bool {
         let name = heartbeat.node_id.clone();
         let session_id = heartbeat.session_id.clone();
         let implied = || Register {
@@ -210,20 +222,20 @@ impl Registry {
                 self.drivers.insert(name.clone(), driver);
                 self.changes.push(Change::Identity(name));
             }
-            return;
+            return true;
         };
         if driver.identity.register.session_id == session_id {
             let said_goodbye = !heartbeat.alive && driver.lost_since.is_none();
-            driver.hear(heartbeat, at, now.unix_ms);
+            let is_news = driver.hear(heartbeat, at, now.unix_ms);
             if said_goodbye {
                 self.lose(&name);
             }
-            return;
+            return is_news;
         }
         let key = (name.clone(), session_id.clone());
         if !heartbeat.alive {
             self.rivals.remove(&key);
-            return;
+            return true;
         }
         let gone = driver.lost_since.is_some()
             || (driver.last.is_none() && !driver.from_store)
@@ -243,6 +255,7 @@ impl Registry {
             rival.hear(heartbeat, at, now.unix_ms);
             self.rivals.insert(key, rival);
         }
+        true
     }
 
     /// Time passes: who is lost, who gets a seat, who is forgotten. `in_use`: takes part in a test that is open.
@@ -357,6 +370,8 @@ impl Registry {
             heard_at: driver.heard_at,
             clock_offset_ms: driver.clock_offset_ms,
             reports_waiting: driver.last.as_ref().and_then(|last| last.reports_waiting),
+            cpu_s: driver.last.as_ref().and_then(|last| last.cpu_s),
+            memory_bytes: driver.last.as_ref().and_then(|last| last.memory_bytes),
         };
         self.drivers.values().filter(stays).map(glimpse).collect()
     }
@@ -393,6 +408,8 @@ impl Registry {
             clock_offset_ms: driver.clock_offset_ms,
             reports_waiting: last.as_ref().and_then(|last| last.reports_waiting),
             messages_skipped: last.as_ref().and_then(|last| last.messages_skipped),
+            cpu_s: last.as_ref().and_then(|last| last.cpu_s),
+            memory_bytes: last.as_ref().and_then(|last| last.memory_bytes),
         }
     }
 }

@@ -114,6 +114,8 @@ impl SimDriver {
             refusal: None,
             reports_waiting: self.session_id.is_some().then_some(0),
             messages_skipped: None,
+            cpu_s: None,
+            memory_bytes: None,
         }
     }
 

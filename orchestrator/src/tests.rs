@@ -162,11 +162,11 @@ async fn a_test_on_two_drivers_is_seen_stored_and_exact() {
     let (mut seconds, mut last) = (Vec::new(), None);
     while let Ok(update) = tokio::time::timeout(PATIENCE, updates.recv()).await.unwrap() {
         match update {
-            Update::Second(second) => seconds.push(second.0),
+            Update::Second(shown) => seconds.push(shown.0.clone()),
             Update::Test(test) => last = Some(test),
         }
     }
-    let last = *last.unwrap();
+    let last = (*last.unwrap()).clone();
     assert_eq!(last.state, TestState::Completed, "{:?}", last.reason);
     assert_eq!((last.complete, last.valid), (Some(true), Some(true)));
     let conservation = last.conservation.clone().unwrap();

@@ -39,6 +39,10 @@ pub struct DriverView {
     pub reports_waiting: Option<u64>,
     /// Messages that it could not read.
     pub messages_skipped: Option<u64>,
+    /// CPU time of its process since its start, user and system.
+    pub cpu_s: Option<f64>,
+    /// Resident memory of its process.
+    pub memory_bytes: Option<u64>,
 }
 
 /// What a driver is doing, or what is wrong with it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use onrush_protocol::{Expect, NodeId, RequestConfig, RequestOrder, TestConfig, encode_base64};
 use onrush_stats::{Distribution, SecondStats};
 
-use crate::aggregate::{DriverTotal, Part, SealedSecond};
+use crate::aggregate::{Part, SealedSecond};
 use crate::clock::rfc3339;
 use crate::record::{ParticipantRecord, TestRecord};
 use crate::view::{
@@ -15,12 +15,6 @@ use crate::view::{
 
 /// The totals of each driver that reported seconds.
 pub type Totals = BTreeMap<NodeId, Part>;
-
-impl From<&DriverTotal> for Part {
-    fn from(total: &DriverTotal) -> Self {
-        Self { length_ns: total.elapsed_ns, stats: total.stats.clone() }
-    }
-}
 
 /// A test.
 pub fn test(record: &TestRecord) -> TestView {
@@ -122,14 +116,19 @@ fn participant(p: &ParticipantRecord) -> ParticipantView {
 
 /// The totals of a test, per driver and over all.
 pub fn metrics(record: &TestRecord, totals: &Totals) -> MetricsView {
-    let drivers: Vec<ScopeView> = record.participants.iter().map(|p| driver_scope(p, totals.get(&p.node_id))).collect();
-    let all = merged(totals);
+    metrics_of(record, &merged(totals), |node_id| totals.get(node_id))
+}
+
+/// The same from where the totals are; `all` are those of all drivers merged.
+pub fn metrics_of<'a>(record: &TestRecord, all: &Part, total_of: impl Fn(&NodeId) -> Option<&'a Part>) -> MetricsView {
+    let drivers: Vec<ScopeView> = record.participants.iter().map(|p| driver_scope(p, total_of(&p.node_id))).collect();
     let elapsed_s = seconds(all.length_ns);
-    let mut scope = scope(None, &all);
-    let plain: Vec<&ParticipantRecord> =
-        record.participants.iter().filter(|p| p.is_plain() && !totals.contains_key(&p.node_id)).collect();
+    let mut scope = scope(None, all);
+    let is_known = |p: &&ParticipantRecord| total_of(&p.node_id).is_some();
+    let plain: Vec<&ParticipantRecord> = record.participants.iter().filter(|p| p.is_plain() && !is_known(p)).collect();
     if !plain.is_empty() {
-        add_plain(&mut scope, &all, &plain, record.config.count_per_driver, !totals.is_empty());
+        let any_known = record.participants.iter().any(|p| is_known(&p));
+        add_plain(&mut scope, all, &plain, record.config.count_per_driver, any_known);
     }
     MetricsView { test_id: record.test_id.to_string(), state: record.state, elapsed_s, all: scope, drivers }
 }

@@ -27,6 +27,11 @@ pub struct Heartbeat {
     pub reports_waiting: Option<u64>,
     /// Messages that it could not read, since its start.
     pub messages_skipped: Option<u64>,
+    /// CPU time of its process since its start, user and system, in seconds. `None` where it is missing or no such
+    /// number: nothing but a display depends on it.
+    pub cpu_s: Option<f64>,
+    /// Resident memory of its process, in bytes. `None` as with `cpu_s`.
+    pub memory_bytes: Option<u64>,
 }
 
 /// What a driver is doing.
@@ -79,6 +84,8 @@ struct Wire<'a> {
     refusal_reason: Option<&'a str>,
     reports_waiting: Option<u64>,
     messages_skipped: Option<u64>,
+    cpu_s: Option<f64>,
+    memory_bytes: Option<u64>,
 }
 
 impl Heartbeat {
@@ -106,6 +113,8 @@ impl Heartbeat {
             refusal: refusal.transpose()?,
             reports_waiting: fields.u64("reports_waiting")?,
             messages_skipped: fields.u64("messages_skipped")?,
+            cpu_s: fields.non_negative("cpu_s").unwrap_or(None),
+            memory_bytes: fields.u64("memory_bytes").unwrap_or(None),
         })
     }
 
@@ -121,6 +130,8 @@ impl Heartbeat {
             refusal,
             reports_waiting,
             messages_skipped,
+            cpu_s,
+            memory_bytes,
         } = self;
         crate::histogram::to_json(&Wire {
             node_id,
@@ -134,6 +145,8 @@ impl Heartbeat {
             refusal_reason: refusal.as_ref().map(|r| r.reason.as_str()),
             reports_waiting: *reports_waiting,
             messages_skipped: *messages_skipped,
+            cpu_s: *cpu_s,
+            memory_bytes: *memory_bytes,
         })
     }
 }

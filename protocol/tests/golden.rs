@@ -90,8 +90,10 @@ fn heartbeat() {
         refusal: Some(Refusal { test_id: id("test-1"), reason: "cannot connect".into() }),
         reports_waiting: Some(3),
         messages_skipped: Some(0),
+        cpu_s: Some(1.25),
+        memory_bytes: Some(12_345_678),
     };
-    let golden = r#"{"node_id":"driver-1","heartbeat":"YES","timestamp":1700000000000.0,"schema":1,"session_id":"s-1","state":"ARMED","test_id":"test-2","refused_test_id":"test-1","refusal_reason":"cannot connect","reports_waiting":3,"messages_skipped":0}"#;
+    let golden = r#"{"node_id":"driver-1","heartbeat":"YES","timestamp":1700000000000.0,"schema":1,"session_id":"s-1","state":"ARMED","test_id":"test-2","refused_test_id":"test-1","refusal_reason":"cannot connect","reports_waiting":3,"messages_skipped":0,"cpu_s":1.25,"memory_bytes":12345678}"#;
     assert_eq!(text(message.write()), golden);
     assert_eq!(Heartbeat::read(golden.as_bytes()), Ok(message));
 }

@@ -246,6 +246,10 @@ fn each_field_of_the_small_messages_in_turn() {
         // The time of a heartbeat is of many forms elsewhere: a strange one must not make its node look dead.
         let heartbeat = json!({"node_id": "n", "timestamp": value}).to_string();
         assert_eq!(Heartbeat::read(heartbeat.as_bytes()).expect("reads").timestamp_unix_ms, None, "{heartbeat}");
+        // Nor must what is only displayed.
+        let heartbeat = json!({"node_id": "n", "cpu_s": value, "memory_bytes": value}).to_string();
+        let read = Heartbeat::read(heartbeat.as_bytes()).expect("reads");
+        assert_eq!((read.cpu_s, read.memory_bytes), (None, None), "{heartbeat}");
     }
     let state = json!({"node_id": "n", "state": "DANCING"}).to_string();
     assert_field(Heartbeat::read(state.as_bytes()), "state", ErrorKind::BadField, None);

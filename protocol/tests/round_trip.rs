@@ -76,9 +76,11 @@ prop_compose! {
         state in maybe(prop::sample::select(vec![NodeState::Idle, NodeState::Armed, NodeState::Running])),
         refusal in maybe((test_id(), ".{0,40}").prop_map(|(test_id, reason)| Refusal { test_id, reason })),
         reports_waiting in maybe(any::<u64>()), messages_skipped in maybe(any::<u64>()),
+        cpu_s in maybe(milliseconds()), memory_bytes in maybe(any::<u64>()),
     ) -> Heartbeat {
         Heartbeat {
             node_id, alive, timestamp_unix_ms, session_id, state, test_id, refusal, reports_waiting, messages_skipped,
+            cpu_s, memory_bytes,
         }
     }
 }
@@ -231,6 +233,8 @@ const KEYS: &[&str] = &[
     "refusal_reason",
     "reports_waiting",
     "messages_skipped",
+    "cpu_s",
+    "memory_bytes",
     "metrics",
     "mean_latency",
     "max_latency",

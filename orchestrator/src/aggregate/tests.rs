@@ -56,7 +56,7 @@ fn a_second_waits_two_seconds_for_a_silent_driver_and_names_it() {
     assert_eq!(sealed[0].missing, [node("b")]);
     // What comes now is late: it enters the totals.
     assert_eq!(enter(&mut aggregate, &reports[1], now + ms(2100)), Ok(Entered::Late));
-    assert_eq!(aggregate.driver(&node("b")).unwrap().stats.counts.sent, 3);
+    assert_eq!(aggregate.driver(&node("b")).unwrap().part.stats.counts.sent, 3);
     assert!(!aggregate.is_open());
 }
 

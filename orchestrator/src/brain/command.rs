@@ -67,10 +67,7 @@ impl Brain {
             },
             Command::Drivers(reply) => drop(reply.send(life.core.registry.views(now))),
             Command::Totals(test_id, reply) => {
-                let totalled = life.core.test(&test_id).map(|test| {
-                    let drivers = test.aggregate.drivers().iter();
-                    (test.record.clone(), drivers.map(|(name, total)| (name.clone(), total.into())).collect())
-                });
+                let totalled = life.core.test(&test_id).map(|test| (test.record.clone(), test.aggregate.totals()));
                 drop(reply.send(totalled));
             }
             Command::Subscribe(test_id, reply) => {

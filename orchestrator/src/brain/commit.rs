@@ -1,6 +1,7 @@
 //! One batch, one transaction; then the world hears of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
 use onrush_protocol::{NodeId, TestId, Topic};
@@ -11,7 +12,8 @@ use super::command::Command;
 use super::{Brain, BrainError, Life};
 use crate::aggregate::{Part, SealedSecond};
 use crate::clock::{Now, rfc3339};
-use crate::core::{Core, Effect};
+use crate::core::{Core, Effect, Unsaved};
+use crate::export::News;
 use crate::handle::{Problem, Update};
 use crate::record::TestRecord;
 use crate::store::{self, ReportRow, StoreError};
@@ -29,6 +31,8 @@ pub(super) struct ShownSecond {
     sealable_since: Option<Instant>,
     /// What it brings that was not shown before: of a late report, only that.
     news: BTreeMap<NodeId, Part>,
+    /// The same, merged.
+    all_news: Part,
 }
 
 /// What remains to be done when the transaction is committed.
@@ -50,11 +54,11 @@ impl Brain {
         offsets: HashMap<(Topic, i32), i64>,
         now: Now,
     ) -> Result<(), BrainError> {
-        let (effects, dirty) = life.core.take_effects();
-        if !(effects.is_empty() && dirty.is_empty() && offsets.is_empty()) {
+        let (effects, unsaved) = life.core.take_effects();
+        if !(effects.is_empty() && unsaved.is_empty() && offsets.is_empty()) {
             let begun = Instant::now();
             let transaction = life.store.begin()?;
-            let after = apply(&transaction, &life.core, effects, &dirty, now)?;
+            let after = apply(&transaction, &life.core, effects, &unsaved, now)?;
             for ((topic, partition), next) in offsets {
                 store::save_offset(&transaction, &self.source, topic, partition, next)?;
             }
@@ -121,7 +125,7 @@ impl Brain {
         for test_id in &after.changed {
             if let (Some(sender), Some(test)) = (self.updates.get(test_id), core.test(test_id)) {
                 // No receiver is no error.
-                let _ = sender.send(Update::Test(Box::new(views::test(&test.record))));
+                let _ = sender.send(Update::Test(Arc::new(views::test(&test.record))));
             }
         }
         for (test_id, (record, _)) in &after.ended {
@@ -135,7 +139,7 @@ impl Brain {
                 "a test ended"
             );
             if let Some(sender) = self.updates.remove(test_id) {
-                let _ = sender.send(Update::Test(Box::new(view)));
+                let _ = sender.send(Update::Test(Arc::new(view)));
             }
         }
         for (test_id, answer) in after.answers {
@@ -147,20 +151,23 @@ impl Brain {
     }
 
     fn announce_second(&self, core: &Core, ended: &HashMap<TestId, (TestRecord, Totals)>, shown: ShownSecond) {
-        let ShownSecond { test_id, view: second, sealable_since, news } = shown;
-        self.export.second(&test_id, &second, &news, sealable_since, Instant::now());
+        let ShownSecond { test_id, view: second, sealable_since, news, all_news } = shown;
+        let open = core.test(&test_id);
+        let over = ended.get(&test_id);
+        let total_of = |node_id: &NodeId| match (open, over) {
+            (Some(test), _) => test.aggregate.driver(node_id).map(|driver| &driver.part),
+            (None, over) => over.and_then(|(_, totals)| totals.get(node_id)),
+        };
+        let news = News { parts: &news, all: &all_news.stats, total_of: &total_of };
+        self.export.second(&test_id, &second, news, sealable_since, Instant::now());
         // Totals cost some milliseconds: only where somebody listens.
         let Some(sender) = self.updates.get(&test_id).filter(|sender| sender.receiver_count() > 0) else { return };
-        let metrics = match (core.test(&test_id), ended.get(&test_id)) {
-            (Some(test), _) => {
-                let drivers = test.aggregate.drivers().iter();
-                let totals = drivers.map(|(name, total)| (name.clone(), Part::from(total))).collect();
-                views::metrics(&test.record, &totals)
-            }
+        let metrics = match (open, over) {
+            (Some(test), _) => views::metrics_of(&test.record, &test.aggregate.shown(), total_of),
             (None, Some((record, totals))) => views::metrics(record, totals),
             (None, None) => return,
         };
-        let _ = sender.send(Update::Second(Box::new((second, metrics))));
+        let _ = sender.send(Update::Second(Arc::new((second, metrics))));
     }
 }
 
@@ -168,13 +175,15 @@ pub(super) fn apply(
     transaction: &Transaction,
     core: &Core,
     effects: Vec<Effect>,
-    dirty: &BTreeSet<TestId>,
+    unsaved: &BTreeMap<TestId, Unsaved>,
     now: Now,
 ) -> Result<After, StoreError> {
     let mut after = After::default();
-    for test_id in dirty {
-        if let Some(test) = core.test(test_id) {
-            store::save_test(transaction, &test.record)?;
+    for (test_id, unsaved) in unsaved {
+        match (core.test(test_id), unsaved) {
+            (Some(test), Unsaved::Everything) => store::save_test(transaction, &test.record)?,
+            (Some(test), Unsaved::Participants(names)) => store::save_participants(transaction, &test.record, names)?,
+            (None, _) => {}
         }
     }
     for effect in effects {
@@ -191,8 +200,9 @@ pub(super) fn apply(
                     let all = second.all();
                     let view = views::second(&second, &all, sealed_at.unwrap_or_else(|| rfc3339(now.unix_ms)));
                     store::save_sealed(transaction, &test_id, &view, &all)?;
-                    let news = BTreeMap::from([(node_id, Part::of(&report))]);
-                    after.seconds.push(ShownSecond { test_id, view, sealable_since: None, news });
+                    let all_news = Part::of(&report);
+                    let news = BTreeMap::from([(node_id, all_news.clone())]);
+                    after.seconds.push(ShownSecond { test_id, view, sealable_since: None, news, all_news });
                 }
             }
             Effect::Sealed(test_id, second) => {
@@ -200,14 +210,13 @@ pub(super) fn apply(
                 let view = views::second(&second, &all, rfc3339(now.unix_ms));
                 store::save_sealed(transaction, &test_id, &view, &all)?;
                 let SealedSecond { sealable_since, parts: news, .. } = second;
-                after.seconds.push(ShownSecond { test_id, view, sealable_since, news });
+                after.seconds.push(ShownSecond { test_id, view, sealable_since, news, all_news: all });
             }
             Effect::AskTarget(test_id, url) => after.targets.push((test_id, url)),
             Effect::TriggerAnswer(test_id, answer) => after.answers.push((test_id, answer)),
             Effect::Changed(test_id) => drop(after.changed.insert(test_id)),
             Effect::Ended(test) => {
-                let drivers = test.aggregate.drivers().iter();
-                let totals: Totals = drivers.map(|(name, total)| (name.clone(), Part::from(total))).collect();
+                let totals = test.aggregate.totals();
                 store::save_test(transaction, &test.record)?;
                 store::save_totals(transaction, &test.record.test_id, &totals)?;
                 after.ended.insert(test.record.test_id.clone(), (test.record, totals));

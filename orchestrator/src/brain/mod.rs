@@ -7,7 +7,7 @@
 mod command;
 mod commit;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,6 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 pub use command::{Command, Totalled};
 
-use crate::aggregate::Part;
 use crate::clock::Now;
 use crate::core::{Core, Seats};
 use crate::export::{Export, Live, TestSeries};
@@ -176,8 +175,9 @@ impl Brain {
         for record in store::open_tests(connection)? {
             let mut series = TestSeries::new(&record, now.mono);
             let aggregate = store::open_aggregate(connection, &record, now, |node_id, report| {
-                series.add(&BTreeMap::from([(node_id.clone(), Part::of(report))]));
+                series.add([(node_id, &report.stats)], &report.stats);
             })?;
+            series.update_medians(|node_id| aggregate.driver(node_id).map(|driver| &driver.part));
             if record.state == TestState::Running {
                 self.export.resume(series, &record);
             }

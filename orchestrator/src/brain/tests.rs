@@ -30,9 +30,9 @@ fn open(path: &Path, now: Now) -> (Store, Core, usize) {
 
 fn settle_and_commit(store: &mut Store, core: &mut Core, next_offset: Option<usize>, now: Now) {
     core.settle(Some(now.mono), true, now);
-    let (effects, dirty) = core.take_effects();
+    let (effects, unsaved) = core.take_effects();
     let transaction = store.begin().unwrap();
-    commit::apply(&transaction, core, effects, &dirty, now).unwrap();
+    commit::apply(&transaction, core, effects, &unsaved, now).unwrap();
     if let Some(next) = next_offset {
         store::save_offset(&transaction, "here", Topic::Metrics, 0, next as i64).unwrap();
     }
@@ -67,9 +67,9 @@ fn run(log: &[Metrics], batch: usize, deaths: &[(usize, usize)]) -> (crate::reco
                 take(&mut core, metrics);
             }
             core.settle(Some(now.mono), true, now);
-            let (effects, dirty) = core.take_effects();
+            let (effects, unsaved) = core.take_effects();
             let transaction = store.begin().unwrap();
-            commit::apply(&transaction, &core, effects, &dirty, now).unwrap();
+            commit::apply(&transaction, &core, effects, &unsaved, now).unwrap();
             // Dead before the commit.
             drop(transaction);
             drop((store, core));

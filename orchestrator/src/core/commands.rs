@@ -68,6 +68,7 @@ impl Core {
         }
         let mut test = OpenTest::new(record, Aggregate::default(), now);
         test.sync_participants(&self.registry, now);
+        self.unsettled = true;
         self.tests.insert(test_id.clone(), test);
         self.order.push(test_id.clone());
         self.changed(&test_id);
@@ -76,6 +77,7 @@ impl Core {
 
     /// Begins to trigger a test; [`Effect::TriggerAnswer`] says what became of it.
     pub fn trigger(&mut self, test_id: &TestId, now: Now) -> Result<(), Problem> {
+        self.unsettled = true;
         let Some(test) = self.tests.get_mut(test_id) else { return Err(Problem::no_such_test(test_id.as_str())) };
         if test.record.state == TestState::Running {
             return Err(Problem::conflict("the test runs already"));
@@ -94,6 +96,7 @@ impl Core {
 
     /// Ends a test before its time; while it runs, its drivers' final reports are waited for.
     pub fn stop(&mut self, test_id: &TestId, now: Now) -> Result<(), Problem> {
+        self.unsettled = true;
         let Some(test) = self.tests.get_mut(test_id) else { return Err(Problem::no_such_test(test_id.as_str())) };
         if test.record.state == TestState::Running {
             if test.request_stop(now) {
@@ -228,12 +231,13 @@ impl Core {
 
     /// The target's counters have come.
     pub fn target_read(&mut self, test_id: &TestId, probe: Probe, now: Now) {
+        self.unsettled = true;
         let Some(test) = self.tests.get_mut(test_id) else { return };
         if test.record.state == TestState::Running {
             self.finish(test_id, &probe, now);
         } else if self.pending.as_ref().is_some_and(|p| p.test_id == *test_id && p.asked_target.is_some()) {
             test.record.target_before = Some(probe);
-            self.dirty.insert(test_id.clone());
+            self.save(test_id);
         }
     }
 }

@@ -6,7 +6,7 @@ use onrush_protocol::{Heartbeat, Metrics, ReadError, Register, Topic};
 
 use super::{Core, Effect};
 use crate::clock::Now;
-use crate::lifecycle::Taken;
+use crate::lifecycle::{Taken, Turn};
 use crate::store::ReportRow;
 
 /// A message from a driver.
@@ -40,8 +40,11 @@ impl Core {
                 self.reports.skipped += u64::from(topic == Topic::Metrics);
                 self.skips.unreadable(topic, &error);
             }
-            Ok(Message::Register(register)) => self.registry.register(register, now),
-            Ok(Message::Heartbeat(heartbeat)) => self.registry.heartbeat(heartbeat, at, now),
+            Ok(Message::Register(register)) => {
+                self.registry.register(register, now);
+                self.unsettled = true;
+            }
+            Ok(Message::Heartbeat(heartbeat)) => self.unsettled |= self.registry.heartbeat(heartbeat, at, now),
             Ok(Message::Metrics(metrics)) => self.take_metrics(metrics, now),
         }
     }
@@ -57,15 +60,26 @@ impl Core {
             Ok(Taken::Duplicate) => self.reports.duplicate += 1,
             Ok(Taken::Plain) => {
                 self.reports.accepted += 1;
-                self.changed(&metrics.test_id);
+                self.unsettled = true;
+                self.unshown.insert(metrics.test_id.clone());
+                self.save_participant(&metrics.test_id, metrics.node_id);
             }
-            Ok(Taken::Entered { late }) => {
+            Ok(Taken::Entered { late, turn }) => {
                 let Metrics { node_id, test_id, measured, .. } = metrics;
                 let Some(report) = measured else { return };
-                self.effects.push(Effect::Report(ReportRow { test_id: test_id.clone(), node_id, late, report }));
+                match turn {
+                    Turn::Began => drop(self.unshown.insert(test_id.clone())),
+                    Turn::Changed => {
+                        self.unsettled = true;
+                        self.unshown.insert(test_id.clone());
+                    }
+                    Turn::None => {}
+                }
+                self.save_participant(&test_id, node_id.clone());
+                self.reported.insert(test_id.clone());
+                self.effects.push(Effect::Report(ReportRow { test_id, node_id, late, report }));
                 self.reports.accepted += u64::from(!late);
                 self.reports.late += u64::from(late);
-                self.dirty.insert(test_id);
             }
             Err(why) => {
                 let detail = format!("a report of {} was skipped: {why}", metrics.node_id);
@@ -73,7 +87,7 @@ impl Core {
                 let known = test.record.events.iter().any(|event| event.kind == "skipped" && event.detail == detail);
                 if !known && test.record.participant(&metrics.node_id).is_some() {
                     test.record.event(now, "skipped", None, detail.clone());
-                    self.dirty.insert(metrics.test_id);
+                    self.save(&metrics.test_id);
                 }
                 self.reports.skipped += 1;
                 self.skips.add(Topic::Metrics, why, &detail);

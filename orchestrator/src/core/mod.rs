@@ -78,6 +78,15 @@ pub struct ReportCounts {
     pub skipped: u64,
 }
 
+/// What of a test differs from what is stored of it, beside what effects say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsaved {
+    /// These participants, and new events.
+    Participants(BTreeSet<NodeId>),
+    /// Anything.
+    Everything,
+}
+
 /// A trigger that waits until every driver is armed.
 #[derive(Clone, Debug)]
 struct Pending {
@@ -99,7 +108,15 @@ pub struct Core {
     /// How many configs were published; the drivers prepare for the last.
     published: i64,
     effects: Vec<Effect>,
-    dirty: BTreeSet<TestId>,
+    unsaved: BTreeMap<TestId, Unsaved>,
+    /// Tests of which people see something new, told with the next conclusions: many drivers change at once.
+    unshown: BTreeSet<TestId>,
+    /// Tests in whose seconds something was reported since the last call of [`Core::settle`].
+    reported: BTreeSet<TestId>,
+    /// Something happened that more follows from than from a report of one more second.
+    unsettled: bool,
+    /// When every conclusion was drawn.
+    settled_at: Option<Instant>,
     /// Messages that were skipped.
     pub skips: Skips,
     /// Reports that came.
@@ -119,14 +136,14 @@ impl Core {
         let order = tests.iter().map(|(record, _)| record.test_id.clone()).collect();
         let mut pending = None;
         let mut open = BTreeMap::new();
-        let mut dirty = BTreeSet::new();
+        let mut unsaved = BTreeMap::new();
         for (mut record, aggregate) in tests {
             let test_id = record.test_id.clone();
             if record.state != TestState::Running {
                 // Whoever asked for a trigger that did not happen has heard of the end of his connection.
                 record.target_before = None;
                 record.reason = record.reason.filter(|_| record.trigger_when_armed);
-                dirty.insert(test_id.clone());
+                unsaved.insert(test_id.clone(), Unsaved::Everything);
                 if record.trigger_when_armed {
                     pending = Some(Pending::new(test_id.clone(), now));
                 }
@@ -141,15 +158,19 @@ impl Core {
             pending,
             published,
             effects: Vec::new(),
-            dirty,
+            unsaved,
+            unshown: BTreeSet::new(),
+            reported: BTreeSet::new(),
+            unsettled: true,
+            settled_at: None,
             skips: Skips::default(),
             reports: ReportCounts::default(),
         }
     }
 
-    /// What must be done, and which tests' records changed, since the last call.
-    pub fn take_effects(&mut self) -> (Vec<Effect>, BTreeSet<TestId>) {
-        (std::mem::take(&mut self.effects), std::mem::take(&mut self.dirty))
+    /// What must be done, and what of the tests must be stored beside that, since the last call.
+    pub fn take_effects(&mut self) -> (Vec<Effect>, BTreeMap<TestId, Unsaved>) {
+        (std::mem::take(&mut self.effects), std::mem::take(&mut self.unsaved))
     }
 
     /// A test that is open.
@@ -164,8 +185,21 @@ impl Core {
 
     /// Notes that people and the store have to hear of a test.
     fn changed(&mut self, test_id: &TestId) {
-        self.dirty.insert(test_id.clone());
+        self.save(test_id);
         self.effects.push(Effect::Changed(test_id.clone()));
+    }
+
+    /// Notes that a test must be stored.
+    fn save(&mut self, test_id: &TestId) {
+        self.unsaved.insert(test_id.clone(), Unsaved::Everything);
+    }
+
+    /// Notes that a participant of a test must be stored.
+    fn save_participant(&mut self, test_id: &TestId, node_id: NodeId) {
+        let none = || Unsaved::Participants(BTreeSet::new());
+        if let Unsaved::Participants(names) = self.unsaved.entry(test_id.clone()).or_insert_with(none) {
+            names.insert(node_id);
+        }
     }
 
     fn publish_config(&mut self, test_id: &TestId, now: Now) {
@@ -202,7 +236,9 @@ impl Core {
         if self.pending.as_ref().is_some_and(|pending| pending.test_id == *test_id) {
             self.pending = None;
         }
-        self.dirty.remove(test_id);
+        self.unsaved.remove(test_id);
+        self.unshown.remove(test_id);
+        self.reported.remove(test_id);
         self.effects.push(Effect::Ended(Box::new(test)));
     }
 }

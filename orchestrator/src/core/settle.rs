@@ -1,6 +1,11 @@
 //! What follows from what happened and from the passing of time.
+//!
+//! An ordinary report can close a second of its test, and nothing else follows from it; an ordinary heartbeat has no
+//! consequence but that its driver is not silent. Both come once a second from every driver, so neither may cost a
+//! look at every driver. Everything else is concluded at once after what is out of the ordinary, and several times a
+//! second for the passing of time.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use onrush_protocol::TestId;
 
@@ -11,10 +16,28 @@ use crate::registry::{Change, Driver};
 use crate::target_check::{self, Probe};
 use crate::view::{TestState, Verdict};
 
+/// How often every conclusion is drawn at most, while nothing out of the ordinary happens.
+const EVERY: Duration = Duration::from_millis(50);
+
 impl Core {
-    /// Draws every conclusion. `reachable_since`: since when the broker answers; `caught_up`: no reports wait to be
+    /// Draws the conclusions. `reachable_since`: since when the broker answers; `caught_up`: no reports wait to be
     /// read. To be called after each batch and at least several times a second.
     pub fn settle(&mut self, reachable_since: Option<Instant>, caught_up: bool, now: Now) {
+        let reported = std::mem::take(&mut self.reported);
+        if self.unsettled || self.settled_at.is_none_or(|at| now.since(at) >= EVERY) {
+            self.unsettled = false;
+            self.settled_at = Some(now.mono);
+            self.settle_everything(reachable_since, caught_up, now);
+            return;
+        }
+        for test_id in reported {
+            let Some(test) = self.tests.get_mut(&test_id) else { continue };
+            let sealed = test.seal(false, now);
+            self.effects.extend(sealed.into_iter().map(|second| Effect::Sealed(test_id.clone(), second)));
+        }
+    }
+
+    fn settle_everything(&mut self, reachable_since: Option<Instant>, caught_up: bool, now: Now) {
         let tests = &self.tests;
         let in_use = |node_id: &_| tests.values().any(|test| test.record.participant(node_id).is_some());
         self.registry.tick(now, reachable_since, in_use);
@@ -48,6 +71,7 @@ impl Core {
         }
         self.prepare_newest(now);
         self.advance_pending(now);
+        self.effects.extend(std::mem::take(&mut self.unshown).into_iter().map(Effect::Changed));
     }
 
     /// A test before its trigger: its participants are the drivers that are there.
@@ -90,7 +114,7 @@ impl Core {
         }
         let Some(test) = self.tests.get_mut(test_id) else { return };
         let done = test.is_done(now);
-        let sealed = test.aggregate.seal(&test.reporting(), done, now.mono);
+        let sealed = test.seal(done, now);
         self.effects.extend(sealed.into_iter().map(|second| Effect::Sealed(test_id.clone(), second)));
         if !done {
             test.asked_target = None;
@@ -116,7 +140,7 @@ impl Core {
         if !test.is_done(now) {
             return;
         }
-        let sealed = test.aggregate.seal(&test.reporting(), true, now.mono);
+        let sealed = test.seal(true, now);
         self.effects.extend(sealed.into_iter().map(|second| Effect::Sealed(test_id.clone(), second)));
         let Some(test) = self.tests.get_mut(test_id) else { return };
         test.end(now);

@@ -469,3 +469,26 @@ fn a_report_that_never_comes_breaches_the_proof() {
     let record = world.record("t");
     assert_eq!((record.state, record.valid), (TestState::Completed, Some(false)));
 }
+
+#[test]
+fn an_ordinary_report_is_stored_at_once_and_nothing_else_is_looked_at() {
+    let (mut world, mut a, mut b) = World::with_running();
+    let take = |world: &mut World, metrics: Metrics| {
+        world.core.take(Topic::Metrics, Ok(Message::Metrics(metrics)), world.now.mono, world.now);
+        world.core.settle(Some(world.now.mono), true, world.now);
+        world.core.take_effects()
+    };
+    let is_change = |effect: &Effect| matches!(effect, Effect::Changed(_));
+    world.effects.clear();
+    let (effects, unsaved) = take(&mut world, a.report("t", 0, stats(&[1]), None));
+    assert!(matches!(effects[..], [Effect::Report(_)]), "{effects:?}");
+    assert_eq!(unsaved, [(test_id("t"), Unsaved::Participants([a.node_id.clone()].into()))].into());
+    let (effects, _) = take(&mut world, b.report("t", 0, stats(&[1]), None));
+    assert!(matches!(effects[..], [Effect::Report(_), Effect::Sealed(..)]), "{effects:?}");
+    // That the drivers began is shown with what the passing of time brings.
+    world.pass_ms(100);
+    assert_eq!(world.effects.iter().filter(|effect| is_change(effect)).count(), 1);
+    // What ends a part is concluded at once.
+    let (effects, _) = take(&mut world, a.report("t", 1, stats(&[1]), DONE));
+    assert!(effects.iter().any(is_change), "{effects:?}");
+}

@@ -7,33 +7,7 @@ use std::time::Duration;
 
 use onrush_stats::Distribution;
 
-/// 10 µs to 60 s in steps of 1, 2.5 and 5.
-pub const DURATION_BOUNDS_NS: &[u64] = &[
-    10_000,
-    25_000,
-    50_000,
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    25_000_000,
-    50_000_000,
-    100_000_000,
-    250_000_000,
-    500_000_000,
-    1_000_000_000,
-    2_500_000_000,
-    5_000_000_000,
-    10_000_000_000,
-    25_000_000_000,
-    50_000_000_000,
-    60_000_000_000,
-];
-
-/// The same with three steps below: a generator in good order is late by microseconds.
+/// 1 µs to 60 s in steps of 1, 2.5 and 5.
 pub const SCHEDULE_ERROR_BOUNDS_NS: &[u64] = &[
     1_000,
     2_500,
@@ -61,6 +35,9 @@ pub const SCHEDULE_ERROR_BOUNDS_NS: &[u64] = &[
     50_000_000_000,
     60_000_000_000,
 ];
+
+/// The same from 10 µs on: only the schedule error of a generator in good order is of microseconds.
+pub const DURATION_BOUNDS_NS: &[u64] = SCHEDULE_ERROR_BOUNDS_NS.split_at(3).1;
 
 /// Counts below fixed bounds, with the exact sum, minimum and maximum.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,7 +138,9 @@ mod tests {
     fn bounds_rise_and_their_labels_are_short() {
         for bounds in [DURATION_BOUNDS_NS, SCHEDULE_ERROR_BOUNDS_NS] {
             assert!(bounds.is_sorted_by(|a, b| a < b));
+            assert_eq!(bounds.last(), Some(&60_000_000_000));
             assert!(bounds.iter().all(|bound_ns| seconds(*bound_ns).to_string().len() <= 9));
         }
+        assert_eq!((SCHEDULE_ERROR_BOUNDS_NS[0], DURATION_BOUNDS_NS[0]), (1_000, 10_000));
     }
 }

@@ -11,6 +11,8 @@ pub const HELP: &[(&str, &str)] = &[
         "The driver's wall clock minus the orchestrator's, a heartbeat's delivery included",
     ),
     ("onrush_driver_reports_waiting", "Reports that the driver has not delivered yet"),
+    ("onrush_driver_process_cpu_seconds_total", "CPU time of the driver's process, user and system"),
+    ("onrush_driver_process_resident_memory_bytes", "Resident memory of the driver's process"),
     // The test that runs, or ran last: drivers.
     ("onrush_driver_requests_sent_total", "Requests sent, by sealed seconds and late reports"),
     ("onrush_driver_answers_total", "Complete answers, by the hundreds of their status"),
@@ -21,7 +23,10 @@ pub const HELP: &[(&str, &str)] = &[
     ("onrush_driver_latency_seconds", "From the moment a request was due to the last byte of its answer"),
     ("onrush_driver_service_time_seconds", "From the send of a request to the last byte of its answer"),
     ("onrush_driver_schedule_error_seconds", "Send of a request minus the moment it was due"),
-    ("onrush_driver_latency_quantile_seconds", "Exact quantiles of the latency of the newest sealed second"),
+    (
+        "onrush_driver_latency_quantile_seconds",
+        "Exact quantiles of the latency of the newest sealed second, and the exact median of the test so far",
+    ),
     ("onrush_driver_latency_mean_seconds", "Mean latency of the newest sealed second, or of the test so far"),
     ("onrush_driver_latency_min_seconds", "Least latency of the newest sealed second, or of the test so far"),
     ("onrush_driver_latency_max_seconds", "Greatest latency of the newest sealed second, or of the test so far"),

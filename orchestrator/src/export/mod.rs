@@ -9,20 +9,20 @@
 mod buckets;
 mod help;
 mod page;
-mod process;
 mod series;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use onrush_bus::Usage;
 use onrush_protocol::{NodeId, TestId, Topic};
+use onrush_stats::SecondStats;
 
 pub use series::TestSeries;
 
 use self::buckets::{Buckets, DURATION_BOUNDS_NS};
 use self::page::Page;
-use self::process::Usage;
 use self::series::ShownTest;
 use crate::aggregate::Part;
 use crate::core::ReportCounts;
@@ -41,6 +41,17 @@ pub struct Live {
     pub skipped: Vec<(Topic, &'static str, u64)>,
     /// Whether the broker answers.
     pub broker_reachable: bool,
+}
+
+/// What a second brings that was not shown yet.
+#[derive(Clone, Copy)]
+pub struct News<'a> {
+    /// Each driver's part.
+    pub parts: &'a BTreeMap<NodeId, Part>,
+    /// The parts merged.
+    pub all: &'a SecondStats,
+    /// What a driver measured in the whole test so far.
+    pub total_of: &'a dyn Fn(&NodeId) -> Option<&'a Part>,
 }
 
 /// What the orchestrator counts of its own work.
@@ -125,12 +136,12 @@ impl Export {
         test.events_seen = record.events.len();
     }
 
-    /// Takes a second that was sealed, or merged anew for a late report; `news`: what it brings that was not here yet.
+    /// Takes a second that was sealed, or merged anew for a late report.
     pub fn second(
         &self,
         test_id: &TestId,
         view: &SecondView,
-        news: &BTreeMap<NodeId, Part>,
+        news: News<'_>,
         sealable_since: Option<Instant>,
         now: Instant,
     ) {
@@ -167,8 +178,14 @@ impl Export {
                 state.test.as_ref().map(|test| &test.shown).filter(|t| current(t)).cloned(),
             )
         };
-        Page { live: &live, own: &own, test: test.as_ref(), usage: Usage::read(), now }.render()
+        Page { live: &live, own: &own, test: test.as_ref(), usage: Usage::read(), open_fds: open_fds(), now }.render()
     }
+}
+
+/// Open file descriptors of this process.
+fn open_fds() -> Option<u64> {
+    // The listing itself holds one.
+    Some(std::fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as u64)
 }
 
 #[cfg(test)]

@@ -9,9 +9,8 @@ use metrics_exporter_prometheus::{LabelSet, PrometheusBuilder, PrometheusRecorde
 
 use super::buckets::Buckets;
 use super::help::{HELP, help};
-use super::process::Usage;
 use super::series::{DriverSeries, MeasuredSeries, ShownTest, Summaries};
-use super::{Live, Own};
+use super::{Live, Own, Usage};
 use crate::view::{DriverState, SummaryView, TestState};
 
 const METADATA: Metadata<'_> = Metadata::new("onrush", Level::INFO, None);
@@ -24,6 +23,7 @@ pub struct Page<'a> {
     pub own: &'a Own,
     pub test: Option<&'a ShownTest>,
     pub usage: Usage,
+    pub open_fds: Option<u64>,
     pub now: Instant,
 }
 
@@ -40,7 +40,7 @@ impl Page<'_> {
             self.test(&sink, test);
         }
         let mut text = sink.recorder.handle().render();
-        self.cpu_time(&mut text);
+        self.cpu_times(&mut text);
         self.histograms(&mut text);
         text
     }
@@ -62,6 +62,8 @@ impl Page<'_> {
             sink.gauge("onrush_driver_heartbeat_age_seconds", labels, Some(age_s));
             sink.gauge("onrush_driver_clock_offset_seconds", labels, driver.clock_offset_ms.map(seconds));
             sink.gauge("onrush_driver_reports_waiting", labels, driver.reports_waiting.map(|n| n as f64));
+            let memory_bytes = driver.memory_bytes.map(|n| n as f64);
+            sink.gauge("onrush_driver_process_resident_memory_bytes", labels, memory_bytes);
         }
     }
 
@@ -90,7 +92,7 @@ impl Page<'_> {
         sink.gauge("onrush_broker_reachable", &[], Some(f64::from(*broker_reachable)));
         let usage = &self.usage;
         sink.gauge("process_resident_memory_bytes", &[], usage.resident_bytes.map(|n| n as f64));
-        sink.gauge("process_open_fds", &[], usage.open_fds.map(|n| n as f64));
+        sink.gauge("process_open_fds", &[], self.open_fds.map(|n| n as f64));
     }
 
     fn test(&self, sink: &Sink, test: &ShownTest) {
@@ -124,6 +126,7 @@ impl Page<'_> {
                 DriverSeries::Plain(None) => {}
                 DriverSeries::Plain(Some(latency)) => {
                     sink.spread(labels, "test", [latency.mean, latency.min, latency.max].map(|ms| ms.map(seconds)));
+                    sink.median_of_test(labels, latency.median.map(seconds));
                 }
             }
         }
@@ -145,6 +148,7 @@ impl Page<'_> {
         if let Some(spread) = series.latency.mean_min_max_s() {
             sink.spread(labels, "test", spread.map(Some));
         }
+        sink.median_of_test(labels, series.median_ns.map(|ns| ns as f64 / 1e9));
         if !series.is_lost {
             sink.gauge("onrush_driver_connections", labels, Some(f64::from(test.connections)));
             sink.gauge("onrush_driver_target_throughput_asked", labels, test.throughput_asked_per_s);
@@ -158,14 +162,16 @@ impl Page<'_> {
         }
     }
 
-    /// The exporter's own counters are whole numbers.
-    fn cpu_time(&self, text: &mut String) {
-        let name = "process_cpu_seconds_total";
-        let labels = LabelSet::from_key_and_global(&key(name, &[]), &Default::default());
-        write_help_line(text, name, None, None, help(name));
-        write_type_line(text, name, None, None, "counter");
-        write_metric_line::<&str, f64>(text, name, None, &labels, None, self.usage.cpu_s, None);
-        let _ = writeln!(text);
+    fn cpu_times(&self, text: &mut String) {
+        let drivers: Vec<([(&'static str, &str); 1], f64)> = self
+            .live
+            .drivers
+            .iter()
+            .filter_map(|driver| Some(([("driver", driver.node_id.as_str())], driver.cpu_s?)))
+            .collect();
+        let drivers = drivers.iter().map(|(labels, cpu_s)| (labels.as_slice(), *cpu_s));
+        counter(text, "onrush_driver_process_cpu_seconds_total", drivers);
+        counter(text, "process_cpu_seconds_total", [(&[] as Labels<'_>, self.usage.cpu_s)]);
     }
 
     fn histograms(&self, text: &mut String) {
@@ -184,12 +190,12 @@ impl Page<'_> {
                 DriverSeries::Plain(_) => None,
             })
             .collect();
-        let family = |pick: fn(&MeasuredSeries) -> &Buckets| {
+        let all = |pick: fn(&MeasuredSeries) -> &Buckets| {
             drivers.iter().map(move |(labels, series)| (labels.as_slice(), pick(series)))
         };
-        histogram(text, "onrush_driver_latency_seconds", family(|series| &series.latency));
-        histogram(text, "onrush_driver_service_time_seconds", family(|series| &series.service_time));
-        histogram(text, "onrush_driver_schedule_error_seconds", family(|series| &series.schedule_error));
+        histogram(text, "onrush_driver_latency_seconds", all(|series| &series.latency));
+        histogram(text, "onrush_driver_service_time_seconds", all(|series| &series.service_time));
+        histogram(text, "onrush_driver_schedule_error_seconds", all(|series| &series.schedule_error));
     }
 }
 
@@ -222,6 +228,11 @@ impl Sink {
         }
     }
 
+    fn median_of_test(&self, labels: Labels<'_>, median_s: Option<f64>) {
+        let labels = with(labels, ("window", "test"));
+        self.gauge("onrush_driver_latency_quantile_seconds", &with(&labels, ("quantile", "0.5")), median_s);
+    }
+
     fn spread(&self, labels: Labels<'_>, window: &'static str, [mean, min, max]: [Option<f64>; 3]) {
         let labels = with(labels, ("window", window));
         self.gauge("onrush_driver_latency_mean_seconds", &labels, mean);
@@ -239,22 +250,41 @@ fn key(name: &'static str, labels: Labels<'_>) -> Key {
     Key::from_parts(name, labels)
 }
 
-/// Writes histograms of one name, in the exporter's own format.
+/// Writes counters of one name that are not whole numbers, as the exporter's own are.
+fn counter<'a>(text: &mut String, name: &'static str, series: impl IntoIterator<Item = (Labels<'a>, f64)>) {
+    family(text, name, "counter", series, |text, labels, value| {
+        write_metric_line::<&str, f64>(text, name, None, labels, None, value, None);
+    });
+}
+
+/// Writes histograms of one name.
 fn histogram<'a>(text: &mut String, name: &'static str, series: impl IntoIterator<Item = (Labels<'a>, &'a Buckets)>) {
-    let mut is_first = true;
-    for (labels, buckets) in series {
-        if std::mem::take(&mut is_first) {
-            write_help_line(text, name, None, None, help(name));
-            write_type_line(text, name, None, None, "histogram");
-        }
-        let labels = LabelSet::from_key_and_global(&key(name, labels), &Default::default());
+    family(text, name, "histogram", series, |text, labels, buckets| {
         for (bound_s, count) in buckets.cumulative() {
-            write_metric_line(text, name, Some("bucket"), &labels, Some(("le", bound_s)), count, None);
+            write_metric_line(text, name, Some("bucket"), labels, Some(("le", bound_s)), count, None);
         }
         let count = buckets.count();
-        write_metric_line(text, name, Some("bucket"), &labels, Some(("le", "+Inf")), count, None);
-        write_metric_line::<&str, f64>(text, name, Some("sum"), &labels, None, buckets.sum_s(), None);
-        write_metric_line::<&str, u64>(text, name, Some("count"), &labels, None, count, None);
+        write_metric_line(text, name, Some("bucket"), labels, Some(("le", "+Inf")), count, None);
+        write_metric_line::<&str, f64>(text, name, Some("sum"), labels, None, buckets.sum_s(), None);
+        write_metric_line::<&str, u64>(text, name, Some("count"), labels, None, count, None);
+    });
+}
+
+/// Writes all series of one name in the exporter's own format; nothing where there are none.
+fn family<'a, T>(
+    text: &mut String,
+    name: &'static str,
+    kind: &str,
+    series: impl IntoIterator<Item = (Labels<'a>, T)>,
+    write: impl Fn(&mut String, &LabelSet, T),
+) {
+    let mut is_first = true;
+    for (labels, value) in series {
+        if std::mem::take(&mut is_first) {
+            write_help_line(text, name, None, None, help(name));
+            write_type_line(text, name, None, None, kind);
+        }
+        write(text, &LabelSet::from_key_and_global(&key(name, labels), &Default::default()), value);
     }
     // A blank line after each family, like the exporter's.
     let _ = writeln!(text);

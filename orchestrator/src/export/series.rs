@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use onrush_protocol::{LatencyMs, NodeId, TestConfig, TestId, TestType};
 use onrush_stats::{Counts, FailureCause, SecondStats};
 
+use super::News;
 use super::buckets::{Buckets, DURATION_BOUNDS_NS, SCHEDULE_ERROR_BOUNDS_NS};
 use crate::aggregate::Part;
 use crate::record::TestRecord;
@@ -72,6 +73,8 @@ pub struct MeasuredSeries {
     pub latency: Buckets,
     pub service_time: Buckets,
     pub schedule_error: Buckets,
+    /// The exact median of its latency over the whole test so far.
+    pub median_ns: Option<u64>,
     /// Its part in the newest sealed second; `None`: it has none, or it is lost.
     pub second: Option<DriverSecond>,
     pub is_lost: bool,
@@ -134,8 +137,9 @@ impl TestSeries {
     }
 
     /// Takes a second as it is shown, and what it brings.
-    pub fn second(&mut self, view: &SecondView, news: &BTreeMap<NodeId, Part>, now: Instant) {
-        self.add(news);
+    pub fn second(&mut self, view: &SecondView, news: News<'_>, now: Instant) {
+        self.add(news.parts.iter().map(|(node_id, part)| (node_id, &part.stats)), news.all);
+        self.update_medians(news.total_of);
         let shown = &mut self.shown;
         // A second that is merged anew may be an older one.
         if shown.newest_second.is_some_and(|newest| newest > view.second_index) {
@@ -160,10 +164,10 @@ impl TestSeries {
         }
     }
 
-    /// Adds parts of sealed seconds: each must come once.
-    pub fn add(&mut self, news: &BTreeMap<NodeId, Part>) {
-        for (node_id, Part { stats, .. }) in news {
-            self.total.merge(stats);
+    /// Adds what drivers measured in sealed seconds, and all of that merged: each must come once.
+    pub fn add<'a>(&mut self, parts: impl IntoIterator<Item = (&'a NodeId, &'a SecondStats)>, all: &SecondStats) {
+        self.total.merge(all);
+        for (node_id, stats) in parts {
             let series = &mut *self.shown.drivers.entry(node_id.clone()).or_insert(DriverSeries::Plain(None));
             if let DriverSeries::Plain(_) = series {
                 *series = DriverSeries::Measured(Box::default());
@@ -178,6 +182,15 @@ impl TestSeries {
             service_time: views::summary(service_time),
             schedule_error: views::summary(schedule_error),
         };
+    }
+
+    /// Takes over the medians of what the drivers measured so far.
+    pub fn update_medians<'a>(&mut self, total_of: impl Fn(&NodeId) -> Option<&'a Part>) {
+        for (node_id, series) in &mut self.shown.drivers {
+            if let DriverSeries::Measured(measured) = series {
+                measured.median_ns = total_of(node_id).and_then(|total| total.stats.latency.quantile_ns(0.5));
+            }
+        }
     }
 }
 
@@ -219,6 +232,7 @@ impl Default for MeasuredSeries {
             latency: Buckets::new(DURATION_BOUNDS_NS),
             service_time: Buckets::new(DURATION_BOUNDS_NS),
             schedule_error: Buckets::new(SCHEDULE_ERROR_BOUNDS_NS),
+            median_ns: None,
             second: None,
             is_lost: false,
         }

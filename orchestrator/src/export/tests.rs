@@ -20,10 +20,13 @@ fn scrape(export: &Export) -> Exposition {
 }
 
 /// Shows sealed seconds as the brain does.
-fn show(export: &Export, seconds: Vec<SealedSecond>, now: Instant) {
+fn show(export: &Export, seconds: Vec<SealedSecond>, totals: &Aggregate, now: Instant) {
     for second in seconds {
-        let view = views::second(&second, &second.all(), String::new());
-        export.second(&test_id("t"), &view, &second.parts, second.sealable_since, now);
+        let all = second.all();
+        let view = views::second(&second, &all, String::new());
+        let total_of = |node_id: &NodeId| totals.driver(node_id).map(|driver| &driver.part);
+        let news = News { parts: &second.parts, all: &all.stats, total_of: &total_of };
+        export.second(&test_id("t"), &view, news, second.sealable_since, now);
     }
 }
 
@@ -33,19 +36,17 @@ fn take(export: &Export, aggregate: &mut Aggregate, reports: &[Metrics], now: In
     for Metrics { node_id, measured, .. } in reports {
         let report = measured.as_ref().unwrap();
         if aggregate.enter(node_id, report, now).unwrap() == Entered::Late {
-            let news = BTreeMap::from([(node_id.clone(), Part::of(report))]);
-            let parts = news.clone();
             let merged = SealedSecond {
                 second_index: report.second_index,
                 missing: Vec::new(),
                 late_reports: 1,
                 sealable_since: None,
-                parts,
+                parts: BTreeMap::from([(node_id.clone(), Part::of(report))]),
             };
-            let view = views::second(&merged, &merged.all(), String::new());
-            export.second(&test_id("t"), &view, &news, None, now);
+            show(export, vec![merged], aggregate, now);
         }
-        show(export, aggregate.seal(&both, false, now), now);
+        let sealed = aggregate.seal(&both, false, now);
+        show(export, sealed, aggregate, now);
     }
 }
 
@@ -69,16 +70,17 @@ fn at_the_end_counters_and_histograms_equal_the_totals_to_the_digit() {
         metrics.node_id == node("b") && matches!(second, Some(1 | 2))
     });
     take(&export, &mut aggregate, &in_time, now);
-    show(&export, aggregate.seal(&[], true, now), now);
+    let sealed = aggregate.seal(&[], true, now);
+    show(&export, sealed, &aggregate, now);
     take(&export, &mut aggregate, &late, now);
     take(&export, &mut aggregate, &late, now);
 
     let shown = scrape(&export);
     for name in NAMES {
-        let total = &aggregate.driver(&node(name)).unwrap().stats;
+        let total = &aggregate.driver(&node(name)).unwrap().part.stats;
         let get = |series: &str, more: &str| {
             let mut labels: Vec<String> = vec![format!("driver={name}"), "test=t".into()];
-            labels.extend((!more.is_empty()).then(|| more.to_owned()));
+            labels.extend(more.split(',').filter(|label| !label.is_empty()).map(str::to_owned));
             labels.sort_unstable();
             shown.get(series, &labels.join(",")).unwrap_or_else(|| panic!("{series} {labels:?}"))
         };
@@ -92,6 +94,9 @@ fn at_the_end_counters_and_histograms_equal_the_totals_to_the_digit() {
         assert_eq!(get("onrush_driver_answers_total", "status_class=5xx"), errors as f64);
         let timeouts = counts.failures.get(&FailureCause::Timeout).copied().unwrap_or(0);
         assert_eq!(get("onrush_driver_failures_total", "cause=timeout"), timeouts as f64);
+        let median = total.latency.quantile_ns(0.5).map(|ns| ns as f64 / 1e9);
+        let shown_median = get("onrush_driver_latency_quantile_seconds", "quantile=0.5,window=test");
+        assert_eq!(Some(shown_median), median);
         let distributions = [
             ("onrush_driver_latency_seconds", &total.latency),
             ("onrush_driver_service_time_seconds", &total.service_time),
@@ -125,6 +130,8 @@ fn every_series_is_named_and_every_name_is_a_series() {
     let mut registry = Registry::new(8, Vec::new(), now);
     let mut heartbeat = SimDriver::new("a", "s").heartbeat(NodeState::Running, Some("t"));
     heartbeat.timestamp_unix_ms = Some(now.unix_ms + 250.0);
+    heartbeat.cpu_s = Some(1.75);
+    heartbeat.memory_bytes = Some(30_000_000);
     registry.heartbeat(heartbeat, now.mono, now);
     export.live(Live {
         drivers: registry.glimpses(now),
@@ -149,6 +156,8 @@ fn every_series_is_named_and_every_name_is_a_series() {
     assert_eq!(shown.get("onrush_driver_clock_offset_seconds", "driver=a"), Some(0.25));
     assert_eq!(shown.get("onrush_driver_state", "driver=a,state=running"), Some(1.0));
     assert_eq!(shown.get("onrush_driver_state", "driver=a,state=lost"), Some(0.0));
+    assert_eq!(shown.get("onrush_driver_process_cpu_seconds_total", "driver=a"), Some(1.75));
+    assert_eq!(shown.get("onrush_driver_process_resident_memory_bytes", "driver=a"), Some(30_000_000.0));
     assert_eq!(shown.get("onrush_drivers", "state=running"), Some(1.0));
     assert_eq!(shown.get("onrush_driver_target_throughput_asked", "driver=b,test=t"), Some(100.0));
     assert_eq!(shown.get("onrush_messages_skipped_total", "kind=not JSON,topic=metrics"), Some(3.0));
@@ -232,9 +241,12 @@ fn what_a_driver_does_not_say_has_no_series() {
     let mut driver = SimDriver::new("a", "s");
     let report = driver.report("t", 0, stats(&[]), None);
     aggregate.enter(&node("a"), report.measured.as_ref().unwrap(), now.mono).unwrap();
-    show(&export, aggregate.seal(&[node("a")], false, now.mono), now.mono);
+    let sealed = aggregate.seal(&[node("a")], false, now.mono);
+    show(&export, sealed, &aggregate, now.mono);
     let shown = scrape(&export);
-    assert_eq!(shown.labels_of("onrush_driver_latency_quantile_seconds"), [""; 0]);
+    let quantiles = "onrush_driver_latency_quantile_seconds";
+    assert_eq!(shown.labels_of(quantiles), ["driver=plain,quantile=0.5,test=t,window=test"]);
+    assert_eq!(shown.get(quantiles, "driver=plain,quantile=0.5,test=t,window=test"), Some(0.001));
     assert_eq!(shown.get("onrush_driver_throughput_reached", "driver=a,test=t"), Some(0.0));
     assert_eq!(shown.get("onrush_driver_in_flight_requests", "driver=a,test=t"), Some(0.0));
     // A driver whose heartbeat says nothing beyond the specification.
@@ -245,6 +257,8 @@ fn what_a_driver_does_not_say_has_no_series() {
     assert_eq!(shown.get("onrush_driver_state", "driver=plain,state=alive"), Some(1.0));
     assert_eq!(shown.get("onrush_driver_reports_waiting", "driver=plain"), None);
     assert_eq!(shown.get("onrush_driver_clock_offset_seconds", "driver=plain"), None);
+    assert_eq!(shown.labels_of("onrush_driver_process_cpu_seconds_total"), [""; 0]);
+    assert_eq!(shown.labels_of("onrush_driver_process_resident_memory_bytes"), [""; 0]);
 }
 
 #[test]

@@ -62,6 +62,25 @@ fn a_driver_is_suspect_after_3_seconds_and_lost_after_5() {
 }
 
 #[test]
+fn a_heartbeat_is_news_where_it_says_something_new() {
+    let mut world = World::new(8);
+    let a = SimDriver::new("a", "s");
+    let is_news = |world: &mut World, heartbeat| world.registry.heartbeat(heartbeat, world.now.mono, world.now);
+    let idle = || a.heartbeat(NodeState::Idle, None);
+    assert!(is_news(&mut world, idle()), "it is new");
+    let busier = Heartbeat { reports_waiting: Some(7), cpu_s: Some(2.0), ..idle() };
+    assert!(!is_news(&mut world, busier));
+    assert!(is_news(&mut world, a.heartbeat(NodeState::Armed, Some("t"))));
+    assert!(is_news(&mut world, a.heartbeat(NodeState::Armed, Some("u"))));
+    assert!(is_news(&mut world, a.refusal("u", "no")));
+    assert!(!is_news(&mut world, a.refusal("u", "no")));
+    world.pass_ms(6000);
+    assert!(is_news(&mut world, a.refusal("u", "no")), "it was lost");
+    assert!(is_news(&mut world, a.goodbye()));
+    assert!(is_news(&mut world, SimDriver::new("a", "another life").heartbeat(NodeState::Idle, None)));
+}
+
+#[test]
 fn silence_counts_only_while_the_broker_can_be_reached() {
     let mut world = World::new(8);
     let a = SimDriver::new("a", "s");

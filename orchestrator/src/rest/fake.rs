@@ -50,14 +50,14 @@ impl Fake {
         inner.seconds.push(second.clone());
         let totals = metrics_view(TEST_ID, TestState::Running);
         // Nobody may be listening.
-        let _ = inner.updates.send(Update::Second(Box::new((second, totals))));
+        let _ = inner.updates.send(Update::Second(Arc::new((second, totals))));
     }
 
     /// Moves the first test to a state.
     pub(super) fn enter(&self, state: TestState) {
         let mut inner = self.lock();
         inner.tests[0].state = state;
-        let _ = inner.updates.send(Update::Test(Box::new(inner.tests[0].clone())));
+        let _ = inner.updates.send(Update::Test(Arc::new(inner.tests[0].clone())));
     }
 }
 
@@ -159,6 +159,8 @@ fn driver_view(node_id: &str) -> DriverView {
         clock_offset_ms: Some(0.2),
         reports_waiting: Some(0),
         messages_skipped: Some(0),
+        cpu_s: Some(1.5),
+        memory_bytes: Some(20_000_000),
     }
 }
 

@@ -4,6 +4,7 @@
 //! own reader wait and lag, and nothing else. A client that lags is told so and goes on with the newest.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -122,19 +123,19 @@ impl<A: Api> Follower<A> {
                 () = self.sender.closed() => return Err(Over::ClientGone),
             };
             let test = match update {
-                Ok(Update::Second(boxed)) => {
-                    let (second, totals) = *boxed;
+                Ok(Update::Second(shown)) => {
+                    let (second, totals) = &*shown;
                     if second.second_index >= self.next_second {
-                        self.send_second(&second, Some(&totals)).await?;
+                        self.send_second(second, Some(totals)).await?;
                     }
                     continue;
                 }
-                Ok(Update::Test(test)) => *test,
+                Ok(Update::Test(test)) => test,
                 Err(RecvError::Lagged(missed)) => {
                     let comment = format!("{missed} updates were left out: this reader is too slow for them");
                     self.send_event(Event::default().comment(comment)).await?;
                     // A change of state may be among them.
-                    self.api.test(self.test_id.clone()).await?
+                    Arc::new(self.api.test(self.test_id.clone()).await?)
                 }
                 Err(RecvError::Closed) => return Err(Over::NoAnswer),
             };
@@ -142,7 +143,7 @@ impl<A: Api> Follower<A> {
             if is_end {
                 self.send_totals().await?;
             }
-            self.send("test", &test).await?;
+            self.send("test", &*test).await?;
             if is_end {
                 return Ok(());
             }

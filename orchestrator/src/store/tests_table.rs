@@ -40,8 +40,26 @@ pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), S
     for participant in &record.participants {
         save_participant(transaction, test_id, participant)?;
     }
+    save_events(transaction, record)
+}
+
+/// Writes these participants of a test as they are now, and what happened; the test itself did not change.
+pub fn save_participants<'a>(
+    transaction: &Transaction,
+    record: &TestRecord,
+    names: impl IntoIterator<Item = &'a NodeId>,
+) -> Result<(), StoreError> {
+    for participant in names.into_iter().filter_map(|name| record.participant(name)) {
+        save_participant(transaction, record.test_id.as_str(), participant)?;
+    }
+    save_events(transaction, record)
+}
+
+/// Writes the events that are not stored yet.
+fn save_events(transaction: &Transaction, record: &TestRecord) -> Result<(), StoreError> {
+    let test_id = record.test_id.as_str();
     let stored: i64 = transaction
-        .prepare_cached("SELECT count(*) FROM events WHERE test_id = ?1")?
+        .prepare_cached("SELECT coalesce(max(position) + 1, 0) FROM events WHERE test_id = ?1")?
         .query_row([test_id], |row| row.get(0))?;
     let sql =
         "INSERT INTO events (test_id, position, at_unix_ms, kind, node_id, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -59,7 +77,8 @@ fn exists(connection: &Connection, test_id: &str) -> Result<bool, StoreError> {
 }
 
 fn save_participant(transaction: &Transaction, test_id: &str, p: &ParticipantRecord) -> Result<(), StoreError> {
-    let sql = "INSERT INTO participants (test_id, node_id, session_id, state, reason, started_at_unix_ms, reports,
+    let sql =
+        "INSERT OR REPLACE INTO participants (test_id, node_id, session_id, state, reason, started_at_unix_ms, reports,
             late_reports, engine, reports_latency, mean_ms, median_ms, min_ms, max_ms)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     let latency = p.plain.unwrap_or_default();
