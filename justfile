@@ -26,7 +26,15 @@ test *filter:
 # the end-to-end suite on a real Kafka; needs Java, Maven, and a Python with a Kafka client
 test-kafka *filter:
     scripts/kafka fetch
-    ONRUSH_TEST_BROKER=kafka cargo test --features kafka-suite --test kafka -- {{ filter }}
+    cargo test --features kafka-suite --test kafka -- {{ filter }}
+
+# the page in a real Chromium; needs Chromium
+test-browser *filter:
+    cargo test --features browser-suite --test browser -- {{ filter }}
+
+# the dashboards' queries on a real Prometheus; needs Prometheus
+test-observability *filter:
+    cargo test --features observability-suite --test observability -- {{ filter }}
 
 # start, stop, kill or look at a real Kafka: `just kafka start`
 kafka command:

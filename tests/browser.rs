@@ -11,3 +11,5 @@ mod chromium;
 mod harness;
 #[path = "browser/page.rs"]
 mod page;
+#[path = "browser/recovery.rs"]
+mod recovery;

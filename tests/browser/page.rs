@@ -20,10 +20,16 @@ pub struct Page {
 impl Page {
     /// Opens `path` of the orchestrator at `base` in a new browser.
     pub fn open(base: &str, path: &str) -> Self {
+        Self::open_with(base, path, "")
+    }
+
+    /// The same, with a script that runs before those of the page.
+    pub fn open_with(base: &str, path: &str, script: &str) -> Self {
         let mut chromium = Chromium::start();
         for domain in ["Page", "Runtime", "Log", "Network"] {
             chromium.call(&format!("{domain}.enable"), json!({}));
         }
+        chromium.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script }));
         let mut page = Self { chromium, base: base.into() };
         page.resize(1280, 900, false);
         page.visit(path);
@@ -98,6 +104,14 @@ impl Page {
         self.chromium.call("Input.insertText", json!({ "text": text }));
     }
 
+    /// Picks a file, as a person does in the browser's own dialogue.
+    pub fn pick(&mut self, selector: &str, file: &Path) {
+        let expression = format!("document.querySelector({})", json!(selector));
+        let place = self.chromium.call("Runtime.evaluate", json!({ "expression": expression }));
+        let params = json!({"files": [file], "objectId": place["result"]["objectId"]});
+        self.chromium.call("DOM.setFileInputFiles", params);
+    }
+
     /// Presses a key: its name, its number, and the text that it types.
     pub fn press(&mut self, key: &str, number: u32, text: &str) {
         for what in ["keyDown", "keyUp"] {
@@ -151,6 +165,14 @@ impl Page {
             let found = self.chromium.hear().iter().position(is_refusal);
             found.map(|index| self.chromium.events.remove(index)).map(drop).ok_or_else(|| "no such complaint".into())
         });
+    }
+
+    /// Takes note that the server was away for a while, which the browser always logs.
+    pub fn expect_lost_connections(&mut self) {
+        self.chromium.hear();
+        let is_lost =
+            |event: &Value| event["params"]["entry"]["text"].as_str().is_some_and(|said| said.contains("net::ERR_"));
+        self.chromium.events.retain(|event| !is_lost(event));
     }
 
     /// Fails when the browser had anything to complain about, or was sent elsewhere.

@@ -30,9 +30,15 @@ impl<'a> System<'a> {
 
     /// The orchestrator, on this system's store: one that is started again finds what the first left.
     pub fn orchestrator(&self) -> Orchestrator {
+        self.orchestrator_at("127.0.0.1:0")
+    }
+
+    /// The same, where an earlier one listened: `http://ADDRESS` or `ADDRESS`.
+    pub fn orchestrator_at(&self, address: &str) -> Orchestrator {
+        let listen = address.trim_start_matches("http://");
         let store = self.file("onrush.db");
         let store = store.to_str().expect("temporary folders have plain names");
-        let args = ["--listen", "127.0.0.1:0", "--store", store];
+        let args = ["--listen", listen, "--store", store];
         let mut process = self.node("orchestrator", &["orchestrator"], &args);
         let base = process.wait_for_address();
         Orchestrator { rest: Rest::new(&base), process }

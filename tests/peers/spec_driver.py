@@ -26,7 +26,8 @@ def main():
         {"node_id": given.node_id, "node_IP": "192.0.2.7", "message_type": "DRIVER_NODE_REGISTER"},
     )
     print("registered", flush=True)
-    configs, running = {}, None
+    # A trigger may be read before its config: topics keep no order among one another.
+    configs, triggered, running = {}, set(), None
     next_heartbeat = 0.0
     while running is None:
         if time.monotonic() >= next_heartbeat:
@@ -35,8 +36,9 @@ def main():
         for topic, message in topics.poll():
             if topic == "test_config":
                 configs[message["test_id"]] = message
-            elif topic == "trigger" and message.get("trigger") == "YES" and message["test_id"] in configs:
-                running = configs[message["test_id"]]
+            elif topic == "trigger" and message.get("trigger") == "YES":
+                triggered.add(message["test_id"])
+        running = next((config for test_id, config in configs.items() if test_id in triggered), None)
     print("running", running["test_id"], running["test_type"], flush=True)
     run(topics, given, running)
     print("done", flush=True)

@@ -19,7 +19,8 @@ fn plain_driver(broker: &Broker, stop: &AtomicBool) {
         Topic::Register,
         &json!({"node_id": NAME, "node_IP": "10.1.2.3", "message_type": "DRIVER_NODE_REGISTER"}),
     );
-    let (mut last_beat, mut test_id, mut running, mut reports) = (None::<Instant>, None, false, 0);
+    // The trigger may be read before its config: topics keep no order among one another.
+    let (mut last_beat, mut configured, mut triggered, mut reports) = (None::<Instant>, None::<String>, None, 0);
     while !stop.load(Ordering::Relaxed) {
         if last_beat.is_none_or(|beat| beat.elapsed() >= Duration::from_millis(500)) {
             last_beat = Some(Instant::now());
@@ -27,7 +28,8 @@ fn plain_driver(broker: &Broker, stop: &AtomicBool) {
                 Topic::Heartbeat,
                 &json!({"node_id": NAME, "heartbeat": "YES", "timestamp": "2026-01-01 12:00:00"}),
             );
-            if running && reports < 3 {
+            let running = configured.as_ref().filter(|test_id| triggered.as_ref() == Some(*test_id));
+            if let Some(test_id) = running.filter(|_| reports < 3) {
                 reports += 1;
                 // Some numbers as texts, one unknown.
                 let metrics =
@@ -39,10 +41,8 @@ fn plain_driver(broker: &Broker, stop: &AtomicBool) {
         let Some(record) = peer.hear(Duration::from_millis(50)) else { continue };
         let Some(message) = read_json(&record) else { continue };
         match record.topic {
-            Topic::TestConfig => test_id = message["test_id"].as_str().map(str::to_owned),
-            Topic::Trigger if message["trigger"] == "YES" => {
-                running = message["test_id"].as_str() == test_id.as_deref()
-            }
+            Topic::TestConfig => configured = message["test_id"].as_str().map(str::to_owned),
+            Topic::Trigger if message["trigger"] == "YES" => triggered = message["test_id"].as_str().map(str::to_owned),
             _ => {}
         }
     }

@@ -2,8 +2,9 @@
 // A test's numbers come by server-sent events, once a second; drivers and the list of tests are asked for.
 
 import { setUpCharts } from "./charts.js";
+import { Follower, hasEnded } from "./follow.js";
 import { setUpForm } from "./form.js";
-import { Series } from "./series.js";
+import { ask, post, testPath } from "./rest.js";
 import {
   aboutTest, clock, count, driverRow, element, emptyRow, emptyScope, look, milliseconds, numbersRow, pill, rate,
   seconds, tally, testRow,
@@ -11,49 +12,22 @@ import {
 
 const DRIVERS_EVERY_MS = 1000;
 const TESTS_EVERY_MS = 3000;
-const ANSWER_WITHIN_MS = 10000;
-/** A trigger waits until the drivers are armed. */
-const CHANGE_WITHIN_MS = 40000;
 const DISTRIBUTION_EVERY_MS = 2000;
-/** A test's earlier seconds come all at once: they are drawn together. */
+/** What comes at once is drawn together. */
 const DRAW_WITHIN_MS = 50;
 const TESTS_A_PAGE = 20;
 const TESTS_AT_MOST = 500;
 const EVENTS_SHOWN = 200;
-const END_STATES = ["COMPLETED", "STOPPED", "FAILED"];
 
 const byId = (id) => document.getElementById(id);
 
 /** What is on show. `pinned`: the address names the test; otherwise the page follows the newest. */
-const shown = { id: null, pinned: false, stream: null, ...nothingYet() };
+const shown = { id: null, pinned: false, ...nothingYet() };
 
+/** `distributed`: how many answers the distribution has. `refusal`: why a button did nothing. */
 function nothingYet() {
-  return { test: null, totals: null, second: null, series: new Series(), distribution: null, distributed: undefined };
+  return { followed: null, distribution: null, distributed: undefined, refusal: null };
 }
-
-/** Asks the server; throws problem details. */
-async function ask(path, options) {
-  let answer;
-  const withinMs = options ? CHANGE_WITHIN_MS : ANSWER_WITHIN_MS;
-  try {
-    answer = await fetch(path, { ...options, signal: AbortSignal.timeout(withinMs) });
-  } catch {
-    throw { detail: "the orchestrator does not answer", errors: [] };
-  }
-  let body = null;
-  try {
-    body = await answer.json();
-  } catch {
-    // Reported below, by its status.
-  }
-  if (answer.ok && body !== null) return body;
-  throw { detail: body?.detail ?? `the orchestrator answered ${answer.status}`, errors: body?.errors ?? [] };
-}
-
-const post = (path, fields) =>
-  ask(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(fields ?? {}) });
-
-const testPath = (id, what = "") => `/v1/tests/${encodeURIComponent(id)}${what}`;
 
 function say(id, text) {
   byId(id).textContent = text ?? "";
@@ -65,55 +39,10 @@ function say(id, text) {
 function choose(id, pinned) {
   shown.pinned = pinned;
   if (id === shown.id) return;
-  shown.stream?.close();
-  Object.assign(shown, { id, stream: null, ...nothingYet() });
-  say("test-error", null);
+  shown.followed?.close();
+  Object.assign(shown, { id, ...nothingYet() });
+  if (id) shown.followed = new Follower(id, drawSoon);
   drawTest();
-  if (id) follow(id);
-}
-
-async function follow(id) {
-  const stream = new EventSource(testPath(id, "/stream?from=0"));
-  shown.stream = stream;
-  const on = (name, apply) =>
-    stream.addEventListener(name, (event) => {
-      if (shown.stream !== stream) return;
-      apply(JSON.parse(event.data));
-      drawSoon();
-    });
-  on("test", (test) => (shown.test = test));
-  on("totals", (totals) => (shown.totals = totals));
-  on("second", ({ second, totals }) => {
-    shown.series.put(second);
-    // One that is merged anew is not the newest.
-    if (second.second_index >= (shown.second?.second_index ?? 0)) shown.second = second;
-    // Seconds that are sent again after a broken connection carry none.
-    shown.totals = totals ?? shown.totals;
-  });
-  stream.onopen = () => say("test-error", null);
-  stream.onerror = () => {
-    // The server closes the stream after the end; the browser would open it again and again.
-    if (END_STATES.includes(shown.test?.state)) stream.close();
-    else if (stream.readyState === EventSource.CLOSED && shown.stream === stream) retry(id, stream);
-  };
-  try {
-    const totals = await ask(testPath(id, "/metrics"));
-    if (shown.stream === stream && shown.totals === null) {
-      shown.totals = totals;
-      drawTest();
-    }
-  } catch (problem) {
-    if (shown.stream !== stream) return;
-    say("test-error", problem.detail);
-    if (!shown.test) byId("test-about").textContent = "";
-  }
-}
-
-/** The browser gives up a stream that was refused (an orchestrator that starts again, a test that is not there). */
-function retry(id, refused) {
-  setTimeout(() => {
-    if (shown.stream === refused) follow(id);
-  }, TESTS_EVERY_MS);
 }
 
 let drawing = null;
@@ -124,38 +53,39 @@ function drawSoon() {
 function drawTest() {
   clearTimeout(drawing);
   drawing = null;
-  const { id, test, totals } = shown;
+  const { id, followed } = shown;
+  const { test, totals, problem } = followed ?? {};
   byId("test-title").textContent = id ? (test?.name ? `${test.name} (${id})` : id) : "No test yet";
   document.title = test ? `${test.state} · ${test.name ?? id} · Onrush` : "Onrush";
   const state = byId("test-state");
   state.hidden = !test;
   byId("test-body").hidden = !test;
   byId("trigger").hidden = !["CONFIGURED", "ARMED"].includes(test?.state);
-  byId("stop").hidden = !test || END_STATES.includes(test.state);
+  byId("stop").hidden = !test || hasEnded(test);
+  say("test-error", shown.refusal ?? problem);
   if (!test) {
     say("test-reason", null);
-    if (id) byId("test-about").textContent = "Asking for it…";
+    if (id) byId("test-about").textContent = problem ? "" : "Asking for it…";
     return;
   }
   state.textContent = test.state;
   state.className = `pill ${look(test.state)}`;
   byId("test-about").replaceChildren(pill(test.config.test_type), ` ${aboutTest(test)}`);
   say("test-reason", test.reason);
-  drawTiles();
-  drawProgress();
+  drawTiles(followed);
+  drawProgress(test, totals);
   drawNumbers(test, totals);
   drawNotes(test, totals);
   drawConservation(test.conservation);
-  drawCharts({ id, series: shown.series, distribution: shown.distribution });
+  drawCharts({ id, series: followed.series, distribution: shown.distribution });
   const events = test.events.slice(-EVENTS_SHOWN).map((event) =>
     element("li", {}, element("time", { datetime: event.at }, clock(event.at)), ` ${event.kind}`,
       event.node_id ? ` ${event.node_id}` : null, event.detail ? `: ${event.detail}` : null));
   byId("events").replaceChildren(...events);
 }
 
-function drawTiles() {
-  const { test, totals, second } = shown;
-  const ended = END_STATES.includes(test.state);
+function drawTiles({ test, totals, second }) {
+  const ended = hasEnded(test);
   const all = totals?.all ?? emptyScope(null);
   const tile = (title, text, kind) => element("div", { class: kind }, element("dt", {}, title), element("dd", {}, text));
   byId("tiles").replaceChildren(
@@ -170,8 +100,7 @@ function drawTiles() {
   );
 }
 
-function drawProgress() {
-  const { test, totals } = shown;
+function drawProgress(test, totals) {
   const { message_count_per_driver, duration_s } = test.config;
   const parts = [];
   if (message_count_per_driver && test.participants.length > 0 && totals?.all.sent != null) {
@@ -224,12 +153,13 @@ function drawConservation(conservation) {
 
 /** The distribution is large: it is asked for when there are answers that it does not have. */
 async function askDistribution() {
-  const { id, stream, totals } = shown;
-  if (!totals || shown.distributed === totals.all.answered) return;
+  const { id, followed } = shown;
+  const answered = followed?.totals?.all.answered;
+  if (!followed?.totals || shown.distributed === answered) return;
   try {
     const distribution = await ask(testPath(id, "/histogram"));
-    if (shown.stream !== stream) return;
-    Object.assign(shown, { distribution, distributed: totals.all.answered });
+    if (shown.followed !== followed) return;
+    Object.assign(shown, { distribution, distributed: answered });
     drawSoon();
   } catch {
     // The next turn asks again; the drivers' turn says what is wrong.
@@ -237,15 +167,16 @@ async function askDistribution() {
 }
 
 async function act(button, what) {
+  const { followed } = shown;
   button.disabled = true;
-  say("test-error", null);
+  shown.refusal = null;
   try {
-    shown.test = await post(testPath(shown.id, what));
-    drawTest();
+    await followed.change(what);
   } catch (problem) {
-    say("test-error", problem.detail);
+    if (shown.followed === followed) shown.refusal = problem.detail;
   } finally {
     button.disabled = false;
+    drawTest();
   }
 }
 
@@ -282,7 +213,7 @@ async function drawTests() {
   if (!shown.pinned && tests.length > 0) choose(tests[0].test_id, false);
   byId("older").hidden = tests.length < testsShown || testsShown >= TESTS_AT_MOST;
   drawHistory(tests);
-  const missing = tests.filter((test) => END_STATES.includes(test.state) && !results.has(test.test_id));
+  const missing = tests.filter((test) => hasEnded(test) && !results.has(test.test_id));
   if (missing.length === 0) return;
   for (const { test_id } of missing) {
     try {
@@ -301,7 +232,7 @@ function drawHistory(tests) {
       event.preventDefault();
       visit(test.test_id);
     };
-    const totals = test.test_id === shown.id ? shown.totals : null;
+    const totals = test.test_id === shown.id ? shown.followed.totals : null;
     return testRow(test, results.get(test.test_id) ?? totals, test.test_id === shown.id, open);
   };
   const body = byId("tests");

@@ -17,7 +17,26 @@ const MORE_FIELDS = [
   { name: "connect_timeout", label: "Time-out of connecting", hint: "5s" },
   { name: "headers", label: "Headers, one per line", hint: "accept: application/json", rows: 2, full: true },
   { name: "body", label: "Body", hint: "", rows: 3, full: true },
+  { name: "body_base64", label: "Body from a file", file: true, full: true },
 ];
+/** A larger file is not even read. */
+const MAX_FILE_BYTES = 512 * 1024;
+
+/** The bytes of a file in base64; throws problem details. */
+function base64Of(file, field) {
+  const wrong = (problem) => ({ detail: problem, errors: [{ field, problem }] });
+  return new Promise((resolve, reject) => {
+    if (file.size > MAX_FILE_BYTES) {
+      reject(wrong(`the file has ${file.size} bytes; at most ${MAX_FILE_BYTES} fit`));
+      return;
+    }
+    const reader = new FileReader();
+    // It gives a data URL, whose text after the comma is base64.
+    reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
+    reader.onerror = () => reject(wrong("the file cannot be read; pick it again"));
+    reader.readAsDataURL(file);
+  });
+}
 
 /** Fills the form; `create(fields)` posts a test and rejects with the problem's details. */
 export function setUpForm(form, create) {
@@ -29,12 +48,29 @@ export function setUpForm(form, create) {
     errors.set(name, line);
     return line;
   };
-  const field = ({ name, label, hint, rows, full }) => {
-    const attributes = { id: `field-${name}`, name, placeholder: hint, "aria-describedby": `error-${name}`, autocomplete: "off", spellcheck: "false" };
-    const input = rows ? element("textarea", { ...attributes, rows }) : element("input", { ...attributes, type: "text" });
+  const inputOf = ({ name, hint, rows, file }) => {
+    const named = { id: `field-${name}`, name, "aria-describedby": `error-${name}` };
+    if (file) return element("input", { ...named, type: "file" });
+    const attributes = { ...named, placeholder: hint, autocomplete: "off", spellcheck: "false" };
+    return rows ? element("textarea", { ...attributes, rows }) : element("input", { ...attributes, type: "text" });
+  };
+  const field = (about) => {
+    const { name, label, full, file } = about;
+    const input = inputOf(about);
     inputs.set(name, input);
     const title = element("label", { class: "above", for: `field-${name}` }, label);
-    return element("div", { class: full ? "full" : null }, title, input, errorOf(name));
+    return element("div", { class: full ? "full" : null }, title, input, file ? removalOf(input) : null, errorOf(name));
+  };
+  /** A file that was picked can be taken back. */
+  const removalOf = (input) => {
+    const remove = () => {
+      input.value = "";
+      button.hidden = true;
+      input.focus();
+    };
+    const button = element("button", { type: "button", class: "plain", onclick: remove, hidden: true }, "Remove the file");
+    input.addEventListener("change", () => (button.hidden = input.files.length === 0));
+    return button;
   };
   const choice = (type, name, value, label, checked) => {
     const input = element("input", { type, name, value, checked });
@@ -70,10 +106,11 @@ export function setUpForm(form, create) {
   types.addEventListener("change", followType);
   followType();
 
-  const read = () => {
+  const read = async () => {
     const fields = { test_type: form.elements.namedItem("test_type").value };
     for (const [name, input] of inputs) {
       if (input.type === "checkbox") fields[name] = input.checked;
+      else if (input.type === "file" && input.files.length > 0) fields[name] = await base64Of(input.files[0], name);
       else if (input.disabled || input.value.trim() === "") continue;
       else if (name === "headers") fields[name] = input.value.split("\n").filter((line) => line.trim() !== "");
       else fields[name] = input.value;
@@ -104,7 +141,7 @@ export function setUpForm(form, create) {
     button.disabled = true;
     show(null);
     try {
-      await create(read());
+      await create(await read());
     } catch (problem) {
       show(problem);
     } finally {

@@ -50,18 +50,30 @@ export class Series {
   #width_s = 1;
   /** Seconds before this one are folded. */
   #folded_s = 0;
+  #end_s = 0;
 
   /** How many seconds the older points stand for. */
   get width_s() {
     return this.#width_s;
   }
 
-  /** Takes a sealed second; one that is merged anew replaces what was known of it. */
+  /** The first second after all that were put in. */
+  get end_s() {
+    return this.#end_s;
+  }
+
+  /**
+   * Takes a sealed second; one that is merged anew replaces what was known of it. False where the series cannot be right
+   * any more and is to be made anew: a second within a folded point cannot be replaced, and one that is missing may never come.
+   */
   put(second) {
-    // Within a folded point a second cannot be replaced. It is in the table's totals.
-    if (second.second_index < this.#folded_s) return;
-    this.#points.set(second.second_index, pointOf(second));
+    const index = second.second_index;
+    if (index < this.#folded_s) return false;
+    const isNext = index <= this.#end_s;
+    this.#end_s = Math.max(this.#end_s, index + 1);
+    this.#points.set(index, pointOf(second));
     if (this.#points.size > MAX_POINTS) this.#shrink();
+    return isNext;
   }
 
   #shrink() {

@@ -27,11 +27,13 @@ const STYLE: &str = "text/css; charset=utf-8";
 const ICON: &str = "image/svg+xml";
 
 /// What the page at `/` is made of: path, type and text.
-const PAGE: [(&str, &str, &str); 9] = [
+const PAGE: [(&str, &str, &str); 11] = [
     ("/", HTML, include_str!("../page/index.html")),
     ("/style.css", STYLE, include_str!("../page/style.css")),
     ("/icon.svg", ICON, include_str!("../page/icon.svg")),
     ("/app.js", SCRIPT, include_str!("../page/app.js")),
+    ("/follow.js", SCRIPT, include_str!("../page/follow.js")),
+    ("/rest.js", SCRIPT, include_str!("../page/rest.js")),
     ("/form.js", SCRIPT, include_str!("../page/form.js")),
     ("/tables.js", SCRIPT, include_str!("../page/tables.js")),
     ("/series.js", SCRIPT, include_str!("../page/series.js")),

@@ -336,6 +336,8 @@ async fn the_page_is_served_and_cached() {
         ("/", "text/html; charset=utf-8"),
         ("/?test=1", "text/html; charset=utf-8"),
         ("/app.js", "text/javascript; charset=utf-8"),
+        ("/follow.js", "text/javascript; charset=utf-8"),
+        ("/rest.js", "text/javascript; charset=utf-8"),
         ("/form.js", "text/javascript; charset=utf-8"),
         ("/tables.js", "text/javascript; charset=utf-8"),
         ("/series.js", "text/javascript; charset=utf-8"),
