@@ -146,11 +146,11 @@ mod tests {
         let plan = plan_for(&config, Some("http://ours:1/ping")).unwrap();
         assert_eq!(plan.order, Order::Shuffled { seed: 7 });
         assert!(plan.tls.insecure);
-        let status = Check::Status(vec![(200, 299)]);
+        let status = || Check::Status(vec![(200, 299)]);
         assert_eq!((plan.requests[0].weight, plan.requests[0].url.scheme()), (3, "https"));
-        assert_eq!(plan.requests[0].checks, [status.clone()]);
+        assert_eq!(plan.requests[0].checks, [status()]);
         assert_eq!(plan.requests[1].url.path(), "/ping");
-        assert_eq!(plan.requests[1].checks, [status, Check::BodyContains(b"pong".to_vec())]);
+        assert_eq!(plan.requests[1].checks, [status(), Check::BodyContains(b"pong".to_vec())]);
     }
 
     #[test]

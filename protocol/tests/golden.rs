@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use common::{id, measured_second, node, session, text};
 use onrush_protocol::{
-    EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeState, Participant, Refusal, Register, TestConfig,
+    EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeState, Participant, Refusal, Register, RequestConfig, RequestOrder,
+    TestConfig, TlsConfig,
     TestType, Trigger,
 };
 
@@ -49,6 +50,36 @@ fn test_config() {
         ..TestConfig::new(id("test-1"), TestType::Tsunami)
     };
     let golden = r#"{"test_id":"test-1","test_type":"TSUNAMI","test_message_delay":0.0025,"message_count_per_driver":1000,"schema":1,"target_url":"http://127.0.0.1:8080/ping","method":"POST","headers":[["X-One","1"],["X-One","2"]],"body":"hello","duration_s":30,"target_throughput_per_s":500.0,"connections":16,"timeout_s":2,"connect_timeout_s":1.5,"keepalive":false,"participants":[{"node_id":"driver-1","session_id":"s-1"},{"node_id":"driver-2"}]}"#;
+    assert_eq!(text(message.write()), golden);
+    assert_eq!(TestConfig::read(golden.as_bytes()), Ok(message));
+}
+
+#[test]
+fn test_config_with_several_requests_checks_and_tls() {
+    let message = TestConfig {
+        count_per_driver: Some(5),
+        expect: vec!["status=2xx".parse().unwrap()],
+        requests: vec![
+            RequestConfig { url: Some("https://web/a".into()), weight: 3, ..RequestConfig::default() },
+            RequestConfig {
+                method: "POST".into(),
+                headers: vec![("X-One".into(), "1".into())],
+                body: Some(b"hello".to_vec()),
+                expect: vec!["json:/ok=true".parse().unwrap(), "body~yes".parse().unwrap()],
+                ..RequestConfig::default()
+            },
+        ],
+        order: RequestOrder::Shuffled,
+        seed: 7,
+        tls: TlsConfig {
+            insecure: true,
+            ca_pem: Some("-----BEGIN CERTIFICATE-----".into()),
+            cert_pem: Some("-----BEGIN CERTIFICATE-----".into()),
+            key_pem: Some("-----BEGIN PRIVATE KEY-----".into()),
+        },
+        ..TestConfig::new(id("test-1"), TestType::Avalanche)
+    };
+    let golden = r#"{"test_id":"test-1","test_type":"AVALANCHE","test_message_delay":0,"message_count_per_driver":5,"schema":1,"method":"GET","headers":[],"expect":["status=200-299"],"targets":[{"url":"https://web/a","method":"GET","weight":3},{"method":"POST","headers":[["X-One","1"]],"body":"hello","weight":1,"expect":["json:/ok=true","body~yes"]}],"order":"shuffled","seed":7,"tls_insecure":true,"tls_ca_pem":"-----BEGIN CERTIFICATE-----","tls_cert_pem":"-----BEGIN CERTIFICATE-----","tls_key_pem":"-----BEGIN PRIVATE KEY-----","timeout_s":10,"connect_timeout_s":5,"keepalive":true}"#;
     assert_eq!(text(message.write()), golden);
     assert_eq!(TestConfig::read(golden.as_bytes()), Ok(message));
 }
