@@ -8,6 +8,8 @@
 mod cases;
 #[path = "browser/chromium.rs"]
 mod chromium;
+#[path = "browser/form.rs"]
+mod form;
 mod harness;
 #[path = "browser/page.rs"]
 mod page;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cases::{assert_numbers, chart, wait_for_state};
+use crate::cases::{assert_numbers, wait_for_medians, wait_for_state};
 use crate::harness::{Broker, Orchestrator, System, TEST_END, beside_others, wait_for};
 use crate::page::Page;
 
@@ -27,11 +27,8 @@ fn assert_result(page: &mut Page, orchestrator: &Orchestrator, test_id: &str) {
     let sent = metrics.all.sent.expect("our drivers report it");
     let shown = "document.querySelector('#numbers tbody td').innerText.replaceAll(',', '')";
     page.wait_for("the last numbers", &format!("{shown} === '{sent}'"));
-    page.wait_for("every second in the chart", &format!("{SECONDS} === {}", seconds.len()));
     assert_numbers(page, &metrics);
-    let medians = &chart(page, "latency")[0];
-    let expected: Vec<Option<f64>> = seconds.iter().map(|s| s.all.latency.median_ms.map(|ms| ms / 1000.0)).collect();
-    assert_eq!(medians, &("median".to_owned(), expected));
+    wait_for_medians(page, &seconds);
     let proof = test.conservation.expect("an ended test has its proof").line;
     assert!(page.text("#conservation").contains(&proof), "{proof:?} is not shown: {}", page.text("#conservation"));
     page.wait_for("no word of trouble", "document.querySelector('#test-error').hidden");
