@@ -7,7 +7,7 @@ use onrush_stats::SecondStats;
 
 use crate::aggregate::{Aggregate, DriverTotal};
 use crate::record::{ParticipantRecord, TestRecord};
-use crate::target_check::{Counters, Probe};
+use crate::target_check::{self, Counters, Probe};
 use crate::view::{CheckView, ConservationView, ParticipantState, Verdict};
 
 /// The check against the target's counters: without it, a result may still be exact.
@@ -175,19 +175,21 @@ fn target_check(record: &TestRecord, aggregate: &Aggregate, after: &Probe) -> Ch
     }
 }
 
-/// What the target counted between two looks, on the test's path.
+/// What the target counted between two looks, on the test's paths.
 fn target_delta(record: &TestRecord, before: &Counters, after: &Counters) -> Result<u64, String> {
-    let target = record.config.target_url.as_deref().and_then(|url| url::Url::parse(url).ok());
-    let path = target.as_ref().map_or("", |url| url.path());
+    let (_, paths) = target_check::counted(&record.config)?;
     if before.instance != after.instance {
         return Err("the target was restarted during the test".into());
     }
-    let count = |counters: &Counters| counters.requests.get(path).copied();
-    let counted = count(after).ok_or_else(|| format!("the target does not count requests of {path}"))?;
-    // A path that was never asked for may not be listed yet.
-    counted
-        .checked_sub(count(before).unwrap_or(0))
-        .ok_or_else(|| "the target's counters went backwards during the test".into())
+    let mut delta = 0;
+    for path in paths {
+        let count = |counters: &Counters| counters.requests.get(&path).copied();
+        let counted = count(after).ok_or_else(|| format!("the target does not count requests of {path}"))?;
+        // A path that was never asked for may not be listed yet.
+        let since = counted.checked_sub(count(before).unwrap_or(0));
+        delta += since.ok_or("the target's counters went backwards during the test")?;
+    }
+    Ok(delta)
 }
 
 fn line(record: &TestRecord, aggregate: &Aggregate, checks: &[CheckView], verdict: Verdict) -> String {

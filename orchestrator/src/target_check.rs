@@ -1,6 +1,6 @@
 //! The target's own counters: what the bundled target says that it received.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use onrush_protocol::TestConfig;
@@ -46,20 +46,36 @@ struct Endpoint {
 
 /// Where the counters of a test's target would be, or why they can be of no use to it.
 pub fn address(config: &TestConfig) -> Result<Url, String> {
-    let Some(target) = &config.target_url else {
-        return Err("the test names no target; each driver has its own".into());
-    };
-    if config.method != "GET" {
-        return Err(format!("the target counts GET requests, and this test sends {}", config.method));
-    }
-    let mut url = Url::parse(target).map_err(|e| format!("{target} is no URL: {e}"))?;
-    if url.path() == "/metrics" {
-        return Err("the test's path is that of the counters themselves".into());
-    }
+    let (mut url, _) = counted(config)?;
     url.set_path("/metrics");
     url.set_query(None);
     url.set_fragment(None);
     Ok(url)
+}
+
+/// A URL of the one server that a test loads, and the paths that are asked for there.
+pub fn counted(config: &TestConfig) -> Result<(Url, BTreeSet<String>), String> {
+    let urls: Vec<(Option<&String>, &String)> = match config.requests.as_slice() {
+        [] => vec![(config.target_url.as_ref(), &config.method)],
+        several => several.iter().map(|r| (r.url.as_ref().or(config.target_url.as_ref()), &r.method)).collect(),
+    };
+    let (mut server, mut paths) = (None::<Url>, BTreeSet::new());
+    for (url, method) in urls {
+        let url = url.ok_or("the test names no target; each driver has its own")?;
+        if method != "GET" {
+            return Err(format!("the target counts GET requests, and this test sends {method}"));
+        }
+        let url = Url::parse(url).map_err(|e| format!("{url} is no URL: {e}"))?;
+        if url.path() == "/metrics" {
+            return Err("the test's path is that of the counters themselves".into());
+        }
+        paths.insert(url.path().to_owned());
+        let server = server.get_or_insert_with(|| url.clone());
+        if server.origin() != url.origin() {
+            return Err("the test's requests go to several servers".into());
+        }
+    }
+    server.map(|server| (server, paths)).ok_or_else(|| "the test has no request".into())
 }
 
 /// Reads the counters. Blocks, at most [`TIMEOUT`].
@@ -85,7 +101,7 @@ pub fn read(address: &Url) -> Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use onrush_protocol::{TestId, TestType};
+    use onrush_protocol::{RequestConfig, TestId, TestType};
     use std::io::{Read, Write};
     use std::net::TcpListener;
 
@@ -136,5 +152,13 @@ mod tests {
         assert_eq!(address(&config).unwrap().as_str(), "http://127.0.0.1:8080/metrics");
         config.method = "POST".into();
         assert!(address(&config).is_err());
+
+        config.method = "GET".into();
+        let get = |url: Option<&str>| RequestConfig { url: url.map(Into::into), ..RequestConfig::default() };
+        config.requests = vec![get(None), get(Some("http://127.0.0.1:8080/")), get(None)];
+        let (_, paths) = counted(&config).unwrap();
+        assert_eq!(paths, ["/".to_owned(), "/ping".to_owned()].into());
+        config.requests.push(get(Some("http://127.0.0.1:8081/")));
+        assert!(counted(&config).unwrap_err().contains("several servers"));
     }
 }

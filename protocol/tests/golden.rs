@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use common::{id, measured_second, node, session, text};
 use onrush_protocol::{
-    EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeState, Participant, Refusal, Register, RequestConfig, RequestOrder,
-    TestConfig, TlsConfig,
-    TestType, Trigger,
+    EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeState, Participant, Refusal, Register, RequestConfig,
+    RequestOrder, TestConfig, TestType, TlsConfig, Trigger,
 };
 
 #[test]

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::id;
-use onrush_protocol::{TestConfig, TestType, limits};
+use onrush_protocol::{RequestConfig, TestConfig, TestType, limits};
 
 fn good(test_type: TestType) -> TestConfig {
     TestConfig {
@@ -30,7 +30,17 @@ const BREAKS: &[Break] = &[
     ("target_url", |c| c.target_url = Some("127.0.0.1:8080/ping".into())),
     ("target_url", |c| c.target_url = Some(String::new())),
     ("target_url", |c| c.target_url = Some("http://".into())),
-    ("target_url", |c| c.target_url = Some("https://127.0.0.1/".into())),
+    ("targets", |c| c.requests = vec![RequestConfig { weight: 0, ..RequestConfig::default() }]),
+    ("targets", |c| c.requests = vec![RequestConfig { url: Some("ftp://a/".into()), ..RequestConfig::default() }]),
+    ("targets", |c| c.requests = vec![RequestConfig::default(); limits::MAX_REQUESTS + 1]),
+    ("targets", |c| {
+        let request = RequestConfig { body: Some(vec![0; limits::MAX_REQUESTS_BYTES / 2]), ..RequestConfig::default() };
+        c.requests = vec![request; 2];
+    }),
+    ("targets", |c| (c.method, c.requests) = ("POST".into(), vec![RequestConfig::default()])),
+    ("tls_ca_pem", |c| c.tls.ca_pem = Some("nothing".into())),
+    ("tls_key_pem", |c| c.tls.cert_pem = Some("-----BEGIN CERTIFICATE-----".into())),
+    ("tls_cert_pem", |c| c.tls.key_pem = Some("-----BEGIN PRIVATE KEY-----".into())),
     ("target_url", |c| c.target_url = Some("ftp://127.0.0.1/".into())),
     ("target_url", |c| c.target_url = Some("http://127.0.0.1:0/".into())),
     ("target_url", |c| c.target_url = Some("http://127.0.0.1:65536/".into())),

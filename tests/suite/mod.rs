@@ -18,7 +18,8 @@ pub mod spec_orchestrator;
 macro_rules! instantiate {
     ($shared:expr, $own:expr) => {
         suite::instantiate!(@tests $shared;
-            results: avalanche_and_tsunami_are_exact, two_tests_in_a_row, a_refused_connection_is_a_failure_with_a_name;
+            results: avalanche_and_tsunami_are_exact, several_requests_and_their_checks_are_exact,
+                two_tests_in_a_row, a_refused_connection_is_a_failure_with_a_name;
             membership: eight_drivers_run_and_a_ninth_is_rejected, one_driver_alone_is_too_few,
                 a_driver_that_joins_in_mid_test_waits_for_the_next, a_test_right_after_registration_is_received;
             loss: orchestrator_killed_in_mid_test, driver_killed_in_mid_test, driver_restarted_under_its_name,

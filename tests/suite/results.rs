@@ -1,8 +1,9 @@
 //! What a test ends with: exact counts and numbers that agree wherever they are shown.
 
 use onrush_orchestrator::view::TestState;
+use serde_json::json;
 
-use super::checks::{assert_consistent, assert_exact, avalanche, tsunami};
+use super::checks::{assert_consistent, assert_exact, assert_proved, avalanche, tsunami};
 use crate::harness::{Broker, System, alone, beside_others};
 
 pub fn avalanche_and_tsunami_are_exact(broker: &Broker) {
@@ -26,6 +27,29 @@ pub fn avalanche_and_tsunami_are_exact(broker: &Broker) {
         assert!(scope.elapsed_s.is_some_and(|s| s >= 0.998), "{scope:#?}");
         assert!(scope.note.is_none(), "{scope:#?}");
     }
+}
+
+/// Several requests with weights, and answers that one of the checks refuses: all of it is counted, here and there.
+pub fn several_requests_and_their_checks_are_exact(broker: &Broker) {
+    let _machine = beside_others();
+    let system = System::new(broker);
+    let target = system.target(&[]);
+    let (orchestrator, _drivers) = system.with_drivers(2);
+    let test_id = orchestrator.start(&json!({
+        "test_type": "TSUNAMI", "delay": "500us", "requests": 800, "connections": 8, "target_url": target.url(),
+        "targets": [{"weight": 3}, {"expect": ["body~something else"]}], "expect": ["status=2xx"],
+    }));
+    let test = orchestrator.wait_for_end(&test_id);
+    assert_eq!((test.state, test.complete), (TestState::Completed, Some(true)), "{test:#?}");
+    assert_proved(&test);
+    assert_eq!(target.counted(), (1_600, 1_600), "what fails a check was answered all the same");
+    assert_eq!((test.config.targets.len(), test.config.targets[0].weight), (2, 3));
+    let metrics = orchestrator.metrics(&test_id);
+    for scope in &metrics.drivers {
+        assert_eq!((scope.sent, scope.answered, scope.failed), (Some(800), Some(600), Some(200)), "{scope:#?}");
+        assert_eq!(scope.failures, [("check_failed".to_owned(), 200)].into());
+    }
+    assert_consistent(&orchestrator, &test_id);
 }
 
 pub fn two_tests_in_a_row(broker: &Broker) {
