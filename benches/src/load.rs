@@ -21,9 +21,6 @@ pub struct Args {
     rate_per_s: Option<f64>,
     #[arg(long = "type", default_value = "avalanche")]
     test_type: String,
-    /// Microseconds, as in `100us`.
-    #[arg(long, value_parser = parse_us)]
-    delay: Option<Duration>,
     #[arg(long)]
     cpus: usize,
     #[arg(long)]
@@ -35,20 +32,16 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
 }
 
-fn parse_us(text: &str) -> Result<Duration, String> {
-    let us: f64 = text.trim_end_matches("us").parse().map_err(|_| "give microseconds, as in 100us")?;
-    Duration::try_from_secs_f64(us / 1e6).map_err(|e| e.to_string())
-}
-
 /// Runs it and says in JSON what it did.
 pub fn run(args: &Args) -> Result<(), Problem> {
-    let mode = match (args.test_type.as_str(), args.delay) {
-        ("avalanche", None) => Mode::Avalanche,
-        ("tsunami", Some(delay)) => Mode::Tsunami { delay },
-        _ => return Err("give --type avalanche, or --type tsunami --delay 100us".into()),
+    let per_request = |rate_per_s: f64| Duration::try_from_secs_f64(1.0 / rate_per_s);
+    let (mode, max_rate_per_s) = match (args.test_type.as_str(), args.rate_per_s) {
+        ("avalanche", rate_per_s) => (Mode::Avalanche, rate_per_s),
+        ("tsunami", Some(rate_per_s)) => (Mode::Tsunami { delay: per_request(rate_per_s)? }, None),
+        _ => return Err("give --type avalanche, or --type tsunami with a rate -R".into()),
     };
     let wait = if mode == Mode::Avalanche { Wait::Timer } else { Wait::Poll };
-    let plan = plan(&args.url, mode, args.rate_per_s, args.connections, args.duration)?;
+    let plan = plan(&args.url, mode, max_rate_per_s, args.connections, args.duration)?;
     let armed = Armed::new(plan, Options { cpus: vec![args.cpus], wait })?;
     let Ran { totals, stats } = finish(armed.start(Instant::now()))?;
     let quantile_us = |quantile| stats.latency.quantile_ns(quantile).map(|ns| ns as f64 / 1e3);

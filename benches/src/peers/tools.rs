@@ -162,9 +162,8 @@ impl Tool {
                 format!("{} {url} -c {connections} -d {seconds}s --cpus {cpu} --output-format json", self.subcommand)
             }
             ("onrush", Some(rate)) => format!(
-                "{} {url} -c {connections} -d {seconds}s --type tsunami --delay {}us --cpus {cpu} --output-format json",
-                self.subcommand,
-                1e6 / f64::from(*rate)
+                "{} {url} -c {connections} -d {seconds}s --type tsunami -R {rate} --cpus {cpu} --output-format json",
+                self.subcommand
             ),
             ("wrk", _) => format!("-t1 -c{connections} -d{seconds}s {url}"),
             ("wrk2", rate) => {
