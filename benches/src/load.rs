@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use onrush_engine::{Armed, End, Mode, Options, Plan, Request, Running, Wait};
+use onrush_engine::{Armed, End, Io, Mode, Options, Order, Plan, Request, Running, Tls, Wait};
 use onrush_stats::{SecondStats, Totals};
 use serde_json::json;
 
@@ -42,7 +42,7 @@ pub fn run(args: &Args) -> Result<(), Problem> {
     };
     let wait = if mode == Mode::Avalanche { Wait::Timer } else { Wait::Poll };
     let plan = plan(&args.url, mode, max_rate_per_s, args.connections, args.duration)?;
-    let armed = Armed::new(plan, Options { cpus: vec![args.cpus], wait })?;
+    let armed = Armed::new(plan, Options { cpus: vec![args.cpus], wait, io: Io::IoUring })?;
     let Ran { totals, stats } = finish(armed.start(Instant::now()))?;
     let quantile_us = |quantile| stats.latency.quantile_ns(quantile).map(|ns| ns as f64 / 1e3);
     println!(
@@ -72,7 +72,9 @@ pub fn plan(
         keepalive: true,
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),
-        request: Request { url: url.parse()?, method: http::Method::GET, headers: Vec::new(), body: Vec::new() },
+        requests: vec![Request::get(url.parse()?)],
+        order: Order::InTurn,
+        tls: Tls::default(),
     })
 }
 

@@ -57,7 +57,7 @@ pub fn url(address: SocketAddr) -> String {
 /// The sample server on one CPU and a free port.
 pub fn bundled(cpu: usize) -> Result<Target, Problem> {
     let listen = (Ipv4Addr::LOCALHOST, 0).into();
-    Ok(Target::start(TargetConfig { listen, cpus: Some(vec![cpu]), delay: Duration::ZERO })?)
+    Ok(Target::start(TargetConfig { cpus: Some(vec![cpu]), ..TargetConfig::new(listen) })?)
 }
 
 /// Requests for `/ping` that the bundled target counted.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use onrush_engine::{Armed, Mode, Options, Wait};
+use onrush_engine::{Armed, Io, Mode, Options, Wait};
 use serde_json::json;
 
 use crate::load::{finish, plan};
@@ -92,7 +92,7 @@ fn one(args: &Args, target: &Served, setting: &Setting, rate_per_s: u32) -> Resu
     let delay = Duration::try_from_secs_f64(1.0 / f64::from(rate_per_s))?;
     let duration = Duration::try_from_secs_f64(args.seconds)?;
     let plan = plan(&target.url(), Mode::Tsunami { delay }, None, args.connections, duration)?;
-    let armed = Armed::new(plan, Options { cpus: vec![setting.cpu], wait: setting.wait })?;
+    let armed = Armed::new(plan, Options { cpus: vec![setting.cpu], wait: setting.wait, io: Io::IoUring })?;
     // What reads the reports stays off the core that is measured, where there is another.
     machine::pin(args.target_cpu)?;
     let ran = finish(armed.start(Instant::now() + Duration::from_millis(20)))?;
