@@ -1,0 +1,104 @@
+//! The engine by itself, with the flags of `onrush bench`: the stand-in where that is not built.
+
+use std::time::{Duration, Instant};
+
+use onrush_engine::{Armed, End, Io, Mode, Options, Order, Plan, Request, Running, Tls, Wait};
+use onrush_stats::{SecondStats, Totals};
+use serde_json::json;
+
+use crate::Problem;
+
+/// As `onrush bench` has them.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    url: String,
+    #[arg(short)]
+    connections: u32,
+    /// Seconds, with or without an `s`.
+    #[arg(short, value_parser = parse_seconds)]
+    duration: Duration,
+    #[arg(short = 'R')]
+    rate_per_s: Option<f64>,
+    #[arg(long = "type", default_value = "avalanche")]
+    test_type: String,
+    #[arg(long)]
+    cpus: usize,
+    #[arg(long)]
+    output_format: Option<String>,
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.trim_end_matches('s').parse().map_err(|_| "give seconds, as in 5s")?;
+    Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
+}
+
+/// Runs it and says in JSON what it did.
+pub fn run(args: &Args) -> Result<(), Problem> {
+    let per_request = |rate_per_s: f64| Duration::try_from_secs_f64(1.0 / rate_per_s);
+    let (mode, max_rate_per_s) = match (args.test_type.as_str(), args.rate_per_s) {
+        ("avalanche", rate_per_s) => (Mode::Avalanche, rate_per_s),
+        ("tsunami", Some(rate_per_s)) => (Mode::Tsunami { delay: per_request(rate_per_s)? }, None),
+        _ => return Err("give --type avalanche, or --type tsunami with a rate -R".into()),
+    };
+    let wait = if mode == Mode::Avalanche { Wait::Timer } else { Wait::Poll };
+    let plan = plan(&args.url, mode, max_rate_per_s, args.connections, args.duration)?;
+    let armed = Armed::new(plan, Options { cpus: vec![args.cpus], wait, io: Io::IoUring })?;
+    let Ran { totals, stats } = finish(armed.start(Instant::now()))?;
+    let quantile_us = |quantile| stats.latency.quantile_ns(quantile).map(|ns| ns as f64 / 1e3);
+    println!(
+        "{}",
+        json!({
+            "sent": totals.sent, "answered": totals.answered, "failed": totals.failed, "skipped": totals.skipped,
+            "latency_p50_us": quantile_us(0.5), "latency_p99_us": quantile_us(0.99),
+        })
+    );
+    Ok(())
+}
+
+/// A plan with nothing unusual: `GET`, keep-alive.
+pub fn plan(
+    url: &str,
+    mode: Mode,
+    max_rate_per_s: Option<f64>,
+    connections: u32,
+    duration: Duration,
+) -> Result<Plan, Problem> {
+    Ok(Plan {
+        mode,
+        max_rate_per_s,
+        count: None,
+        duration: Some(duration),
+        connections,
+        keepalive: true,
+        timeout: Duration::from_secs(10),
+        connect_timeout: Duration::from_secs(5),
+        requests: vec![Request::get(url.parse()?)],
+        order: Order::InTurn,
+        tls: Tls::default(),
+    })
+}
+
+/// What a whole run measured.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its counts.
+    pub totals: Totals,
+    /// Its distributions.
+    pub stats: SecondStats,
+}
+
+/// Follows a run to its end.
+pub fn finish(mut running: Running) -> Result<Ran, Problem> {
+    let mut stats = SecondStats::default();
+    loop {
+        let Some(second) = running.next_second(Duration::from_secs(30)) else {
+            return Err("the engine reported nothing for 30 s".into());
+        };
+        stats.merge(&second.stats);
+        match second.end {
+            None => (),
+            Some(End::Failed(reason)) => return Err(reason.into()),
+            Some(End::Completed | End::Stopped) => return Ok(Ran { totals: second.totals, stats }),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The machine under the numbers, and the CPU a thread runs on.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+use rustix::thread::{CpuSet, sched_setaffinity};
+use serde_json::{Value, json};
+
+/// What a number must be read with: date, kernel, CPU and so on.
+pub fn describe() -> Value {
+    let system = rustix::system::uname();
+    json!({
+        "date": jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        "kernel": system.release().to_string_lossy(),
+        "cpu": cpu_model(),
+        "cpus": std::thread::available_parallelism().map_or(1, usize::from),
+        "benches": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// The same for people.
+pub fn line(machine: &Value) -> String {
+    let text = |key: &str| machine[key].as_str().unwrap_or("unknown").to_owned();
+    format!(
+        "{}; kernel {}; {}, {} CPUs; Onrush {}",
+        text("date"),
+        text("kernel"),
+        text("cpu"),
+        machine["cpus"],
+        text("benches")
+    )
+}
+
+fn cpu_model() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+/// Keeps the calling thread, and the processes that it starts, on one CPU.
+pub fn pin(cpu: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    if cpu >= CpuSet::MAX_CPU {
+        return Err(io::Error::other(format!("there is no CPU {cpu}")));
+    }
+    set.set(cpu);
+    sched_setaffinity(None, &set).map_err(|errno| io::Error::other(format!("cannot run on CPU {cpu}: {errno}")))
+}
+
+/// Whose CPU time.
+#[derive(Clone, Copy, Debug)]
+pub enum Whose {
+    /// Of this process with all its threads.
+    Own,
+    /// Of the processes that this one started and that have ended.
+    Children,
+}
+
+/// User and system time so far.
+pub fn cpu_time(whose: Whose) -> Duration {
+    let who = match whose {
+        Whose::Own => libc::RUSAGE_SELF,
+        Whose::Children => libc::RUSAGE_CHILDREN,
+    };
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the pointer is valid for a whole rusage.
+    let result = unsafe { libc::getrusage(who, usage.as_mut_ptr()) };
+    assert_eq!(result, 0, "getrusage fails only for arguments that are not these");
+    // SAFETY: zeroed at first, and a rusage of zeros is valid; then filled by the kernel.
+    let usage = unsafe { usage.assume_init() };
+    let duration = |time: libc::timeval| {
+        Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_micros(time.tv_usec.unsigned_abs())
+    };
+    duration(usage.ru_utime) + duration(usage.ru_stime)
+}
