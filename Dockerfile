@@ -12,7 +12,7 @@ ARG BASE_IMAGE=debian:bookworm-slim
 FROM ${RUST_IMAGE} AS build
 # librdkafka is built from source, with make and the C compiler that the Rust image has.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends make \
+    && apt-get install -y --no-install-recommends ca-certificates make \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
@@ -26,6 +26,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 FROM ${BASE_IMAGE}
 COPY --from=build /out/onrush /usr/local/bin/onrush
+# Whom https targets are trusted by.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 # A new named volume that is mounted here takes over the owner.
 RUN install -d -o 10001 -g 10001 /var/lib/onrush
 USER 10001:10001
