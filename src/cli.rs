@@ -188,6 +188,16 @@ impl From<IoArg> for onrush_engine::Io {
     }
 }
 
+impl From<IoArg> for onrush_target::Io {
+    fn from(io: IoArg) -> Self {
+        match io {
+            IoArg::Auto => Self::Auto,
+            IoArg::IoUring => Self::IoUring,
+            IoArg::Epoll => Self::Epoll,
+        }
+    }
+}
+
 /// How a driver's threads wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum WaitArg {
@@ -238,6 +248,9 @@ pub struct TargetArgs {
     /// Answer /ping in chunks (Transfer-Encoding: chunked), except to clients of HTTP/1.0
     #[arg(long, value_parser = BoolishValueParser::new(), env = "ONRUSH_TARGET_CHUNKED")]
     pub chunked: bool,
+    /// How its threads reach the network
+    #[arg(long, value_enum, default_value = "auto", env = "ONRUSH_IO")]
+    pub io: IoArg,
 }
 
 /// Options of `onrush demo`.

@@ -93,12 +93,12 @@ pub fn driver(args: DriverArgs) -> Result<ExitCode, Error> {
 
 /// `onrush target`.
 pub fn target(args: TargetArgs) -> Result<ExitCode, Error> {
-    let TargetArgs { listen, cpus, delay, seed, stall, body_size, chunked } = args;
+    let TargetArgs { listen, cpus, delay, seed, stall, body_size, chunked, io } = args;
     let stop = Stop::on_signals()?;
     let cpus = cpus.map(|cpus| cpus.0);
     // A driver that shares one of these CPUs knows by this that it must not keep it busy.
     let _claim = claim(cpus.as_deref());
-    let config = TargetConfig { listen, cpus, delay, seed, stall, body_bytes: body_size, chunked };
+    let config = TargetConfig { listen, cpus, delay, seed, stall, body_bytes: body_size, chunked, io: io.into() };
     let target = Target::start(config).map_err(|e| Error::failed("cannot start the target", e))?;
     announce(target.address());
     stop.wait();

@@ -11,7 +11,8 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use monoio::fs::File;
+use monoio::net::UnixStream;
+use rustix::io::Errno;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
@@ -33,8 +34,7 @@ pub struct Alarms {
 impl Alarms {
     /// Nobody waits.
     pub fn new() -> io::Result<Self> {
-        // Blocking, because the ring hands a non-blocking descriptor's "not yet" straight back.
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
         Ok(Self {
             timer,
             waiting: RefCell::default(),
@@ -52,15 +52,14 @@ impl Alarms {
     }
 
     async fn ring_until_closed(&self) -> io::Result<()> {
-        let bell = File::from_std(self.timer.try_clone()?.into())?;
-        let mut buffer = Vec::with_capacity(8);
+        // monoio waits for sockets only, and what it does for that is good for any descriptor.
+        let bell = UnixStream::from_std(self.timer.try_clone()?.into())?;
         while !self.closed.get() {
-            let (read, returned) = bell.read_at(buffer, 0).await;
-            buffer = returned;
-            buffer.clear();
-            match read {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => self.wake_up_to(Instant::now()),
+            bell.readable(false).await?;
+            match rustix::io::read(&self.timer, &mut [0_u8; 8]) {
+                // "Not yet": set anew before it was looked at.
+                Ok(_) | Err(Errno::AGAIN | Errno::INTR) => self.wake_up_to(Instant::now()),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())

@@ -13,6 +13,7 @@ mod answers;
 mod balance;
 mod connection;
 mod counters;
+mod executor;
 mod metrics;
 mod request;
 mod server;
@@ -31,8 +32,10 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::answers::{Answers, BODY_BYTES_MAX};
 use crate::balance::Seat;
-use crate::server::{Shared, Worker, open_ring};
+use crate::executor::Executor;
+use crate::server::{Shared, Worker};
 
+pub use crate::executor::Io;
 pub use crate::timing::{Delay, Stall};
 
 /// Connections that wait to be accepted; the system may allow fewer.
@@ -55,13 +58,15 @@ pub struct TargetConfig {
     pub body_bytes: Option<usize>,
     /// Whether answers of `/ping` come in chunks, to clients that know them.
     pub chunked: bool,
+    /// How its threads reach the network.
+    pub io: Io,
 }
 
 impl TargetConfig {
     /// A target on every CPU that answers at once.
     pub fn new(listen: SocketAddr) -> Self {
         let (cpus, stall, body_bytes) = (None, None, None);
-        Self { listen, cpus, delay: Delay::default(), seed: 0, stall, body_bytes, chunked: false }
+        Self { listen, cpus, delay: Delay::default(), seed: 0, stall, body_bytes, chunked: false, io: Io::Auto }
     }
 }
 
@@ -148,7 +153,7 @@ impl Target {
     ///
     /// Raises this process's limit of open files as far as it may.
     pub fn start(config: TargetConfig) -> Result<Self, TargetError> {
-        let TargetConfig { listen, cpus, delay, seed, stall, body_bytes, chunked } = config;
+        let TargetConfig { listen, cpus, delay, seed, stall, body_bytes, chunked, io } = config;
         if let Some(problem) = delay.problem().or_else(|| stall.as_ref().and_then(Stall::problem)) {
             return Err(TargetError::Timing { problem });
         }
@@ -157,6 +162,7 @@ impl Target {
         }
         let cpus = check_cpus(cpus)?;
         raise_open_files();
+        let io = io.usable();
         let listener = bind(listen)?;
         let address = listener.local_addr().map_err(|source| TargetError::Listen { address: listen, source })?;
 
@@ -172,7 +178,7 @@ impl Target {
         let mut target = Self { address, listener, shared, threads: Vec::with_capacity(cpus.len()) };
         let (report, reports) = mpsc::channel();
         for (index, (cpu, bell)) in cpus.iter().copied().zip(bells).enumerate() {
-            target.spawn(index, cpu, bell, report.clone())?;
+            target.spawn(index, cpu, io, bell, report.clone())?;
         }
         drop(report);
         for _ in &cpus {
@@ -194,24 +200,28 @@ impl Target {
         &mut self,
         index: usize,
         cpu: usize,
+        io: Io,
         bell: UnixStream,
         report: mpsc::Sender<Result<(), TargetError>>,
     ) -> Result<(), TargetError> {
         let refused = |source| TargetError::Thread { cpu, source };
         let listener = self.listener.try_clone().map_err(refused)?;
+        // A ring hands a non-blocking descriptor's "not yet" straight back, and epoll must never block.
+        let by_epoll = io == Io::Epoll;
+        listener.set_nonblocking(by_epoll).and_then(|()| bell.set_nonblocking(by_epoll)).map_err(refused)?;
         let shared = Arc::clone(&self.shared);
         let thread = std::thread::Builder::new().name(format!("target-{cpu}")).spawn(move || {
             let opened = pin(cpu).and_then(|()| {
-                let ring = open_ring().map_err(|source| TargetError::IoUring { source })?;
+                let executor = Executor::open(io).map_err(|source| TargetError::IoUring { source })?;
                 let worker = Worker::new(shared, index).map_err(|source| TargetError::Thread { cpu, source })?;
-                Ok((ring, worker))
+                Ok((executor, worker))
             });
             // The receiver is gone only if another thread failed, and then this one is told to stop as well.
             let _other_failed = match opened {
-                Ok((mut ring, worker)) => {
+                Ok((mut executor, worker)) => {
                     let reported = report.send(Ok(()));
                     drop(report);
-                    if let Err(error) = ring.block_on(worker.run(listener, bell)) {
+                    if let Err(error) = executor.block_on(worker.run(listener, bell)) {
                         tracing::error!(%error, cpu, "a thread of the target ended");
                     }
                     reported

@@ -16,8 +16,6 @@ use std::time::{Duration, Instant};
 
 use monoio::io::AsyncReadRent;
 use monoio::net::TcpStream;
-use monoio::time::TimeDriver;
-use monoio::{IoUringDriver, Runtime, RuntimeBuilder};
 use rustix::net::Shutdown;
 
 use crate::alarms::Alarms;
@@ -27,16 +25,11 @@ use crate::connection;
 use crate::counters::{Arrivals, Counters};
 use crate::timing::{Delay, Stall};
 
-/// How many operations a thread hands to the kernel at once.
-const RING_ENTRIES: u32 = 1024;
 /// How long to wait before accepting again after the system had no descriptor or memory left.
 const ACCEPT_RETRY: Duration = Duration::from_millis(20);
 /// At a stop, answers under way have this long; then connections are cut, and have this long once more to notice.
 const DRAIN: Duration = Duration::from_millis(500);
 const DRAIN_POLL: Duration = Duration::from_millis(2);
-
-/// A ring with a timer.
-pub type Ring = Runtime<TimeDriver<IoUringDriver>>;
 
 /// What all threads see.
 #[derive(Debug)]
@@ -256,21 +249,5 @@ impl Drop for OpenConnection {
         self.worker.open.borrow_mut().remove(&self.fd);
         self.worker.counters().connection_closed();
         self.worker.shared.seats[self.worker.index].released();
-    }
-}
-
-/// Opens a thread's ring.
-pub fn open_ring() -> io::Result<Ring> {
-    let mut builder = io_uring::IoUring::builder();
-    // Completions wait for the thread to ask for them instead of interrupting it; kernels before 6.1 refuse that.
-    builder.setup_single_issuer().setup_defer_taskrun();
-    let build = |builder| {
-        RuntimeBuilder::<IoUringDriver>::new().with_entries(RING_ENTRIES).uring_builder(builder).enable_timer().build()
-    };
-    match build(builder) {
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
-            build(io_uring::IoUring::builder())
-        }
-        built => built,
     }
 }

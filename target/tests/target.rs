@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use client::{Client, config, get, scrape, start, start_as, start_with};
-use onrush_target::{Delay, Stall, Target, TargetConfig, TargetError};
+use onrush_target::{Delay, Io, Stall, Target, TargetConfig, TargetError};
 
 const PONG: &str = r#"{"message":"pong"}"#;
 
@@ -403,6 +403,24 @@ fn a_second_target_on_the_same_port_is_refused_in_words() {
             assert!(error.to_string().contains(&target.address().to_string()), "{error}");
         }
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn epoll_serves_as_io_uring_does() {
+    for io in [Io::Epoll, Io::IoUring] {
+        let delay = Delay::Fixed(Duration::from_millis(20));
+        let target = start_as(TargetConfig { io, delay, body_bytes: Some(100_000), ..config() });
+        let mut clients: Vec<Client> = (0..10).map(|_| Client::connect(&target)).collect();
+        for client in &mut clients {
+            let asked = std::time::Instant::now();
+            let answer = client.ask(&get("/ping"));
+            assert_eq!((answer.status, answer.body.len()), (200, 100_000), "{io:?}");
+            assert!(asked.elapsed() >= Duration::from_millis(20), "{io:?}");
+        }
+        assert_eq!(scrape(&target)["endpoints"][0]["requests"], 10, "{io:?}");
+        drop(target);
+        clients.iter_mut().for_each(|client| assert!(client.is_at_end(), "{io:?}"));
     }
 }
 
