@@ -1,0 +1,116 @@
+//! In the steady state a request allocates nothing: not for sending it, nor for its answer, nor for measuring it.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use onrush_engine::{Armed, Io, Mode, Options, Order, Plan, Request, Tls, Wait};
+
+/// Counts what threads allocate that did not ask to be left out.
+struct Counting;
+
+static COUNTED: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static LEFT_OUT: Cell<bool> = const { Cell::new(false) };
+}
+
+fn count() {
+    // A thread that is ending has no thread-locals any more.
+    if LEFT_OUT.try_with(Cell::get).is_ok_and(|left_out| !left_out) {
+        COUNTED.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: everything is handed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the rules of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the block comes from `alloc` or `realloc`, which had it from the system.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as for `dealloc`, and the caller keeps the rules of `realloc`.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Answers every request on every connection; a request comes in one piece here.
+fn serve() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    std::thread::spawn(move || {
+        LEFT_OUT.set(true);
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            std::thread::spawn(move || {
+                LEFT_OUT.set(true);
+                let mut buffer = [0; 4096];
+                while stream.read(&mut buffer).is_ok_and(|length| length > 0) {
+                    if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npong").is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// How often the engine's threads allocated from the start of a run to its end.
+fn allocations(address: SocketAddr, mode: Mode, count: u64) -> u64 {
+    let plan = Plan {
+        mode,
+        max_rate_per_s: None,
+        count: Some(count),
+        duration: None,
+        connections: 8,
+        keepalive: true,
+        timeout: Duration::from_secs(10),
+        connect_timeout: Duration::from_secs(5),
+        requests: vec![Request::get(format!("http://{address}/").parse().expect("a URL"))],
+        order: Order::InTurn,
+        tls: Tls::default(),
+    };
+    let allowed = rustix::thread::sched_getaffinity(None).expect("a process may ask for its own CPUs");
+    let cpu = (0..rustix::thread::CpuSet::MAX_CPU).find(|cpu| allowed.is_set(*cpu));
+    let cpus = vec![cpu.expect("this thread runs somewhere")];
+    let armed = Armed::new(plan, Options { cpus, wait: Wait::Timer, io: Io::IoUring }).expect("it can be armed");
+    let before = COUNTED.load(Ordering::Relaxed);
+    let mut running = armed.start(Instant::now());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let second = running.next_second(Duration::from_millis(200));
+        if let Some(second) = second.filter(|second| second.end.is_some()) {
+            assert_eq!(second.totals.answered, count);
+            break;
+        }
+        assert!(Instant::now() < deadline, "the run does not end");
+    }
+    COUNTED.load(Ordering::Relaxed) - before
+}
+
+#[test]
+fn a_request_allocates_nothing() {
+    LEFT_OUT.set(true);
+    let address = serve();
+    for mode in [Mode::Avalanche, Mode::Tsunami { delay: Duration::from_micros(20) }] {
+        let (few, many) = (allocations(address, mode, 2_000), allocations(address, mode, 42_000));
+        assert!(COUNTED.load(Ordering::Relaxed) > 0, "arming allocates, and that was not counted");
+        // A second that ends takes a record or two; 40,000 requests more take no more than that.
+        assert!(many < few + 200, "{mode:?}: {few} allocations for 2,000 requests, {many} for 42,000");
+    }
+}
