@@ -6,7 +6,8 @@ use crate::plan::{PlanError, Request};
 const LONGEST_ROUND: u64 = 1_000_000;
 
 /// The order of a plan's requests. It is laid down before the start: request *k* of a run is the one at `k mod round`,
-/// whatever the answers do. A round holds each request as often as its weight says.
+/// whatever the answers do; in an Avalanche without a rate, whose threads go as fast as each can, request *k* of a thread,
+/// which begins with a place of its own. A round holds each request as often as its weight says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// As they stand in the plan; weights are spread evenly over the round.

@@ -66,7 +66,10 @@ pub enum ArmError {
     Thread { cpu: usize, source: io::Error },
     #[error("io_uring is not usable here: {0}")]
     IoUring(io::Error),
-    #[error("TLS with {host} failed: {source}")]
+    #[error(
+        "TLS with {host} failed: {source}. If the certificate is at fault, name the authority that signed it (--cacert, \
+         tls_ca_pem), or take any (-k, tls_insecure)"
+    )]
     Tls { host: String, source: io::Error },
 }
 

@@ -77,12 +77,15 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// The targets of thread `index` of `threads`, with so many connections; `addresses`: of each server.
+    /// The targets of thread `index` of `threads`, with so many connections; `addresses`: of each server. Threads that
+    /// keep step, because moments are dealt out to them, share one round; others each go through it by themselves, or
+    /// the faster one's requests would be sent more often than their weights say.
     pub fn new(
         plan: &Plan,
         addresses: Vec<Vec<SocketAddr>>,
         index: usize,
         threads: usize,
+        keeps_step: bool,
         connections: usize,
     ) -> Result<Self, PlanError> {
         let (urls, of_request) = origins(&plan.requests)?;
@@ -111,8 +114,8 @@ impl Target {
         Ok(Self {
             origins,
             requests: plan.requests.iter().zip(of_request).map(prepare).collect(),
-            next_slot: Cell::new(index % slots.len()),
-            stride: threads % slots.len(),
+            next_slot: Cell::new(if keeps_step { index % slots.len() } else { slots.len() * index / threads }),
+            stride: if keeps_step { threads % slots.len() } else { 1 },
             slots,
             keepalive: plan.keepalive,
             timeout: plan.timeout,
@@ -123,7 +126,7 @@ impl Target {
         })
     }
 
-    /// What this thread sends next. Its *j*-th request is number `j × threads + index` of the order.
+    /// What this thread sends next.
     pub fn next_request(&self) -> &Prepared {
         let slot = self.next_slot.get();
         let next = slot + self.stride;
@@ -145,7 +148,7 @@ mod tests {
     use crate::plan::tests::plan;
 
     #[test]
-    fn threads_share_a_round_between_them() {
+    fn threads_that_keep_step_share_a_round_and_others_have_their_own() {
         let mut plan = plan("http://one/");
         let url = |text: &str| Url::parse(text).expect("a URL");
         plan.requests = ["http://one/a", "http://one/b", "http://two/", "http://one:81/", "http://one/e"]
@@ -153,10 +156,16 @@ mod tests {
             .to_vec();
         let addresses = || vec![Vec::new(); 3];
         let threads: Vec<_> =
-            (0..2).map(|index| Target::new(&plan, addresses(), index, 2, 8).expect("a good plan")).collect();
+            (0..2).map(|index| Target::new(&plan, addresses(), index, 2, true, 8).expect("a good plan")).collect();
         let sent: Vec<_> = (0..10).map(|k| threads[k % 2].next_request().bytes.clone()).collect();
         for (k, bytes) in sent.iter().enumerate() {
             assert_eq!(*bytes, threads[0].requests[k % 5].bytes, "request {k}");
+        }
+        let alone = |index| Target::new(&plan, addresses(), index, 2, false, 8).expect("a good plan");
+        for (index, first) in [(0, 0), (1, 2)] {
+            let (thread, prepared) = (alone(index), &threads[0].requests);
+            (0..10)
+                .for_each(|k| assert_eq!(thread.next_request().bytes, prepared[(first + k) % 5].bytes, "request {k}"));
         }
         let servers: Vec<_> = threads[0].requests.iter().map(|request| request.origin).collect();
         assert_eq!(servers, [0, 0, 1, 2, 0]);

@@ -91,7 +91,7 @@ impl EngineThread {
     async fn main(self, lead: Duration) -> Result<(), String> {
         let Self { index, cpu, threads, connections, plan, addresses, schedule, control, outlet, parts, armed, .. } =
             self;
-        let target = match Target::new(&plan, addresses, index, threads, connections) {
+        let target = match Target::new(&plan, addresses, index, threads, schedule.is_paced(), connections) {
             Ok(target) => Rc::new(target),
             Err(error) => {
                 let reason = error.to_string();
