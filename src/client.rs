@@ -4,8 +4,6 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use onrush_orchestrator::view::{DriverView, MetricsView, SecondView, TestView};
 use onrush_protocol::RequestConfig;
 use serde::de::DeserializeOwned;
@@ -117,7 +115,7 @@ pub struct NewTest {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub targets: Vec<TargetBody>,
+    pub targets: Vec<RequestConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,31 +147,6 @@ pub struct NewTest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     pub trigger: bool,
-}
-
-/// One of several requests of a new test.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TargetBody {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<String>,
-    method: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    headers: Vec<(String, String)>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body_base64: Option<String>,
-    weight: u32,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    expect: Vec<String>,
-}
-
-impl TargetBody {
-    /// The request, as REST takes it.
-    pub fn of(request: &RequestConfig) -> Self {
-        let RequestConfig { url, method, headers, body, weight, expect } = request.clone();
-        let body_base64 = body.map(|bytes| BASE64_STANDARD.encode(bytes));
-        let expect = expect.iter().map(ToString::to_string).collect();
-        Self { url, method, headers, body_base64, weight, expect }
-    }
 }
 
 /// What the stream of a test says.

@@ -17,6 +17,7 @@ use std::sync::atomic::AtomicBool;
 use onrush_bus::{BusConfig, BusError};
 use onrush_protocol::NodeId;
 
+pub use machine::Machine;
 pub use plan::plan_of;
 
 /// How a driver runs.

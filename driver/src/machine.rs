@@ -7,7 +7,7 @@ use crate::DriverError;
 
 /// The CPUs of this driver, claimed for as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Machine {
+pub struct Machine {
     engine_cpus: Vec<usize>,
     /// What this process may use beside them.
     other_cpus: Vec<usize>,
@@ -45,7 +45,7 @@ impl Machine {
         if !self.other_cpus.is_empty()
             && let Err(e) = cpus::pin_thread(&self.other_cpus)
         {
-            tracing::warn!("Kafka's threads stay on the engine's CPUs: {e}");
+            tracing::warn!("other threads stay on the engine's CPUs: {e}");
         }
     }
 

@@ -17,7 +17,7 @@ use crate::io::Io;
 use crate::merge::Merger;
 use crate::parts::{Inlet, Message, way};
 use crate::schedule::Schedule;
-use crate::target::origins;
+use crate::target::Layout;
 use crate::thread::EngineThread;
 use crate::timer::Timer;
 use crate::{Plan, PlanError};
@@ -86,8 +86,7 @@ impl Armed {
     pub fn new(plan: Plan, options: Options) -> Result<Self, ArmError> {
         plan.validate()?;
         let cpus = usable_cpus(&plan, &options)?;
-        let (origins, _) = origins(&plan.requests)?;
-        let addresses = origins.into_iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
+        let layout = Layout::new(&plan, resolve)?;
         let io = options.io.usable().map_err(ArmError::IoUring)?;
         raise_descriptor_limit();
 
@@ -108,7 +107,7 @@ impl Armed {
                 threads: cpus.len(),
                 connections: share(plan.connections as usize, cpus.len(), index),
                 plan: plan.clone(),
-                addresses: addresses.clone(),
+                layout: layout.clone(),
                 schedule,
                 control: control.clone(),
                 outlet,

@@ -13,7 +13,7 @@ use url::Url;
 use crate::check::Check;
 use crate::http::request_bytes;
 use crate::plan::{Mode, Plan, PlanError, Request};
-use crate::tls::server_name;
+use crate::tls::{own_sessions, server_name};
 
 /// A plan's requests go to at most so many different servers: every connection keeps one open to each.
 const ORIGINS_MAX: usize = 100;
@@ -23,7 +23,7 @@ const BUFFER_BYTES_MIN: usize = 4 * 1024;
 const BUFFER_BYTES_MAX: usize = 256 * 1024;
 
 /// The servers of a plan: a URL of each, and for each request the index of its server.
-pub(crate) fn origins(requests: &[Request]) -> Result<(Vec<&Url>, Vec<usize>), PlanError> {
+fn origins(requests: &[Request]) -> Result<(Vec<&Url>, Vec<usize>), PlanError> {
     let mut origins: Vec<&Url> = Vec::new();
     let mut of_request = Vec::with_capacity(requests.len());
     for Request { url, .. } in requests {
@@ -38,6 +38,42 @@ pub(crate) fn origins(requests: &[Request]) -> Result<(Vec<&Url>, Vec<usize>), P
         of_request.push(index);
     }
     Ok((origins, of_request))
+}
+
+/// Where a run goes and in which order, made once and shared by its threads.
+#[derive(Clone)]
+pub(crate) struct Layout {
+    servers: Vec<Server>,
+    /// For each request the index of its server.
+    of_request: Vec<usize>,
+    /// One round of the order.
+    slots: Arc<[u32]>,
+    /// Where a server is spoken to by TLS.
+    tls: Option<Arc<ClientConfig>>,
+}
+
+#[derive(Clone)]
+struct Server {
+    addresses: Vec<SocketAddr>,
+    tls_name: Option<ServerName<'static>>,
+}
+
+impl Layout {
+    /// The layout of a plan; `resolve` finds the addresses of a URL's server.
+    pub fn new<E: From<PlanError>>(
+        plan: &Plan,
+        resolve: impl Fn(&Url) -> Result<Vec<SocketAddr>, E>,
+    ) -> Result<Self, E> {
+        let (urls, of_request) = origins(&plan.requests)?;
+        let is_tls = |url: &Url| url.scheme() == "https";
+        let tls = urls.iter().any(|url| is_tls(url)).then(|| plan.tls.client_config()).transpose()?;
+        let server = |url: &Url| {
+            let tls_name = is_tls(url).then(|| server_name(url)).transpose()?;
+            Ok(Server { addresses: resolve(url)?, tls_name })
+        };
+        let servers = urls.into_iter().map(server).collect::<Result<_, E>>()?;
+        Ok(Self { servers, of_request, slots: plan.order.slots(&plan.requests)?.into(), tls })
+    }
 }
 
 /// One server.
@@ -62,7 +98,7 @@ pub(crate) struct Target {
     pub origins: Vec<Origin>,
     pub requests: Vec<Prepared>,
     /// One round of the order, and this thread's place in it.
-    slots: Vec<u32>,
+    slots: Arc<[u32]>,
     next_slot: Cell<usize>,
     stride: usize,
     pub keepalive: bool,
@@ -77,42 +113,33 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// The targets of thread `index` of `threads`, with so many connections; `addresses`: of each server. Threads that
-    /// keep step, because moments are dealt out to them, share one round; others each go through it by themselves, or
-    /// the faster one's requests would be sent more often than their weights say.
+    /// The targets of thread `index` of `threads`, with so many connections. Threads that keep step, because moments are
+    /// dealt out to them, share one round; others each go through it by themselves, or the faster one's requests would
+    /// be sent more often than their weights say.
     pub fn new(
         plan: &Plan,
-        addresses: Vec<Vec<SocketAddr>>,
+        layout: Layout,
         index: usize,
         threads: usize,
         keeps_step: bool,
         connections: usize,
-    ) -> Result<Self, PlanError> {
-        let (urls, of_request) = origins(&plan.requests)?;
-        let mut config = None;
-        let mut origins = Vec::with_capacity(urls.len());
-        for (url, addresses) in urls.into_iter().zip(addresses) {
-            let tls = if url.scheme() == "https" {
-                let config = match &config {
-                    Some(config) => Arc::clone(config),
-                    None => config.insert(plan.tls.client_config()?).clone(),
-                };
-                Some((config, server_name(url)?))
-            } else {
-                None
-            };
-            origins.push(Origin { addresses, preferred_address: Cell::new(0), tls });
-        }
+    ) -> Self {
+        let Layout { servers, of_request, slots, tls } = layout;
+        let tls = tls.map(|config| own_sessions(&config));
+        let origin = |Server { addresses, tls_name }| Origin {
+            addresses,
+            preferred_address: Cell::new(0),
+            tls: tls.clone().zip(tls_name),
+        };
         let prepare = |(request, origin): (&Request, usize)| Prepared {
             origin,
             bytes: Rc::new(request_bytes(request, plan.keepalive)),
             is_head_request: request.method == http::Method::HEAD,
             checks: request.checks.clone(),
         };
-        let slots = plan.order.slots(&plan.requests)?;
         let largest = (BUFFERS_BYTES / connections.max(1)).clamp(BUFFER_BYTES_MIN, BUFFER_BYTES_MAX);
-        Ok(Self {
-            origins,
+        Self {
+            origins: servers.into_iter().map(origin).collect(),
             requests: plan.requests.iter().zip(of_request).map(prepare).collect(),
             next_slot: Cell::new(if keeps_step { index % slots.len() } else { slots.len() * index / threads }),
             stride: if keeps_step { threads % slots.len() } else { 1 },
@@ -123,7 +150,7 @@ impl Target {
             pauses_after_failed_connect: plan.mode == Mode::Avalanche,
             buffer_bytes: BUFFER_BYTES_MIN..=largest,
             complained: Cell::new(false),
-        })
+        }
     }
 
     /// What this thread sends next.
@@ -154,14 +181,13 @@ mod tests {
         plan.requests = ["http://one/a", "http://one/b", "http://two/", "http://one:81/", "http://one/e"]
             .map(|text| Request::get(url(text)))
             .to_vec();
-        let addresses = || vec![Vec::new(); 3];
-        let threads: Vec<_> =
-            (0..2).map(|index| Target::new(&plan, addresses(), index, 2, true, 8).expect("a good plan")).collect();
+        let layout = Layout::new(&plan, |_| Ok::<_, PlanError>(Vec::new())).expect("a good plan");
+        let threads: Vec<_> = (0..2).map(|index| Target::new(&plan, layout.clone(), index, 2, true, 8)).collect();
         let sent: Vec<_> = (0..10).map(|k| threads[k % 2].next_request().bytes.clone()).collect();
         for (k, bytes) in sent.iter().enumerate() {
             assert_eq!(*bytes, threads[0].requests[k % 5].bytes, "request {k}");
         }
-        let alone = |index| Target::new(&plan, addresses(), index, 2, false, 8).expect("a good plan");
+        let alone = |index| Target::new(&plan, layout.clone(), index, 2, false, 8);
         for (index, first) in [(0, 0), (1, 2)] {
             let (thread, prepared) = (alone(index), &threads[0].requests);
             (0..10)

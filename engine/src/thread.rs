@@ -20,7 +20,7 @@ use crate::plan::Plan;
 use crate::run::{ArmError, Wait};
 use crate::schedule::Schedule;
 use crate::shard::Shard;
-use crate::target::Target;
+use crate::target::{Layout, Target};
 use crate::turn::Turn;
 
 /// So many connections of a thread are opened at a time.
@@ -36,8 +36,7 @@ pub(crate) struct EngineThread {
     pub threads: usize,
     pub connections: usize,
     pub plan: Arc<Plan>,
-    /// Of each server.
-    pub addresses: Vec<Vec<SocketAddr>>,
+    pub layout: Layout,
     pub schedule: Schedule,
     pub control: Arc<Control>,
     pub outlet: Outlet,
@@ -89,16 +88,8 @@ impl EngineThread {
     }
 
     async fn main(self, lead: Duration) -> Result<(), String> {
-        let Self { index, cpu, threads, connections, plan, addresses, schedule, control, outlet, parts, armed, .. } =
-            self;
-        let target = match Target::new(&plan, addresses, index, threads, schedule.is_paced(), connections) {
-            Ok(target) => Rc::new(target),
-            Err(error) => {
-                let reason = error.to_string();
-                let _ = armed.send(Err(error.into()));
-                return Err(reason);
-            }
-        };
+        let Self { index, cpu, threads, connections, plan, layout, schedule, control, outlet, parts, armed, .. } = self;
+        let target = Rc::new(Target::new(&plan, layout, index, threads, schedule.is_paced(), connections));
         let shard = Rc::new(Shard::new(connections, schedule, outlet, control.clone(), index, lead));
         let bell = match control.timer(index).bell() {
             Ok(bell) => bell,
@@ -221,7 +212,8 @@ mod tests {
         let (armed, arming) = channel();
         let cpus = rustix::thread::sched_getaffinity(None).expect("a process may ask for its own CPUs");
         let cpu = (0..CpuSet::MAX_CPU).find(|cpu| cpus.is_set(*cpu)).expect("this thread runs somewhere");
-        let (index, wait, io, addresses) = (0, Wait::Timer, Io::Auto, vec![Vec::new()]);
+        let layout = Layout::new(&plan, |_| Ok::<_, ArmError>(Vec::new())).expect("a good plan");
+        let (index, wait, io) = (0, Wait::Timer, Io::Auto);
         let (threads, connections) = (1, 1);
         let thread = EngineThread {
             index,
@@ -231,7 +223,7 @@ mod tests {
             threads,
             connections,
             plan,
-            addresses,
+            layout,
             schedule,
             control,
             outlet,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::TcpStream;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -18,6 +18,8 @@ use crate::plan::PlanError;
 
 /// What one read takes at most: a TLS record with its overhead.
 const RECORD_BYTES: usize = 18 * 1024;
+/// Servers of which a thread keeps sessions.
+const SESSIONS: usize = 256;
 /// So much of a request is encrypted before it is sent.
 const PIECE_BYTES: usize = 48 * 1024;
 
@@ -54,8 +56,7 @@ impl Tls {
         if *self == Self::default() { Ok(()) } else { self.client_config().map(|_| ()) }
     }
 
-    /// What connections are made with. Each thread has its own, so that sessions are resumed without a lock between
-    /// threads.
+    /// What connections are made with; reads the system's authorities where it needs them.
     pub(crate) fn client_config(&self) -> Result<Arc<ClientConfig>, PlanError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -99,6 +100,13 @@ impl Tls {
         }
         Ok(roots)
     }
+}
+
+/// The same with sessions of its own, so that a thread resumes them without waiting for another.
+pub(crate) fn own_sessions(config: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    Arc::new(config)
 }
 
 fn certificates(field: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PlanError> {

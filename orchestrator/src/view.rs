@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use onrush_stats::{Distribution, SecondStats};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -292,6 +293,51 @@ pub struct SummaryView {
     pub p95_ms: Option<f64>,
     pub p99_ms: Option<f64>,
     pub p999_ms: Option<f64>,
+}
+
+impl ScopeView {
+    /// What was measured in so many seconds, over all.
+    pub fn of(stats: &SecondStats, elapsed_s: f64) -> Self {
+        let SecondStats { counts, latency, service_time, schedule_error } = stats;
+        Self {
+            node_id: None,
+            elapsed_s: Some(elapsed_s),
+            sent: Some(counts.sent),
+            answered: Some(counts.answered()),
+            failed: Some(counts.failed()),
+            skipped: Some(counts.skipped),
+            in_flight: Some(counts.in_flight),
+            requests_per_s: (elapsed_s > 0.0).then(|| counts.sent as f64 / elapsed_s),
+            bytes_sent: Some(counts.bytes_sent),
+            bytes_received: Some(counts.bytes_received),
+            statuses: counts.statuses.clone(),
+            failures: counts.failures.iter().map(|(cause, n)| (cause.name().to_owned(), *n)).collect(),
+            latency: SummaryView::of(latency),
+            service_time: SummaryView::of(service_time),
+            schedule_error: SummaryView::of(schedule_error),
+            note: None,
+        }
+    }
+}
+
+impl SummaryView {
+    /// The numbers of a distribution.
+    pub fn of(distribution: &Distribution) -> Self {
+        let Some(summary) = distribution.summary() else {
+            return Self { count: Some(0), ..Self::default() };
+        };
+        Self {
+            count: Some(summary.count),
+            mean_ms: Some(summary.mean_ms),
+            median_ms: Some(summary.median_ms),
+            min_ms: Some(summary.min_ms),
+            max_ms: Some(summary.max_ms),
+            p90_ms: Some(summary.p90_ms),
+            p95_ms: Some(summary.p95_ms),
+            p99_ms: Some(summary.p99_ms),
+            p999_ms: Some(summary.p999_ms),
+        }
+    }
 }
 
 /// The seconds of a test.

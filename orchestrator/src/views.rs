@@ -217,48 +217,12 @@ fn unknown_scope(node_id: Option<&NodeId>) -> ScopeView {
 }
 
 fn scope(node_id: Option<&NodeId>, total: &Part) -> ScopeView {
-    let SecondStats { counts, latency, service_time, schedule_error } = &total.stats;
-    let elapsed_s = seconds(total.length_ns);
-    ScopeView {
-        node_id: node_id.map(ToString::to_string),
-        elapsed_s: Some(elapsed_s),
-        sent: Some(counts.sent),
-        answered: Some(counts.answered()),
-        failed: Some(counts.failed()),
-        skipped: Some(counts.skipped),
-        in_flight: Some(counts.in_flight),
-        requests_per_s: (total.length_ns > 0).then(|| counts.sent as f64 / elapsed_s),
-        bytes_sent: Some(counts.bytes_sent),
-        bytes_received: Some(counts.bytes_received),
-        statuses: counts.statuses.clone(),
-        failures: counts.failures.iter().map(|(cause, n)| (cause.name().to_owned(), *n)).collect(),
-        latency: summary(latency),
-        service_time: summary(service_time),
-        schedule_error: summary(schedule_error),
-        note: None,
-    }
+    let Part { length_ns, stats } = total;
+    ScopeView { node_id: node_id.map(ToString::to_string), ..ScopeView::of(stats, seconds(*length_ns)) }
 }
 
 fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
-}
-
-/// The numbers of a distribution.
-pub fn summary(distribution: &Distribution) -> SummaryView {
-    let Some(summary) = distribution.summary() else {
-        return SummaryView { count: Some(0), ..SummaryView::default() };
-    };
-    SummaryView {
-        count: Some(summary.count),
-        mean_ms: Some(summary.mean_ms),
-        median_ms: Some(summary.median_ms),
-        min_ms: Some(summary.min_ms),
-        max_ms: Some(summary.max_ms),
-        p90_ms: Some(summary.p90_ms),
-        p95_ms: Some(summary.p95_ms),
-        p99_ms: Some(summary.p99_ms),
-        p999_ms: Some(summary.p999_ms),
-    }
 }
 
 /// A sealed second; `all` are its drivers merged.

@@ -7,7 +7,7 @@ use simd_json::OwnedValue;
 use simd_json::prelude::*;
 
 use crate::fields::{Fields, ReadError, quoted};
-use crate::requests::{self, RequestConfig, RequestOrder, WireRequest, json_body};
+use crate::requests::{self, RequestConfig, RequestOrder, json_body};
 use crate::{Expect, NodeId, SessionId, TestId};
 
 /// How requests are spaced.
@@ -153,6 +153,14 @@ impl TestConfig {
         }
     }
 
+    /// The requests per second and driver that the test asks for: the throughput, or in a Tsunami its interval, whichever
+    /// is slower; `None`: as many as go.
+    pub fn asked_rate_per_s(&self) -> Option<f64> {
+        let paced = self.test_type == TestType::Tsunami && !self.delay.is_zero();
+        let by_delay = paced.then(|| self.delay.as_secs_f64().recip());
+        by_delay.into_iter().chain(self.target_throughput_per_s).reduce(f64::min)
+    }
+
     /// Reads a message. What it says may still be impossible: see [`problems`](Self::problems).
     pub fn read(payload: &[u8]) -> Result<Self, ReadError> {
         let fields = Fields::read(payload)?;
@@ -239,7 +247,7 @@ impl TestConfig {
             body: text,
             body_base64: coded,
             expect: expect.iter().map(ToString::to_string).collect(),
-            targets: requests.iter().map(WireRequest::of).collect(),
+            targets: requests,
             order: (!requests.is_empty()).then(|| order.name()),
             seed: (*order == RequestOrder::Shuffled).then_some(*seed),
             tls_insecure: tls.insecure,
@@ -274,8 +282,8 @@ struct Wire<'a> {
     body_base64: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     expect: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    targets: Vec<WireRequest<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    targets: &'a [RequestConfig],
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use simd_json::OwnedValue;
 use simd_json::prelude::*;
 
@@ -82,8 +82,15 @@ impl RequestConfig {
     }
 }
 
+impl Serialize for RequestConfig {
+    /// As [`RequestConfig::read`] reads it.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        WireRequest::of(self).serialize(serializer)
+    }
+}
+
 #[derive(Serialize)]
-pub(crate) struct WireRequest<'a> {
+struct WireRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<&'a str>,
     method: &'a str,
@@ -99,7 +106,7 @@ pub(crate) struct WireRequest<'a> {
 }
 
 impl<'a> WireRequest<'a> {
-    pub fn of(request: &'a RequestConfig) -> Self {
+    fn of(request: &'a RequestConfig) -> Self {
         let RequestConfig { url, method, headers, body, weight, expect } = request;
         let (text, coded) = json_body(body.as_deref());
         let expect = expect.iter().map(ToString::to_string).collect();

@@ -19,7 +19,7 @@ use onrush_orchestrator::view::{TestState, Verdict};
 pub use args::BenchArgs;
 use args::BenchFormat;
 use hdr::HdrFile;
-use machine::Machine;
+use machine::Runs;
 use plan::plan_of;
 use view::{AskedView, BenchView, Collector, EngineView, csv};
 
@@ -37,7 +37,7 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
     let config = args.config()?;
     let plan = plan_of(&config)?;
     let stop = Stop::on_signals()?;
-    let machine = Machine::look(args.cpus.as_ref(), args.wait, args.io)?;
+    let machine = Runs::look(args.cpus.as_ref(), args.wait, args.io)?;
     let output = args.output.map(OutputFile::create).transpose()?;
     let mut hdr = args.hdr.map(HdrFile::create).transpose()?;
 
@@ -102,7 +102,7 @@ fn arm(plan: Plan, options: Options, stop: &Stop) -> Result<Armed, Error> {
     }
 }
 
-fn engine(machine: &Machine, armed: &Armed) -> EngineView {
+fn engine(machine: &Runs, armed: &Armed) -> EngineView {
     EngineView {
         driver: armed.io().name().into(),
         wait: machine.options.wait.name().into(),

@@ -1,7 +1,7 @@
 //! From a test to the plan that the engine runs, by the rules that a driver goes by. Pure.
 
 use onrush_engine::Plan;
-use onrush_protocol::{TestConfig, TestType};
+use onrush_protocol::TestConfig;
 
 use crate::error::Error;
 
@@ -37,14 +37,6 @@ fn in_words(field: &str, problem: &str) -> String {
     };
     // The messages are shared with tests on several drivers.
     format!("{flag} {}", problem.replace(" per driver", ""))
-}
-
-/// The requests per second that the test asks for; `None`: as many as go.
-pub fn asked_rate_per_s(config: &TestConfig) -> Option<f64> {
-    let by_delay =
-        (config.test_type == TestType::Tsunami && !config.delay.is_zero()).then(|| config.delay.as_secs_f64().recip());
-    // The longer of the two intervals counts.
-    [by_delay, config.target_throughput_per_s].into_iter().flatten().reduce(f64::min)
 }
 
 #[cfg(test)]
@@ -151,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_tsunami_takes_its_rate_from_either_flag() {
-        let rate = |args: &[&str]| asked_rate_per_s(&config(args).expect("a right command line"));
+        let rate = |args: &[&str]| config(args).expect("a right command line").asked_rate_per_s();
         assert_eq!(rate(&["h"]), None);
         assert_eq!(rate(&["h", "-R", "500"]), Some(500.0));
         assert_eq!(rate(&["h", "--type", "tsunami", "-R", "500"]), Some(500.0));

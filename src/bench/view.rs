@@ -7,10 +7,9 @@ use std::time::Duration;
 use onrush_engine::{End, SecondReport};
 use onrush_orchestrator::view::{CheckView, ConservationView, ScopeView, SummaryView, TestState, Verdict};
 use onrush_protocol::TestConfig;
-use onrush_stats::{Counts, Distribution, SecondStats, Totals};
+use onrush_stats::{Counts, SecondStats, Totals};
 use serde::Serialize;
 
-use super::plan::asked_rate_per_s;
 use crate::report::grouped;
 use crate::threshold::Outcome;
 
@@ -74,7 +73,7 @@ impl AskedView {
             body_bytes: config.body.as_ref().map_or(0, |body| body.len() as u64),
             requests: config.count_per_driver,
             duration_s: config.duration.map(|duration| duration.as_secs_f64()),
-            rate_per_s: asked_rate_per_s(config),
+            rate_per_s: config.asked_rate_per_s(),
             delay_s: config.delay.as_secs_f64(),
             connections: config.connections.unwrap_or_default(),
             timeout_s: config.timeout.as_secs_f64(),
@@ -151,7 +150,7 @@ impl Collector {
         self.seconds += 1;
         self.claimed = *totals;
         self.end.clone_from(end);
-        let measured = scope(stats, *length);
+        let measured = ScopeView::of(stats, length.as_secs_f64());
         if self.rows.len() < MAX_SECONDS {
             self.rows.push(SecondRow { second_index: *index, measured: measured.clone() });
         }
@@ -175,7 +174,7 @@ impl Collector {
 
     /// The result.
     pub fn finish(self, started_at: String, asked: AskedView, engine: EngineView) -> BenchView {
-        let totals = scope(&self.all, self.elapsed);
+        let totals = ScopeView::of(&self.all, self.elapsed.as_secs_f64());
         let conservation = conservation(&self.all, self.claimed, self.seconds);
         let (state, reason) = match self.end {
             Some(End::Completed) => (TestState::Completed, None),
@@ -197,46 +196,6 @@ impl Collector {
             seconds,
             seconds_left_out,
         }
-    }
-}
-
-fn scope(stats: &SecondStats, length: Duration) -> ScopeView {
-    let SecondStats { counts, latency, service_time, schedule_error } = stats;
-    let elapsed_s = length.as_secs_f64();
-    ScopeView {
-        node_id: None,
-        elapsed_s: Some(elapsed_s),
-        sent: Some(counts.sent),
-        answered: Some(counts.answered()),
-        failed: Some(counts.failed()),
-        skipped: Some(counts.skipped),
-        in_flight: Some(counts.in_flight),
-        requests_per_s: (elapsed_s > 0.0).then(|| counts.sent as f64 / elapsed_s),
-        bytes_sent: Some(counts.bytes_sent),
-        bytes_received: Some(counts.bytes_received),
-        statuses: counts.statuses.clone(),
-        failures: counts.failures.iter().map(|(cause, n)| (cause.name().to_owned(), *n)).collect(),
-        latency: summary(latency),
-        service_time: summary(service_time),
-        schedule_error: summary(schedule_error),
-        note: None,
-    }
-}
-
-fn summary(distribution: &Distribution) -> SummaryView {
-    let Some(summary) = distribution.summary() else {
-        return SummaryView { count: Some(0), ..SummaryView::default() };
-    };
-    SummaryView {
-        count: Some(summary.count),
-        mean_ms: Some(summary.mean_ms),
-        median_ms: Some(summary.median_ms),
-        min_ms: Some(summary.min_ms),
-        max_ms: Some(summary.max_ms),
-        p90_ms: Some(summary.p90_ms),
-        p95_ms: Some(summary.p95_ms),
-        p99_ms: Some(summary.p99_ms),
-        p999_ms: Some(summary.p999_ms),
     }
 }
 

@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use onrush_protocol::{TestConfig, TestId};
 use url::Url;
 
-use crate::client::{NewTest, TargetBody, orchestrator_url};
+use crate::client::{NewTest, orchestrator_url};
 use crate::error::Error;
 use crate::parse::{self, duration};
 use crate::request::{RequestArgs, TypeArg, test_type, with_scheme};
@@ -174,7 +174,6 @@ impl StartArgs {
         self.request.apply(&mut asked)?;
         let RequestArgs { method, body, body_file, timeout, connect_timeout, disable_keepalive, order, seed, .. } =
             &self.request;
-        let targets = asked.requests.iter().map(TargetBody::of).collect();
         let bytes = asked.body.as_deref().filter(|_| body_file.is_some());
         let seconds = |value: Option<Duration>| value.map(|value| value.as_secs_f64());
         Ok(NewTest {
@@ -185,7 +184,7 @@ impl StartArgs {
             body: body.clone(),
             body_base64: bytes.map(|bytes| BASE64_STANDARD.encode(bytes)),
             expect: asked.expect.iter().map(ToString::to_string).collect(),
-            targets,
+            targets: asked.requests,
             order: order.map(|order| order.name().into()),
             seed: *seed,
             tls_insecure: asked.tls.insecure.then_some(true),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use onrush_protocol::{LatencyMs, NodeId, TestConfig, TestId, TestType};
+use onrush_protocol::{LatencyMs, NodeId, TestConfig, TestId};
 use onrush_stats::{Counts, FailureCause, SecondStats};
 
 use super::News;
@@ -100,7 +100,7 @@ impl TestSeries {
             state: record.state,
             start_skew_ms: None,
             connections,
-            throughput_asked_per_s: throughput_asked_per_s(&record.config),
+            throughput_asked_per_s: record.config.asked_rate_per_s(),
             second: None,
             whole: Summaries::default(),
             sealed_at: None,
@@ -178,9 +178,9 @@ impl TestSeries {
         }
         let SecondStats { latency, service_time, schedule_error, .. } = &self.total;
         self.shown.whole = Summaries {
-            latency: views::summary(latency),
-            service_time: views::summary(service_time),
-            schedule_error: views::summary(schedule_error),
+            latency: SummaryView::of(latency),
+            service_time: SummaryView::of(service_time),
+            schedule_error: SummaryView::of(schedule_error),
         };
     }
 
@@ -237,11 +237,4 @@ impl Default for MeasuredSeries {
             is_lost: false,
         }
     }
-}
-
-/// The target throughput, and in a Tsunami its interval: whichever is slower.
-fn throughput_asked_per_s(config: &TestConfig) -> Option<f64> {
-    let by_delay =
-        (config.test_type == TestType::Tsunami && !config.delay.is_zero()).then(|| config.delay.as_secs_f64().recip());
-    by_delay.into_iter().chain(config.target_throughput_per_s).reduce(f64::min)
 }
