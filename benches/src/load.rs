@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use onrush_engine::{Armed, End, Io, Mode, Options, Order, Plan, Request, Running, Tls, Wait};
+use onrush_engine::{Armed, End, Io, Mode, Options, Order, Plan, Request, Running, SecondReport, Tls, Wait};
 use onrush_stats::{SecondStats, Totals};
 use serde_json::json;
 
@@ -23,6 +23,8 @@ pub struct Args {
     test_type: String,
     #[arg(long)]
     cpus: usize,
+    #[arg(long, default_value = "timer")]
+    wait: String,
     #[arg(long)]
     output_format: Option<String>,
 }
@@ -40,7 +42,11 @@ pub fn run(args: &Args) -> Result<(), Problem> {
         ("tsunami", Some(rate_per_s)) => (Mode::Tsunami { delay: per_request(rate_per_s)? }, None),
         _ => return Err("give --type avalanche, or --type tsunami with a rate -R".into()),
     };
-    let wait = if mode == Mode::Avalanche { Wait::Timer } else { Wait::Poll };
+    let wait = match args.wait.as_str() {
+        "poll" => Wait::Poll,
+        "timer" => Wait::Timer,
+        _ => return Err("--wait: poll or timer".into()),
+    };
     let plan = plan(&args.url, mode, max_rate_per_s, args.connections, args.duration)?;
     let armed = Armed::new(plan, Options { cpus: vec![args.cpus], wait, io: Io::IoUring })?;
     let Ran { totals, stats } = finish(armed.start(Instant::now()))?;
@@ -88,12 +94,18 @@ pub struct Ran {
 }
 
 /// Follows a run to its end.
-pub fn finish(mut running: Running) -> Result<Ran, Problem> {
+pub fn finish(running: Running) -> Result<Ran, Problem> {
+    follow(running, |_| ())
+}
+
+/// The same, with a look at each second as it comes.
+pub fn follow(mut running: Running, mut look: impl FnMut(&SecondReport)) -> Result<Ran, Problem> {
     let mut stats = SecondStats::default();
     loop {
         let Some(second) = running.next_second(Duration::from_secs(30)) else {
             return Err("the engine reported nothing for 30 s".into());
         };
+        look(&second);
         stats.merge(&second.stats);
         match second.end {
             None => (),

@@ -6,15 +6,19 @@
 //! criterion benches beside this. docs/BENCHMARKS.md says how to read it all.
 
 mod clients;
+mod latency;
 mod load;
 mod machine;
+mod memory;
 mod peers;
 mod process;
 mod record;
+mod reporting;
 mod runtimes;
 mod server;
 mod summary;
 mod target;
+mod throughput;
 mod tsunami;
 
 use std::process::ExitCode;
@@ -33,6 +37,17 @@ enum Command {
     Peers(peers::Args),
     /// How late the engine sends: schedule error at several rates, polling and on a shared core
     Tsunami(tsunami::Args),
+    /// Whether a target throughput is held, from one request a second to more than the machine can do
+    Throughput(throughput::Args),
+    /// Whether latency is true: the engine beside a target whose every delay is known
+    Latency(latency::Args),
+    /// What a report every second costs
+    Reporting(reporting::Args),
+    /// What an idle connection takes of memory
+    Memory(memory::Args),
+    /// One process that holds connections
+    #[command(hide = true)]
+    Hold(memory::HoldArgs),
     /// One run of one client, in a process of its own
     #[command(hide = true)]
     Client(clients::Args),
@@ -46,6 +61,11 @@ fn main() -> ExitCode {
         Command::Runtimes(args) => runtimes::run(&args),
         Command::Peers(args) => peers::run(&args),
         Command::Tsunami(args) => tsunami::run(&args),
+        Command::Throughput(args) => throughput::run(&args),
+        Command::Latency(args) => latency::run(&args),
+        Command::Reporting(args) => reporting::run(&args),
+        Command::Memory(args) => memory::run(&args),
+        Command::Hold(args) => memory::hold(&args),
         Command::Client(args) => clients::run(&args),
         Command::Load(args) => load::run(&args),
     };

@@ -1,17 +1,15 @@
 //! The engine beside other foundations: the same closed loop, in rounds that take turns.
 
 use std::collections::BTreeMap;
-use std::process::Command;
-use std::time::Duration;
 
 use clap::ValueEnum;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::clients::Kind;
+use crate::Problem;
+use crate::clients::{self, Cost, Kind, Reports};
 use crate::record::{Output, Record};
 use crate::summary::{median, number, table, with_range};
 use crate::target::Served;
-use crate::{Problem, process};
 
 /// How to compare.
 #[derive(Debug, clap::Args)]
@@ -35,14 +33,6 @@ pub struct Args {
     output: Output,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    per_s: f64,
-    cpu_us: f64,
-    /// Of one CPU, between 0 and 1.
-    busy: f64,
-}
-
 /// Runs all rounds and writes the table.
 pub fn run(args: &Args) -> Result<(), Problem> {
     let target = Served::start(args.target_cpu, None)?;
@@ -52,17 +42,20 @@ pub fn run(args: &Args) -> Result<(), Problem> {
         args.connections, args.rounds, args.seconds, args.client_cpu, args.target_cpu
     ));
     let kinds = Kind::value_variants();
-    let mut rounds: Vec<BTreeMap<String, Run>> = Vec::new();
+    let mut rounds: Vec<BTreeMap<String, Cost>> = Vec::new();
     let mut problems: BTreeMap<String, String> = BTreeMap::new();
     for round in 0..args.rounds {
         let mut runs = BTreeMap::new();
         for turn in 0..kinds.len() {
             // Nobody is always the first.
-            let name = kinds[(round + turn) % kinds.len()].name();
+            let kind = kinds[(round + turn) % kinds.len()];
+            let name = kind.name();
             if problems.contains_key(&name) {
                 continue;
             }
-            match one(args, &target, &name) {
+            let Args { connections, seconds, client_cpu: cpu, .. } = *args;
+            let (address, reports, reports_cpu) = (target.address(), Reports::Merged, cpu);
+            match clients::measure(clients::Args { kind, address, connections, seconds, cpu, reports, reports_cpu }) {
                 Ok((run, said)) => {
                     record.line(&json!({"client": name, "round": round, "cpu_us_per_request": run.cpu_us,
                         "requests_per_s": run.per_s, "busy": run.busy, "run": said}))?;
@@ -85,7 +78,7 @@ pub fn run(args: &Args) -> Result<(), Problem> {
             if let Some(problem) = problems.get(&name) {
                 return vec![name, "-".into(), "-".into(), "-".into(), "-".into(), problem.clone()];
             }
-            let of = |pick: fn(&Run) -> f64| rounds.iter().filter_map(|r| r.get(&name)).map(pick).collect::<Vec<_>>();
+            let of = |pick: fn(&Cost) -> f64| rounds.iter().filter_map(|r| r.get(&name)).map(pick).collect::<Vec<_>>();
             // Runs of one round stand close in time: their ratio holds where the machine's speed drifts.
             let ratios: Vec<f64> =
                 rounds.iter().filter_map(|r| Some(r.get(&name)?.cpu_us / r.get(&floor)?.cpu_us)).collect();
@@ -110,24 +103,4 @@ pub fn run(args: &Args) -> Result<(), Problem> {
         Some(problem) => Err(format!("the engine did not run: {problem}").into()),
         None => Ok(()),
     }
-}
-
-fn one(args: &Args, target: &Served, kind: &str) -> Result<(Run, Value), Problem> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["client", "--kind", kind, "--address", &target.address().to_string()]);
-    command.args(["--connections", &args.connections.to_string(), "--seconds", &args.seconds.to_string()]);
-    command.args(["--cpu", &args.client_cpu.to_string()]);
-    let limit = Duration::try_from_secs_f64(args.seconds)? + Duration::from_secs(30);
-    let finished = process::run(&mut command, args.client_cpu, "", limit)?;
-    if !finished.success {
-        return Err(finished.complaint().into());
-    }
-    let said: Value = serde_json::from_str(finished.stdout.trim())?;
-    let part = |key: &str| said[key].as_f64().ok_or_else(|| format!("the client says no {key}"));
-    let (requests, elapsed_s, cpu_s) = (part("requests")?, part("elapsed_s")?, part("cpu_s")?);
-    if requests == 0.0 {
-        return Err("no request was answered".into());
-    }
-    let run = Run { per_s: requests / elapsed_s, cpu_us: cpu_s * 1e6 / requests, busy: cpu_s / elapsed_s };
-    Ok((run, said))
 }

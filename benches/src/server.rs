@@ -1,8 +1,11 @@
 //! A server that answers everything alike and knows when each request came.
 //!
-//! One thread, one epoll. Where it records arrivals it polls, so that its own waking up is no part of the gaps.
-//! It stands beside the bundled target for what that cannot say: answers of a set length, and each arrival's time.
+//! One thread, one epoll. Where it records arrivals or delays answers it polls, so that its own waking up is no part of
+//! the gaps or of the delays. It stands beside the bundled target for what that cannot say or do: answers of a set
+//! length, each arrival's time, delays to the microsecond.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -10,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use onrush_target::Delay;
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -35,6 +39,8 @@ pub struct Config {
     pub body_bytes: usize,
     /// How many arrivals to record; 0: none, and the server sleeps while nothing comes.
     pub arrivals_max: usize,
+    /// How long each answer waits, drawn with this seed in the order of the requests.
+    pub delay: Option<(Delay, u64)>,
 }
 
 /// A running server; it ends when dropped.
@@ -93,6 +99,8 @@ impl Drop for Server {
 }
 
 struct Connection {
+    /// Unlike its key, never used again.
+    number: u64,
     stream: TcpStream,
     /// How much of the empty line after a head has come.
     matched: usize,
@@ -109,7 +117,11 @@ struct Loop<'a> {
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     arrivals: Vec<u64>,
-    arrivals_max: usize,
+    config: Config,
+    accepted: u64,
+    drawn: u64,
+    /// Answers that wait: when each is due, and the key and the number of its connection.
+    waiting: BinaryHeap<Reverse<(u64, usize, u64)>>,
     started: Instant,
 }
 
@@ -118,6 +130,7 @@ impl<'a> Loop<'a> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
         let Config { body_bytes, arrivals_max, .. } = config;
+        let waiting = BinaryHeap::new();
         let mut answer =
             format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {body_bytes}\r\n\r\n").into_bytes();
         answer.resize(answer.len() + body_bytes, b'x');
@@ -129,13 +142,17 @@ impl<'a> Loop<'a> {
             connections: Vec::new(),
             free: Vec::new(),
             arrivals: Vec::with_capacity(arrivals_max),
-            arrivals_max,
+            config,
+            accepted: 0,
+            drawn: 0,
+            waiting,
             started: Instant::now(),
         })
     }
 
     fn run(mut self) -> io::Result<Vec<u64>> {
-        let patience = if self.arrivals_max > 0 { AT_ONCE } else { IDLE };
+        let polls = self.config.arrivals_max > 0 || self.config.delay.is_some();
+        let patience = if polls { AT_ONCE } else { IDLE };
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         let mut input = vec![0; INPUT_BYTES];
         while !self.shared.stopping.load(Ordering::Relaxed) {
@@ -148,9 +165,13 @@ impl<'a> Loop<'a> {
             for event in &events {
                 match event.data.u64() {
                     LISTENER => self.accept()?,
-                    key => self.serve(key as usize, &mut input),
+                    key => self.with(key as usize, |server, connection| {
+                        server.read(key as usize, connection, &mut input)?;
+                        server.write(key as usize, connection)
+                    }),
                 }
             }
+            self.answer_what_is_due();
         }
         Ok(self.arrivals)
     }
@@ -171,38 +192,65 @@ impl<'a> Loop<'a> {
                 self.connections.len() - 1
             });
             epoll::add(&self.epoll, &stream, EventData::new_u64(key as u64), EventFlags::IN)?;
-            self.connections[key] = Some(Connection { stream, matched: 0, pending: 0, waits_to_write: false });
+            let number = self.accepted;
+            self.accepted += 1;
+            self.connections[key] = Some(Connection { number, stream, matched: 0, pending: 0, waits_to_write: false });
         }
     }
 
     /// Whatever breaks a connection is its client's doing and ends with it.
-    fn serve(&mut self, key: usize, input: &mut [u8]) {
+    fn with(&mut self, key: usize, serve: impl FnOnce(&mut Self, &mut Connection) -> io::Result<()>) {
         // An event that was fetched together with the one that ended its connection.
         let Some(mut connection) = self.connections[key].take() else { return };
-        if self.serve_connection(key, &mut connection, input).is_ok() {
+        if serve(self, &mut connection).is_ok() {
             self.connections[key] = Some(connection);
         } else {
             self.free.push(key);
         }
     }
 
-    fn serve_connection(&mut self, key: usize, connection: &mut Connection, input: &mut [u8]) -> io::Result<()> {
+    fn answer_what_is_due(&mut self) {
+        while let Some(Reverse((due_ns, key, number))) = self.waiting.peek().copied() {
+            if due_ns > self.started.elapsed().as_nanos() as u64 {
+                return;
+            }
+            self.waiting.pop();
+            self.with(key, |server, connection| {
+                if connection.number == number {
+                    connection.pending += server.answer.len();
+                }
+                server.write(key, connection)
+            });
+        }
+    }
+
+    fn read(&mut self, key: usize, connection: &mut Connection, input: &mut [u8]) -> io::Result<()> {
         match connection.stream.read(input) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
             Ok(length) => {
                 let now_ns = self.started.elapsed().as_nanos() as u64;
                 let requests = heads(&mut connection.matched, &input[..length]);
                 for _ in 0..requests {
-                    if self.arrivals.len() < self.arrivals_max {
+                    if self.arrivals.len() < self.config.arrivals_max {
                         self.arrivals.push(now_ns);
                     }
+                    let Some((delay, seed)) = self.config.delay else {
+                        connection.pending += self.answer.len();
+                        continue;
+                    };
+                    let due_ns = now_ns + delay.draw(seed, self.drawn).as_nanos() as u64;
+                    self.drawn += 1;
+                    self.waiting.push(Reverse((due_ns, key, connection.number)));
                 }
                 self.shared.requests.fetch_add(requests as u64, Ordering::Relaxed);
-                connection.pending += requests * self.answer.len();
+                Ok(())
             }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => (),
-            Err(e) => return Err(e),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(e) => Err(e),
         }
+    }
+
+    fn write(&self, key: usize, connection: &mut Connection) -> io::Result<()> {
         while connection.pending > 0 {
             let offset = match connection.pending % self.answer.len() {
                 0 => 0,
@@ -270,6 +318,8 @@ pub fn gaps(arrivals_ns: &[u64], skip_ns: u64) -> Option<Gaps> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -295,10 +345,30 @@ mod tests {
         assert_eq!((gaps(&[], 0), gaps(&even, 999_000_000)), (None, None));
     }
 
+    fn config(body_bytes: usize) -> Config {
+        Config { cpu: 0, body_bytes, arrivals_max: 0, delay: None }
+    }
+
+    #[test]
+    fn answers_wait_as_long_as_they_should() {
+        let delay = Delay::Fixed(Duration::from_millis(30));
+        let server = Server::start(Config { delay: Some((delay, 0)), ..config(2) }).expect("a free port");
+        let mut client = TcpStream::connect(server.address()).expect("it listens");
+        let asked = Instant::now();
+        client.write_all(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n").expect("it reads");
+        let mut answers = Vec::new();
+        while answers.windows(6).filter(|six| six == b"\r\n\r\nxx").count() < 2 {
+            let mut piece = [0; 64];
+            let length = client.read(&mut piece).expect("it answers");
+            answers.extend_from_slice(&piece[..length]);
+        }
+        assert!(asked.elapsed() >= Duration::from_millis(30));
+    }
+
     #[test]
     fn long_answers_come_whole_and_arrivals_are_recorded() {
         const BODY_BYTES: usize = 3_000_000;
-        let server = Server::start(Config { cpu: 0, body_bytes: BODY_BYTES, arrivals_max: 10 }).expect("a free port");
+        let server = Server::start(Config { arrivals_max: 10, ..config(BODY_BYTES) }).expect("a free port");
         let mut client = TcpStream::connect(server.address()).expect("it listens");
         for _ in 0..2 {
             client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");

@@ -23,7 +23,9 @@ impl Served {
     pub fn start(cpu: usize, body_bytes: Option<usize>) -> Result<Self, Problem> {
         match body_bytes {
             None => Ok(Self::Bundled(bundled(cpu)?)),
-            Some(body_bytes) => Ok(Self::Sized(Server::start(Config { cpu, body_bytes, arrivals_max: 0 })?)),
+            Some(body_bytes) => {
+                Ok(Self::Sized(Server::start(Config { cpu, body_bytes, arrivals_max: 0, delay: None })?))
+            }
         }
     }
 
@@ -55,7 +57,7 @@ pub fn url(address: SocketAddr) -> String {
 }
 
 /// The sample server on one CPU and a free port.
-pub fn bundled(cpu: usize) -> Result<Target, Problem> {
+fn bundled(cpu: usize) -> Result<Target, Problem> {
     let listen = (Ipv4Addr::LOCALHOST, 0).into();
     Ok(Target::start(TargetConfig { cpus: Some(vec![cpu]), ..TargetConfig::new(listen) })?)
 }

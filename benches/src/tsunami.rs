@@ -74,8 +74,8 @@ pub fn run(args: &Args) -> Result<(), Problem> {
             }
             let cell = |pick: fn(&Run) -> f64| {
                 let values: Vec<f64> = runs.iter().map(pick).collect();
-                let each: Vec<String> = values.iter().map(|value| number(*value, 1)).collect();
-                format!("{}: {}", with_range(&values, 1), each.join(", "))
+                let each: Vec<String> = values.iter().map(|value| number(*value, 2)).collect();
+                format!("{}: {}", with_range(&values, 2), each.join(", "))
             };
             let sent: Vec<f64> = runs.iter().map(|run| run.sent_per_s).collect();
             let skipped: u64 = runs.iter().map(|run| run.skipped).sum();

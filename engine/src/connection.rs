@@ -146,7 +146,8 @@ impl Connection {
         if connecting {
             let connect_deadline = claimed.sent.plus(self.target.connect_timeout);
             let cause = if connect_deadline <= deadline { FailureCause::ConnectTimeout } else { FailureCause::Timeout };
-            let connected = self.connect(request.origin, deadline.min(connect_deadline), cause).await;
+            // Boxed: a handshake's state is large, and would stay part of every connection.
+            let connected = Box::pin(self.connect(request.origin, deadline.min(connect_deadline), cause)).await;
             let struck = self.shard.unwatch(self.id);
             match connected {
                 Ok(stream) => self.lines[request.origin].stream = Some(stream),

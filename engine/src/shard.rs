@@ -23,6 +23,11 @@ use crate::watch::{Alarm, Watches};
 const TICK: Duration = Duration::from_millis(5);
 /// How long answers may still arrive after a stop.
 const STOP_GRACE: Duration = Duration::from_secs(2);
+/// A thread that polls has a connection at the ready so long before the next due moment, and stays with it until then:
+/// no longer than a turn of the executor takes, which is how late an answer is noticed anyway.
+const READY_AHEAD_NS: u64 = 2_000;
+/// The same while no answer can come. It makes up for caches that have gone cold.
+const READY_AHEAD_IDLE_NS: u64 = 20_000;
 
 /// A request that may be sent now.
 #[derive(Clone, Copy, Debug)]
@@ -179,7 +184,7 @@ impl Shard {
 }
 
 impl Inner {
-    fn poll_claim(&mut self, connection: usize, now: Moment, cx: &mut Context<'_>) -> Poll<Option<Claimed>> {
+    fn poll_claim(&mut self, connection: usize, mut now: Moment, cx: &mut Context<'_>) -> Poll<Option<Claimed>> {
         match self.phase {
             Phase::Armed => return self.park(connection, cx, false),
             Phase::Draining | Phase::Finished(_) => return Poll::Ready(None),
@@ -189,6 +194,7 @@ impl Inner {
         let called = std::mem::take(&mut parked.called);
         if called {
             self.calling = false;
+            now = self.stay_until_due(now);
         } else if parked.in_queue || !self.idle.is_empty() {
             // Others have waited longer.
             let waits = self.park(connection, cx, false);
@@ -232,7 +238,7 @@ impl Inner {
         if self.calling || self.phase != Phase::Sending || self.idle.is_empty() {
             return;
         }
-        if !self.schedule.is_ready(now.since_ns(self.start)) {
+        if self.schedule.ready_within(now.since_ns(self.start), self.ready_ahead_ns()).is_none() {
             return;
         }
         if let Some(connection) = self.idle.pop_front() {
@@ -243,6 +249,26 @@ impl Inner {
                 waker.wake();
             }
         }
+    }
+
+    fn ready_ahead_ns(&self) -> u64 {
+        match (self.lead.is_zero(), self.recorder.in_flight()) {
+            (true, _) => 0,
+            (false, 0) => READY_AHEAD_IDLE_NS,
+            (false, _) => READY_AHEAD_NS,
+        }
+    }
+
+    /// Passes the last moments before a due one, and gives the time after them.
+    fn stay_until_due(&mut self, mut now: Moment) -> Moment {
+        if let Some(due_ns) = self.schedule.ready_within(now.since_ns(self.start), self.ready_ahead_ns()) {
+            let due = self.start.plus_ns(due_ns);
+            while now < due {
+                std::hint::spin_loop();
+                now = Moment::now();
+            }
+        }
+        now
     }
 
     /// The pacer went to sleep when nobody was idle: now there is somebody, for whom a slot may come earlier.

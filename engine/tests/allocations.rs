@@ -1,10 +1,12 @@
-//! In the steady state a request allocates nothing: not for sending it, nor for its answer, nor for measuring it.
+//! In the steady state a request allocates nothing: not for sending it, nor for its answer, nor for measuring it. And a
+//! connection that waits takes little.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use onrush_engine::{Armed, Io, Mode, Options, Order, Plan, Request, Tls, Wait};
@@ -13,33 +15,44 @@ use onrush_engine::{Armed, Io, Mode, Options, Order, Plan, Request, Tls, Wait};
 struct Counting;
 
 static COUNTED: AtomicU64 = AtomicU64::new(0);
+/// Bytes that are allocated and not freed.
+static LIVE_BYTES: AtomicI64 = AtomicI64::new(0);
+/// The tests count the same things.
+static ALONE: Mutex<()> = Mutex::new(());
 
 thread_local! {
     static LEFT_OUT: Cell<bool> = const { Cell::new(false) };
 }
 
-fn count() {
+/// `allocations` more, and so many bytes.
+fn count(allocations: u64, bytes: i64) {
     // A thread that is ending has no thread-locals any more.
     if LEFT_OUT.try_with(Cell::get).is_ok_and(|left_out| !left_out) {
-        COUNTED.fetch_add(1, Ordering::Relaxed);
+        COUNTED.fetch_add(allocations, Ordering::Relaxed);
+        LIVE_BYTES.fetch_add(bytes, Ordering::Relaxed);
     }
+}
+
+fn signed(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
 }
 
 // SAFETY: everything is handed on to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(1, signed(layout.size()));
         // SAFETY: the caller keeps the rules of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        count(0, -signed(layout.size()));
         // SAFETY: the block comes from `alloc` or `realloc`, which had it from the system.
         unsafe { System.dealloc(block, layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        count(1, signed(size) - signed(layout.size()));
         // SAFETY: as for `dealloc`, and the caller keeps the rules of `realloc`.
         unsafe { System.realloc(block, layout, size) }
     }
@@ -70,14 +83,14 @@ fn serve() -> SocketAddr {
     address
 }
 
-/// How often the engine's threads allocated from the start of a run to its end.
-fn allocations(address: SocketAddr, mode: Mode, count: u64) -> u64 {
+/// A run of one thread that is ready to start.
+fn arm(address: SocketAddr, mode: Mode, count: u64, connections: u32) -> Armed {
     let plan = Plan {
         mode,
         max_rate_per_s: None,
         count: Some(count),
         duration: None,
-        connections: 8,
+        connections,
         keepalive: true,
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),
@@ -88,7 +101,12 @@ fn allocations(address: SocketAddr, mode: Mode, count: u64) -> u64 {
     let allowed = rustix::thread::sched_getaffinity(None).expect("a process may ask for its own CPUs");
     let cpu = (0..rustix::thread::CpuSet::MAX_CPU).find(|cpu| allowed.is_set(*cpu));
     let cpus = vec![cpu.expect("this thread runs somewhere")];
-    let armed = Armed::new(plan, Options { cpus, wait: Wait::Timer, io: Io::IoUring }).expect("it can be armed");
+    Armed::new(plan, Options { cpus, wait: Wait::Timer, io: Io::IoUring }).expect("it can be armed")
+}
+
+/// How often the engine's threads allocated from the start of a run to its end.
+fn allocations(address: SocketAddr, mode: Mode, count: u64) -> u64 {
+    let armed = arm(address, mode, count, 8);
     let before = COUNTED.load(Ordering::Relaxed);
     let mut running = armed.start(Instant::now());
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -105,6 +123,7 @@ fn allocations(address: SocketAddr, mode: Mode, count: u64) -> u64 {
 
 #[test]
 fn a_request_allocates_nothing() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     LEFT_OUT.set(true);
     let address = serve();
     for mode in [Mode::Avalanche, Mode::Tsunami { delay: Duration::from_micros(20) }] {
@@ -113,4 +132,33 @@ fn a_request_allocates_nothing() {
         // A second that ends takes a record or two; 40,000 requests more take no more than that.
         assert!(many < few + 200, "{mode:?}: {few} allocations for 2,000 requests, {many} for 42,000");
     }
+}
+
+/// Accepts connections and keeps them.
+fn hold() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    std::thread::spawn(move || {
+        LEFT_OUT.set(true);
+        let mut kept = Vec::new();
+        kept.extend(listener.incoming().take_while(Result::is_ok));
+    });
+    address
+}
+
+#[test]
+fn a_connection_that_waits_takes_less_than_eight_kib() {
+    const FEW: u32 = 50;
+    const MANY: u32 = 450;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    LEFT_OUT.set(true);
+    let address = hold();
+    let live_bytes = |connections| {
+        let before = LIVE_BYTES.load(Ordering::Relaxed);
+        let armed = arm(address, Mode::Avalanche, 1, connections);
+        assert_eq!(armed.connections_open(), connections);
+        LIVE_BYTES.load(Ordering::Relaxed) - before
+    };
+    let each_bytes = (live_bytes(MANY) - live_bytes(FEW)) / i64::from(MANY - FEW);
+    assert!((4096..8192).contains(&each_bytes), "{each_bytes} bytes");
 }

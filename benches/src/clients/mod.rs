@@ -10,13 +10,15 @@ mod raw;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Problem;
 use crate::machine::{self, Whose};
+use crate::process;
 
 /// What each client sends.
 const REQUEST: &[u8] = b"GET /ping HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
@@ -39,12 +41,27 @@ pub enum Kind {
 impl Kind {
     /// Its name in tables and on the command line.
     pub fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+        name(self)
     }
 }
 
+fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+/// What becomes of the engine's reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Reports {
+    /// Each is taken and merged when its second is over
+    Merged,
+    /// The same, and each is written as the message that a driver sends
+    Written,
+    /// Nobody looks before the run is over
+    AtTheEnd,
+}
+
 /// One run.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Args {
     #[arg(long, value_enum)]
     pub kind: Kind,
@@ -56,6 +73,44 @@ pub struct Args {
     pub seconds: f64,
     #[arg(long)]
     pub cpu: usize,
+    #[arg(long, value_enum)]
+    pub reports: Reports,
+    /// Where reports are taken
+    #[arg(long)]
+    pub reports_cpu: usize,
+}
+
+/// What a run came to, seen from outside.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// Requests per second.
+    pub per_s: f64,
+    /// CPU time per request.
+    pub cpu_us: f64,
+    /// Of one CPU, between 0 and 1.
+    pub busy: f64,
+}
+
+/// Runs one client in a process of its own; with what it said.
+pub fn measure(args: Args) -> Result<(Cost, Value), Problem> {
+    let Args { kind, address, connections, seconds, cpu, reports, reports_cpu } = args;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["client", "--kind", &name(kind), "--reports", &name(reports), "--address", &address.to_string()]);
+    command.args(["--connections", &connections.to_string(), "--seconds", &seconds.to_string()]);
+    command.args(["--cpu", &cpu.to_string(), "--reports-cpu", &reports_cpu.to_string()]);
+    let limit = Duration::try_from_secs_f64(seconds)? + Duration::from_secs(30);
+    let finished = process::run(&mut command, cpu, "", limit)?;
+    if !finished.success {
+        return Err(finished.complaint().into());
+    }
+    let said: Value = serde_json::from_str(finished.stdout.trim())?;
+    let part = |key: &str| said[key].as_f64().ok_or_else(|| format!("the client says no {key}"));
+    let (requests, elapsed_s, cpu_s) = (part("requests")?, part("elapsed_s")?, part("cpu_s")?);
+    if requests == 0.0 {
+        return Err("no request was answered".into());
+    }
+    let cost = Cost { per_s: requests / elapsed_s, cpu_us: cpu_s * 1e6 / requests, busy: cpu_s / elapsed_s };
+    Ok((cost, said))
 }
 
 /// What a client is to do.
@@ -65,15 +120,17 @@ struct Job {
     connections: usize,
     duration: Duration,
     cpu: usize,
+    reports: Reports,
+    reports_cpu: usize,
     /// The length of each answer, its head included.
     answer_bytes: usize,
 }
 
 /// Runs one client in this process and says what it did, as one line of JSON.
 pub fn run(args: &Args) -> Result<(), Problem> {
-    let Args { kind, address, connections, seconds, cpu } = *args;
-    let duration = Duration::try_from_secs_f64(seconds)?;
-    let job = Job { address, connections, duration, cpu, answer_bytes: answer_bytes(address)? };
+    let Args { kind, address, connections, seconds, cpu, reports, reports_cpu } = *args;
+    let (duration, answer_bytes) = (Duration::try_from_secs_f64(seconds)?, answer_bytes(address)?);
+    let job = Job { address, connections, duration, cpu, reports, reports_cpu, answer_bytes };
     let Measured { requests, elapsed, cpu } = match kind {
         Kind::Raw => raw::run(job)?,
         Kind::Monoio => monoio::run(job)?,

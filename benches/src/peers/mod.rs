@@ -213,7 +213,7 @@ fn evenness(
 fn paced(args: &Args, tool: &Tool) -> Result<Gaps, Problem> {
     // Twice what is asked for: a tool that sends more is not cut off.
     let arrivals_max = 2 * args.rate as usize * args.seconds as usize;
-    let server = Server::start(Config { cpu: args.target_cpu, body_bytes: 18, arrivals_max })?;
+    let server = Server::start(Config { cpu: args.target_cpu, body_bytes: 18, arrivals_max, delay: None })?;
     let load = Load {
         url: url(server.address()),
         connections: args.rate_connections,

@@ -161,8 +161,10 @@ impl Tool {
             ("onrush", None) => {
                 format!("{} {url} -c {connections} -d {seconds}s --cpus {cpu} --output-format json", self.subcommand)
             }
+            // The CPU is its own, which it cannot know: it may use no other.
             ("onrush", Some(rate)) => format!(
-                "{} {url} -c {connections} -d {seconds}s --type tsunami -R {rate} --cpus {cpu} --output-format json",
+                "{} {url} -c {connections} -d {seconds}s --type tsunami -R {rate} --cpus {cpu} --wait poll \
+                 --output-format json",
                 self.subcommand
             ),
             ("wrk", _) => format!("-t1 -c{connections} -d{seconds}s {url}"),

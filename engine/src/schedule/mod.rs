@@ -83,9 +83,17 @@ impl Schedule {
         Claim::Send { due_ns }
     }
 
-    /// Whether a claim would say `Send` (as far as one thread can know).
-    pub fn is_ready(&mut self, now_ns: u64) -> bool {
-        !self.is_over(now_ns) && self.paced.as_mut().is_none_or(|paced| paced.due_ns(now_ns).is_some())
+    /// When, from `now_ns` on and at most `ahead_ns` later, a claim would say `Send` (as far as one thread can know).
+    pub fn ready_within(&mut self, now_ns: u64, ahead_ns: u64) -> Option<u64> {
+        if self.is_over(now_ns) {
+            return None;
+        }
+        let Some(paced) = &mut self.paced else { return Some(now_ns) };
+        if paced.due_ns(now_ns).is_some() {
+            return Some(now_ns);
+        }
+        let wake_ns = paced.next_wake_ns(now_ns);
+        (wake_ns - now_ns <= ahead_ns && !self.is_over(wake_ns)).then_some(wake_ns)
     }
 
     /// Whether nothing will be sent any more.
@@ -98,9 +106,10 @@ impl Schedule {
         self.budget.is_spent() || self.paced.as_ref().is_some_and(Paced::is_over)
     }
 
-    /// The end of the duration, when it has come.
+    /// The end of the duration, when it has come. What was due before it and is late by a mere wake-up still goes out.
     pub fn has_ended(&self, now_ns: u64) -> bool {
-        self.end_ns.is_some_and(|end_ns| now_ns >= end_ns)
+        let owes = |end_ns| self.paced.as_ref().is_some_and(|paced| paced.owes(now_ns, end_ns));
+        self.end_ns.is_some_and(|end_ns| now_ns >= end_ns && !owes(end_ns))
     }
 
     /// When the duration ends.

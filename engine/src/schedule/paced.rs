@@ -3,6 +3,10 @@
 use super::grid::{Grid, Lane};
 use crate::clock::SECOND_NS;
 
+/// A slot that is late by no more than this is late by a wake-up, or by two where the first carried it into the next
+/// second: it is sent all the same, even after the end of the duration that it belongs to. So a rate that can be
+/// held gives its exact count.
+const LATE_NS: u64 = 2_000_000;
 /// Where a backlog is dropped, what became due this short before a second's end still goes out in the next one:
 /// it was late by a wake-up and not for want of a connection, and the next second's cap holds all the same.
 const GRACE_NS: u64 = 50_000_000;
@@ -68,6 +72,12 @@ impl Paced {
         self.move_to(self.position + 1);
     }
 
+    /// Whether a slot from before `end_ns` should still go out at `now_ns`.
+    pub fn owes(&self, now_ns: u64, end_ns: u64) -> bool {
+        let may_send = self.left_in_second > 0 || now_ns / SECOND_NS > self.second;
+        self.next_due_ns < end_ns && now_ns.saturating_sub(self.next_due_ns) <= LATE_NS && may_send && !self.is_over()
+    }
+
     pub fn is_over(&self) -> bool {
         matches!(self.backlog, Backlog::Kept { slots } if self.lane.slot(self.position) >= slots)
     }
@@ -120,7 +130,8 @@ impl Paced {
     fn drop_backlog(&mut self, second_start_ns: u64) {
         let due_before = |time_ns| self.lane.positions_before(self.grid.first_from(time_ns));
         let within_grace = self.position.max(due_before(second_start_ns.saturating_sub(GRACE_NS)));
-        let carried = due_before(second_start_ns).saturating_sub(within_grace);
+        // Beside those that are hardly late.
+        let carried = due_before(second_start_ns.saturating_sub(LATE_NS)).saturating_sub(within_grace);
 
         let credit = self.drop_credit + self.left_in_second.max(1);
         let dropped = carried.min(credit / SLOTS_PER_DROP);

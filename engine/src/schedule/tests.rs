@@ -134,7 +134,8 @@ fn a_carried_backlog_is_worked_off() {
         // One stall of 10 ms over the first boundary: 100 slots late.
         now_ns = if wake_ns == 995 * MS { 1_005 * MS } else { wake_ns };
     }
-    assert!(late_per_second[1] >= 50 && late_per_second[20..].iter().all(|late| *late == 0), "{late_per_second:?}");
+    // All but what is late by two milliseconds, which stays: dropping it would cost counts.
+    assert!(late_per_second[1] >= 50 && late_per_second[20..].iter().all(|late| *late <= 20), "{late_per_second:?}");
 }
 
 #[test]
@@ -144,6 +145,49 @@ fn a_rate_without_lateness_is_met_exactly() {
         let sends = run(&plan, threads, u64::MAX, || 0);
         assert_eq!(sends_per_second(&sends), [rate as u64; 4], "{rate}/s");
     }
+}
+
+#[test]
+fn what_was_due_before_the_end_goes_out_after_it_when_only_a_wake_up_was_late() {
+    for base in [avalanche(1_000.0), Plan { count: None, ..tsunami(1) }] {
+        let plan = Plan { duration: Some(Duration::from_secs(1)), ..base };
+        let with_last_ones_late_by = |late_ns: u64| {
+            let mut schedule = Schedule::for_threads(&plan, 1).remove(0);
+            let mut sent = 0;
+            while let Claim::Send { due_ns } = schedule.claim(sent * MS) {
+                assert_eq!(due_ns, sent * MS);
+                sent += 1;
+                if sent == 999 {
+                    break;
+                }
+            }
+            let last = schedule.claim(999 * MS + late_ns);
+            (last, schedule.claim(999 * MS + late_ns), schedule.unclaimed_before(SECOND_NS))
+        };
+        assert_eq!(with_last_ones_late_by(MS - 1), (Claim::Send { due_ns: 999 * MS }, Claim::Wait, 0));
+        assert_eq!(with_last_ones_late_by(2 * MS), (Claim::Send { due_ns: 999 * MS }, Claim::Over, 0));
+        let skipped = u64::from(plan.mode != Mode::Avalanche);
+        assert_eq!(with_last_ones_late_by(2 * MS + 1), (Claim::Over, Claim::Over, skipped));
+    }
+}
+
+#[test]
+fn a_connection_is_called_ahead_of_the_next_slot_and_never_of_the_end() {
+    let plan = Plan { count: None, duration: Some(Duration::from_millis(20)), ..tsunami(10) };
+    let mut schedule = Schedule::for_threads(&plan, 1).remove(0);
+    assert_eq!(schedule.ready_within(0, 5), Some(0));
+    assert_eq!(schedule.claim(0), Claim::Send { due_ns: 0 });
+    assert_eq!(schedule.ready_within(10 * MS - 6, 5), None);
+    assert_eq!(schedule.ready_within(10 * MS - 5, 5), Some(10 * MS));
+    assert_eq!(schedule.claim(10 * MS - 5), Claim::Wait, "looking ahead claims nothing");
+    assert_eq!(schedule.claim(10 * MS), Claim::Send { due_ns: 10 * MS });
+    assert_eq!(schedule.ready_within(20 * MS - 1, 5), None);
+
+    // The budget of a second is that of the moment, not of the moment looked at.
+    let mut capped = Schedule::for_threads(&avalanche(1.0), 1).remove(0);
+    assert_eq!(capped.claim(0), Claim::Send { due_ns: 0 });
+    assert_eq!(capped.ready_within(SECOND_NS - 3, 5), Some(SECOND_NS));
+    assert_eq!(capped.claim(SECOND_NS - 3), Claim::Wait);
 }
 
 proptest! {
@@ -164,7 +208,21 @@ proptest! {
         for (second, sent) in sends_per_second(&sends).into_iter().enumerate() {
             prop_assert!(sent as f64 <= rate.ceil(), "{sent} in second {second} at {rate}/s");
         }
-        prop_assert!(sends.iter().all(|(sent, due)| due <= sent && *sent < 8 * SECOND_NS));
+        prop_assert!(sends.iter().all(|(sent, due)| due <= sent && *due < 8 * SECOND_NS && *sent <= 8 * SECOND_NS + 2 * MS));
+    }
+
+    #[test]
+    fn lateness_below_a_millisecond_costs_not_one_request(
+        rate in prop_oneof![Just(1.0), Just(100.0), Just(1_000.0), Just(20_000.0)],
+        threads in 1..4u64,
+        lateness_us in prop::collection::vec(0..900u64, 50..400),
+        delay in prop::bool::ANY,
+    ) {
+        let mode = if delay { Mode::Tsunami { delay: Duration::ZERO } } else { Mode::Avalanche };
+        let plan = Plan { mode, duration: Some(Duration::from_secs(5)), ..avalanche(rate) };
+        let mut lateness = lateness_us.into_iter().cycle();
+        let sends = run(&plan, threads, u64::MAX, || lateness.next().unwrap_or(0) * 1_000);
+        prop_assert_eq!(sends.len() as f64, 5.0 * rate);
     }
 
     #[test]
