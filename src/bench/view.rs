@@ -32,6 +32,9 @@ pub struct BenchView {
     pub engine: EngineView,
     /// The whole run.
     pub totals: ScopeView,
+    /// Requests that the asked rate has room for in the asked time and that were not sent; those that a Tsunami skipped
+    /// are among them. `null` where it was not asked for a rate over a time, or did not run to its end.
+    pub short_of_rate: Option<u64>,
     /// The proof that nothing was lost.
     pub conservation: ConservationView,
     /// What became of each threshold.
@@ -80,6 +83,13 @@ impl AskedView {
             connect_timeout_s: config.connect_timeout.as_secs_f64(),
             keepalive: config.keepalive,
         }
+    }
+
+    /// How many requests the rate has room for in the time, where nothing else ends the run.
+    fn room(&self) -> Option<u64> {
+        let (rate_per_s, duration_s) = self.rate_per_s.zip(self.duration_s)?;
+        // What is due at the very end is not of the run; a little is for a product that is not exact.
+        self.requests.is_none().then(|| (rate_per_s * duration_s - 1e-6).ceil() as u64)
     }
 
     /// How much of the run is done after `elapsed_s` with so many requests sent, 0 to 1.
@@ -183,6 +193,8 @@ impl Collector {
             None => (TestState::Failed, Some("it has no last second".into())),
         };
         let seconds_left_out = self.seconds - self.rows.len() as u64;
+        let room = asked.room().filter(|_| state == TestState::Completed);
+        let short_of_rate = room.map(|room| room.saturating_sub(self.claimed.sent));
         let (thresholds, seconds) = (Vec::new(), self.rows);
         BenchView {
             state,
@@ -191,6 +203,7 @@ impl Collector {
             asked,
             engine,
             totals,
+            short_of_rate,
             conservation,
             thresholds,
             seconds,

@@ -2,7 +2,7 @@
 
 use onrush_orchestrator::view::{ScopeView, SummaryView, Verdict};
 
-use super::numbers::{UNKNOWN, bytes, four_digits, rate, seconds};
+use super::numbers::{UNKNOWN, bytes, four_digits, number_of, rate, seconds};
 use super::{counted, grouped, line, milliseconds, state_name, state_style, verdict_style};
 use crate::bench::view::{AskedView, BenchView, EngineView, in_columns};
 use crate::table::{BAD, Column, Group, STRONG, WARN, draw, paint};
@@ -28,6 +28,12 @@ pub fn bench(view: &BenchView, max_columns: Option<usize>) -> String {
         let words = "were due and never sent: no connection was free; give more (-c)";
         line(&mut text, paint(WARN, format!("skipped: {} requests {words}", grouped(skipped))));
     }
+    let unexplained = view.short_of_rate.unwrap_or(0).saturating_sub(totals.skipped.unwrap_or(0));
+    if unexplained > 1 {
+        let words =
+            "more would have been sent at the rate asked for: connections were busy (-c), or this machine was late";
+        line(&mut text, paint(WARN, format!("short: {} requests {words}", grouped(unexplained))));
+    }
     if !totals.failures.is_empty() {
         line(&mut text, paint(BAD, format!("failures by cause: {}", counted(&totals.failures))));
     }
@@ -42,13 +48,13 @@ pub fn bench(view: &BenchView, max_columns: Option<usize>) -> String {
 /// `100,000 requests, for at most 10.00 s, 2.000 ms apart, 64 connections, took 2.31 s`.
 fn settings(asked: &AskedView, totals: &ScopeView) -> String {
     let mut parts = Vec::new();
-    parts.extend(asked.requests.map(|count| format!("{} requests", grouped(count))));
+    parts.extend(asked.requests.map(|count| number_of(count, "request")));
     parts.extend(asked.duration_s.map(|duration| format!("for at most {}", seconds(duration))));
     if asked.delay_s > 0.0 {
         parts.push(format!("{} apart", milliseconds(asked.delay_s * 1e3)));
     }
     let once = if asked.keepalive { "" } else { ", each for one request" };
-    parts.push(format!("{} connections{once}", grouped(u64::from(asked.connections))));
+    parts.push(number_of(asked.connections.into(), "connection") + once);
     parts.extend(totals.elapsed_s.map(|elapsed| format!("took {}", seconds(elapsed))));
     parts.join(", ")
 }
@@ -117,13 +123,21 @@ mod tests {
         let mut view = sample_run();
         view.totals.failures.insert("timeout".into(), 1_003);
         view.totals.skipped = Some(12);
+        view.short_of_rate = Some(2_012);
+        view.asked.connections = 1;
         view.totals.statuses.clear();
         view.asked.rate_per_s = None;
         view.reason = Some("a thread died".into());
         let text = plain(&bench(&view, None));
-        for words in
-            ["timeout × 1,003", "skipped: 12 requests", "statuses    none", "as fast as it went", "a thread died"]
-        {
+        for words in [
+            "timeout × 1,003",
+            "skipped: 12 requests",
+            "short: 2,000 requests more",
+            ", 1 connection,",
+            "statuses    none",
+            "as fast as it went",
+            "a thread died",
+        ] {
             assert!(text.contains(words), "{words} is not in\n{text}");
         }
     }

@@ -23,7 +23,7 @@ pub use samples::{sample_metrics, sample_second, sample_test};
 
 use crate::result::unsound;
 use crate::table::{BAD, Column, GOOD, Group, STRONG, WARN, draw, paint};
-use numbers::{UNKNOWN, four_digits, seconds};
+use numbers::{UNKNOWN, four_digits, number_of, seconds};
 
 /// The whole result: what was asked for, a row per driver and one for all, what went wrong, and the proof.
 pub fn result(test: &TestView, metrics: &MetricsView, max_columns: Option<usize>) -> String {
@@ -64,13 +64,13 @@ fn settings(test: &TestView, metrics: &MetricsView) -> String {
     let ConfigView { message_count_per_driver, duration_s, test_message_delay_s, target_throughput_per_s, .. } =
         &test.config;
     let mut parts = Vec::new();
-    parts.extend(message_count_per_driver.map(|count| format!("{} requests per driver", grouped(count))));
+    parts.extend(message_count_per_driver.map(|count| number_of(count, "request") + " per driver"));
     parts.extend(duration_s.map(|duration| format!("for at most {}", seconds(duration))));
     if *test_message_delay_s > 0.0 {
         parts.push(format!("{} apart", milliseconds(test_message_delay_s * 1e3)));
     }
     parts.extend(target_throughput_per_s.map(|rate| format!("at most {} requests/s per driver", numbers::rate(rate))));
-    parts.push(format!("{} connections per driver", grouped(u64::from(test.config.connections))));
+    parts.push(number_of(test.config.connections.into(), "connection") + " per driver");
     if metrics.elapsed_s > 0.0 {
         parts.push(format!("took {}", seconds(metrics.elapsed_s)));
     }

@@ -16,6 +16,11 @@ pub fn grouped(value: u64) -> String {
     text
 }
 
+/// `1 request`, `1,234 requests`.
+pub fn number_of(count: u64, thing: &str) -> String {
+    format!("{} {thing}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
 /// Requests per second: whole ones where there are many, fractions where there are few.
 pub fn rate(per_second: f64) -> String {
     match per_second {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::{Bench, target};
+use super::{Bench, some_run_is, target};
 use crate::harness::alone;
 
 const STALL: Duration = Duration::from_millis(400);
@@ -24,7 +24,6 @@ const TOO_FEW: f64 = 0.01;
 /// A machine that stands still itself makes more requests late, and what it cannot help is given some tries. Too few late
 /// requests are not.
 const TOO_MANY: f64 = 0.04;
-const TRIES: usize = 5;
 
 fn share_above(histogram: &Histogram<u64>, limit: Duration) -> f64 {
     let up_to = histogram.count_between(0, limit.as_nanos() as u64);
@@ -53,17 +52,6 @@ fn as_predicted(name: &str, shares: &[(f64, f64)]) -> bool {
         assert!(*actual >= expected - TOO_FEW, "{name} hides the stalls: (predicted, measured) are {shares:.3?}");
     }
     shares.iter().all(|(expected, actual)| *actual <= expected + TOO_MANY)
-}
-
-/// Tries until a run is good; fails with what was measured.
-fn some_run_is(what: &str, mut try_once: impl FnMut() -> (bool, String)) {
-    let mut seen = Vec::new();
-    let good = (0..TRIES).any(|_| {
-        let (good, measured) = try_once();
-        seen.push(measured);
-        good
-    });
-    assert!(good, "in none of {TRIES} runs {what}; (predicted, measured) are\n{}", seen.join("\n"));
 }
 
 /// Enough connections for all that is due in a stall: nothing waits but for the target.

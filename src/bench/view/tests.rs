@@ -79,6 +79,19 @@ fn seconds_become_totals() {
 }
 
 #[test]
+fn what_a_rate_has_room_for_and_was_not_sent_is_counted() {
+    let short_of = |asked: AskedView| collected(1_000, 0).finish(String::new(), asked, sample_engine()).short_of_rate;
+    let timed = || AskedView { requests: None, duration_s: Some(2.5), ..sample_asked() };
+    assert_eq!(short_of(timed()), Some(2_000), "2,000 a second for 2.5 s, of which 3,000 were sent");
+    assert_eq!(short_of(AskedView { rate_per_s: Some(1_200.0), ..timed() }), Some(0));
+    assert_eq!(short_of(AskedView { rate_per_s: None, ..timed() }), None);
+    assert_eq!(short_of(sample_asked()), None, "a count ends it");
+    let mut stopped = Collector::default();
+    stopped.add(&second(0, 9, 0, Some(End::Stopped)));
+    assert_eq!(stopped.finish(String::new(), timed(), sample_engine()).short_of_rate, None);
+}
+
+#[test]
 fn what_does_not_add_up_is_named() {
     type Spoil = fn(&mut SecondReport);
     let spoiled: [(Spoil, &str); 5] = [
