@@ -6,6 +6,8 @@ mod harness;
 mod log;
 #[path = "bench/omission.rs"]
 mod omission;
+#[path = "bench/rates.rs"]
+mod rates;
 #[path = "bench/truth.rs"]
 mod truth;
 

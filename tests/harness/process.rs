@@ -117,8 +117,22 @@ impl Process {
 
     /// Asks it to end, as Ctrl-C does.
     pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    /// Makes it stand still.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::INT).unwrap_or_else(|e| panic!("{}: cannot be interrupted: {e}", self.name));
+        kill_process(pid, signal).unwrap_or_else(|e| panic!("{}: cannot be sent {signal:?}: {e}", self.name));
     }
 }
 

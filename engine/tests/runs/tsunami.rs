@@ -28,6 +28,19 @@ fn slow_answers_do_not_move_the_sends() {
 }
 
 #[test]
+fn an_answer_is_timed_when_it_comes_and_not_when_the_next_request_is_due() {
+    for wait in [Wait::Timer, Wait::Poll] {
+        let server = Server::start(|_| after_ms(20, ok()));
+        let plan = Plan { count: Some(8), connections: 4, ..tsunami(&server.url(), Duration::from_millis(300)) };
+        let run = run_with(plan, wait);
+        let latency = run.stats().latency;
+        assert!(latency.min_ns() >= Some(20 * MS), "{wait:?}: {:?}", latency.summary());
+        // Half of the answers at least come in a moment of rest, 280 ms before the next request is due.
+        assert!(latency.quantile_ns(0.5) < Some(200 * MS), "{wait:?}: {:?}", latency.summary());
+    }
+}
+
+#[test]
 fn the_wait_for_a_connection_belongs_to_the_latency() {
     // One connection, 10 ms apart, 100 ms each: request k waits k × 90 ms.
     let server = Server::start(|_| after_ms(100, ok()));

@@ -1,0 +1,44 @@
+//! A target throughput is a ceiling, whatever becomes of the process, and what is short of it is said.
+
+use std::time::Duration;
+
+use super::{Bench, number, target};
+use crate::harness::{TEST_END, alone};
+
+const RATE: u64 = 400;
+const SECONDS: u64 = 5;
+
+/// Of which at least one and a half lie before its last second, whose requests may still be sent at once.
+const STALL: Duration = Duration::from_millis(2_500);
+
+#[test]
+fn after_a_stall_no_second_is_above_the_rate_and_the_loss_is_told() {
+    let _machine = alone();
+    for kind in ["avalanche", "tsunami"] {
+        let target = target(&[]);
+        let (rate, duration) = (RATE.to_string(), format!("{SECONDS}s"));
+        let args = [&target.url(), "--type", kind, "-R", &rate, "-d", &duration, "-c", "8"];
+        let (mut process, folder) = Bench::start(&args);
+        // The first second is over.
+        process.wait_for_line("requests/s");
+        process.pause();
+        std::thread::sleep(STALL);
+        process.resume();
+        let status = process.wait_for_end(TEST_END);
+        let bench = Bench { status, output: process.output(), folder }.ok();
+
+        let json = bench.json();
+        let seconds: Vec<u64> =
+            json["seconds"].as_array().expect("a list").iter().map(|second| number(&second["sent"])).collect();
+        assert!(seconds.iter().all(|sent| *sent <= RATE), "{kind}: {seconds:?}");
+        let (sent, skipped) = (number(&json["totals"]["sent"]), number(&json["totals"]["skipped"]));
+        assert_eq!(target.counted().0, sent, "{kind}");
+        assert_eq!(number(&json["short_of_rate"]), RATE * SECONDS - sent, "{kind}");
+        // What is lost may not be made up for.
+        assert!(sent <= RATE * (SECONDS - 1), "{kind}: {seconds:?}");
+        match kind {
+            "tsunami" => assert_eq!(sent + skipped, RATE * SECONDS, "{}", bench.output),
+            _ => assert!(skipped == 0 && bench.output.contains("short: "), "{}", bench.output),
+        }
+    }
+}
