@@ -1,8 +1,8 @@
-//! Whether latency is true: the engine beside a target whose every delay is known beforehand.
+//! Whether latency is true: the engine beside a server whose every delay is known.
 //!
-//! The delays are drawn from a seed, so those of a run are known one by one, and their quantiles are exact: no share of
-//! a difference is the luck of a draw. The server polls, so that it is late by no wake-up. What is left is the way there
-//! and back, and whatever the engine gets wrong.
+//! The server draws its delays, polls so that no wake-up makes it late, and notes how long each answer really waited:
+//! where the machine takes its CPU away, too. So no share of a difference is the luck of a draw or the server's fault.
+//! What is left is the way there and back, and whatever the engine gets wrong.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::load::{finish, plan};
 use crate::record::{Output, Record};
 use crate::server::{Config, Server};
-use crate::summary::{number, table};
+use crate::summary::{median, number, table};
 use crate::target::url;
 use crate::{Problem, machine};
 
@@ -66,24 +66,25 @@ pub fn run(args: &Args) -> Result<(), Problem> {
     for (name, delay) in delays {
         let mut differences_us = [const { Vec::new() }; QUANTILES.len()];
         for run in 0..args.runs {
-            for ((quantile, _), (measured_us, true_us)) in QUANTILES.into_iter().zip(one(args, delay)?) {
+            let quantiles = QUANTILES.into_iter().zip(one(args, delay)?).zip(&mut differences_us);
+            for (((quantile, _), (measured_us, true_us)), differences_us) in quantiles {
                 record.line(&json!({"delay": name, "run": run, "quantile": quantile, "measured_us": measured_us,
                     "true_us": true_us}))?;
-                let index = QUANTILES.iter().position(|(name, _)| *name == quantile).unwrap_or_default();
-                differences_us[index].push((measured_us - true_us, true_us));
+                differences_us.push((measured_us - true_us, true_us));
             }
         }
         for ((quantile, _), differences_us) in QUANTILES.into_iter().zip(differences_us) {
-            let true_us = differences_us.first().map_or(f64::NAN, |(_, true_us)| *true_us);
-            let allowed_us = true_us * TOLERANCE + TOLERANCE_US;
-            let within = differences_us.iter().filter(|(difference_us, _)| difference_us.abs() <= allowed_us).count();
+            let allowed_us = |true_us: f64| true_us * TOLERANCE + TOLERANCE_US;
+            let is_near = |(difference_us, true_us): &&(f64, f64)| difference_us.abs() <= allowed_us(*true_us);
+            let within = differences_us.iter().filter(is_near).count();
+            let true_us = median(differences_us.iter().map(|(_, true_us)| *true_us));
             let each: Vec<_> = differences_us.iter().map(|(difference_us, _)| number(*difference_us, 0)).collect();
             rows.push(vec![
                 name.to_owned(),
                 quantile.to_owned(),
                 number(true_us, 0),
                 each.join(", "),
-                number(allowed_us, 0),
+                number(allowed_us(true_us), 0),
                 format!("{within} of {}", args.runs),
             ]);
         }
@@ -93,9 +94,10 @@ pub fn run(args: &Args) -> Result<(), Problem> {
     record.finish()
 }
 
-/// Each quantile in microseconds: measured, and of the very delays that the target drew.
+/// Each quantile in microseconds: measured, and of the delays as they were.
 fn one(args: &Args, delay: Delay) -> Result<[(f64, f64); QUANTILES.len()], Problem> {
-    let config = Config { cpu: args.target_cpu, body_bytes: 18, arrivals_max: 0, delay: Some((delay, SEED)) };
+    let recorded_max = args.rate as usize * args.seconds as usize;
+    let config = Config { cpu: args.target_cpu, body_bytes: 18, recorded_max, delay: Some((delay, SEED)) };
     let target = Server::start(config)?;
     let duration = Duration::from_secs(args.seconds.into());
     let mode = Mode::Tsunami { delay: Duration::try_from_secs_f64(1.0 / f64::from(args.rate))? };
@@ -107,11 +109,14 @@ fn one(args: &Args, delay: Delay) -> Result<[(f64, f64); QUANTILES.len()], Probl
     if ran.totals.answered == 0 || ran.totals.answered < ran.totals.sent {
         return Err(format!("{} of {} requests were answered", ran.totals.answered, ran.totals.sent).into());
     }
-    let mut drawn: Vec<Duration> = (0..ran.totals.answered).map(|index| delay.draw(SEED, index)).collect();
-    drawn.sort_unstable();
+    let mut delays_ns = target.stop()?.delays_ns;
+    if delays_ns.len() as u64 != ran.totals.answered {
+        return Err(format!("the server delayed {} answers of {}", delays_ns.len(), ran.totals.answered).into());
+    }
+    delays_ns.sort_unstable();
     Ok(QUANTILES.map(|(_, quantile)| {
-        let rank = (quantile * drawn.len() as f64).ceil() as usize;
+        let rank = (quantile * delays_ns.len() as f64).ceil() as usize;
         let measured_us = ran.stats.latency.quantile_ns(quantile).map_or(f64::NAN, |ns| ns as f64 / 1e3);
-        (measured_us, drawn[rank.clamp(1, drawn.len()) - 1].as_secs_f64() * 1e6)
+        (measured_us, delays_ns[rank.clamp(1, delays_ns.len()) - 1] as f64 / 1e3)
     }))
 }

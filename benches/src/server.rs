@@ -37,10 +37,19 @@ pub struct Config {
     pub cpu: usize,
     /// The length of each answer's body.
     pub body_bytes: usize,
-    /// How many arrivals to record; 0: none, and the server sleeps while nothing comes.
-    pub arrivals_max: usize,
+    /// How many requests to record; 0: none, and the server sleeps while nothing comes.
+    pub recorded_max: usize,
     /// How long each answer waits, drawn with this seed in the order of the requests.
     pub delay: Option<(Delay, u64)>,
+}
+
+/// What a server saw of each request that it recorded.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// When it came, in nanoseconds since the server's start.
+    pub arrivals_ns: Vec<u64>,
+    /// From there to its answer's first byte, where answers are delayed: the delay as it really was.
+    pub delays_ns: Vec<u64>,
 }
 
 /// A running server; it ends when dropped.
@@ -48,7 +57,7 @@ pub struct Config {
 pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<io::Result<Vec<u64>>>>,
+    thread: Option<JoinHandle<io::Result<Seen>>>,
 }
 
 #[derive(Debug, Default)]
@@ -81,8 +90,8 @@ impl Server {
         self.shared.requests.load(Ordering::Relaxed)
     }
 
-    /// Ends it; gives each recorded arrival in nanoseconds since its start.
-    pub fn stop(mut self) -> Result<Vec<u64>, Problem> {
+    /// Ends it; gives what it recorded.
+    pub fn stop(mut self) -> Result<Seen, Problem> {
         self.shared.stopping.store(true, Ordering::Relaxed);
         let thread = self.thread.take().ok_or("the server was stopped before")?;
         Ok(thread.join().map_err(|_| "the server panicked")??)
@@ -109,6 +118,16 @@ struct Connection {
     waits_to_write: bool,
 }
 
+/// An answer that waits; the one that is due first is the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Waiting {
+    due_ns: u64,
+    arrived_ns: u64,
+    key: usize,
+    /// Of its connection.
+    number: u64,
+}
+
 struct Loop<'a> {
     listener: TcpListener,
     epoll: OwnedFd,
@@ -116,12 +135,11 @@ struct Loop<'a> {
     answer: Vec<u8>,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
-    arrivals: Vec<u64>,
+    seen: Seen,
     config: Config,
     accepted: u64,
     drawn: u64,
-    /// Answers that wait: when each is due, and the key and the number of its connection.
-    waiting: BinaryHeap<Reverse<(u64, usize, u64)>>,
+    waiting: BinaryHeap<Reverse<Waiting>>,
     started: Instant,
 }
 
@@ -129,8 +147,9 @@ impl<'a> Loop<'a> {
     fn new(listener: TcpListener, config: Config, shared: &'a Shared) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-        let Config { body_bytes, arrivals_max, .. } = config;
-        let waiting = BinaryHeap::new();
+        let Config { body_bytes, recorded_max, .. } = config;
+        let (waiting, delays_ns) = (BinaryHeap::new(), Vec::with_capacity(recorded_max));
+        let seen = Seen { arrivals_ns: Vec::with_capacity(recorded_max), delays_ns };
         let mut answer =
             format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {body_bytes}\r\n\r\n").into_bytes();
         answer.resize(answer.len() + body_bytes, b'x');
@@ -141,7 +160,7 @@ impl<'a> Loop<'a> {
             answer,
             connections: Vec::new(),
             free: Vec::new(),
-            arrivals: Vec::with_capacity(arrivals_max),
+            seen,
             config,
             accepted: 0,
             drawn: 0,
@@ -150,8 +169,8 @@ impl<'a> Loop<'a> {
         })
     }
 
-    fn run(mut self) -> io::Result<Vec<u64>> {
-        let polls = self.config.arrivals_max > 0 || self.config.delay.is_some();
+    fn run(mut self) -> io::Result<Seen> {
+        let polls = self.config.recorded_max > 0 || self.config.delay.is_some();
         let patience = if polls { AT_ONCE } else { IDLE };
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         let mut input = vec![0; INPUT_BYTES];
@@ -173,7 +192,7 @@ impl<'a> Loop<'a> {
             }
             self.answer_what_is_due();
         }
-        Ok(self.arrivals)
+        Ok(self.seen)
     }
 
     fn accept(&mut self) -> io::Result<()> {
@@ -210,11 +229,15 @@ impl<'a> Loop<'a> {
     }
 
     fn answer_what_is_due(&mut self) {
-        while let Some(Reverse((due_ns, key, number))) = self.waiting.peek().copied() {
-            if due_ns > self.started.elapsed().as_nanos() as u64 {
+        while let Some(Reverse(Waiting { due_ns, arrived_ns, key, number })) = self.waiting.peek().copied() {
+            let now_ns = self.started.elapsed().as_nanos() as u64;
+            if due_ns > now_ns {
                 return;
             }
             self.waiting.pop();
+            if self.seen.delays_ns.len() < self.config.recorded_max {
+                self.seen.delays_ns.push(now_ns - arrived_ns);
+            }
             self.with(key, |server, connection| {
                 if connection.number == number {
                     connection.pending += server.answer.len();
@@ -231,8 +254,8 @@ impl<'a> Loop<'a> {
                 let now_ns = self.started.elapsed().as_nanos() as u64;
                 let requests = heads(&mut connection.matched, &input[..length]);
                 for _ in 0..requests {
-                    if self.arrivals.len() < self.config.arrivals_max {
-                        self.arrivals.push(now_ns);
+                    if self.seen.arrivals_ns.len() < self.config.recorded_max {
+                        self.seen.arrivals_ns.push(now_ns);
                     }
                     let Some((delay, seed)) = self.config.delay else {
                         connection.pending += self.answer.len();
@@ -240,7 +263,7 @@ impl<'a> Loop<'a> {
                     };
                     let due_ns = now_ns + delay.draw(seed, self.drawn).as_nanos() as u64;
                     self.drawn += 1;
-                    self.waiting.push(Reverse((due_ns, key, connection.number)));
+                    self.waiting.push(Reverse(Waiting { due_ns, arrived_ns: now_ns, key, number: connection.number }));
                 }
                 self.shared.requests.fetch_add(requests as u64, Ordering::Relaxed);
                 Ok(())
@@ -346,13 +369,14 @@ mod tests {
     }
 
     fn config(body_bytes: usize) -> Config {
-        Config { cpu: 0, body_bytes, arrivals_max: 0, delay: None }
+        Config { cpu: 0, body_bytes, recorded_max: 0, delay: None }
     }
 
     #[test]
     fn answers_wait_as_long_as_they_should() {
         let delay = Delay::Fixed(Duration::from_millis(30));
-        let server = Server::start(Config { delay: Some((delay, 0)), ..config(2) }).expect("a free port");
+        let server =
+            Server::start(Config { delay: Some((delay, 0)), recorded_max: 10, ..config(2) }).expect("a free port");
         let mut client = TcpStream::connect(server.address()).expect("it listens");
         let asked = Instant::now();
         client.write_all(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n").expect("it reads");
@@ -363,12 +387,14 @@ mod tests {
             answers.extend_from_slice(&piece[..length]);
         }
         assert!(asked.elapsed() >= Duration::from_millis(30));
+        let seen = server.stop().expect("it ran");
+        assert!(seen.delays_ns.len() == 2 && seen.delays_ns.iter().all(|ns| *ns >= 30_000_000), "{seen:?}");
     }
 
     #[test]
     fn long_answers_come_whole_and_arrivals_are_recorded() {
         const BODY_BYTES: usize = 3_000_000;
-        let server = Server::start(Config { arrivals_max: 10, ..config(BODY_BYTES) }).expect("a free port");
+        let server = Server::start(Config { recorded_max: 10, ..config(BODY_BYTES) }).expect("a free port");
         let mut client = TcpStream::connect(server.address()).expect("it listens");
         for _ in 0..2 {
             client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");
@@ -380,6 +406,6 @@ mod tests {
             assert!(answer[head..].iter().all(|byte| *byte == b'x'));
         }
         assert_eq!(server.requests(), 2);
-        assert_eq!(server.stop().expect("it ran").len(), 2);
+        assert_eq!(server.stop().expect("it ran").arrivals_ns.len(), 2);
     }
 }

@@ -24,7 +24,7 @@ impl Served {
         match body_bytes {
             None => Ok(Self::Bundled(bundled(cpu)?)),
             Some(body_bytes) => {
-                Ok(Self::Sized(Server::start(Config { cpu, body_bytes, arrivals_max: 0, delay: None })?))
+                Ok(Self::Sized(Server::start(Config { cpu, body_bytes, recorded_max: 0, delay: None })?))
             }
         }
     }

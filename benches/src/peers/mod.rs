@@ -212,8 +212,8 @@ fn evenness(
 
 fn paced(args: &Args, tool: &Tool) -> Result<Gaps, Problem> {
     // Twice what is asked for: a tool that sends more is not cut off.
-    let arrivals_max = 2 * args.rate as usize * args.seconds as usize;
-    let server = Server::start(Config { cpu: args.target_cpu, body_bytes: 18, arrivals_max, delay: None })?;
+    let recorded_max = 2 * args.rate as usize * args.seconds as usize;
+    let server = Server::start(Config { cpu: args.target_cpu, body_bytes: 18, recorded_max, delay: None })?;
     let load = Load {
         url: url(server.address()),
         connections: args.rate_connections,
@@ -222,7 +222,7 @@ fn paced(args: &Args, tool: &Tool) -> Result<Gaps, Problem> {
         rate_per_s: Some(args.rate),
     };
     let finished = start(args, tool, &load)?;
-    let gaps = server::gaps(&server.stop()?, WARM_UP_NS);
+    let gaps = server::gaps(&server.stop()?.arrivals_ns, WARM_UP_NS);
     Ok(gaps.ok_or_else(|| format!("too few requests arrived; {}", finished.complaint()))?)
 }
 

@@ -149,16 +149,15 @@ impl Reader {
     fn head_end(&self, bytes: &[u8]) -> Option<usize> {
         // The empty line may have begun in what was read before: three bytes of it at most.
         let before = &self.head[self.head.len().saturating_sub(3)..];
-        let at = |index: usize| if index < before.len() { before[index] } else { bytes[index - before.len()] };
-        (before.len()..before.len() + bytes.len()).find_map(|index| {
-            let ends = at(index) == b'\n'
-                && match index.checked_sub(1).map(at) {
-                    Some(b'\n') => true,
-                    Some(b'\r') => index >= 2 && at(index - 2) == b'\n',
-                    _ => false,
-                };
-            ends.then(|| index + 1 - before.len())
-        })
+        let byte = |index: usize, back: usize| match index.checked_sub(back) {
+            Some(index) => Some(bytes[index]),
+            None => before.len().checked_sub(back - index).map(|index| before[index]),
+        };
+        let ends = |index: &usize| match byte(*index, 1) {
+            Some(b'\r') => byte(*index, 2) == Some(b'\n'),
+            last => last == Some(b'\n'),
+        };
+        memchr::memchr_iter(b'\n', bytes).find(ends).map(|index| index + 1)
     }
 }
 
