@@ -60,7 +60,7 @@ pub enum ArmError {
     Plan(#[from] PlanError),
     #[error("cannot resolve {host}: {source}")]
     Resolve { host: String, source: io::Error },
-    #[error("cannot connect to {address}: {source}")]
+    #[error("cannot connect to {address}: {source}{}", advice(.source))]
     Connect { address: String, source: io::Error },
     #[error("cannot start an engine thread on CPU {cpu}: {source}")]
     Thread { cpu: usize, source: io::Error },
@@ -71,6 +71,17 @@ pub enum ArmError {
          tls_ca_pem), or take any (-k, tls_insecure)"
     )]
     Tls { host: String, source: io::Error },
+}
+
+/// What to do about a connection that this machine, and not the target, refuses.
+fn advice(error: &io::Error) -> &'static str {
+    use rustix::io::Errno;
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::MFILE | Errno::NFILE) => {
+            "; raise the limit (ulimit -n, LimitNOFILE= of a service), or give fewer connections"
+        }
+        _ => "",
+    }
 }
 
 /// A run with its threads up and its connections open, waiting for its start. Dropping it closes everything.
