@@ -4,18 +4,19 @@
 //! where the machine takes its CPU away, too. So no share of a difference is the luck of a draw or the server's fault.
 //! What is left is the way there and back, and whatever the engine gets wrong.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use onrush_engine::{Armed, Io, Mode, Options, Wait};
+use onrush_engine::{Mode, Wait};
 use onrush_target::Delay;
 use serde_json::json;
 
-use crate::load::{finish, plan};
+use crate::Problem;
+use crate::load::{plan, run_on};
+use crate::machine::Cpus;
 use crate::record::{Output, Record};
 use crate::server::{Config, Server};
 use crate::summary::{median, number, table};
 use crate::target::url;
-use crate::{Problem, machine};
 
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 /// What a measured quantile may be off by: a share of the true one, and a little.
@@ -38,12 +39,8 @@ pub struct Args {
     /// How long each run lasts
     #[arg(long, default_value_t = 10)]
     seconds: u32,
-    /// The target's CPU
-    #[arg(long, default_value_t = 0)]
-    target_cpu: usize,
-    /// The engine's CPU
-    #[arg(long, default_value_t = 1)]
-    engine_cpu: usize,
+    #[command(flatten)]
+    cpus: Cpus,
     #[command(flatten)]
     output: Output,
 }
@@ -54,7 +51,7 @@ pub fn run(args: &Args) -> Result<(), Problem> {
     record.say(&format!(
         "{} requests/s for {} s over {} connections; the engine on CPU {}, the target on CPU {}. The difference is \
          measured minus true, of each run.\n",
-        args.rate, args.seconds, args.connections, args.engine_cpu, args.target_cpu
+        args.rate, args.seconds, args.connections, args.cpus.engine_cpu, args.cpus.target_cpu
     ));
     let ms = Duration::from_millis;
     let delays = [
@@ -97,15 +94,12 @@ pub fn run(args: &Args) -> Result<(), Problem> {
 /// Each quantile in microseconds: measured, and of the delays as they were.
 fn one(args: &Args, delay: Delay) -> Result<[(f64, f64); QUANTILES.len()], Problem> {
     let recorded_max = args.rate as usize * args.seconds as usize;
-    let config = Config { cpu: args.target_cpu, body_bytes: 18, recorded_max, delay: Some((delay, SEED)) };
+    let config = Config { cpu: args.cpus.target_cpu, body_bytes: 18, recorded_max, delay: Some((delay, SEED)) };
     let target = Server::start(config)?;
     let duration = Duration::from_secs(args.seconds.into());
     let mode = Mode::Tsunami { delay: Duration::try_from_secs_f64(1.0 / f64::from(args.rate))? };
     let plan = plan(&url(target.address()), mode, None, args.connections, duration)?;
-    let options = Options { cpus: vec![args.engine_cpu], wait: Wait::Poll, io: Io::IoUring };
-    let armed = Armed::new(plan, options)?;
-    machine::pin(args.target_cpu)?;
-    let ran = finish(armed.start(Instant::now() + Duration::from_millis(20)))?;
+    let ran = run_on(args.cpus.engine_cpu, args.cpus.target_cpu, plan, Wait::Poll, |_| ())?;
     if ran.totals.answered == 0 || ran.totals.answered < ran.totals.sent {
         return Err(format!("{} of {} requests were answered", ran.totals.answered, ran.totals.sent).into());
     }

@@ -6,7 +6,7 @@ use onrush_engine::{Armed, End, Io, Mode, Options, Order, Plan, Request, Running
 use onrush_stats::{SecondStats, Totals};
 use serde_json::json;
 
-use crate::Problem;
+use crate::{Problem, machine};
 
 /// As `onrush bench` has them.
 #[derive(Debug, clap::Args)]
@@ -91,6 +91,20 @@ pub struct Ran {
     pub totals: Totals,
     /// Its distributions.
     pub stats: SecondStats,
+}
+
+/// Runs a plan on one CPU while its reports are read on another, with a look at each second as it comes.
+pub fn run_on(
+    engine_cpu: usize,
+    reports_cpu: usize,
+    plan: Plan,
+    wait: Wait,
+    look: impl FnMut(&SecondReport),
+) -> Result<Ran, Problem> {
+    let armed = Armed::new(plan, Options { cpus: vec![engine_cpu], wait, io: Io::IoUring })?;
+    machine::pin(reports_cpu)?;
+    // A start a little ahead costs the run nothing of what comes before it.
+    follow(armed.start(Instant::now() + Duration::from_millis(20)), look)
 }
 
 /// Follows a run to its end.

@@ -38,6 +38,17 @@ fn cpu_model() -> String {
     model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }
 
+/// Where a benchmark of the engine runs; reports are read on the target's CPU, off the one that is measured.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Cpus {
+    /// The target's CPU
+    #[arg(long, default_value_t = 0)]
+    pub target_cpu: usize,
+    /// The engine's CPU
+    #[arg(long, default_value_t = 1)]
+    pub engine_cpu: usize,
+}
+
 /// Keeps the calling thread, and the processes that it starts, on one CPU.
 pub fn pin(cpu: usize) -> io::Result<()> {
     let mut set = CpuSet::new();

@@ -5,9 +5,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use onrush_engine::{Armed, Io, Mode, Options, Wait};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::load::{finish, plan};
+use crate::machine::Cpus;
 use crate::record::{Output, Record};
 use crate::summary::{number, table};
 use crate::target::{Served, url};
@@ -22,12 +23,8 @@ pub struct Args {
     /// Connections; each number has a process of its own
     #[arg(long, value_delimiter = ',', default_values_t = [100, 1_000, 10_000])]
     connections: Vec<u32>,
-    /// The target's CPU
-    #[arg(long, default_value_t = 0)]
-    target_cpu: usize,
-    /// The engine's CPU
-    #[arg(long, default_value_t = 1)]
-    engine_cpu: usize,
+    #[command(flatten)]
+    cpus: Cpus,
     #[command(flatten)]
     output: Output,
 }
@@ -45,24 +42,20 @@ pub struct HoldArgs {
 
 /// Measures all and writes the table.
 pub fn run(args: &Args) -> Result<(), Problem> {
-    let target = Served::start(args.target_cpu, None)?;
+    let target = Served::start(args.cpus.target_cpu, None)?;
     let mut record = Record::create(&args.output, "memory", "Memory of idle connections")?;
     record.say(&format!(
         "One engine thread on CPU {}, ten requests a second over all connections. Anonymous memory of the process \
          (`RssAnon`), and what each further connection takes of it. The sockets' own memory is the kernel's.\n",
-        args.engine_cpu
+        args.cpus.engine_cpu
     ));
     let mut rows = Vec::new();
     let mut before: Option<(u32, f64)> = None;
     for connections in args.connections.iter().copied() {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["hold", "--address", &target.address().to_string()]);
-        command.args(["--connections", &connections.to_string(), "--cpu", &args.engine_cpu.to_string()]);
-        let finished = process::run(&mut command, args.engine_cpu, "", HELD + Duration::from_secs(60))?;
-        if !finished.success {
-            return Err(finished.complaint().into());
-        }
-        let said: Value = serde_json::from_str(finished.stdout.trim())?;
+        command.args(["--connections", &connections.to_string(), "--cpu", &args.cpus.engine_cpu.to_string()]);
+        let said = process::ask(&mut command, args.cpus.engine_cpu, HELD + Duration::from_secs(60))?;
         record.line(&said)?;
         let part = |key: &str| said[key].as_f64().ok_or_else(|| format!("the process says no {key}"));
         let (open, bytes) = (part("connections_open")?, part("anonymous_bytes")?);

@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::Problem;
 use crate::machine::{self, Whose};
 
@@ -32,6 +34,15 @@ impl Finished {
         let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
         last.trim().chars().take(200).collect()
     }
+}
+
+/// Runs one of this program's own hidden commands as [`run`] does, and gives the line of JSON that it says.
+pub fn ask(command: &mut Command, cpu: usize, limit: Duration) -> Result<Value, Problem> {
+    let finished = run(command, cpu, "", limit)?;
+    if !finished.success {
+        return Err(finished.complaint().into());
+    }
+    Ok(serde_json::from_str(finished.stdout.trim())?)
 }
 
 /// Runs `command` on `cpu` for `limit` at most; longer is an error, and the process is killed.

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::Problem;
 use crate::clients::{self, Cost, Kind, Reports};
+use crate::machine::Cpus;
 use crate::record::{Output, Record};
 use crate::summary::{median, number, table, with_range};
 use crate::target::Served;
@@ -21,24 +22,20 @@ pub struct Args {
     /// How long each run lasts
     #[arg(long, default_value_t = 2.5)]
     seconds: f64,
-    /// The target's CPU; reports are taken there, too
-    #[arg(long, default_value_t = 0)]
-    target_cpu: usize,
-    /// The engine's CPU
-    #[arg(long, default_value_t = 1)]
-    engine_cpu: usize,
+    #[command(flatten)]
+    cpus: Cpus,
     #[command(flatten)]
     output: Output,
 }
 
 /// Runs all pairs and writes the table.
 pub fn run(args: &Args) -> Result<(), Problem> {
-    let target = Served::start(args.target_cpu, None)?;
+    let target = Served::start(args.cpus.target_cpu, None)?;
     let mut record = Record::create(&args.output, "reporting", "Reporting on and off")?;
     record.say(&format!(
         "{} connections, {} pairs of {} s each, the engine on CPU {}, the target and the reports on CPU {}. Median \
          (least–greatest).\n",
-        args.connections, args.pairs, args.seconds, args.engine_cpu, args.target_cpu
+        args.connections, args.pairs, args.seconds, args.cpus.engine_cpu, args.cpus.target_cpu
     ));
     let mut pairs = Vec::new();
     for pair in 0..args.pairs {
@@ -87,7 +84,7 @@ fn interval(values: &[f64]) -> (f64, f64) {
 }
 
 fn one(args: &Args, target: &Served, reports: Reports) -> Result<Cost, Problem> {
-    let Args { connections, seconds, engine_cpu: cpu, target_cpu: reports_cpu, .. } = *args;
+    let Args { connections, seconds, cpus: Cpus { engine_cpu: cpu, target_cpu: reports_cpu }, .. } = *args;
     let (kind, address) = (Kind::Engine, target.address());
     let (cost, _) = clients::measure(clients::Args { kind, address, connections, seconds, cpu, reports, reports_cpu })?;
     Ok(cost)

@@ -1,15 +1,16 @@
 //! Whether a target throughput is held: from one request a second to more than the machine can do.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use onrush_engine::{Armed, Io, Mode, Options, Wait};
+use onrush_engine::{Mode, SecondReport, Wait};
 use serde_json::json;
 
-use crate::load::{follow, plan};
+use crate::Problem;
+use crate::load::{plan, run_on};
+use crate::machine::Cpus;
 use crate::record::{Output, Record};
 use crate::summary::table;
 use crate::target::Served;
-use crate::{Problem, machine};
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
@@ -23,24 +24,20 @@ pub struct Args {
     /// How long each run lasts
     #[arg(long, default_value_t = 10)]
     seconds: u32,
-    /// The target's CPU
-    #[arg(long, default_value_t = 0)]
-    target_cpu: usize,
-    /// The engine's CPU
-    #[arg(long, default_value_t = 1)]
-    engine_cpu: usize,
+    #[command(flatten)]
+    cpus: Cpus,
     #[command(flatten)]
     output: Output,
 }
 
 /// Measures all and writes the table.
 pub fn run(args: &Args) -> Result<(), Problem> {
-    let target = Served::start(args.target_cpu, None)?;
+    let target = Served::start(args.cpus.target_cpu, None)?;
     let mut record = Record::create(&args.output, "throughput", "Target throughput: is it held?")?;
     record.say(&format!(
         "{} s each over {} connections, the target on CPU {}, the engine on CPU {}. Asked for: the target throughput × \
          the duration.\n",
-        args.seconds, args.connections, args.target_cpu, args.engine_cpu
+        args.seconds, args.connections, args.cpus.target_cpu, args.cpus.engine_cpu
     ));
     let mut rows = Vec::new();
     for rate_per_s in args.rates.iter().copied() {
@@ -49,12 +46,9 @@ pub fn run(args: &Args) -> Result<(), Problem> {
             for (wait_name, wait) in [("polling", Wait::Poll), ("timer", Wait::Timer)] {
                 let duration = Duration::from_secs(args.seconds.into());
                 let plan = plan(&target.url(), mode, Some(rate_per_s.into()), args.connections, duration)?;
-                let options = Options { cpus: vec![args.engine_cpu], wait, io: Io::IoUring };
-                let armed = Armed::new(plan, options)?;
-                machine::pin(args.target_cpu)?;
                 let mut fullest = 0;
-                let started = armed.start(Instant::now() + Duration::from_millis(20));
-                let ran = follow(started, |second| fullest = fullest.max(second.stats.counts.sent))?;
+                let look = |second: &SecondReport| fullest = fullest.max(second.stats.counts.sent);
+                let ran = run_on(args.cpus.engine_cpu, args.cpus.target_cpu, plan, wait, look)?;
                 let asked = u64::from(rate_per_s) * u64::from(args.seconds);
                 let (sent, skipped, failed) = (ran.totals.sent, ran.totals.skipped, ran.totals.failed);
                 let short = asked.cast_signed() - sent.cast_signed();

@@ -1,15 +1,16 @@
 //! How late the engine sends: schedule error at several rates, on a core of its own and on one shared with the target.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use onrush_engine::{Armed, Io, Mode, Options, Wait};
+use onrush_engine::{Mode, Wait};
 use serde_json::json;
 
-use crate::load::{finish, plan};
+use crate::Problem;
+use crate::load::{plan, run_on};
+use crate::machine::Cpus;
 use crate::record::{Output, Record};
 use crate::summary::{number, table, with_range};
 use crate::target::Served;
-use crate::{Problem, machine};
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
@@ -26,12 +27,8 @@ pub struct Args {
     /// How long each run lasts
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
-    /// The target's CPU
-    #[arg(long, default_value_t = 0)]
-    target_cpu: usize,
-    /// The engine's CPU, where it has one of its own
-    #[arg(long, default_value_t = 1)]
-    engine_cpu: usize,
+    #[command(flatten)]
+    cpus: Cpus,
     #[command(flatten)]
     output: Output,
 }
@@ -51,15 +48,15 @@ struct Run {
 
 /// Measures all and writes the table.
 pub fn run(args: &Args) -> Result<(), Problem> {
-    let target = Served::start(args.target_cpu, None)?;
+    let target = Served::start(args.cpus.target_cpu, None)?;
     let mut record = Record::create(&args.output, "tsunami", "Tsunami: schedule error")?;
     record.say(&format!(
         "{} connections, {} runs of {} s, the target on CPU {}. Each run, in order; median (least–greatest).\n",
-        args.connections, args.runs, args.seconds, args.target_cpu
+        args.connections, args.runs, args.seconds, args.cpus.target_cpu
     ));
     let settings = [
-        Setting { name: "own core, polling", cpu: args.engine_cpu, wait: Wait::Poll },
-        Setting { name: "shared core, timer", cpu: args.target_cpu, wait: Wait::Timer },
+        Setting { name: "own core, polling", cpu: args.cpus.engine_cpu, wait: Wait::Poll },
+        Setting { name: "shared core, timer", cpu: args.cpus.target_cpu, wait: Wait::Timer },
     ];
     let mut rows = Vec::new();
     for rate_per_s in args.rates.iter().copied() {
@@ -92,10 +89,7 @@ fn one(args: &Args, target: &Served, setting: &Setting, rate_per_s: u32) -> Resu
     let delay = Duration::try_from_secs_f64(1.0 / f64::from(rate_per_s))?;
     let duration = Duration::try_from_secs_f64(args.seconds)?;
     let plan = plan(&target.url(), Mode::Tsunami { delay }, None, args.connections, duration)?;
-    let armed = Armed::new(plan, Options { cpus: vec![setting.cpu], wait: setting.wait, io: Io::IoUring })?;
-    // What reads the reports stays off the core that is measured, where there is another.
-    machine::pin(args.target_cpu)?;
-    let ran = finish(armed.start(Instant::now() + Duration::from_millis(20)))?;
+    let ran = run_on(setting.cpu, args.cpus.target_cpu, plan, setting.wait, |_| ())?;
     if ran.totals.failed > 0 {
         return Err(format!("{} requests failed at {rate_per_s}/s", ran.totals.failed).into());
     }

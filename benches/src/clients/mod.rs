@@ -99,11 +99,7 @@ pub fn measure(args: Args) -> Result<(Cost, Value), Problem> {
     command.args(["--connections", &connections.to_string(), "--seconds", &seconds.to_string()]);
     command.args(["--cpu", &cpu.to_string(), "--reports-cpu", &reports_cpu.to_string()]);
     let limit = Duration::try_from_secs_f64(seconds)? + Duration::from_secs(30);
-    let finished = process::run(&mut command, cpu, "", limit)?;
-    if !finished.success {
-        return Err(finished.complaint().into());
-    }
-    let said: Value = serde_json::from_str(finished.stdout.trim())?;
+    let said = process::ask(&mut command, cpu, limit)?;
     let part = |key: &str| said[key].as_f64().ok_or_else(|| format!("the client says no {key}"));
     let (requests, elapsed_s, cpu_s) = (part("requests")?, part("elapsed_s")?, part("cpu_s")?);
     if requests == 0.0 {
