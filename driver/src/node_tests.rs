@@ -29,7 +29,7 @@ fn with(mut config: TestConfig, participants: &[(&str, Option<&str>)]) -> TestCo
 }
 
 fn yes(name: &str) -> Trigger {
-    Trigger { test_id: id(name), start: true, start_at_unix_ms: None }
+    Trigger::start(id(name), None)
 }
 
 fn no(name: &str) -> Trigger {

@@ -16,7 +16,7 @@ fn tests_are_armed_triggered_and_reported_one_after_the_other() {
     stage.send_config(&config("first", 1000, &server));
     stage.armed("first");
     let start_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as f64 + 300.0;
-    let trigger = Trigger { test_id: common::id("first"), start: true, start_at_unix_ms: Some(start_at) };
+    let trigger = Trigger::start(common::id("first"), Some(start_at));
     stage.send(Topic::Trigger, trigger.write());
     stage.running("first");
     let reports = stage.reports("first");

@@ -97,12 +97,18 @@ fn test_config_with_nothing_but_defaults_and_bytes_that_are_no_text() {
 
 #[test]
 fn trigger() {
-    let message = Trigger { test_id: id("test-1"), start: true, start_at_unix_ms: Some(1_700_000_000_123.5) };
+    let message = Trigger::start(id("test-1"), Some(1_700_000_000_123.5));
     let golden = r#"{"test_id":"test-1","trigger":"YES","schema":1,"start_at":1700000000123.5}"#;
     assert_eq!(text(message.write()), golden);
     assert_eq!(Trigger::read(golden.as_bytes()), Ok(message));
 
-    let message = Trigger { test_id: id("test-1"), start: false, start_at_unix_ms: None };
+    let clock_offsets_ms = [(node("driver-1"), -3_600_000.5)].into();
+    let message = Trigger { clock_offsets_ms, ..Trigger::start(id("test-1"), Some(1_700_000_000_123.5)) };
+    let golden = r#"{"test_id":"test-1","trigger":"YES","schema":1,"start_at":1700000000123.5,"clock_offsets_ms":{"driver-1":-3600000.5}}"#;
+    assert_eq!(text(message.write()), golden);
+    assert_eq!(Trigger::read(golden.as_bytes()), Ok(message));
+
+    let message = Trigger::stop(id("test-1"));
     let golden = r#"{"test_id":"test-1","trigger":"NO","schema":1}"#;
     assert_eq!(text(message.write()), golden);
     assert_eq!(Trigger::read(golden.as_bytes()), Ok(message));
@@ -205,7 +211,7 @@ mod of_other_nodes {
             (r#"{"test_id":"t"}"#, true),
             (r#"{"test_id":"t","trigger":"No"}"#, false),
         ] {
-            let expected = Trigger { test_id: id("t"), start, start_at_unix_ms: None };
+            let expected = if start { Trigger::start(id("t"), None) } else { Trigger::stop(id("t")) };
             assert_eq!(Trigger::read(payload.as_bytes()), Ok(expected), "{payload}");
         }
     }

@@ -64,8 +64,11 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn trigger()(test_id in test_id(), start in any::<bool>(), start_at_unix_ms in maybe(milliseconds())) -> Trigger {
-        Trigger { test_id, start, start_at_unix_ms }
+    fn trigger()(
+        test_id in test_id(), start in any::<bool>(), start_at_unix_ms in maybe(milliseconds()),
+        clock_offsets_ms in prop::collection::btree_map(node_id(), -1e9..1e9f64, 0..3),
+    ) -> Trigger {
+        Trigger { test_id, start, start_at_unix_ms, clock_offsets_ms }
     }
 }
 

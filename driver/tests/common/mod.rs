@@ -194,11 +194,11 @@ impl Stage {
     }
 
     pub fn trigger(&self, test: &str) {
-        self.send(Topic::Trigger, Trigger { test_id: id(test), start: true, start_at_unix_ms: None }.write());
+        self.send(Topic::Trigger, Trigger::start(id(test), None).write());
     }
 
     pub fn stop_test(&self, test: &str) {
-        self.send(Topic::Trigger, Trigger { test_id: id(test), start: false, start_at_unix_ms: None }.write());
+        self.send(Topic::Trigger, Trigger::stop(id(test)).write());
     }
 
     /// Asks the driver to end, without waiting.
