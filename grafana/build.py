@@ -48,6 +48,11 @@ def in_view(metric, labels):
     return f"sum by (test, driver) (last_over_time({metric}{{{labels}}}[$__range]))"
 
 
+def all_in_view(metric, labels):
+    """The same, over everything; 0 where there is no such series."""
+    return f"(sum(last_over_time({metric}{{{labels}}}[$__range])) or vector(0))"
+
+
 def quantiles(metric):
     """The exact ones of each second, over all drivers."""
     return [query(f'max(onrush_test_{metric}_quantile_seconds{{{T}, quantile="{q}", window="second"}})', name)
@@ -200,6 +205,8 @@ def dashboard(uid, title, description, rows):
 SENT = "onrush_driver_requests_sent_total"
 ANSWERS = "onrush_driver_answers_total"
 FAILURES = "onrush_driver_failures_total"
+SKIPPED = "onrush_driver_requests_skipped_total"
+DROPPED = "onrush_driver_requests_dropped_total"
 LATENCY = "onrush_driver_latency"
 TEST = 'window="test"'
 # Limits in seconds: requests sent late, reports on their way, silence of a driver, clocks and starts apart.
@@ -216,15 +223,16 @@ LIVE_TEST = dashboard("onrush-live-test", "Live test", "What the test that runs 
          now("onrush_test_info", "{{name}} {{test_type}}: {{state}}")], "none", 6, "No test yet", text="name",
          graph=False, color={"mode": "fixed", "fixedColor": "text"}),
      stat("Sent", "Requests of the last second, over all drivers", [
+         query(f"sum(onrush_driver_attempts_per_second{{{TD}}})")], "reqps", 3),
+     stat("Responses", "Responses of any status in the last second, over all drivers", [
          query(f"sum(onrush_driver_throughput_reached{{{TD}}})")], "reqps", 3),
-     stat("Answered", "Answers of any status in the last seconds, over all drivers", [
-         query(f"sum(rate({ANSWERS}{{{TD}}}[$__rate_interval]))")], "reqps", 3),
-     stat("Failed", "The part of the requests in view that got no answer. An error status is an answer", [
-         now(f"sum(last_over_time({FAILURES}{{{TD}}}[$__range])) / sum(last_over_time({SENT}{{{TD}}}[$__range]))"
-             f" or 0 * sum(last_over_time({SENT}{{{TD}}}[$__range]))")],
+     stat("Failed", "The part of what was due, in view, that got no response, or one that failed a check: skipped and "
+          "dropped requests are in it. An error status is a response", [
+         now(f"({all_in_view(FAILURES, TD)} + {all_in_view(SKIPPED, TD)} + {all_in_view(DROPPED, TD)})"
+             f" / ({all_in_view(SENT, TD)} + {all_in_view(SKIPPED, TD)} + {all_in_view(DROPPED, TD)})")],
           "percentunit", 3, thresholds=steps((0.001, "orange"), (0.01, "red")), graph=False, decimals=2),
      stat("Latency p99",
-          "Of the last second, exact, over all drivers: from the moment a request was due to the last byte of its answer", [
+          "Of the last second, exact, over all drivers: from the moment a request was due to the last byte of its response. What has none is not in it: see Failed", [
          query(f'max(onrush_test_latency_quantile_seconds{{{T}, quantile="0.99", window="second"}})')], "s", 3),
      stat("Schedule error p99",
           "How late requests were sent in the last second. Much of it: the generator, not the target, is the limit", [
@@ -233,29 +241,32 @@ LIVE_TEST = dashboard("onrush-live-test", "Live test", "What the test that runs 
      stat("Running", "Drivers that run the test", [query('sum(onrush_driver_state{state="running"})')], "none", 3, "0",
           color={"mode": "fixed", "fixedColor": "text"})),
     (9,
-     series("Sent and answered by driver",
-            "Full lines: requests sent in each second. Dashed: answers, over four seconds", [
-         query(f"sum by (driver) (onrush_driver_throughput_reached{{{TD}}})", "{{driver}} sent"),
-         query(rate(ANSWERS, TD, "driver"), "{{driver}} answered")],
-         "reqps", 12, calcs=("lastNotNull", "mean", "max"), overrides=[dashed("answered$")]),
+     series("Sent and responses by driver",
+            "Full lines: requests sent in each second. Dashed: responses in it", [
+         query(f"sum by (driver) (onrush_driver_attempts_per_second{{{TD}}})", "{{driver}} sent"),
+         query(f"sum by (driver) (onrush_driver_throughput_reached{{{TD}}})", "{{driver}} responses")],
+         "reqps", 12, calcs=("lastNotNull", "mean", "max"), overrides=[dashed("responses$")]),
      series("Latency", "Exact quantiles of each second, merged over all drivers, whichever are chosen above", [
          query(f'max(onrush_test_latency_max_seconds{{{T}, window="second"}})', "max"),
          *quantiles("latency"),
          query(f'max(onrush_test_latency_mean_seconds{{{T}, window="second"}})', "mean")],
          "s", 12, overrides=[dashed("^mean$")])),
     (9,
-     heat_map("Latency, all answers", "How many answers a second took how long", [
+     heat_map("Latency, all responses", "How many responses a second took how long", [
          query(rate("onrush_driver_latency_seconds_bucket", TD, "le"), "{{le}}", form="heatmap")],
-         12, "No answers in view"),
-     series("Failures by cause", "Requests that got no answer, a second", [
+         12, "No responses in view"),
+     series("Failures by cause", "Requests that got no response, or one that failed a check, a second", [
          query(f"{rate(FAILURES, TD, 'cause')} > 0", "{{cause}}")],
          "reqps", 12, "No failures", stack=True, calcs=("lastNotNull", "max"))),
     (9,
      table("Requests by driver",
            "The tests in view, to the end of their last second. Every number is exact", [
          ("Sent", now(in_view(SENT, TD)), "locale", {}),
-         ("Answered", now(in_view(ANSWERS, TD)), "locale", {}),
+         ("Responses", now(in_view(ANSWERS, TD)), "locale", {}),
          ("Failed", now(f"{in_view(FAILURES, TD)} or 0 * {in_view(SENT, TD)}"), "locale", {
+             "thresholds": steps((1, "red"), base="text"), "custom_cellOptions": {"type": "color-text"},
+             "color": {"mode": "thresholds"}}),
+         ("Never sent", now(f"{in_view(SKIPPED, TD)} + {in_view(DROPPED, TD)}"), "locale", {
              "thresholds": steps((1, "red"), base="text"), "custom_cellOptions": {"type": "color-text"},
              "color": {"mode": "thresholds"}}),
          *[(name, now(f"max by (test, driver) (last_over_time({LATENCY}_{what}_seconds{{{TD}, {TEST}}}[$__range]))"), "s", {})
@@ -330,7 +341,7 @@ DRIVERS = dashboard("onrush-drivers", "Drivers", "Whether the drivers are there,
          query(f"max by (driver) (onrush_driver_reports_waiting{{{D}}})", "{{driver}}")], "none", empty=NO_DRIVER)),
     (8,
      series("Throughput asked and reached",
-            "Full lines: requests sent in each second. Dashed: the target throughput, where the test has one", [
+            "Full lines: responses in each second. Dashed: the target throughput, where the test has one", [
          query(f"sum by (driver) (onrush_driver_throughput_reached{{{TD}}})", "{{driver}} reached"),
          query(f"sum by (driver) (onrush_driver_target_throughput_asked{{{TD}}})", "{{driver}} asked")], "reqps",
          overrides=[dashed("asked$")]),

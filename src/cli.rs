@@ -10,7 +10,7 @@ use onrush_target::{Delay, Stall};
 use crate::bench::BenchArgs;
 use crate::doctor::{DoctorArgs, HealthArgs};
 use crate::logging::LogFormat;
-use crate::parse::{self, Cpus};
+use crate::parse::{self, Cpus, LocalAddresses};
 use crate::test::TestArgs;
 
 const EXAMPLES: &str = "\
@@ -159,8 +159,14 @@ pub struct DriverArgs {
     #[arg(long, value_enum, default_value = "auto", env = "ONRUSH_WAIT", help_heading = "Engine")]
     pub wait: WaitArg,
     /// How requests reach the network
-    #[arg(long, value_enum, default_value = "auto", env = "ONRUSH_IO")]
+    #[arg(long, value_enum, default_value = "auto", env = "ONRUSH_IO", help_heading = "Engine")]
     pub io: IoArg,
+    /// An address of this machine that connections come from, or a range (10.0.0.5-10.0.0.9), in turn; repeatable
+    #[arg(
+        long = "local-address", value_name = "IP", value_parser = parse::local_addresses, value_delimiter = ',',
+        env = "ONRUSH_LOCAL_ADDRESS", help_heading = "Engine"
+    )]
+    pub local_addresses: Vec<LocalAddresses>,
     /// Where requests go in tests that name no URL
     #[arg(long, value_name = "URL", env = "ONRUSH_TARGET_URL", help_heading = "Driver")]
     pub target_url: Option<String>,

@@ -145,6 +145,12 @@ pub struct NewTest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keepalive: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub resend: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connect_to: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unix_socket: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     pub trigger: bool,
 }

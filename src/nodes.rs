@@ -70,7 +70,7 @@ pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
 
 /// `onrush driver`.
 pub fn driver(args: DriverArgs) -> Result<ExitCode, Error> {
-    let DriverArgs { brokers, topics, node_id, node_ip, cpus, wait, io, target_url } = args;
+    let DriverArgs { brokers, topics, node_id, node_ip, cpus, wait, io, local_addresses, target_url } = args;
     let stop = Stop::on_signals()?;
     let name = node_id.unwrap_or_else(default_node_name);
     let node_id = NodeId::new(name.as_str()).ok_or_else(|| {
@@ -86,7 +86,9 @@ pub fn driver(args: DriverArgs) -> Result<ExitCode, Error> {
         WaitArg::Timer => Some(Wait::Timer),
     };
     let bus = bus_config(brokers, topics, format!("onrush-driver-{node_id}"));
-    let config = DriverConfig { bus, node_id, node_ip, cpus: cpus.map(|cpus| cpus.0), wait, io: io.into(), target_url };
+    let cpus = cpus.map(|cpus| cpus.0);
+    let local_addresses = local_addresses.into_iter().flat_map(|addresses| addresses.0).collect();
+    let config = DriverConfig { bus, node_id, node_ip, cpus, wait, io: io.into(), local_addresses, target_url };
     onrush_driver::run(config, stop.flag()).map_err(|e| Error::failed("the driver cannot go on", e))?;
     Ok(ExitCode::SUCCESS)
 }

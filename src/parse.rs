@@ -2,6 +2,7 @@
 //!
 //! Pure functions; each error says what would be right.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use onrush_target::{Delay, Stall};
@@ -94,6 +95,37 @@ pub fn cpus(text: &str) -> Result<Cpus, String> {
     onrush_bus::cpus::parse_list(text).map(Cpus)
 }
 
+/// Addresses of this machine: one value on the command line may be a range of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalAddresses(pub Vec<IpAddr>);
+
+/// More addresses than this are a mistake: 64 have ports for 1.8 million connections to each address of a target.
+const MAX_LOCAL_ADDRESSES: u128 = 1024;
+
+/// `10.0.0.5`, `10.0.0.5-10.0.0.9`, `fd00::1-fd00::f`.
+pub fn local_addresses(text: &str) -> Result<LocalAddresses, String> {
+    let wrong = || format!("{text:?} is not an address or a range of them; write 10.0.0.5 or 10.0.0.5-10.0.0.9");
+    let read = |text: &str| text.trim().parse::<IpAddr>().map_err(|_| wrong());
+    let Some((first, last)) = text.split_once('-') else { return Ok(LocalAddresses(vec![read(text)?])) };
+    let (first, last) = (read(first)?, read(last)?);
+    let number = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => u128::from(u32::from(ip)),
+        IpAddr::V6(ip) => u128::from(ip),
+    };
+    let (from, to) = (number(first), number(last));
+    if first.is_ipv4() != last.is_ipv4() || to < from {
+        return Err(wrong());
+    }
+    if to - from >= MAX_LOCAL_ADDRESSES {
+        return Err(format!("{text:?} has more than {MAX_LOCAL_ADDRESSES} addresses; give fewer"));
+    }
+    let address = |n: u128| match first {
+        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::from(n as u32)),
+        IpAddr::V6(_) => IpAddr::from(Ipv6Addr::from(n)),
+    };
+    Ok(LocalAddresses((from..=to).map(address).collect()))
+}
+
 /// `name=value`, for the Kafka library's own settings.
 pub fn option(text: &str) -> Result<(String, String), String> {
     match text.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
@@ -171,6 +203,21 @@ mod tests {
         assert_eq!(stall("1s/10s"), Ok(Stall { length: ms(1_000), period: ms(10_000) }));
         for text in ["", "1s", "10s/1s", "0s/1s", "1s/", "1s:10s"] {
             assert!(stall(text).is_err_and(|e| e.contains("1s/10s")), "{text}");
+        }
+    }
+
+    #[test]
+    fn local_addresses_may_be_ranges() {
+        let read =
+            |text: &str| local_addresses(text).map(|list| list.0.iter().map(IpAddr::to_string).collect::<Vec<_>>());
+        assert_eq!(read("10.0.0.5"), Ok(vec!["10.0.0.5".to_owned()]));
+        assert_eq!(
+            read("10.0.0.254-10.0.1.1").map(|list| list.join(" ")),
+            Ok("10.0.0.254 10.0.0.255 10.0.1.0 10.0.1.1".into())
+        );
+        assert_eq!(read("fd00::e - fd00::10").map(|list| list.join(" ")), Ok("fd00::e fd00::f fd00::10".into()));
+        for text in ["", "localhost", "10.0.0.9-10.0.0.5", "10.0.0.1-::1", "10.0.0.0-10.255.0.0", "10.0.0.1-"] {
+            assert!(local_addresses(text).is_err(), "{text}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use onrush_protocol::{Expect, RequestConfig, RequestOrder, TestConfig, TestType, TlsConfig, limits};
+use onrush_protocol::{ConnectTo, Expect, RequestConfig, RequestOrder, TestConfig, TestType, TlsConfig, limits};
 
 use crate::error::Error;
 use crate::parse::{self, duration};
@@ -71,6 +71,25 @@ pub struct RequestArgs {
         env = "ONRUSH_TEST_CONNECT_TIMEOUT", help_heading = "Request"
     )]
     pub connect_timeout: Option<Duration>,
+    /// Do not send a request once more when a connection that served before ends without a byte of response
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "ONRUSH_TEST_NO_RESEND", help_heading = "Request")]
+    pub no_resend: bool,
+    /// Connect to ADDRESS:PORT2 for URLs with HOST:PORT, whose Host header and TLS name stay; repeatable, several for one
+    /// HOST:PORT share the connections. What is left empty means any, or the URL's own
+    #[arg(
+        long, value_name = "HOST:PORT:ADDRESS:PORT2", value_parser = str::parse::<ConnectTo>, value_delimiter = ',',
+        env = "ONRUSH_TEST_CONNECT_TO", help_heading = "Request"
+    )]
+    pub connect_to: Vec<ConnectTo>,
+    /// Connect to these addresses for URLs with HOST:PORT, as curl does; repeatable
+    #[arg(
+        long, value_name = "HOST:PORT:ADDRESS[,ADDRESS]", value_parser = ConnectTo::of_resolve,
+        env = "ONRUSH_TEST_RESOLVE", help_heading = "Request"
+    )]
+    pub resolve: Vec<std::vec::Vec<ConnectTo>>,
+    /// Connect to this Unix socket, whatever the URL says; unix:PATH in place of the URL does the same
+    #[arg(long, value_name = "PATH", env = "ONRUSH_TEST_UNIX_SOCKET", help_heading = "Request")]
+    pub unix_socket: Option<String>,
     /// A new connection for each request
     #[arg(
         long, value_parser = BoolishValueParser::new(),
@@ -111,6 +130,14 @@ impl RequestArgs {
         config.order = order.unwrap_or_default();
         config.seed = seed.unwrap_or(0);
         config.expect.clone_from(expect);
+        let Self { no_resend, connect_to, resolve, unix_socket, .. } = self;
+        config.resend = !no_resend;
+        config.connect_to = connect_to.iter().chain(resolve.iter().flatten()).cloned().collect();
+        config.unix_socket.clone_from(unix_socket);
+        if let Some(path) = config.target_url.as_deref().and_then(unix_path) {
+            config.unix_socket = Some(path.to_owned());
+            config.target_url = Some("http://localhost/".into());
+        }
         let Self { timeout, connect_timeout, disable_keepalive, insecure, cacert, cert, key, .. } = self;
         config.timeout = timeout.unwrap_or(config.timeout);
         config.connect_timeout = connect_timeout.unwrap_or(config.connect_timeout);
@@ -161,9 +188,10 @@ pub fn test_type(asked: Option<TypeArg>, delay: Option<Duration>, rate: Option<f
     }
 }
 
-/// `localhost:8080/ping` is as good as `http://localhost:8080/ping`.
-pub fn with_scheme(url: &str) -> String {
-    if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
+/// The path of `unix:PATH` and `unix://PATH`.
+fn unix_path(url: &str) -> Option<&str> {
+    let path = url.trim().strip_prefix("unix:")?;
+    path.strip_prefix("//").filter(|path| path.starts_with('/')).or(Some(path))
 }
 
 /// The bytes of a file that is to be sent.

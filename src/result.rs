@@ -34,8 +34,9 @@ pub struct ResultArgs {
     /// Write the result to this file in the --output-format; the terminal still gets the table
     #[arg(short, long, value_name = "FILE", env = "ONRUSH_OUTPUT")]
     pub output: Option<PathBuf>,
-    /// What the result must keep, else the exit code is 99; repeatable. For instance 'p99<200ms', 'failed<1%',
-    /// 'rate>=10k'; metrics: mean, median, p50, p90, p95, p99, p99.9, min, max, failed, rate
+    /// What the result must keep, else the exit code is 99; repeatable. For instance 'p99<200ms' (99 % of what was due got
+    /// its response within 200 ms), 'failed<1%', 'rate>=10k'; metrics: mean, median, p50, p90, p95, p99, p99.9, min, max
+    /// (with response_ in front: over the responses alone), failed, rate
     #[arg(
         long = "threshold", value_name = "METRIC<LIMIT", value_parser = Threshold::parse, value_delimiter = ',',
         env = "ONRUSH_THRESHOLD"
@@ -106,7 +107,9 @@ impl ResultWriter {
         details: &str,
         judge: bool,
     ) -> Result<ExitCode, Error> {
-        let outcomes: Vec<Outcome> = self.thresholds.iter().map(|threshold| threshold.check(&metrics.all)).collect();
+        let timeout_s = test.config.timeout_s;
+        let outcomes: Vec<Outcome> =
+            self.thresholds.iter().map(|threshold| threshold.check(&metrics.all, timeout_s)).collect();
         let text = |columns| report::result(test, metrics, columns) + details + &verdicts(&outcomes);
         let document = |format, columns| match format {
             OutputFormat::Json => json(&Document { test, metrics, thresholds: &outcomes }),
@@ -213,7 +216,7 @@ mod tests {
     #[test]
     fn a_threshold_that_is_not_kept_is_named_unless_the_result_itself_is_bad() {
         let outcomes = ["p99<200ms", "p99<1us", "rate>1M"]
-            .map(|text| Threshold::parse(text).expect(text).check(&sample_metrics().all));
+            .map(|text| Threshold::parse(text).expect(text).check(&sample_metrics().all, 10.0));
         let mut test = sample_test();
         assert_eq!(verdict(&test, &outcomes[..1]), None);
         assert_eq!(verdict(&test, &outcomes), Some((EXIT_THRESHOLD, "not kept: p99<1us, rate>1M".into())));
@@ -224,7 +227,7 @@ mod tests {
     #[test]
     fn the_document_for_machines_has_test_metrics_and_thresholds() {
         let (test, metrics) = (sample_test(), sample_metrics());
-        let thresholds = [Threshold::parse("p99<200ms").expect("a threshold").check(&metrics.all)];
+        let thresholds = [Threshold::parse("p99<200ms").expect("a threshold").check(&metrics.all, 10.0)];
         let text = json(&Document { test: &test, metrics: &metrics, thresholds: &thresholds }).expect("plain values");
         let value: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
         assert_eq!(value["metrics"]["all"]["sent"], 200_000);

@@ -1,4 +1,7 @@
 //! `--threshold 'p99<200ms'`: what a result must keep to be good enough. Pure.
+//!
+//! A threshold speaks of everything that was due: `p99<200ms` means that 99 % of the requests that were due got their response
+//! within 200 ms. What failed, was skipped or was dropped did not; so a server that stops answering cannot look fast.
 
 use onrush_orchestrator::view::{ScopeView, SummaryView};
 use serde::Serialize;
@@ -7,20 +10,25 @@ use crate::parse;
 use crate::report::{grouped, milliseconds};
 
 const HELP: &str = "write METRIC<LIMIT with mean, median, p50, p90, p95, p99, p99.9, min or max and a duration \
-    (p99<200ms), failed and a share or number (failed<1%, failed<=0), or rate and requests per second (rate>=10k)";
+    (p99<200ms; response_p99<200ms looks at the responses alone), failed and a share or number (failed<1%, failed<=0), or \
+    rate and responses per second (rate>=10k)";
 
 /// What is limited.
 #[derive(Clone, Copy, Debug)]
 enum Metric {
-    /// A latency, in milliseconds.
-    Latency(fn(&SummaryView) -> Option<f64>),
-    /// Failed requests, in percent of those sent.
+    /// A latency in milliseconds, over everything that was due.
+    Latency(Pick),
+    /// A latency in milliseconds, over the responses.
+    ResponseLatency(Pick),
+    /// Requests that were due and got no response that passed its checks, in percent of those that were due.
     FailedPercent,
-    /// Failed requests.
+    /// The same requests, in number.
     Failed,
-    /// Requests per second.
+    /// Responses per second of sending.
     Rate,
 }
+
+type Pick = fn(&SummaryView) -> Option<f64>;
 
 /// On which side of the limit it must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,19 +42,19 @@ enum Comparison {
 /// One threshold.
 #[derive(Clone, Debug)]
 pub struct Threshold {
+    /// As it was written.
     text: String,
     metric: Metric,
     comparison: Comparison,
-    /// In the metric's unit.
     limit: f64,
 }
 
 /// What became of a threshold.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outcome {
-    /// As it was written.
+    /// The threshold, as it was written.
     pub threshold: String,
-    /// The value, with its unit; `null`: it is not known.
+    /// The value, for people; `None`: it is not known.
     pub value: Option<String>,
     /// Whether it is kept. What is not known is not kept.
     pub kept: bool,
@@ -55,7 +63,7 @@ pub struct Outcome {
 impl Threshold {
     /// Reads one.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| format!("{text:?} is no threshold: {why}; {HELP}");
+        let wrong = |why: &str| format!("{text:?} is not a threshold: {why}; {HELP}");
         let at = text.find(['<', '>']).ok_or_else(|| wrong("it has no < or >"))?;
         let (name, rest) = text.split_at(at);
         let (comparison, limit) = match rest.as_bytes() {
@@ -70,13 +78,17 @@ impl Threshold {
         let (metric, limit) = match name.as_str() {
             "failed" => match limit.strip_suffix('%') {
                 Some(percent) => {
-                    (Metric::FailedPercent, number(percent).ok_or_else(|| wrong("the share is no number"))?)
+                    (Metric::FailedPercent, number(percent).ok_or_else(|| wrong("the share is not a number"))?)
                 }
-                None => (Metric::Failed, number(limit).ok_or_else(|| wrong("the limit is no number"))?),
+                None => (Metric::Failed, number(limit).ok_or_else(|| wrong("the limit is not a number"))?),
             },
             "rate" => (Metric::Rate, parse::rate(limit).map_err(|e| wrong(&e))?),
             name => {
-                let metric = Metric::Latency(latency(name).ok_or_else(|| wrong("its metric is unknown"))?);
+                let unknown = || wrong("its metric is unknown");
+                let metric = match name.strip_prefix("response_") {
+                    Some(name) => Metric::ResponseLatency(latency(name).ok_or_else(unknown)?),
+                    None => Metric::Latency(latency(name).ok_or_else(unknown)?),
+                };
                 if number(limit).is_some() {
                     return Err(wrong("a latency needs a unit"));
                 }
@@ -86,16 +98,18 @@ impl Threshold {
         Ok(Self { text: text.trim().to_owned(), metric, comparison, limit })
     }
 
-    /// Holds it against a result.
-    pub fn check(&self, all: &ScopeView) -> Outcome {
+    /// Holds it against a result, whose requests had `timeout_s` for their response.
+    pub fn check(&self, all: &ScopeView, timeout_s: f64) -> Outcome {
+        let not_passed = || Some(all.due?.saturating_sub(all.answered?));
         let value = match self.metric {
-            Metric::Latency(read) => read(&all.latency),
-            Metric::Failed => all.failed.map(|failed| failed as f64),
+            Metric::Latency(pick) => pick(&all.latency_of_due),
+            Metric::ResponseLatency(pick) => pick(&all.latency),
+            Metric::Failed => not_passed().map(|n| n as f64),
             Metric::FailedPercent => {
-                let sent = all.sent.filter(|sent| *sent > 0);
-                all.failed.zip(sent).map(|(failed, sent)| failed as f64 * 100.0 / sent as f64)
+                let due = all.due.filter(|due| *due > 0);
+                not_passed().zip(due).map(|(n, due)| n as f64 * 100.0 / due as f64)
             }
-            Metric::Rate => all.requests_per_s,
+            Metric::Rate => all.responses_per_s,
         };
         let kept = value.is_some_and(|value| match self.comparison {
             Comparison::Below => value < self.limit,
@@ -103,13 +117,35 @@ impl Threshold {
             Comparison::Above => value > self.limit,
             Comparison::AtLeast => value >= self.limit,
         });
-        let value = value.map(|value| match self.metric {
-            Metric::Latency(_) => milliseconds(value),
+        let shown = value.map(|value| match self.metric {
+            Metric::Latency(_) | Metric::ResponseLatency(_) => milliseconds(value),
             Metric::Failed => grouped(value as u64),
             Metric::FailedPercent => format!("{value:.3} %"),
-            Metric::Rate => format!("{value:.1} requests/s"),
+            Metric::Rate => format!("{value:.1} responses/s"),
         });
+        let value = match (shown, self.metric) {
+            (None, Metric::Latency(_)) => among_the_missing(all, timeout_s),
+            (shown, Metric::Failed | Metric::FailedPercent) => shown.map(|shown| shown + &never_sent(all)),
+            (shown, _) => shown,
+        };
         Outcome { threshold: self.text.clone(), value, kept }
+    }
+}
+
+/// What is known of a number that falls among the requests without a response: they took longer than they were given.
+fn among_the_missing(all: &ScopeView, timeout_s: f64) -> Option<String> {
+    let (due, with_response) = (all.due?, all.latency.count?);
+    let missing = due.checked_sub(with_response).filter(|missing| *missing > 0)?;
+    let waited = all.failures.contains_key("timeout");
+    let least = if waited { format!("> {}, ", milliseconds(timeout_s * 1e3)) } else { String::new() };
+    Some(format!("{least}{} of {} due have no response", grouped(missing), grouped(due)))
+}
+
+/// How many of those that failed a gate were never sent.
+fn never_sent(all: &ScopeView) -> String {
+    match all.skipped.unwrap_or(0).saturating_add(all.dropped.unwrap_or(0)) {
+        0 => String::new(),
+        n => format!(", {} of them never sent", grouped(n)),
     }
 }
 
@@ -133,7 +169,7 @@ mod tests {
     use crate::report::sample_metrics;
 
     fn check(text: &str) -> (bool, Option<String>) {
-        let outcome = Threshold::parse(text).expect(text).check(&sample_metrics().all);
+        let outcome = Threshold::parse(text).expect(text).check(&sample_metrics().all, 10.0);
         (outcome.kept, outcome.value)
     }
 
@@ -147,26 +183,59 @@ mod tests {
         assert_eq!(check("failed<1%"), (true, Some("0.000 %".into())));
         assert_eq!(check("failed<=0"), (true, Some("0".into())));
         assert!(!check("failed<0").0);
-        assert_eq!(check("rate>=80k"), (true, Some("86430.2 requests/s".into())));
+        assert_eq!(check("rate>=80k"), (true, Some("86430.2 responses/s".into())));
         assert!(!check("rate>90k").0);
     }
 
     #[test]
     fn what_is_not_known_is_not_kept() {
         let mut metrics = sample_metrics();
-        metrics.all.latency.p99_ms = None;
-        metrics.all.sent = None;
+        metrics.all.latency_of_due.p99_ms = None;
+        metrics.all.due = None;
         for text in ["p99<200ms", "p99>0s", "failed<100%"] {
-            let outcome = Threshold::parse(text).expect(text).check(&metrics.all);
+            let outcome = Threshold::parse(text).expect(text).check(&metrics.all, 0.3);
             assert_eq!((outcome.kept, outcome.value), (false, None), "{text}");
         }
     }
 
     #[test]
+    fn what_was_due_and_has_no_response_was_not_in_time() {
+        let mut all = sample_metrics().all;
+        (all.due, all.latency.count, all.answered) = (Some(10), Some(5), Some(5));
+        all.latency_of_due = SummaryView { median_ms: Some(3.0), min_ms: Some(1.0), ..SummaryView::default() };
+        let check = |all: &ScopeView, text: &str| {
+            let outcome = Threshold::parse(text).expect(text).check(all, 0.3);
+            (outcome.kept, outcome.value.unwrap_or_default())
+        };
+        assert_eq!(check(&all, "median<10ms"), (true, "3.000 ms".into()));
+        assert_eq!(check(&all, "p99<1h"), (false, "5 of 10 due have no response".into()));
+        assert_eq!(check(&all, "response_p99<10ms"), (true, "2.105 ms".into()));
+        assert_eq!(check(&all, "failed<60%"), (true, "50.000 %".into()));
+        all.failures.insert("timeout".into(), 2);
+        (all.skipped, all.dropped) = (Some(2), Some(1));
+        for metric in ["p99", "mean", "max"] {
+            let kept = check(&all, &format!("{metric}<1h"));
+            assert_eq!(kept, (false, "> 300.0 ms, 5 of 10 due have no response".into()), "{metric}");
+        }
+        assert_eq!(check(&all, "failed<=4"), (false, "5, 3 of them never sent".into()));
+    }
+
+    #[test]
     fn a_wrong_threshold_says_what_is_right() {
-        for text in
-            ["", "p99", "p98<1s", "p99<", "p99<200", "p99<-1s", "failed<x", "failed<-1%", "rate>fast", "<1s", "p99=1s"]
-        {
+        for text in [
+            "",
+            "p99",
+            "p98<1s",
+            "p99<",
+            "p99<200",
+            "p99<-1s",
+            "failed<x",
+            "failed<-1%",
+            "rate>fast",
+            "<1s",
+            "p99=1s",
+            "response_p98<1s",
+        ] {
             assert!(Threshold::parse(text).is_err_and(|e| e.contains("p99<200ms")), "{text}");
         }
     }

@@ -129,7 +129,9 @@ fn counts_are_those_of_the_target_to_the_digit() {
         assert_eq!((number(&totals["answered"]), number(&totals["failed"])), (sent, 0));
         assert_eq!(number(&totals["statuses"]["200"]), sent);
         assert_eq!((&json["state"], &json["conservation"]["verdict"]), (&"COMPLETED".into(), &"EXACT".into()));
-        for field in ["sent", "answered", "failed", "skipped", "bytes_sent", "bytes_received"] {
+        for field in
+            ["due", "sent", "responses", "answered", "failed", "skipped", "dropped", "bytes_sent", "bytes_received"]
+        {
             assert_eq!(sum_of_seconds(&json, field), number(&totals[field]), "{more:?}: {field}");
         }
         if more[0] == "-n" {
@@ -147,8 +149,8 @@ fn the_table_shows_what_the_json_says_and_csv_its_seconds() {
     let totals = &json["totals"];
     let sent = grouped(number(&totals["sent"]));
     for words in [
-        format!("{sent} sent, {sent} answered, 0 failed, 0 skipped"),
-        "requests/s of 2,000 asked for".to_owned(),
+        format!("{sent} due, {sent} sent, {sent} answered, 0 failed, 0 skipped"),
+        "responses/s of 2,000 asked for".to_owned(),
         format!("200 × {sent}"),
         format!("conservation: exact ({sent} sent = {sent} answered + 0 failed;"),
         "io_uring, CPUs ".to_owned(),

@@ -1,4 +1,4 @@
-//! The engine's insides: reading answers, recording what was measured.
+//! The engine's insides: reading responses, recording what was measured.
 
 use std::hint::black_box;
 
@@ -17,18 +17,18 @@ fn reader(criterion: &mut Criterion) {
         format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: 18\r\n\r\n{{\"message\":\"pong\"}}").into_bytes()
     };
     let mut group = criterion.benchmark_group("reader");
-    for (name, answer) in [("pong", PONG), ("chunked", CHUNKED), ("20 headers", &many_headers)] {
-        group.throughput(Throughput::Bytes(answer.len() as u64));
+    for (name, response) in [("pong", PONG), ("chunked", CHUNKED), ("20 headers", &many_headers)] {
+        group.throughput(Throughput::Bytes(response.len() as u64));
         let mut reader = Reader::new(false);
         group.bench_function(name, |bencher| {
-            bencher.iter(|| reader.read(black_box(answer)).expect("well formed").expect("complete"));
+            bencher.iter(|| reader.read(black_box(response), &mut ()).expect("well formed").expect("complete"));
         });
         let mut reader = Reader::new(false);
         group.bench_function(format!("{name}, cut in the head"), |bencher| {
             bencher.iter(|| {
-                let (first, second) = black_box(answer).split_at(20);
-                assert_eq!(reader.read(first), Ok(None));
-                reader.read(second).expect("well formed").expect("complete")
+                let (first, second) = black_box(response).split_at(20);
+                assert_eq!(reader.read(first, &mut ()), Ok(None));
+                reader.read(second, &mut ()).expect("well formed").expect("complete")
             });
         });
     }
@@ -46,14 +46,14 @@ impl Exchange for Recycle {
 
 fn recorder(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("recorder");
-    let mut recorder = Recorder::new(Recycle);
+    let mut recorder = Recorder::new(Recycle, 1);
     let mut now_ns = 0;
     group.throughput(Throughput::Elements(1));
     group.bench_function("one request", |bencher| {
         bencher.iter(|| {
             now_ns += 5_000;
             recorder.sent(black_box(now_ns), now_ns - 300);
-            recorder.answered(now_ns + 70_000, now_ns - 300, now_ns, 200);
+            recorder.responded(now_ns + 70_000, now_ns - 300, now_ns, 200, true);
             recorder.bytes(60, 130);
         });
     });
@@ -66,16 +66,16 @@ fn recorder(criterion: &mut Criterion) {
         });
     });
     let full = || {
-        let mut recorder = Recorder::new(Recycle);
+        let mut recorder = Recorder::new(Recycle, 1);
         for k in 0..10_000 {
             recorder.sent(k * 90_000, k * 90_000);
-            recorder.answered(k * 90_000 + 40_000 + k, k * 90_000, k * 90_000, 200);
+            recorder.responded(k * 90_000 + 40_000 + k, k * 90_000, k * 90_000, 200, true);
         }
-        recorder.finish()
+        recorder.finish(900_000_000)
     };
     let record = full();
     group.bench_function("a second into another", |bencher| {
-        bencher.iter_batched_ref(SecondStats::default, |stats| record.add_to(stats), BatchSize::LargeInput);
+        bencher.iter_batched_ref(SecondStats::default, |stats| record.add_to(stats, &[]), BatchSize::LargeInput);
     });
     group.finish();
 }

@@ -24,7 +24,7 @@ fn metrics() -> Vec<u8> {
     }
     stats.counts.sent = 20_000;
     stats.counts.statuses.insert(200, 20_000);
-    let totals = Totals { sent: 20_000, answered: 20_000, failed: 0, skipped: 0 };
+    let totals = Totals { sent: 20_000, answered: 20_000, ..Totals::default() };
     Metrics {
         node_id: NodeId::new("driver-1").expect("a name"),
         test_id: TestId::new("test-1").expect("a name"),
@@ -38,6 +38,7 @@ fn metrics() -> Vec<u8> {
             started_at_unix_ms: 1_700_000_000_123.5,
             stats,
             totals,
+            sending_s: Some(1.0),
             end: None,
             engine: Some("io_uring".into()),
         })),

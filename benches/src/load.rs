@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use onrush_engine::{Armed, End, Io, Mode, Options, Order, Plan, Request, Running, SecondReport, Tls, Wait};
+use onrush_engine::{Armed, End, Io, Mode, Options, Order, Plan, Request, Running, SecondReport, Server, Tls, Wait};
+use onrush_protocol::TargetUrl;
 use onrush_stats::{SecondStats, Totals};
 use serde_json::json;
 
@@ -48,7 +49,8 @@ pub fn run(args: &Args) -> Result<(), Problem> {
         _ => return Err("--wait: poll or timer".into()),
     };
     let plan = plan(&args.url, mode, max_rate_per_s, args.connections, args.duration)?;
-    let armed = Armed::new(plan, Options { cpus: vec![args.cpus], wait, io: Io::IoUring })?;
+    let armed =
+        Armed::new(plan, Options { cpus: vec![args.cpus], wait, io: Io::IoUring, local_addresses: Vec::new() })?;
     let Ran { totals, stats } = finish(armed.start(Instant::now()))?;
     let quantile_us = |quantile| stats.latency.quantile_ns(quantile).map(|ns| ns as f64 / 1e3);
     println!(
@@ -69,6 +71,7 @@ pub fn plan(
     connections: u32,
     duration: Duration,
 ) -> Result<Plan, Problem> {
+    let TargetUrl { tls, host, port, request_target } = TargetUrl::parse(url)?;
     Ok(Plan {
         mode,
         max_rate_per_s,
@@ -78,9 +81,12 @@ pub fn plan(
         keepalive: true,
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),
-        requests: vec![Request::get(url.parse()?)],
+        resend: true,
+        requests: vec![Request::get(Server { tls, host, port }, request_target)],
         order: Order::InTurn,
         tls: Tls::default(),
+        routes: Vec::new(),
+        unix_socket: None,
     })
 }
 
@@ -101,7 +107,8 @@ pub fn run_on(
     wait: Wait,
     look: impl FnMut(&SecondReport),
 ) -> Result<Ran, Problem> {
-    let armed = Armed::new(plan, Options { cpus: vec![engine_cpu], wait, io: Io::IoUring })?;
+    let armed =
+        Armed::new(plan, Options { cpus: vec![engine_cpu], wait, io: Io::IoUring, local_addresses: Vec::new() })?;
     machine::pin(reports_cpu)?;
     // A start a little ahead costs the run nothing of what comes before it.
     follow(armed.start(Instant::now() + Duration::from_millis(20)), look)

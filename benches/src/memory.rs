@@ -80,7 +80,8 @@ pub fn hold(args: &HoldArgs) -> Result<(), Problem> {
     let mode = Mode::Tsunami { delay: Duration::from_millis(100) };
     let plan = plan(&url(address), mode, None, connections, HELD)?;
     machine::pin(cpu)?;
-    let armed = Armed::new(plan, Options { cpus: vec![cpu], wait: Wait::Timer, io: Io::IoUring })?;
+    let armed =
+        Armed::new(plan, Options { cpus: vec![cpu], wait: Wait::Timer, io: Io::IoUring, local_addresses: Vec::new() })?;
     let connections_open = armed.connections_open();
     let running = armed.start(Instant::now());
     std::thread::sleep(HELD / 2);

@@ -35,6 +35,8 @@ pub struct DriverConfig {
     pub wait: Option<onrush_engine::Wait>,
     /// How the engine reaches the network.
     pub io: onrush_engine::Io,
+    /// Addresses of this machine that connections come from, in turn; empty: the one that the kernel chooses.
+    pub local_addresses: Vec<std::net::IpAddr>,
     /// The target of tests that name none.
     pub target_url: Option<String>,
 }

@@ -1,7 +1,11 @@
 //! From a test as the orchestrator describes it to a plan that the engine runs, or the reason why not.
 
-use onrush_engine::{Check, Identity, Mode, Order, Plan, Request, Tls};
-use onrush_protocol::{Expect, FieldProblem, RequestConfig, RequestOrder, TestConfig, TestId, TestType, TlsConfig};
+use std::sync::Arc;
+
+use onrush_engine::{Check, Identity, Mode, Order, Plan, Request, Route, Server, Tls};
+use onrush_protocol::{
+    ConnectTo, Expect, FieldProblem, RequestConfig, RequestOrder, TargetUrl, TestConfig, TestId, TestType, TlsConfig,
+};
 
 const NO_TARGET: &str = "no target: the config has none and this driver was started without --target-url";
 
@@ -15,7 +19,8 @@ pub(crate) fn plan_for(config: &TestConfig, default_target: Option<&str>) -> Res
 }
 
 fn needs_target(config: &TestConfig) -> bool {
-    config.requests.is_empty() || config.requests.iter().any(|request| request.url.is_none())
+    let is_beside = |url: &str| url.trim_start().starts_with(['/', '?']);
+    config.requests.is_empty() || config.requests.iter().any(|request| request.url.as_deref().is_none_or(is_beside))
 }
 
 /// The plan of a test, or everything that keeps it from running. `default_target`: where requests go that name no URL,
@@ -25,7 +30,10 @@ pub fn plan_of(config: &TestConfig, default_target: Option<&str>) -> Result<Plan
     if !problems.is_empty() {
         return Err(problems);
     }
-    let target = config.target_url.as_deref().or(default_target);
+    let target = config.target_url.as_deref().or(default_target).map(TargetUrl::parse).transpose();
+    let target = target.map_err(|problem| vec![FieldProblem::new("target_url", problem)])?;
+    // Most requests have no checks of their own: they share those of the test.
+    let checks: Arc<[Check]> = config.expect.iter().map(check_of).collect();
     let single;
     let requests = if config.requests.is_empty() {
         let (method, headers, body) = (config.method.clone(), config.headers.clone(), config.body.clone());
@@ -34,7 +42,8 @@ pub fn plan_of(config: &TestConfig, default_target: Option<&str>) -> Result<Plan
     } else {
         &config.requests
     };
-    let requests = requests.iter().map(|request| request_of(request, target, &config.expect)).collect::<Result<_, _>>();
+    let requests =
+        requests.iter().map(|request| request_of(request, target.as_ref(), &checks)).collect::<Result<_, _>>();
     let plan = Plan {
         mode: match config.test_type {
             TestType::Avalanche => Mode::Avalanche,
@@ -45,6 +54,7 @@ pub fn plan_of(config: &TestConfig, default_target: Option<&str>) -> Result<Plan
         duration: config.duration,
         connections: config.connections.unwrap_or_else(|| TestConfig::default_connections(config.test_type)),
         keepalive: config.keepalive,
+        resend: config.resend,
         timeout: config.timeout,
         connect_timeout: config.connect_timeout,
         requests: requests.map_err(|problem| vec![problem])?,
@@ -53,21 +63,35 @@ pub fn plan_of(config: &TestConfig, default_target: Option<&str>) -> Result<Plan
             RequestOrder::Shuffled => Order::Shuffled { seed: config.seed },
         },
         tls: tls_of(&config.tls),
+        routes: config.connect_to.iter().map(route_of).collect(),
+        unix_socket: config.unix_socket.as_ref().map(Into::into),
     };
     plan.validate().map_err(|e| vec![FieldProblem::new(e.field, e.problem)])?;
     Ok(plan)
 }
 
-fn request_of(request: &RequestConfig, target: Option<&str>, expect: &[Expect]) -> Result<Request, FieldProblem> {
+fn request_of(
+    request: &RequestConfig,
+    target: Option<&TargetUrl>,
+    checks: &Arc<[Check]>,
+) -> Result<Request, FieldProblem> {
     let RequestConfig { url, method, headers, body, weight, expect: own } = request;
-    let text = url.as_deref().or(target).ok_or_else(|| FieldProblem::new("target_url", "is missing; give a URL"))?;
-    let url = url::Url::parse(text);
-    let url = url.map_err(|e| FieldProblem::new("target_url", format!("{text:?} is no URL ({e})")))?;
+    let wrong = |problem: String| FieldProblem::new("target_url", problem);
+    let url = match (url, target) {
+        (Some(url), target) => TargetUrl::parse_beside(target, url).map_err(wrong)?,
+        (None, Some(target)) => target.clone(),
+        (None, None) => return Err(wrong("is missing; give a URL".into())),
+    };
+    let TargetUrl { tls, host, port, request_target } = url;
     let method = http::Method::from_bytes(method.as_bytes())
         .map_err(|_| FieldProblem::new("method", format!("{method:?} is no HTTP method")))?;
-    let checks = expect.iter().chain(own).map(check_of).collect();
+    let checks = match own.is_empty() {
+        true => checks.clone(),
+        false => checks.iter().cloned().chain(own.iter().map(check_of)).collect(),
+    };
     Ok(Request {
-        url,
+        server: Server { tls, host, port },
+        target: request_target,
         method,
         headers: headers.clone(),
         body: body.clone().unwrap_or_default(),
@@ -82,6 +106,11 @@ fn check_of(expect: &Expect) -> Check {
         Expect::BodyContains(text) => Check::BodyContains(text.into_bytes()),
         Expect::Json { pointer, value } => Check::Json { pointer, value },
     }
+}
+
+fn route_of(rule: &ConnectTo) -> Route {
+    let ConnectTo { host, port, to_host, to_port } = rule.clone();
+    Route { host, port, to_host, to_port }
 }
 
 fn tls_of(tls: &TlsConfig) -> Tls {
@@ -129,7 +158,7 @@ mod tests {
         let mut config = config(TestType::Avalanche);
         assert_eq!(plan_for(&config, None).unwrap_err(), NO_TARGET);
         config.target_url = Some("http://theirs:2/".into());
-        assert_eq!(plan_for(&config, Some("http://ours:1/")).unwrap().requests[0].url.host_str(), Some("theirs"));
+        assert_eq!(plan_for(&config, Some("http://ours:1/")).unwrap().requests[0].server.host, "theirs");
     }
 
     #[test]
@@ -147,10 +176,10 @@ mod tests {
         assert_eq!(plan.order, Order::Shuffled { seed: 7 });
         assert!(plan.tls.insecure);
         let status = || Check::Status(vec![(200, 299)]);
-        assert_eq!((plan.requests[0].weight, plan.requests[0].url.scheme()), (3, "https"));
-        assert_eq!(plan.requests[0].checks, [status()]);
-        assert_eq!(plan.requests[1].url.path(), "/ping");
-        assert_eq!(plan.requests[1].checks, [status(), Check::BodyContains(b"pong".to_vec())]);
+        assert_eq!((plan.requests[0].weight, plan.requests[0].server.tls), (3, true));
+        assert_eq!(plan.requests[0].checks[..], [status()]);
+        assert_eq!(plan.requests[1].target, "/ping");
+        assert_eq!(plan.requests[1].checks[..], [status(), Check::BodyContains(b"pong".to_vec())]);
     }
 
     #[test]
@@ -166,6 +195,7 @@ mod tests {
     fn the_drivers_own_target_is_checked_at_its_start() {
         assert_eq!(check_target(None), Ok(()));
         assert_eq!(check_target(Some("http://localhost:8080/ping")), Ok(()));
-        assert!(check_target(Some("localhost:8080")).unwrap_err().contains("target_url"));
+        assert_eq!(check_target(Some("localhost:8080")), Ok(()));
+        assert!(check_target(Some("8080")).unwrap_err().contains("target_url"));
     }
 }

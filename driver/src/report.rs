@@ -84,7 +84,7 @@ impl Reporter {
 
     /// The report of the next second.
     pub fn report(&mut self, second: SecondReport, clocks: Clocks) -> Metrics {
-        let SecondReport { index, length, stats, totals, started, end } = second;
+        let SecondReport { index, length, stats, totals, sending, started, end } = second;
         self.latency.merge(&stats.latency);
         let sequence = self.sequence;
         self.sequence += 1;
@@ -99,6 +99,7 @@ impl Reporter {
                 sequence,
                 second_index: index,
                 length_s: length.as_secs_f64(),
+                sending_s: Some(sending.as_secs_f64()),
                 started_at_unix_ms,
                 stats,
                 totals,
@@ -126,7 +127,8 @@ mod tests {
     fn second(index: u64, latency_ns: u64, started: Instant, end: Option<End>) -> SecondReport {
         let mut stats = SecondStats::default();
         stats.latency.record(latency_ns);
-        SecondReport { index, length: Duration::from_secs(1), stats, totals: Totals::default(), started, end }
+        let (length, totals, sending) = (Duration::from_secs(1), Totals::default(), Duration::from_millis(500));
+        SecondReport { index, length, stats, totals, sending, started, end }
     }
 
     #[test]

@@ -272,13 +272,23 @@ impl Sidecar {
                 Action::Arm { ticket, plan } => {
                     let wait = self.choose_wait();
                     let cpus = self.machine.engine_cpus().to_vec();
-                    let (test, connections, url) = (&ticket.test_id, plan.connections, &plan.requests[0].url);
+                    let (test, connections) = (&ticket.test_id, plan.connections);
+                    let target = plan.requests[0].server.authority();
                     let more = match plan.requests.len() {
                         1 => String::new(),
                         n => format!(" and {} requests more", n - 1),
                     };
-                    tracing::info!("arming for test {test}: {connections} connections to {url}{more}");
-                    self.runner.arm(ticket, plan, Options { cpus, wait, io: self.config.io });
+                    tracing::info!("arming for test {test}: {connections} connections to {target}{more}");
+                    self.runner.arm(
+                        ticket,
+                        plan,
+                        Options {
+                            cpus,
+                            wait,
+                            io: self.config.io,
+                            local_addresses: self.config.local_addresses.clone(),
+                        },
+                    );
                 }
                 Action::Disarm => self.runner.disarm(),
                 Action::Start { test_id, start_at_unix_ms } => {

@@ -17,6 +17,7 @@ fn config() -> DriverConfig {
         cpus: None,
         wait: None,
         io: onrush_engine::Io::Auto,
+        local_addresses: Vec::new(),
         target_url: None,
     }
 }
@@ -38,7 +39,7 @@ fn it_waits_for_its_broker_until_it_is_told_to_stop() {
 #[test]
 fn what_can_never_work_is_said_at_once() {
     let run = |config| run(config, Arc::new(AtomicBool::new(false))).unwrap_err();
-    let target = run(DriverConfig { target_url: Some("localhost".into()), ..config() });
+    let target = run(DriverConfig { target_url: Some("8080".into()), ..config() });
     assert!(target.to_string().contains("--target-url"), "{target}");
     let cpu = run(DriverConfig { cpus: Some(vec![1023]), ..config() });
     assert!(matches!(cpu, DriverError::Cpu { cpu: 1023, .. }), "{cpu}");

@@ -1,82 +1,75 @@
-//! One connection: it claims requests one at a time, sends each and reads its answer.
+//! One connection: it claims requests one at a time, sends each and reads its response.
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use monoio::net::TcpStream;
 use onrush_stats::FailureCause;
 
-use crate::check::Judge;
-use crate::clock::{Moment, as_ns};
-use crate::http::{Answer, Malformed, Reader};
+use crate::check::{Judge, Judging};
+use crate::clock::Moment;
+use crate::dial::{DialError, dial};
+use crate::http::{Malformed, Reader, Response};
+use crate::line::{Flow, Line, Receive, Received, Sending, Unasked};
+use crate::session::Session;
 use crate::shard::{Claimed, Shard};
-use crate::stream::Stream;
-use crate::target::{Origin, Prepared, Target};
-use crate::tls::TlsStream;
+use crate::target::{Prepared, Target};
 use crate::watch::Alarm;
 
-/// After so long without use a connection is looked at before it is trusted with a request.
-const TRUSTED_IDLE: Duration = Duration::from_millis(100);
 /// A target that cannot be connected is left alone for so long, in an Avalanche.
 const CONNECT_PAUSE: Duration = Duration::from_millis(10);
 
-/// Why a request has no answer, and whether it got as far as a connection.
+/// Why a request has no response.
 struct Failed {
     cause: FailureCause,
+    /// Whether there was no connection.
     connecting: bool,
+    /// What happened, for people.
+    why: String,
 }
 
-/// One place of a thread's connections. It keeps a line to each server, and has one request under way at a time.
-pub(crate) struct Connection {
+/// One of a thread's connections. It keeps a line to each server, and has one request under way at a time.
+pub(crate) struct Connection<F> {
     id: usize,
     shard: Rc<Shard>,
     target: Rc<Target>,
+    receive: Receive<F>,
     /// One for each server.
-    lines: Vec<Line>,
+    lines: Vec<Option<Line<F>>>,
     reader: Reader,
     judge: Judge,
-    /// Lent to the kernel while reading.
-    buffer: Vec<u8>,
 }
 
-/// A connection to one server, open or not.
-struct Line {
-    stream: Option<Stream>,
-    used_last: Moment,
-}
-
-impl Connection {
-    pub fn new(id: usize, shard: Rc<Shard>, target: Rc<Target>) -> Self {
-        let lines = target.origins.iter().map(|_| Line { stream: None, used_last: Moment::now() }).collect();
-        let buffer = Vec::with_capacity(*target.buffer_bytes.start());
-        Self { id, shard, target, lines, reader: Reader::new(false), judge: Judge::default(), buffer }
+impl<F: Future<Output = Received>> Connection<F> {
+    pub fn new(id: usize, shard: Rc<Shard>, target: Rc<Target>, receive: Receive<F>) -> Self {
+        let lines = target.origins.iter().map(|_| None).collect();
+        Self { id, shard, target, receive, lines, reader: Reader::new(false), judge: Judge::default() }
     }
 
     /// Opens the connection to every server before the run. The error comes with the index of the server.
-    pub async fn open(&mut self) -> Result<(), (usize, io::Error)> {
-        for index in 0..self.lines.len() {
+    pub async fn open(&mut self) -> Result<(), (usize, DialError)> {
+        for server in 0..self.lines.len() {
             let deadline = Moment::now().plus(self.target.connect_timeout);
-            let connected = self.connect(index, deadline, FailureCause::ConnectTimeout).await;
-            self.shard.unwatch(self.id);
-            let stream = connected.map_err(|error| (index, error))?;
-            self.lines[index] = Line { stream: Some(stream), used_last: Moment::now() };
+            let opened = self.open_line(server, deadline, FailureCause::ConnectTimeout).await;
+            opened.map_err(|error| (server, error))?;
         }
         Ok(())
     }
 
     /// Closes the connections.
-    pub fn close(&mut self) {
-        self.lines.iter_mut().for_each(|line| line.stream = None);
-        self.reader.reset();
+    pub async fn close(&mut self) {
+        for server in 0..self.lines.len() {
+            if let Some(line) = self.lines[server].take() {
+                self.shard.closed(self.id, server);
+                line.close().await;
+            }
+        }
     }
 
     pub fn is_open(&self) -> bool {
-        self.lines.iter().all(|line| line.stream.is_some())
+        self.lines.iter().all(Option::is_some)
     }
 
     /// Serves requests until there are none any more.
@@ -84,28 +77,23 @@ impl Connection {
         let target = self.target.clone();
         let mut now = Moment::now();
         while let Some(claimed) = self.claim(now).await {
-            let request = target.next_request();
-            let answer = self.exchange(claimed, request).await;
+            let request = &target.requests[claimed.request];
+            let response = self.exchange(claimed, request).await;
             now = Moment::now();
-            let line = &mut self.lines[request.origin];
-            line.used_last = now;
-            match answer {
-                Ok(answer) => {
-                    if !answer.reusable || !target.keepalive {
-                        line.stream = None;
-                        self.reader.reset();
+            match response {
+                Ok(response) => {
+                    let verdict = match request.checks.is_empty() {
+                        true => Ok(()),
+                        false => self.judge.verdict(&request.checks, response.status),
+                    };
+                    if let Err(why) = &verdict {
+                        self.show(FailureCause::CheckFailed, why);
                     }
-                    match self.verdict(answer, request) {
-                        Ok(()) => self.shard.answered(now, claimed, answer.status),
-                        Err(why) => {
-                            target.complain(&why);
-                            self.shard.failed(now, FailureCause::CheckFailed);
-                        }
-                    }
+                    self.shard.used(now, self.id, request.origin, response.keep_alive_s);
+                    self.shard.responded(now, claimed, response.status, verdict.is_ok());
                 }
-                Err(Failed { cause, connecting }) => {
-                    line.stream = None;
-                    self.reader.reset();
+                Err(Failed { cause, connecting, why }) => {
+                    self.show(cause, &why);
                     self.shard.failed(now, cause);
                     if connecting && target.pauses_after_failed_connect {
                         self.shard.watch(self.id, now.plus(CONNECT_PAUSE), Alarm::Resume);
@@ -116,184 +104,251 @@ impl Connection {
                 }
             }
         }
+        self.close().await;
     }
 
-    async fn claim(&self, mut now: Moment) -> Option<Claimed> {
+    fn show(&self, cause: FailureCause, why: &str) {
+        if !why.is_empty() && self.shard.wants_example(cause) {
+            self.shard.example(cause, why);
+        }
+    }
+
+    /// Waits for a request. Meanwhile the kernel tells what becomes of the lines.
+    async fn claim(&mut self, mut now: Moment) -> Option<Claimed> {
         let mut first = true;
         poll_fn(|cx| {
             if !std::mem::take(&mut first) {
                 now = Moment::now();
             }
+            self.look(now, cx);
             self.shard.poll_claim(self.id, now, cx)
         })
         .await
     }
 
-    fn verdict(&mut self, answer: Answer, request: &Prepared) -> Result<(), String> {
-        if request.checks.is_empty() { Ok(()) } else { self.judge.verdict(&request.checks, answer.status) }
+    /// Closes the lines that their server closed, on which something came unasked, or that have idled too long.
+    fn look(&mut self, now: Moment, cx: &mut Context<'_>) {
+        for server in 0..self.lines.len() {
+            let Some(line) = &mut self.lines[server] else { continue };
+            if let Poll::Ready(unasked) = line.poll_unasked(cx) {
+                self.end_unasked(now, server, unasked);
+            } else if self.shard.is_past_its_life(now, self.id, server) {
+                self.close_line(server);
+            }
+        }
     }
 
-    async fn exchange(&mut self, claimed: Claimed, request: &Prepared) -> Result<Answer, Failed> {
-        let line = &mut self.lines[request.origin];
-        if let Some(stream) = &mut line.stream
-            && claimed.sent.since_ns(line.used_last) > as_ns(TRUSTED_IDLE)
-            && stream.is_stale().await
-        {
-            line.stream = None;
+    fn end_unasked(&mut self, now: Moment, server: usize, unasked: Unasked) {
+        if let Unasked::Bytes(length) = unasked {
+            self.shard.count_bytes(0, length as u64);
+            self.shard.unsolicited();
         }
+        self.shard.closed_by_server(now, self.id, server);
+        self.lines[server] = None;
+    }
+
+    fn close_line(&mut self, server: usize) {
+        self.shard.closed(self.id, server);
+        self.lines[server] = None;
+    }
+
+    async fn open_line(&mut self, server: usize, deadline: Moment, cause: FailureCause) -> Result<(), DialError> {
+        // Boxed: a handshake's state is large, and would stay part of every connection.
+        let dialled = Box::pin(dial(&self.shard, self.id, &self.target, server, deadline, cause)).await?;
+        let buffer_bytes = *self.target.buffer_bytes.start();
+        self.lines[server] = Some(Line::new(dialled, buffer_bytes, self.receive));
+        self.reader.reset();
+        self.shard.opened(Moment::now(), self.id, server);
+        Ok(())
+    }
+
+    async fn exchange(&mut self, claimed: Claimed, request: &Prepared) -> Result<Response, Failed> {
+        let server = request.origin;
+        self.look_closely(claimed, server).await;
         let deadline = claimed.sent.plus(self.target.timeout);
-        let connecting = line.stream.is_none();
-        if connecting {
-            let connect_deadline = claimed.sent.plus(self.target.connect_timeout);
-            let cause = if connect_deadline <= deadline { FailureCause::ConnectTimeout } else { FailureCause::Timeout };
-            // Boxed: a handshake's state is large, and would stay part of every connection.
-            let connected = Box::pin(self.connect(request.origin, deadline.min(connect_deadline), cause)).await;
-            let struck = self.shard.unwatch(self.id);
-            match connected {
-                Ok(stream) => self.lines[request.origin].stream = Some(stream),
-                Err(error) => return Err(Failed { cause: struck.unwrap_or(connect_cause(&error)), connecting }),
+        let mut resent = false;
+        loop {
+            let was_open = self.lines[server].is_some();
+            if !was_open {
+                let connect_deadline = claimed.sent.plus(self.target.connect_timeout);
+                let cause =
+                    if connect_deadline <= deadline { FailureCause::ConnectTimeout } else { FailureCause::Timeout };
+                let opened = self.open_line(server, deadline.min(connect_deadline), cause).await;
+                opened.map_err(|DialError { cause, why, .. }| Failed { cause, connecting: true, why })?;
+            }
+            let Some(line) = &self.lines[server] else { continue };
+            if !resent {
+                self.shard.sent_to(line.stay.address());
+            }
+            let outcome = self.transfer(server, request, deadline).await;
+            let keeps = matches!(&outcome, Ok(response) if response.reusable && self.target.keepalive);
+            if !keeps {
+                self.close_line(server);
+                self.reader.reset();
+            }
+            match outcome {
+                // Nobody knows whether the server closed an idle connection before it saw the request (RFC 9112 9.3.1).
+                Err(failed) if was_open && !resent && request.may_be_resent && failed.nothing_came => {
+                    resent = true;
+                    self.shard.resent();
+                }
+                Err(NoResponse { cause, why, .. }) => return Err(Failed { cause, connecting: false, why }),
+                Ok(response) => return Ok(response),
             }
         }
-        let Self { id, shard, target, lines, reader, judge, buffer } = self;
-        let Some(stream) = &mut lines[request.origin].stream else {
-            return Err(Failed { cause: FailureCause::ConnectFailed, connecting });
-        };
-        shard.watch(*id, deadline, Alarm::ShutDown(stream.as_raw_fd(), FailureCause::Timeout));
+    }
+
+    /// Looks once more whether anything came unasked, of the kernel itself, where the connection has been waiting and there
+    /// is time for it.
+    async fn look_closely(&mut self, claimed: Claimed, server: usize) {
+        if claimed.waited
+            && let Some(line) = &mut self.lines[server]
+            && line.has_pending()
+        {
+            if let Some(unasked) = poll_fn(|cx| line.poll_next(cx)).await {
+                self.end_unasked(Moment::now(), server, unasked);
+            }
+        }
+    }
+
+    /// Sends a request and reads its response.
+    async fn transfer(&mut self, server: usize, request: &Prepared, deadline: Moment) -> Result<Response, NoResponse> {
+        let Self { id, shard, target, lines, reader, judge, .. } = self;
+        let Some(line) = &mut lines[server] else { return Err(NoResponse::of(FailureCause::ConnectFailed)) };
+        shard.watch(*id, deadline, Alarm::ShutDown(line.descriptor(), FailureCause::Timeout));
         reader.expect_head(request.is_head_request);
-        let largest = *target.buffer_bytes.end();
-        let answer = match send(stream, &request.bytes, shard).await {
-            Err(cause) => Err(cause),
-            Ok(()) if request.checks.is_empty() => {
-                receive(stream, buffer, largest, shard, reader, |reader, bytes| reader.read(bytes)).await
+        judge.reset(&request.checks);
+        let mut incoming = Incoming { shard, reader, judge, request, outcome: None };
+        let mut sent = 0;
+        let mut broken = None;
+        while sent < request.bytes.len() && broken.is_none() && incoming.outcome.is_none() {
+            match line.send(&request.bytes, sent, |came, session| incoming.take(came, session)).await {
+                Sending::Sent(Ok(0)) => broken = Some(FailureCause::ClosedEarly),
+                Sending::Sent(Ok(length)) => {
+                    shard.count_bytes(length as u64, 0);
+                    sent += length;
+                }
+                Sending::Sent(Err(error)) => broken = Some(stream_cause(&error)),
+                Sending::CutShort => {}
             }
-            Ok(()) => {
-                judge.reset(&request.checks);
-                let read = |reader: &mut Reader, bytes: &[u8]| {
-                    reader.read_body(bytes, |piece| judge.body(&request.checks, piece))
-                };
-                receive(stream, buffer, largest, shard, reader, read).await
-            }
-        };
+        }
+        // A final response may come before the request is sent, and even where it cannot be sent to its end.
+        if incoming.outcome.is_none() {
+            let largest = *target.buffer_bytes.end();
+            line.receive(largest, |came, session| incoming.take(came, session)).await;
+        }
+        let outcome = incoming.outcome.unwrap_or(Err((FailureCause::ClosedEarly, String::new())));
         let struck = shard.unwatch(*id);
-        match (answer, struck) {
-            (_, Some(cause)) | (Err(cause), None) => Err(Failed { cause, connecting: false }),
-            (Ok(answer), None) => Ok(answer),
-        }
-    }
-
-    /// Connects to the first address of a server that accepts, beginning with the one that accepted last.
-    async fn connect(&self, index: usize, deadline: Moment, cause: FailureCause) -> io::Result<Stream> {
-        self.shard.watch(self.id, deadline, Alarm::Wake(cause));
-        let origin = &self.target.origins[index];
-        let mut failure = io::Error::new(io::ErrorKind::AddrNotAvailable, "the target has no address");
-        for step in 0..origin.addresses.len() {
-            let index = (origin.preferred_address.get() + step) % origin.addresses.len();
-            match self.unless_struck(connect_to(origin, origin.addresses[index])).await {
-                None => return Err(io::ErrorKind::TimedOut.into()),
-                Some(Ok(stream)) => {
-                    origin.preferred_address.set(index);
-                    return Ok(stream);
+        match (outcome, struck) {
+            (Ok(response), None) => {
+                if response.surplus {
+                    shard.unsolicited();
                 }
-                Some(Err(error)) => failure = error,
+                line.has_served = true;
+                let whole = sent == request.bytes.len() && broken.is_none();
+                Ok(Response { reusable: response.reusable && whole, ..response })
+            }
+            (_, Some(cause)) => {
+                let why =
+                    if reader.has_begun() { "the response was not complete in time" } else { "no response in time" };
+                Err(NoResponse { cause, nothing_came: false, why: format!("{}: {why}", line.stay) })
+            }
+            (Err((cause, why)), None) => {
+                let cause = if reader.has_begun() { cause } else { broken.unwrap_or(cause) };
+                let ended = matches!(cause, FailureCause::Reset | FailureCause::ClosedEarly);
+                let why = if ended { how_it_ended(reader.has_begun(), line.has_served, line.is_tls()) } else { &why };
+                Err(NoResponse {
+                    cause,
+                    nothing_came: ended && !reader.has_begun(),
+                    why: format!("{}: {why}", line.stay),
+                })
             }
         }
-        Err(failure)
-    }
-
-    /// Waits for `work`; `None`, and `work` is cancelled, when this connection's watch strikes first.
-    async fn unless_struck<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = pin!(work);
-        poll_fn(|cx| match work.as_mut().poll(cx) {
-            Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending => self.shard.poll_watch(self.id, cx).map(|_| None),
-        })
-        .await
     }
 }
 
-async fn connect_to(origin: &Origin, address: SocketAddr) -> io::Result<Stream> {
-    let tcp = TcpStream::connect_addr(address).await?;
-    if connected_to_itself(&tcp, address) {
-        return Err(io::ErrorKind::ConnectionRefused.into());
-    }
-    tcp.set_nodelay(true)?;
-    match &origin.tls {
-        None => Ok(Stream::Plain(tcp)),
-        Some((config, name)) => {
-            let stream = TlsStream::connect(tcp, config.clone(), name.clone()).await;
-            // Whatever ends a handshake (most servers just close) is a matter of TLS.
-            let tls = |error: io::Error| match error.kind() {
-                io::ErrorKind::InvalidData => error,
-                _ => io::Error::new(io::ErrorKind::InvalidData, format!("the TLS handshake was cut short: {error}")),
-            };
-            stream.map(|stream| Stream::Tls(Box::new(stream))).map_err(tls)
-        }
+/// What became of a request that has no response.
+struct NoResponse {
+    cause: FailureCause,
+    /// The connection ended before a byte of the response came.
+    nothing_came: bool,
+    why: String,
+}
+
+impl NoResponse {
+    fn of(cause: FailureCause) -> Self {
+        Self { cause, nothing_came: false, why: String::new() }
     }
 }
 
-async fn send(stream: &mut Stream, request: &Rc<Vec<u8>>, shard: &Shard) -> Result<(), FailureCause> {
-    let mut sent = 0;
-    while sent < request.len() {
-        match stream.write(request, sent).await {
-            Ok(0) => return Err(FailureCause::ClosedEarly),
-            Ok(length) => {
-                shard.count_bytes(length as u64, 0);
-                sent += length;
+fn how_it_ended(begun: bool, had_served: bool, tls: bool) -> &'static str {
+    match (begun, had_served, tls) {
+        (true, ..) => "the connection ended within the response",
+        (false, true, _) => "a connection that had served before ended without a response",
+        (false, false, true) => "the connection ended without a response",
+        (false, false, false) => "the connection ended without a response (if the port speaks TLS, give https://)",
+    }
+}
+
+/// Reads a response as its bytes come.
+struct Incoming<'a> {
+    shard: &'a Shard,
+    reader: &'a mut Reader,
+    judge: &'a mut Judge,
+    request: &'a Prepared,
+    outcome: Option<Result<Response, (FailureCause, String)>>,
+}
+
+impl Incoming<'_> {
+    fn take(&mut self, came: io::Result<&[u8]>, session: Option<&mut Session>) -> Flow {
+        let ended = match (came, session) {
+            (Err(error), _) => {
+                self.fail(stream_cause(&error), &error);
+                false
             }
-            Err(error) => return Err(stream_cause(&error)),
+            (Ok([]), _) => true,
+            (Ok(bytes), None) => {
+                self.read(bytes);
+                false
+            }
+            (Ok(bytes), Some(session)) => match session.receive(bytes, |plain| self.read(plain)) {
+                Ok(ended) => ended,
+                Err(error) => {
+                    self.fail(FailureCause::Tls, &error);
+                    false
+                }
+            },
+        };
+        if ended && self.outcome.is_none() {
+            self.outcome = Some(self.reader.close().ok_or((FailureCause::ClosedEarly, String::new())));
         }
+        if self.outcome.is_some() { Flow::Done } else { Flow::More }
     }
-    Ok(())
-}
 
-async fn receive(
-    stream: &mut Stream,
-    buffer: &mut Vec<u8>,
-    largest: usize,
-    shard: &Shard,
-    reader: &mut Reader,
-    mut read: impl FnMut(&mut Reader, &[u8]) -> Result<Option<Answer>, Malformed>,
-) -> Result<Answer, FailureCause> {
-    loop {
-        match stream.read(buffer).await {
-            Ok(0) => return reader.close().ok_or(FailureCause::ClosedEarly),
-            Ok(length) => {
-                shard.count_bytes(0, length as u64);
-                match read(reader, &buffer[..length]) {
-                    Ok(None) => (),
-                    Ok(Some(answer)) => return Ok(answer),
-                    Err(malformed) => {
-                        tracing::debug!(reason = malformed.0, "malformed answer");
-                        return Err(FailureCause::Malformed);
+    fn fail(&mut self, cause: FailureCause, why: &io::Error) {
+        self.outcome.get_or_insert_with(|| Err((cause, why.to_string())));
+    }
+
+    fn read(&mut self, bytes: &[u8]) {
+        self.shard.count_bytes(0, bytes.len() as u64);
+        match &mut self.outcome {
+            Some(Ok(response)) => (response.reusable, response.surplus) = (false, true),
+            Some(Err(_)) => {}
+            None => {
+                let read = match self.request.checks.is_empty() {
+                    true => self.reader.read(bytes, &mut ()),
+                    false => {
+                        let mut judging = Judging { judge: self.judge, checks: &self.request.checks };
+                        self.reader.read(bytes, &mut judging)
                     }
-                }
-                // Large answers are read in few pieces.
-                if length == buffer.capacity() && length < largest {
-                    *buffer = Vec::with_capacity((4 * length).min(largest));
-                }
+                };
+                let malformed = |Malformed { why, line }: Malformed| {
+                    let colon = if line.is_empty() { "" } else { ": " };
+                    (FailureCause::Malformed, format!("{why}{colon}{}", onrush_stats::escaped(&line, line.len() * 4)))
+                };
+                self.outcome = read.map_err(malformed).transpose();
             }
-            Err(error) => return Err(stream_cause(&error)),
         }
-    }
-}
-
-/// A connection to a free local port can meet itself: the kernel may choose that very port as its own.
-fn connected_to_itself(stream: &TcpStream, address: SocketAddr) -> bool {
-    address.ip().is_loopback() && stream.local_addr().is_ok_and(|local| local == address)
-}
-
-fn connect_cause(error: &io::Error) -> FailureCause {
-    use rustix::io::Errno;
-    match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::CONNREFUSED) => FailureCause::ConnectRefused,
-        Some(Errno::MFILE | Errno::NFILE) => FailureCause::DescriptorsExhausted,
-        Some(Errno::ADDRNOTAVAIL) => FailureCause::PortsExhausted,
-        Some(Errno::TIMEDOUT) => FailureCause::ConnectTimeout,
-        None if error.kind() == io::ErrorKind::InvalidData => FailureCause::Tls,
-        Some(_) => FailureCause::ConnectFailed,
-        None if error.kind() == io::ErrorKind::ConnectionRefused => FailureCause::ConnectRefused,
-        None if error.kind() == io::ErrorKind::TimedOut => FailureCause::ConnectTimeout,
-        None => FailureCause::ConnectFailed,
     }
 }
 
@@ -311,17 +366,6 @@ mod tests {
     use rustix::io::Errno;
 
     use super::*;
-
-    #[test]
-    fn a_failed_connect_has_its_cause() {
-        let cause = |errno: Errno| connect_cause(&errno.into());
-        assert_eq!(cause(Errno::CONNREFUSED), FailureCause::ConnectRefused);
-        assert_eq!(cause(Errno::MFILE), FailureCause::DescriptorsExhausted);
-        assert_eq!(cause(Errno::NFILE), FailureCause::DescriptorsExhausted);
-        assert_eq!(cause(Errno::ADDRNOTAVAIL), FailureCause::PortsExhausted);
-        assert_eq!(cause(Errno::TIMEDOUT), FailureCause::ConnectTimeout);
-        assert_eq!(cause(Errno::HOSTUNREACH), FailureCause::ConnectFailed);
-    }
 
     #[test]
     fn a_broken_connection_has_its_cause() {

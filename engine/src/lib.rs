@@ -2,20 +2,26 @@
 //!
 //! One thread per CPU, each pinned, each with an io_uring of its own through monoio; threads share nothing on
 //! the way of a request. What each second measured is handed over without waiting. This crate refuses to know
-//! Kafka, JSON, tokio and who asked for the load.
+//! Kafka, tokio and who asked for the load, and of JSON all but what a response must hold.
 //!
-//! To read it, follow a request: `run` starts the threads, `thread` builds one, `pacer` keeps its time,
-//! `shard` lets a connection claim what `schedule` says is due, `connection` sends it and has `http` read the
-//! answer, `recorder` counts it, `parts` carries finished seconds to `merge`, which makes the run's seconds.
+//! To read it, follow a request: `run` starts the threads, `thread` builds one, `pacer` keeps its time, `shard` lets a
+//! connection claim what `schedule` says is due, whose turn that is by `idle`, `connection` has it sent by its `line`
+//! (opened by `dial`) and has `http` read the response, `recorder` counts it, `parts` carries finished seconds to `merge`,
+//! which makes the run's seconds.
 
 mod check;
 #[cfg_attr(feature = "internals", allow(missing_docs, reason = "shown to benches and fuzz targets only"))]
 mod clock;
 mod connection;
 mod control;
+mod decode;
+mod dial;
 #[cfg_attr(feature = "internals", allow(missing_docs, reason = "shown to benches and fuzz targets only"))]
 mod http;
+mod idle;
 mod io;
+mod lifetime;
+mod line;
 mod merge;
 mod order;
 mod pacer;
@@ -25,8 +31,8 @@ mod plan;
 mod recorder;
 mod run;
 mod schedule;
+mod session;
 mod shard;
-mod stream;
 mod target;
 mod thread;
 mod timer;
@@ -37,14 +43,14 @@ mod watch;
 pub use check::{Check, JSON_BODY_MAX};
 pub use io::Io;
 pub use order::Order;
-pub use plan::{Mode, Plan, PlanError, REQUESTS_MAX, Request};
-pub use run::{ArmError, Armed, End, Options, Running, SecondReport, Stopper, Wait};
+pub use plan::{Mode, Plan, PlanError, REQUESTS_MAX, Request, Route, Server};
+pub use run::{ArmError, Armed, Cancel, End, Options, Running, SecondReport, Stopper, Wait};
 pub use tls::{Identity, Tls};
 
 /// The insides, for benches and fuzz targets only: no promise is made about them.
 #[cfg(feature = "internals")]
 pub mod internals {
     pub use crate::clock::Moment;
-    pub use crate::http::{Answer, Malformed, Reader};
+    pub use crate::http::{Coding, Malformed, Reader, Response, Sink};
     pub use crate::recorder::{Exchange, Recorder, SecondRecord};
 }

@@ -1,5 +1,6 @@
 //! Seconds of single threads become seconds of the run: pure, in order, without a gap.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onrush_stats::{SecondStats, Totals};
@@ -17,6 +18,8 @@ pub(crate) struct Merger {
     start: Moment,
     /// The same moment on the owner's clock: converted once, so that every second says the same.
     start_instant: Instant,
+    /// The names of the addresses; empty where there is but one.
+    addresses: Arc<[String]>,
     finished: bool,
 }
 
@@ -25,6 +28,7 @@ struct Thread {
     /// Its part of the next second.
     record: Option<Box<SecondRecord>>,
     totals: Totals,
+    sending_ns: u64,
     began: Option<Moment>,
     end: Option<ThreadEnd>,
 }
@@ -36,9 +40,9 @@ enum ThreadEnd {
 }
 
 impl Merger {
-    pub fn new(threads: usize, start: Moment) -> Self {
+    pub fn new(threads: usize, start: Moment, addresses: Arc<[String]>) -> Self {
         let threads = (0..threads).map(|_| Thread::default()).collect();
-        Self { next_index: 0, threads, start, start_instant: start.to_instant(), finished: false }
+        Self { next_index: 0, threads, start, start_instant: start.to_instant(), addresses, finished: false }
     }
 
     /// A thread whose part of the next second is still missing.
@@ -55,6 +59,7 @@ impl Merger {
         }
         let thread = &mut self.threads[thread];
         thread.totals = record.totals;
+        thread.sending_ns = record.sending_ns;
         thread.began = Some(record.began);
         thread.record = Some(record);
         thread.end = ended.map(ThreadEnd::Ended);
@@ -74,7 +79,7 @@ impl Merger {
         for (index, thread) in self.threads.iter_mut().enumerate() {
             totals.merge(&thread.totals);
             if let Some(mut record) = thread.record.take() {
-                record.add_to(&mut stats);
+                record.add_to(&mut stats, &self.addresses);
                 record.clear();
                 recycle(index, record);
             }
@@ -87,12 +92,14 @@ impl Merger {
             Some(_) => self.end_ns().saturating_sub(index * SECOND_NS).min(SECOND_NS),
             None => SECOND_NS,
         };
+        let sending_ns = self.threads.iter().map(|thread| thread.sending_ns).max().unwrap_or(0);
         let began = self.threads.iter().filter_map(|thread| thread.began).max().unwrap_or(self.start);
         Some(SecondReport {
             index,
             length: Duration::from_nanos(length_ns),
             stats,
             totals,
+            sending: Duration::from_nanos(sending_ns),
             started: self.start_instant + Duration::from_nanos(began.since_ns(self.start)),
             end,
         })
@@ -130,26 +137,26 @@ mod tests {
 
     impl Exchange for Slot {
         fn exchange(&mut self, record: &mut Box<SecondRecord>) {
-            self.0.borrow_mut().push(std::mem::replace(record, SecondRecord::new()));
+            self.0.borrow_mut().push(std::mem::replace(record, SecondRecord::new(0)));
         }
     }
 
     /// The parts of a thread that sends and has answered one request at each of these times.
     fn parts(times_ns: &[u64], end_ns: u64, stopped: bool) -> Vec<Part> {
         let finished = std::rc::Rc::default();
-        let mut recorder = Recorder::new(Slot(std::rc::Rc::clone(&finished)));
+        let mut recorder = Recorder::new(Slot(std::rc::Rc::clone(&finished)), 0);
         recorder.begin(Moment::now());
         for &time_ns in times_ns {
             recorder.sent(time_ns, time_ns);
-            recorder.answered(time_ns, time_ns, time_ns, 200);
+            recorder.responded(time_ns, time_ns, time_ns, 200, true);
         }
         let mut parts: Vec<_> = finished.take().into_iter().map(|record| Part { record, ended: None }).collect();
-        parts.push(Part { record: recorder.finish(), ended: Some(Ended { end_ns, stopped }) });
+        parts.push(Part { record: recorder.finish(end_ns), ended: Some(Ended { end_ns, stopped }) });
         parts
     }
 
     fn merge(mut threads: Vec<Vec<Part>>) -> Vec<SecondReport> {
-        let mut merger = Merger::new(threads.len(), Moment::now());
+        let mut merger = Merger::new(threads.len(), Moment::now(), Arc::default());
         let mut reports = Vec::new();
         loop {
             while let Some(thread) = merger.missing() {
@@ -193,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_died_fails_the_run() {
-        let mut merger = Merger::new(1, Moment::now());
+        let mut merger = Merger::new(1, Moment::now(), Arc::default());
         merger.fail(0, "it died".into());
         let report = merger.take(|_, _| ()).expect("nothing is missing");
         assert_eq!(report.end, Some(End::Failed("it died".into())));

@@ -1,5 +1,7 @@
 //! Which of a plan's requests is sent when.
 
+use std::sync::Arc;
+
 use crate::plan::{PlanError, Request};
 
 /// Weights together, with their common divisor taken out: the length of one round.
@@ -45,6 +47,39 @@ impl Order {
     }
 }
 
+/// One thread's way through the rounds of an order.
+#[derive(Debug)]
+pub(crate) struct Round {
+    slots: Arc<[u32]>,
+    next_slot: usize,
+    stride: usize,
+}
+
+impl Round {
+    /// The way of thread `index` of `threads`. Threads that keep step, because moments are dealt out to them, share one
+    /// round; others each go through it by themselves, or the faster one's requests would be sent more often than their
+    /// weights say.
+    pub fn of_thread(slots: Arc<[u32]>, index: usize, threads: usize, keeps_step: bool) -> Self {
+        let length = slots.len();
+        let (next_slot, stride) =
+            if keeps_step { (index % length, threads % length) } else { (length * index / threads, 1) };
+        Self { slots, next_slot, stride }
+    }
+
+    /// The index of the request that is sent next.
+    pub fn peek(&self) -> usize {
+        self.slots[self.next_slot] as usize
+    }
+
+    /// The same, and goes on.
+    pub fn next(&mut self) -> usize {
+        let request = self.peek();
+        let next = self.next_slot + self.stride;
+        self.next_slot = if next < self.slots.len() { next } else { next - self.slots.len() };
+        request
+    }
+}
+
 fn greatest_common_divisor(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
@@ -52,10 +87,11 @@ fn greatest_common_divisor(a: u32, b: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::tests::request;
 
     fn slots(order: Order, weights: &[u32]) -> Vec<u32> {
-        let url = url::Url::parse("http://localhost/").expect("a URL");
-        let requests: Vec<_> = weights.iter().map(|&weight| Request { weight, ..Request::get(url.clone()) }).collect();
+        let plain = request("http://localhost/");
+        let requests: Vec<_> = weights.iter().map(|&weight| Request { weight, ..plain.clone() }).collect();
         order.slots(&requests).expect("a short round")
     }
 
@@ -83,11 +119,23 @@ mod tests {
     }
 
     #[test]
+    fn threads_that_keep_step_share_a_round_and_others_have_their_own() {
+        let slots: Arc<[u32]> = (0..5).collect();
+        let mut threads = [0, 1].map(|index| Round::of_thread(slots.clone(), index, 2, true));
+        let sent: Vec<_> = (0..10).map(|k| threads[k % 2].next()).collect();
+        assert_eq!(sent, [0, 1, 2, 3, 4, 0, 1, 2, 3, 4]);
+        for (index, expected) in [(0, [0, 1, 2, 3, 4, 0]), (1, [2, 3, 4, 0, 1, 2])] {
+            let mut alone = Round::of_thread(slots.clone(), index, 2, false);
+            assert_eq!([(); 6].map(|()| alone.next()), expected);
+        }
+    }
+
+    #[test]
     fn an_endless_round_is_refused() {
-        let url = url::Url::parse("http://localhost/").expect("a URL");
-        let requests = [999_983, 7].map(|weight| Request { weight, ..Request::get(url.clone()) });
+        let plain = request("http://localhost/");
+        let requests = [999_983, 7].map(|weight| Request { weight, ..plain.clone() });
         assert!(Order::InTurn.slots(&requests).is_ok());
-        let requests = [u32::MAX, 2].map(|weight| Request { weight, ..Request::get(url.clone()) });
+        let requests = [u32::MAX, 2].map(|weight| Request { weight, ..plain.clone() });
         assert_eq!(Order::InTurn.slots(&requests).expect_err("too long").field, "weight");
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Outlet {
     parts: SyncSender<Message>,
     recycled: Receiver<Box<SecondRecord>>,
     control: Arc<Control>,
+    /// How many addresses its records tell apart.
+    addresses: usize,
 }
 
 /// The owner's end of the way.
@@ -49,20 +51,20 @@ pub(crate) struct Inlet {
 }
 
 /// A way from a thread to the owner.
-pub(crate) fn way(control: Arc<Control>) -> (Outlet, SyncSender<Message>, Inlet) {
+pub(crate) fn way(control: Arc<Control>, addresses: usize) -> (Outlet, SyncSender<Message>, Inlet) {
     let (parts_in, parts) = sync_channel(MOST_WAITING);
     let (recycle, recycled) = sync_channel(MOST_WAITING);
     for _ in 0..SPARE_RECORDS {
         // There is room, and the receiver is right here.
-        let _ = recycle.try_send(SecondRecord::new());
+        let _ = recycle.try_send(SecondRecord::new(addresses));
     }
-    (Outlet { parts: parts_in.clone(), recycled, control }, parts_in, Inlet { parts, recycle })
+    (Outlet { parts: parts_in.clone(), recycled, control, addresses }, parts_in, Inlet { parts, recycle })
 }
 
 impl Exchange for Outlet {
     fn exchange(&mut self, record: &mut Box<SecondRecord>) {
         // Only an owner that takes nothing makes a new record necessary.
-        let empty = self.recycled.try_recv().unwrap_or_else(|_| SecondRecord::new());
+        let empty = self.recycled.try_recv().unwrap_or_else(|_| SecondRecord::new(self.addresses));
         let finished = std::mem::replace(record, empty);
         let part = Message::Part(Part { record: finished, ended: None });
         if let Err(TrySendError::Full(_)) = self.parts.try_send(part) {

@@ -1,5 +1,7 @@
 //! What is to be sent, how much of it and when: pure values, and the rules they must keep.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::Check;
@@ -25,11 +27,59 @@ pub enum Mode {
     },
 }
 
+/// A server that requests go to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Server {
+    /// Whether it is spoken to by TLS.
+    pub tls: bool,
+    /// Its name or address, without brackets; an IPv6 address may have a zone (`fe80::1%eth0`).
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+impl Server {
+    /// The host without a zone, in brackets where it is an IPv6 address; with the port where it is not the usual one. What
+    /// a Host header says.
+    pub fn authority(&self) -> String {
+        let name = self.name();
+        let host = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
+        let usual = if self.tls { 443 } else { 80 };
+        if self.port == usual { host } else { format!("{host}:{}", self.port) }
+    }
+
+    /// The host without a zone, which means something on this machine only.
+    pub(crate) fn name(&self) -> &str {
+        self.host.split('%').next().unwrap_or_default()
+    }
+}
+
+/// Where connections to a server go in place of where its name leads; as curl's `--connect-to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The server's host that is meant; `None`: any.
+    pub host: Option<String>,
+    /// The server's port that is meant; `None`: any.
+    pub port: Option<u16>,
+    /// The name or address to connect to; `None`: the server's own.
+    pub to_host: Option<String>,
+    /// The port to connect to; `None`: the server's own.
+    pub to_port: Option<u16>,
+}
+
+impl Route {
+    pub(crate) fn is_about(&self, server: &Server) -> bool {
+        self.host.as_ref().is_none_or(|host| *host == server.host) && self.port.is_none_or(|port| port == server.port)
+    }
+}
+
 /// One request, as the test describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// Where it goes.
-    pub url: url::Url,
+    pub server: Server,
+    /// Path and query, as they are sent.
+    pub target: String,
     /// GET, POST and so on.
     pub method: http::Method,
     /// Headers beside those that the engine writes (Host, Content-Length, Connection).
@@ -38,15 +88,15 @@ pub struct Request {
     pub body: Vec<u8>,
     /// How often it is sent compared with the others of its plan; at least 1.
     pub weight: u32,
-    /// What its answer must be like; an answer that is not counts as failed.
-    pub checks: Vec<Check>,
+    /// What its response must be like; one that is not makes the request a failed one. Shared, as requests may be many.
+    pub checks: Arc<[Check]>,
 }
 
 impl Request {
     /// A GET without headers of its own, body or checks.
-    pub fn get(url: url::Url) -> Self {
-        let (headers, body, checks) = (Vec::new(), Vec::new(), Vec::new());
-        Self { url, method: http::Method::GET, headers, body, weight: 1, checks }
+    pub fn get(server: Server, target: impl Into<String>) -> Self {
+        let (headers, body, checks) = (Vec::new(), Vec::new(), Arc::new([]));
+        Self { server, target: target.into(), method: http::Method::GET, headers, body, weight: 1, checks }
     }
 }
 
@@ -65,7 +115,10 @@ pub struct Plan {
     pub connections: u32,
     /// Whether a connection serves more than one request.
     pub keepalive: bool,
-    /// From the send to the last byte of the answer.
+    /// Whether a request of an idempotent method is sent once more where a connection that served before ended without one
+    /// byte of response (RFC 9112 9.3.1).
+    pub resend: bool,
+    /// From the send to the last byte of the response.
     pub timeout: Duration,
     /// For opening a connection.
     pub connect_timeout: Duration,
@@ -75,6 +128,10 @@ pub struct Plan {
     pub order: Order,
     /// How the targets that are spoken to by TLS are trusted.
     pub tls: Tls,
+    /// Where connections go; the first one that is about a server decides, together with all that are written alike.
+    pub routes: Vec<Route>,
+    /// The Unix socket that every connection goes to.
+    pub unix_socket: Option<PathBuf>,
 }
 
 /// Why a plan cannot be run.
@@ -146,15 +203,11 @@ impl Plan {
 impl Request {
     fn validate(&self, keepalive: bool) -> Result<(), PlanError> {
         let wrong = |field, problem: String| Err(PlanError::new(field, problem));
-        if !["http", "https"].contains(&self.url.scheme()) {
-            let problem = format!("{}:// is not spoken here; give a URL with http:// or https://", self.url.scheme());
-            return wrong("url", problem);
+        if self.server.host.is_empty() || self.server.port == 0 {
+            return wrong("url", "names no host, or the port 0; give http://HOST:PORT/PATH".into());
         }
-        if self.url.host_str().is_none_or(str::is_empty) {
-            return wrong("url", format!("{} names no host; give http://HOST:PORT/PATH", self.url));
-        }
-        if !self.url.username().is_empty() || self.url.password().is_some() {
-            return wrong("url", "a user name in the URL is not sent; give an Authorization header instead".into());
+        if !self.target.starts_with('/') || !self.target.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return wrong("url", format!("{:?} is no path; it begins with / and is visible ASCII", self.target));
         }
         if self.method == http::Method::CONNECT {
             return wrong("method", "CONNECT opens a tunnel; give GET, POST or another method with an answer".into());
@@ -194,6 +247,19 @@ impl Request {
 pub(crate) mod tests {
     use super::*;
 
+    /// A server and a path out of a plain URL.
+    pub(crate) fn request(url: &str) -> Request {
+        let (scheme, rest) = url.split_once("://").expect("a test's URL");
+        let (authority, path) = rest.split_once('/').expect("a test's URL has a path");
+        let tls = scheme == "https";
+        let (host, port) = match authority.rsplit_once(':').filter(|_| !authority.ends_with(']')) {
+            Some((host, port)) => (host, port.parse().expect("a port")),
+            None => (authority, if tls { 443 } else { 80 }),
+        };
+        let host = host.trim_matches(['[', ']']).to_owned();
+        Request::get(Server { tls, host, port }, format!("/{path}"))
+    }
+
     pub(crate) fn plan(url: &str) -> Plan {
         Plan {
             mode: Mode::Avalanche,
@@ -202,11 +268,14 @@ pub(crate) mod tests {
             duration: None,
             connections: 1,
             keepalive: true,
+            resend: true,
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
-            requests: vec![Request::get(url::Url::parse(url).expect("a test's URL"))],
+            requests: vec![request(url)],
             order: Order::InTurn,
             tls: Tls::default(),
+            routes: Vec::new(),
+            unix_socket: None,
         }
     }
 
@@ -231,8 +300,10 @@ pub(crate) mod tests {
             ("delay", |p| p.mode = Mode::Tsunami { delay: Duration::ZERO }),
             ("timeout", |p| p.timeout = Duration::ZERO),
             ("connect_timeout", |p| p.connect_timeout = Duration::ZERO),
-            ("url", |p| p.requests[0].url = url::Url::parse("ftp://localhost/").expect("a URL")),
-            ("url", |p| p.requests[0].url = url::Url::parse("http://a:b@localhost/").expect("a URL")),
+            ("url", |p| p.requests[0].server.host.clear()),
+            ("url", |p| p.requests[0].server.port = 0),
+            ("url", |p| p.requests[0].target = "ping".into()),
+            ("url", |p| p.requests[0].target = "/a b".into()),
             ("requests", |p| p.requests.clear()),
             ("weight", |p| p.requests[0].weight = 0),
             ("method", |p| p.requests[0].method = http::Method::CONNECT),

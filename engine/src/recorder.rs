@@ -3,7 +3,7 @@
 //! Plain arrays and preallocated histograms: recording allocates nothing. A finished second is exchanged for an
 //! empty record; the same few records go round for the whole run.
 
-use onrush_stats::{Counts, Distribution, FailureCause, SecondStats, Totals};
+use onrush_stats::{Counts, Distribution, Examples, FailureCause, SecondStats, Totals};
 
 use crate::clock::{Moment, SECOND_NS};
 
@@ -16,72 +16,120 @@ pub struct SecondRecord {
     latency: Distribution,
     service_time: Distribution,
     schedule_error: Distribution,
-    sent: u64,
-    skipped: u64,
-    in_flight: u64,
-    bytes_sent: u64,
-    bytes_received: u64,
+    counts: PlainCounts,
     /// By status code.
     statuses: [u64; STATUSES],
     /// In the order of [`FailureCause::ALL`].
     failures: [u64; FailureCause::ALL.len()],
+    /// Requests sent, by the number of the address.
+    addresses: Vec<u64>,
+    examples: Examples,
     /// Of this thread's whole run, this second included.
     pub totals: Totals,
+    /// For how much of the run so far this thread sent requests.
+    pub sending_ns: u64,
     /// When the thread really began.
     pub began: Moment,
 }
 
+#[derive(Clone, Copy, Debug, Default)]
+struct PlainCounts {
+    sent: u64,
+    skipped: u64,
+    dropped: u64,
+    resent: u64,
+    unsolicited: u64,
+    connects: u64,
+    in_flight: u64,
+    bytes_sent: u64,
+    bytes_received: u64,
+}
+
 impl SecondRecord {
-    pub fn new() -> Box<Self> {
+    /// An empty record, for so many addresses.
+    pub fn new(addresses: usize) -> Box<Self> {
         Box::new(Self {
             index: 0,
             latency: Distribution::preallocated(),
             service_time: Distribution::preallocated(),
             schedule_error: Distribution::preallocated(),
-            sent: 0,
-            skipped: 0,
-            in_flight: 0,
-            bytes_sent: 0,
-            bytes_received: 0,
+            counts: PlainCounts::default(),
             statuses: [0; STATUSES],
             failures: [0; FailureCause::ALL.len()],
+            addresses: vec![0; addresses],
+            examples: Examples::default(),
             totals: Totals::default(),
+            sending_ns: 0,
             began: Moment::NEVER,
         })
     }
 
     /// Forgets every value and keeps the memory.
     pub fn clear(&mut self) {
-        let Self { index, latency, service_time, schedule_error, sent, skipped, .. } = self;
-        (*index, *sent, *skipped) = (0, 0, 0);
+        let Self {
+            index,
+            latency,
+            service_time,
+            schedule_error,
+            counts,
+            statuses,
+            failures,
+            addresses,
+            examples,
+            totals,
+            sending_ns,
+            began,
+        } = self;
+        (*index, *sending_ns, *began) = (0, 0, Moment::NEVER);
         for distribution in [latency, service_time, schedule_error] {
             distribution.clear();
         }
-        let Self { in_flight, bytes_sent, bytes_received, statuses, failures, totals, began, .. } = self;
-        (*in_flight, *bytes_sent, *bytes_received) = (0, 0, 0);
+        (*counts, *totals) = (PlainCounts::default(), Totals::default());
         statuses.fill(0);
         failures.fill(0);
-        *totals = Totals::default();
-        *began = Moment::NEVER;
+        addresses.fill(0);
+        examples.clear();
     }
 
-    /// Adds this record to `stats`.
-    pub fn add_to(&self, stats: &mut SecondStats) {
+    /// Adds this record to `stats`; `addresses` are the names of the addresses.
+    pub fn add_to(&self, stats: &mut SecondStats, addresses: &[String]) {
         let counted = |(key, n): (usize, &u64)| (*n > 0).then_some((key, *n));
         let statuses = self.statuses.iter().enumerate().filter_map(counted);
         let failures = self.failures.iter().enumerate().filter_map(counted);
-        stats.counts.merge(&Counts {
-            sent: self.sent,
-            skipped: self.skipped,
-            in_flight: self.in_flight,
-            bytes_sent: self.bytes_sent,
-            bytes_received: self.bytes_received,
+        let PlainCounts {
+            sent,
+            skipped,
+            dropped,
+            resent,
+            unsolicited,
+            connects,
+            in_flight,
+            bytes_sent,
+            bytes_received,
+        } = self.counts;
+        let mut counts = Counts {
+            sent,
+            skipped,
+            dropped,
+            resent,
+            unsolicited,
+            connects,
+            in_flight,
+            bytes_sent,
+            bytes_received,
             statuses: statuses.map(|(status, n)| (status as u16, n)).collect(),
             failures: failures.map(|(cause, n)| (FailureCause::ALL[cause], n)).collect(),
-        });
+            addresses: Default::default(),
+        };
+        for (name, n) in addresses.iter().zip(&self.addresses).filter(|(_, n)| **n > 0) {
+            // Two servers may be at one address.
+            *counts.addresses.entry(name.clone()).or_default() += n;
+        }
+        stats.counts.merge(&counts);
         stats.latency.merge(&self.latency);
         stats.service_time.merge(&self.service_time);
         stats.schedule_error.merge(&self.schedule_error);
+        stats.examples.merge(&self.examples);
     }
 }
 
@@ -89,6 +137,15 @@ impl SecondRecord {
 pub trait Exchange {
     /// Hands over a finished second and puts an empty record in its place, without ever waiting.
     fn exchange(&mut self, record: &mut Box<SecondRecord>);
+}
+
+/// Until when a thread's requests count as being sent.
+#[derive(Clone, Copy, Debug)]
+pub enum SendingEnd {
+    /// Until this time.
+    At(u64),
+    /// Until the last response: where each request waits for one, the wait is part of the sending.
+    LastResponse,
 }
 
 /// Counts and measures for one thread. All times are nanoseconds since the start of the run and never go back.
@@ -100,12 +157,29 @@ pub struct Recorder<E> {
     totals: Totals,
     began: Moment,
     last_event_ns: Option<u64>,
+    last_response_ns: u64,
+    last_sent_ns: u64,
+    /// `None`: requests are being sent.
+    sending_end: Option<SendingEnd>,
+    /// Causes of which an example was noted.
+    shown: [bool; FailureCause::ALL.len()],
 }
 
 impl<E: Exchange> Recorder<E> {
-    pub fn new(exchange: E) -> Self {
-        let (current, totals) = (SecondRecord::new(), Totals::default());
-        Self { current, exchange, in_flight: 0, totals, began: Moment::NEVER, last_event_ns: None }
+    /// A recorder that tells so many addresses apart.
+    pub fn new(exchange: E, addresses: usize) -> Self {
+        Self {
+            current: SecondRecord::new(addresses),
+            exchange,
+            in_flight: 0,
+            totals: Totals::default(),
+            began: Moment::NEVER,
+            last_event_ns: None,
+            last_response_ns: 0,
+            last_sent_ns: 0,
+            sending_end: None,
+            shown: [false; FailureCause::ALL.len()],
+        }
     }
 
     /// The thread begins.
@@ -117,8 +191,8 @@ impl<E: Exchange> Recorder<E> {
     /// second then current.
     pub fn advance(&mut self, now_ns: u64) {
         while now_ns / SECOND_NS > self.current.index {
-            self.seal();
             let index = self.current.index + 1;
+            self.seal(index * SECOND_NS);
             self.exchange.exchange(&mut self.current);
             self.current.index = index;
         }
@@ -126,22 +200,38 @@ impl<E: Exchange> Recorder<E> {
 
     pub fn sent(&mut self, now_ns: u64, due_ns: u64) {
         self.event(now_ns);
-        self.current.sent += 1;
+        self.last_sent_ns = now_ns;
+        self.current.counts.sent += 1;
         self.current.schedule_error.record(now_ns - due_ns);
         self.totals.sent += 1;
         self.in_flight += 1;
     }
 
-    pub fn answered(&mut self, now_ns: u64, due_ns: u64, sent_ns: u64, status: u16) {
+    /// The request that was sent last goes to this address.
+    pub fn sent_to(&mut self, address: usize) {
+        if let Some(n) = self.current.addresses.get_mut(address) {
+            *n += 1;
+        }
+    }
+
+    /// A complete response came, and passed its checks or did not.
+    pub fn responded(&mut self, now_ns: u64, due_ns: u64, sent_ns: u64, status: u16, passed: bool) {
         self.event(now_ns);
+        self.last_response_ns = now_ns;
         self.current.latency.record(now_ns - due_ns);
         self.current.service_time.record(now_ns - sent_ns);
         // The reader lets three digits through at most.
         self.current.statuses[usize::from(status).min(STATUSES - 1)] += 1;
-        self.totals.answered += 1;
+        if passed {
+            self.totals.answered += 1;
+        } else {
+            self.current.failures[FailureCause::CheckFailed as usize] += 1;
+            self.totals.failed += 1;
+        }
         self.in_flight -= 1;
     }
 
+    /// A request has no response.
     pub fn failed(&mut self, now_ns: u64, cause: FailureCause) {
         self.event(now_ns);
         self.current.failures[cause as usize] += 1;
@@ -149,15 +239,54 @@ impl<E: Exchange> Recorder<E> {
         self.in_flight -= 1;
     }
 
+    /// Whether an example of this cause is wanted: the first of a run is.
+    pub fn wants_example(&self, cause: FailureCause) -> bool {
+        !self.shown[cause as usize]
+    }
+
+    /// Notes an example of a cause.
+    pub fn example(&mut self, cause: FailureCause, example: &str) {
+        self.shown[cause as usize] = true;
+        self.current.examples.note(cause, example);
+    }
+
     pub fn skipped(&mut self, now_ns: u64, count: u64) {
         self.advance(now_ns);
-        self.current.skipped += count;
+        self.current.counts.skipped += count;
         self.totals.skipped += count;
     }
 
+    pub fn dropped(&mut self, now_ns: u64, count: u64) {
+        self.advance(now_ns);
+        self.current.counts.dropped += count;
+        self.totals.dropped += count;
+    }
+
+    pub fn resent(&mut self, now_ns: u64) {
+        self.advance(now_ns);
+        self.current.counts.resent += 1;
+        self.totals.resent += 1;
+    }
+
+    pub fn unsolicited(&mut self, now_ns: u64) {
+        self.advance(now_ns);
+        self.current.counts.unsolicited += 1;
+        self.totals.unsolicited += 1;
+    }
+
+    pub fn connected(&mut self, now_ns: u64) {
+        self.advance(now_ns);
+        self.current.counts.connects += 1;
+    }
+
     pub fn bytes(&mut self, sent: u64, received: u64) {
-        self.current.bytes_sent += sent;
-        self.current.bytes_received += received;
+        self.current.counts.bytes_sent += sent;
+        self.current.counts.bytes_received += received;
+    }
+
+    /// No request is sent any more.
+    pub fn end_sending(&mut self, end: SendingEnd) {
+        self.sending_end.get_or_insert(end);
     }
 
     pub fn in_flight(&self) -> u64 {
@@ -168,15 +297,20 @@ impl<E: Exchange> Recorder<E> {
         self.last_event_ns
     }
 
+    pub fn last_sent_ns(&self) -> u64 {
+        self.last_sent_ns
+    }
+
     /// The second that is being recorded.
     pub fn second(&self) -> u64 {
         self.current.index
     }
 
-    /// The last, partial second.
-    pub fn finish(&mut self) -> Box<SecondRecord> {
-        self.seal();
-        std::mem::replace(&mut self.current, SecondRecord::new())
+    /// The last, partial second, of a run that ends at this time.
+    pub fn finish(&mut self, end_ns: u64) -> Box<SecondRecord> {
+        self.seal(end_ns);
+        let addresses = self.current.addresses.len();
+        std::mem::replace(&mut self.current, SecondRecord::new(addresses))
     }
 
     fn event(&mut self, now_ns: u64) {
@@ -184,10 +318,15 @@ impl<E: Exchange> Recorder<E> {
         self.last_event_ns = Some(now_ns);
     }
 
-    fn seal(&mut self) {
-        self.current.in_flight = self.in_flight;
+    fn seal(&mut self, until_ns: u64) {
+        self.current.counts.in_flight = self.in_flight;
         self.current.totals = self.totals;
         self.current.began = self.began;
+        self.current.sending_ns = match self.sending_end {
+            None => until_ns,
+            Some(SendingEnd::At(end_ns)) => end_ns,
+            Some(SendingEnd::LastResponse) => self.last_sent_ns.max(self.last_response_ns),
+        };
     }
 }
 
@@ -201,13 +340,13 @@ mod tests {
 
     impl Exchange for Kept<'_> {
         fn exchange(&mut self, record: &mut Box<SecondRecord>) {
-            self.0.borrow_mut().push(std::mem::replace(record, SecondRecord::new()));
+            self.0.borrow_mut().push(std::mem::replace(record, SecondRecord::new(2)));
         }
     }
 
     fn stats(record: &SecondRecord) -> SecondStats {
         let mut stats = SecondStats::default();
-        record.add_to(&mut stats);
+        record.add_to(&mut stats, &["a".to_owned(), "b".to_owned()]);
         stats
     }
 
@@ -219,12 +358,12 @@ mod tests {
     #[test]
     fn an_event_belongs_to_the_second_of_its_time() {
         let seconds = std::cell::RefCell::default();
-        let mut recorder = Recorder::new(Kept(&seconds));
+        let mut recorder = Recorder::new(Kept(&seconds), 2);
         recorder.sent(SECOND_NS - 1, 0);
         recorder.sent(SECOND_NS, SECOND_NS);
-        recorder.answered(3 * SECOND_NS, 0, SECOND_NS - 1, 200);
+        recorder.responded(3 * SECOND_NS, 0, SECOND_NS - 1, 200, true);
         recorder.failed(3 * SECOND_NS + 7, FailureCause::Timeout);
-        seconds.borrow_mut().push(recorder.finish());
+        seconds.borrow_mut().push(recorder.finish(u64::MAX));
 
         let seconds: Vec<_> = seconds.take().iter().map(|record| stats(record)).collect();
         let of = |pick: fn(&Counts) -> u64| seconds.iter().map(|second| pick(&second.counts)).collect::<Vec<_>>();
@@ -240,34 +379,71 @@ mod tests {
     #[test]
     fn a_cleared_record_is_empty() {
         let seconds = std::cell::RefCell::default();
-        let mut recorder = Recorder::new(Kept(&seconds));
-        recorder.sent(5, 1);
+        let mut recorder = Recorder::new(Kept(&seconds), 2);
+        recorder.begin(Moment::now());
+        for passed in [true, false] {
+            recorder.sent(5, 1);
+            recorder.sent_to(1);
+            recorder.responded(9, 1, 5, 404, passed);
+        }
         recorder.bytes(10, 20);
-        recorder.answered(9, 1, 5, 404);
         recorder.skipped(9, 3);
-        let mut record = recorder.finish();
-        assert_ne!(stats(&record), SecondStats::default());
+        recorder.dropped(9, 2);
+        recorder.resent(9);
+        recorder.unsolicited(9);
+        recorder.connected(9);
+        recorder.sent(9, 9);
+        recorder.example(FailureCause::CheckFailed, "the status is 404");
+        let mut record = recorder.finish(10);
+        // Every field has a value: one that `clear` forgot would show.
+        let SecondStats { counts, latency, service_time, schedule_error, examples } = stats(&record);
+        let Counts { sent, skipped, dropped, resent, unsolicited, connects, in_flight, .. } = counts;
+        let Counts { bytes_sent, bytes_received, statuses, failures, addresses, .. } = counts;
+        let numbers = [sent, skipped, dropped, resent, unsolicited, connects, in_flight, bytes_sent, bytes_received];
+        assert!(numbers.iter().all(|n| *n > 0), "{numbers:?}");
+        assert!(!(statuses.is_empty() || failures.is_empty() || addresses.is_empty() || examples.is_empty()));
+        assert!(!(latency.is_empty() || service_time.is_empty() || schedule_error.is_empty()));
         record.clear();
         assert_eq!(stats(&record), SecondStats::default());
-        assert_eq!(record.totals, Totals::default());
+        assert_eq!((record.totals, record.sending_ns, record.began), (Totals::default(), 0, Moment::NEVER));
+    }
+
+    #[test]
+    fn sending_ends_when_it_is_said_and_not_with_what_is_waited_for() {
+        let sending_ns = |end: Option<SendingEnd>| {
+            let seconds = std::cell::RefCell::default();
+            let mut recorder = Recorder::new(Kept(&seconds), 0);
+            recorder.sent(5, 5);
+            recorder.sent(10, 10);
+            end.into_iter().for_each(|end| recorder.end_sending(end));
+            recorder.responded(2 * SECOND_NS, 10, 10, 200, true);
+            recorder.failed(9 * SECOND_NS, FailureCause::Timeout);
+            let last = recorder.finish(9 * SECOND_NS + 1);
+            seconds.take().iter().map(|record| record.sending_ns).chain([last.sending_ns]).collect::<Vec<_>>()
+        };
+        assert_eq!(sending_ns(Some(SendingEnd::At(7))), [7; 10]);
+        let with_response = sending_ns(Some(SendingEnd::LastResponse));
+        assert_eq!((with_response[0], with_response[9]), (10, 2 * SECOND_NS));
+        let all_the_time = sending_ns(None);
+        assert_eq!((all_the_time[0], all_the_time[9]), (SECOND_NS, 9 * SECOND_NS + 1));
     }
 
     proptest! {
         #[test]
         fn every_second_balances_and_all_add_up(steps in prop::collection::vec((0..700_000_000u64, 0..4u8), 1..200)) {
             let seconds = std::cell::RefCell::default();
-            let mut recorder = Recorder::new(Kept(&seconds));
+            let mut recorder = Recorder::new(Kept(&seconds), 2);
             let mut now_ns = 0;
             for (step_ns, what) in steps {
                 now_ns += step_ns;
                 match what {
-                    0 if recorder.in_flight() > 0 => recorder.answered(now_ns, now_ns, now_ns, 200),
+                    0 if recorder.in_flight() > 0 => recorder.responded(now_ns, now_ns, now_ns, 200, step_ns % 2 == 0),
                     1 if recorder.in_flight() > 0 => recorder.failed(now_ns, FailureCause::Reset),
                     2 => recorder.advance(now_ns),
                     _ => recorder.sent(now_ns, now_ns),
                 }
             }
-            seconds.borrow_mut().push(recorder.finish());
+            seconds.borrow_mut().push(recorder.finish(u64::MAX));
             let (mut sum, mut in_flight) = (Totals::default(), 0);
             for (index, record) in seconds.take().iter().enumerate() {
                 prop_assert_eq!(record.index, index as u64);

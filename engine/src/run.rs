@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,9 @@ pub struct Options {
     pub wait: Wait,
     /// How threads reach the network.
     pub io: Io,
+    /// Addresses of this machine that connections come from, in turn; empty: the one that the kernel chooses. Each has some
+    /// 28,000 ports for every address of a target.
+    pub local_addresses: Vec<IpAddr>,
 }
 
 /// Why a run could not be armed.
@@ -62,6 +66,13 @@ pub enum ArmError {
     Resolve { host: String, source: io::Error },
     #[error("cannot connect to {address}: {source}{}", advice(.source))]
     Connect { address: String, source: io::Error },
+    #[error(
+        "{connections} connections need {needed} open files, and the limit is {limit}; raise it (ulimit -n, LimitNOFILE= of a \
+         service), or give fewer connections"
+    )]
+    Descriptors { connections: u64, needed: u64, limit: u64 },
+    #[error("arming was called off")]
+    Cancelled,
     #[error("cannot start an engine thread on CPU {cpu}: {source}")]
     Thread { cpu: usize, source: io::Error },
     #[error("io_uring is not usable here: {0}")]
@@ -84,10 +95,48 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
+/// Calls off an arming, from any thread: a target that does not answer may keep one waiting for an hour.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<CancelState>);
+
+#[derive(Debug, Default)]
+struct CancelState {
+    cancelled: AtomicBool,
+    /// The run that is being armed.
+    control: Mutex<Option<Arc<Control>>>,
+}
+
+impl Cancel {
+    /// Calls it off. What is armed already is not touched.
+    pub fn cancel(&self) {
+        self.0.cancelled.store(true, Ordering::Release);
+        if let Some(control) = &*self.control() {
+            control.abandon();
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::Acquire)
+    }
+
+    fn watch(&self, control: Option<&Arc<Control>>) {
+        *self.control() = control.cloned();
+        if let Some(control) = control.filter(|_| self.is_cancelled()) {
+            control.abandon();
+        }
+    }
+
+    fn control(&self) -> std::sync::MutexGuard<'_, Option<Arc<Control>>> {
+        // The value is whole whatever became of a thread that held the lock.
+        self.0.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A run with its threads up and its connections open, waiting for its start. Dropping it closes everything.
 pub struct Armed {
     threads: Threads,
     connections_open: u32,
+    addresses: Arc<[String]>,
     io: Io,
     wait: Wait,
 }
@@ -95,26 +144,35 @@ pub struct Armed {
 impl Armed {
     /// Checks the plan, starts the threads and opens the connections; blocks until they are open.
     pub fn new(plan: Plan, options: Options) -> Result<Self, ArmError> {
+        Self::unless_cancelled(plan, options, &Cancel::default())
+    }
+
+    /// The same, until `cancel` calls it off.
+    pub fn unless_cancelled(plan: Plan, options: Options, cancel: &Cancel) -> Result<Self, ArmError> {
         plan.validate()?;
         let cpus = usable_cpus(&plan, &options)?;
         let layout = Layout::new(&plan, resolve)?;
         let io = options.io.usable().map_err(ArmError::IoUring)?;
-        raise_descriptor_limit();
+        enough_descriptors(u64::from(plan.connections) * layout.server_count() as u64)?;
+        let addresses = layout.addresses.clone();
+        let local_addresses: Arc<[IpAddr]> = options.local_addresses.into();
 
         let no_thread = |source| ArmError::Thread { cpu: cpus[0], source };
         let timers = cpus.iter().map(|_| Timer::new()).collect::<io::Result<Vec<_>>>().map_err(no_thread)?;
         let control = Arc::new(Control::new(timers));
+        cancel.watch(Some(&control));
         let plan = Arc::new(plan);
         let schedules = Schedule::for_threads(&plan, cpus.len() as u64);
         let mut threads = Threads { control: control.clone(), members: Vec::with_capacity(cpus.len()) };
         let (armed, armings) = channel();
         for (index, (&cpu, schedule)) in cpus.iter().zip(schedules).enumerate() {
-            let (outlet, parts, inlet) = way(control.clone());
+            let (outlet, parts, inlet) = way(control.clone(), addresses.len());
             let thread = EngineThread {
                 index,
                 cpu,
                 wait: options.wait,
                 io,
+                local_addresses: local_addresses.clone(),
                 threads: cpus.len(),
                 connections: share(plan.connections as usize, cpus.len(), index),
                 plan: plan.clone(),
@@ -134,9 +192,15 @@ impl Armed {
         let mut connections_open = 0;
         for _ in &cpus {
             let died = || ArmError::Thread { cpu: cpus[0], source: io::Error::other("a thread died while arming") };
-            connections_open += armings.recv().map_err(|_| died())??;
+            let armed = armings.recv().map_err(|_| died())?;
+            connections_open +=
+                armed.map_err(|error| if cancel.is_cancelled() { ArmError::Cancelled } else { error })?;
         }
-        Ok(Self { threads, connections_open, io, wait: options.wait })
+        cancel.watch(None);
+        if cancel.is_cancelled() {
+            return Err(ArmError::Cancelled);
+        }
+        Ok(Self { threads, connections_open, addresses, io, wait: options.wait })
     }
 
     /// How the threads reach the network.
@@ -158,7 +222,8 @@ impl Armed {
     pub fn start(self, at: Instant) -> Running {
         let start = Moment::from_instant(at).max(Moment::now());
         self.threads.control.start(start);
-        Running { merger: Merger::new(self.threads.members.len(), start), threads: self.threads }
+        let merger = Merger::new(self.threads.members.len(), start, self.addresses);
+        Running { merger, threads: self.threads }
     }
 }
 
@@ -231,6 +296,9 @@ pub struct SecondReport {
     pub stats: SecondStats,
     /// What the run counted so far, this second included; counted apart from `stats`, so that each proves the other.
     pub totals: Totals,
+    /// For how much of the run so far requests were sent, which is what a throughput is over; what is waited for afterwards
+    /// is not in it.
+    pub sending: Duration,
     /// When the threads really began, the latest of them.
     pub started: Instant,
     /// Set on the last second.
@@ -283,11 +351,17 @@ fn share(all: usize, members: usize, index: usize) -> usize {
     all / members + usize::from(index < all % members)
 }
 
-/// All addresses of the target, each once, in the resolver's order.
-fn resolve(url: &url::Url) -> Result<Vec<SocketAddr>, ArmError> {
-    let failed = |source| ArmError::Resolve { host: url.host_str().unwrap_or_default().to_owned(), source };
+/// All addresses of a name, each once, in the resolver's order.
+fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ArmError> {
+    let failed = |source| ArmError::Resolve { host: host.to_owned(), source };
     let mut seen = BTreeSet::new();
-    let mut addresses = url.socket_addrs(|| None).map_err(failed)?;
+    if let Some((address, zone)) = host.split_once('%') {
+        let address = address.parse().map_err(|_| failed(io::Error::other("only an IPv6 address has a zone")))?;
+        let scope =
+            scope_of(zone).map_err(|error| failed(io::Error::new(error.kind(), format!("zone {zone}: {error}"))))?;
+        return Ok(vec![SocketAddrV6::new(address, port, 0, scope).into()]);
+    }
+    let mut addresses: Vec<_> = (host, port).to_socket_addrs().map_err(failed)?.collect();
     addresses.retain(|address| seen.insert(*address));
     if addresses.is_empty() {
         return Err(failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
@@ -295,12 +369,32 @@ fn resolve(url: &url::Url) -> Result<Vec<SocketAddr>, ArmError> {
     Ok(addresses)
 }
 
-/// Every connection needs a descriptor: takes all that the hard limit allows.
-fn raise_descriptor_limit() {
+/// The number of an interface, by its name or as it is (RFC 4007 11). The system's resolver knows zones of link-local
+/// addresses alone.
+fn scope_of(zone: &str) -> io::Result<u32> {
+    if let Ok(number) = zone.parse() {
+        return Ok(number);
+    }
+    let any = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).or_else(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
+    Ok(rustix::net::netdevice::name_to_index(&any, zone)?)
+}
+
+/// Raises the limit of open files to what the hard limit allows, and says whether so many connections find room beside
+/// what is open and what this process needs besides: its timers and rings, and a broker that may come back.
+fn enough_descriptors(connections: u64) -> Result<(), ArmError> {
+    const RESERVED: u64 = 64;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current != maximum
-        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
-    {
-        tracing::warn!(%error, "the limit of open files stays at {}", current.unwrap_or(u64::MAX));
+    let limit = match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => maximum,
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files stays at {}", current.unwrap_or(u64::MAX));
+            current
+        }
+    };
+    let open = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
+    let needed = connections + open + RESERVED;
+    match limit {
+        Some(limit) if needed > limit => Err(ArmError::Descriptors { connections, needed, limit }),
+        _ => Ok(()),
     }
 }

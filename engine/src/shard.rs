@@ -5,7 +5,6 @@
 //! schedule decided on.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -14,8 +13,11 @@ use onrush_stats::FailureCause;
 
 use crate::clock::{Moment, SECOND_NS, as_ns};
 use crate::control::{Command, Control};
+use crate::idle::Idle;
+use crate::lifetime::Lifetime;
+use crate::order::Round;
 use crate::parts::{Ended, Outlet, Part};
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, SendingEnd};
 use crate::schedule::{Claim, Schedule};
 use crate::watch::{Alarm, Watches};
 
@@ -34,6 +36,28 @@ const READY_AHEAD_IDLE_NS: u64 = 20_000;
 pub(crate) struct Claimed {
     pub due_ns: u64,
     pub sent: Moment,
+    /// The index of the request.
+    pub request: usize,
+    /// The connection has been waiting for it: what came meanwhile may not be noticed yet.
+    pub waited: bool,
+}
+
+/// What a thread's connections share beside the plan.
+pub(crate) struct Setup {
+    pub connections: usize,
+    pub schedule: Schedule,
+    pub round: Round,
+    /// For each request the index of its server.
+    pub servers: Arc<[usize]>,
+    /// How many servers there are.
+    pub server_count: usize,
+    /// How many addresses of theirs are told apart.
+    pub addresses: usize,
+    pub outlet: Outlet,
+    pub control: Arc<Control>,
+    pub thread: usize,
+    /// How long before a moment that matters the pacer wants to be awake.
+    pub lead: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +81,16 @@ struct Inner {
     start: Moment,
     stopped_at: Option<Moment>,
     schedule: Schedule,
+    round: Round,
+    servers: Arc<[usize]>,
     recorder: Recorder<Outlet>,
-    /// Connections that wait for a request, the one that waits longest in front.
-    idle: VecDeque<usize>,
+    /// Connections that wait for a request.
+    idle: Idle,
     parked: Vec<Parked>,
+    /// How long each server lets a connection idle.
+    lifetimes: Vec<Lifetime>,
+    /// When each connection to each server was used last, by connection and then by server.
+    used_last: Vec<Moment>,
     /// One idle connection is on its way to claim a request; it calls the next.
     calling: bool,
     watches: Watches,
@@ -78,18 +108,12 @@ struct Inner {
 struct Parked {
     waker: Option<Waker>,
     called: bool,
-    in_queue: bool,
 }
 
 impl Shard {
-    pub fn new(
-        connections: usize,
-        schedule: Schedule,
-        outlet: Outlet,
-        control: Arc<Control>,
-        thread: usize,
-        lead: Duration,
-    ) -> Self {
+    pub fn new(setup: Setup) -> Self {
+        let Setup { connections, schedule, round, servers, server_count, addresses, outlet, control, thread, lead } =
+            setup;
         let now = Moment::now();
         Self {
             inner: RefCell::new(Inner {
@@ -97,9 +121,13 @@ impl Shard {
                 start: Moment::NEVER,
                 stopped_at: None,
                 schedule,
-                recorder: Recorder::new(outlet),
-                idle: VecDeque::with_capacity(connections),
+                round,
+                servers,
+                recorder: Recorder::new(outlet, addresses),
+                idle: Idle::new(connections, server_count),
                 parked: (0..connections).map(|_| Parked::default()).collect(),
+                lifetimes: (0..server_count).map(|_| Lifetime::default()).collect(),
+                used_last: vec![now; connections * server_count],
                 calling: false,
                 watches: Watches::new(connections),
                 next_tick: now.plus(TICK),
@@ -116,20 +144,89 @@ impl Shard {
         self.inner.borrow_mut().poll_claim(connection, now, cx)
     }
 
-    /// A claimed request was answered.
-    pub fn answered(&self, now: Moment, claimed: Claimed, status: u16) {
+    /// A claimed request has a complete response, which passed its checks or not.
+    pub fn responded(&self, now: Moment, claimed: Claimed, status: u16, passed: bool) {
         let inner = &mut *self.inner.borrow_mut();
         let (now_ns, sent_ns) = (inner.observe(now), claimed.sent.since_ns(inner.start));
-        inner.recorder.answered(now_ns, claimed.due_ns, sent_ns, status);
+        inner.recorder.responded(now_ns, claimed.due_ns, sent_ns, status, passed);
         inner.finish_if_done();
     }
 
-    /// A claimed request has failed.
+    /// A claimed request has no response.
     pub fn failed(&self, now: Moment, cause: FailureCause) {
         let inner = &mut *self.inner.borrow_mut();
         let now_ns = inner.observe(now);
         inner.recorder.failed(now_ns, cause);
         inner.finish_if_done();
+    }
+
+    /// Whether an example of this cause is wanted.
+    pub fn wants_example(&self, cause: FailureCause) -> bool {
+        self.inner.borrow().recorder.wants_example(cause)
+    }
+
+    /// Shows people an example of a cause.
+    pub fn example(&self, cause: FailureCause, example: &str) {
+        self.inner.borrow_mut().recorder.example(cause, example);
+    }
+
+    /// The request that was claimed goes to this address.
+    pub fn sent_to(&self, address: usize) {
+        self.inner.borrow_mut().recorder.sent_to(address);
+    }
+
+    /// A request is sent once more.
+    pub fn resent(&self) {
+        let inner = &mut *self.inner.borrow_mut();
+        let now_ns = inner.observe(Moment::now());
+        inner.recorder.resent(now_ns);
+    }
+
+    /// Something came that nobody had asked for.
+    pub fn unsolicited(&self) {
+        let inner = &mut *self.inner.borrow_mut();
+        let now_ns = inner.observe(Moment::now());
+        if inner.is_running() {
+            inner.recorder.unsolicited(now_ns);
+        }
+    }
+
+    /// A connection to a server is open, or used no longer: from now on it idles.
+    pub fn opened(&self, now: Moment, connection: usize, server: usize) {
+        let inner = &mut *self.inner.borrow_mut();
+        inner.idle.set_open(connection, server, true);
+        inner.used(now, connection, server);
+        if inner.is_running() {
+            let now_ns = inner.observe(now);
+            inner.recorder.connected(now_ns);
+        }
+    }
+
+    /// A connection to a server carried a request and its response, the last of which may say how long it may idle.
+    pub fn used(&self, now: Moment, connection: usize, server: usize, keep_alive_s: Option<u32>) {
+        let inner = &mut *self.inner.borrow_mut();
+        inner.used(now, connection, server);
+        if let Some(seconds) = keep_alive_s {
+            inner.lifetimes[server].said(seconds);
+        }
+    }
+
+    /// A connection to a server is closed.
+    pub fn closed(&self, connection: usize, server: usize) {
+        self.inner.borrow_mut().idle.set_open(connection, server, false);
+    }
+
+    /// The server closed a connection that idled.
+    pub fn closed_by_server(&self, now: Moment, connection: usize, server: usize) {
+        let inner = &mut *self.inner.borrow_mut();
+        inner.idle.set_open(connection, server, false);
+        let idle_ns = inner.idle_ns(now, connection, server);
+        inner.lifetimes[server].saw_close(idle_ns);
+    }
+
+    /// Whether a connection has idled so long that its server may close it at any moment.
+    pub fn is_past_its_life(&self, now: Moment, connection: usize, server: usize) -> bool {
+        self.inner.borrow().is_past_its_life(now, connection, server)
     }
 
     pub fn count_bytes(&self, sent: u64, received: u64) {
@@ -177,7 +274,7 @@ impl Shard {
     pub fn last_part(&self) -> Option<Part> {
         let inner = &mut *self.inner.borrow_mut();
         match inner.phase {
-            Phase::Finished(ended) => Some(Part { record: inner.recorder.finish(), ended: Some(ended) }),
+            Phase::Finished(ended) => Some(Part { record: inner.recorder.finish(ended.end_ns), ended: Some(ended) }),
             _ => None,
         }
     }
@@ -186,7 +283,7 @@ impl Shard {
 impl Inner {
     fn poll_claim(&mut self, connection: usize, mut now: Moment, cx: &mut Context<'_>) -> Poll<Option<Claimed>> {
         match self.phase {
-            Phase::Armed => return self.park(connection, cx, false),
+            Phase::Armed => return self.park(connection, cx),
             Phase::Draining | Phase::Finished(_) => return Poll::Ready(None),
             Phase::Sending => (),
         }
@@ -195,21 +292,24 @@ impl Inner {
         if called {
             self.calling = false;
             now = self.stay_until_due(now);
-        } else if parked.in_queue || !self.idle.is_empty() {
+        } else if !self.idle.is_empty() {
             // Others have waited longer.
-            let waits = self.park(connection, cx, false);
+            let waits = self.park(connection, cx);
             self.call_next(now);
             return waits;
         }
         let now_ns = self.observe(now);
-        match self.schedule.claim(now_ns) {
+        let claim = self.schedule.claim(now_ns);
+        self.note_dropped(now_ns, None);
+        match claim {
             Claim::Send { due_ns } => {
                 self.recorder.sent(now_ns, due_ns);
+                let request = self.round.next();
                 self.call_next(now);
-                Poll::Ready(Some(Claimed { due_ns, sent: now }))
+                Poll::Ready(Some(Claimed { due_ns, sent: now, request, waited: called && !self.lead.is_zero() }))
             }
             Claim::Wait => {
-                let waits = self.park(connection, cx, called);
+                let waits = self.park(connection, cx);
                 self.ring_for_next_slot(now_ns);
                 waits
             }
@@ -220,20 +320,56 @@ impl Inner {
         }
     }
 
-    fn park(&mut self, connection: usize, cx: &Context<'_>, in_front: bool) -> Poll<Option<Claimed>> {
-        let parked = &mut self.parked[connection];
-        parked.waker = Some(cx.waker().clone());
-        if !std::mem::replace(&mut parked.in_queue, true) {
-            if in_front {
-                self.idle.push_front(connection);
-            } else {
-                self.idle.push_back(connection);
-            }
+    fn park(&mut self, connection: usize, cx: &Context<'_>) -> Poll<Option<Claimed>> {
+        let waker = &mut self.parked[connection].waker;
+        if !waker.as_ref().is_some_and(|kept| kept.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
         }
+        self.idle.enter(connection);
         Poll::Pending
     }
 
-    /// Wakes the connection that has waited longest, if there is something to send.
+    fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Sending | Phase::Draining)
+    }
+
+    fn used(&mut self, now: Moment, connection: usize, server: usize) {
+        self.used_last[connection * self.lifetimes.len() + server] = now;
+    }
+
+    fn idle_ns(&self, now: Moment, connection: usize, server: usize) -> u64 {
+        now.since_ns(self.used_last[connection * self.lifetimes.len() + server])
+    }
+
+    fn is_past_its_life(&self, now: Moment, connection: usize, server: usize) -> bool {
+        let limit_ns = self.lifetimes[server].limit_ns();
+        limit_ns.is_some_and(|limit_ns| self.idle_ns(now, connection, server) >= limit_ns)
+    }
+
+    /// Wakes the connections that have idled so long that their server may close them at any moment: they are closed first.
+    fn retire(&mut self, now: Moment) {
+        for server in 0..self.lifetimes.len() {
+            if self.lifetimes[server].limit_ns().is_none() {
+                continue;
+            }
+            let past: Vec<_> =
+                self.idle.ready(server).filter(|connection| self.is_past_its_life(now, *connection, server)).collect();
+            for connection in past {
+                if let Some(waker) = &self.parked[connection].waker {
+                    waker.wake_by_ref();
+                }
+            }
+        }
+    }
+
+    fn note_dropped(&mut self, now_ns: u64, end_ns: Option<u64>) {
+        let dropped = self.schedule.take_dropped(end_ns);
+        if dropped > 0 {
+            self.recorder.dropped(now_ns, dropped);
+        }
+    }
+
+    /// Wakes the connection whose turn it is, if there is something to send.
     fn call_next(&mut self, now: Moment) {
         if self.calling || self.phase != Phase::Sending || self.idle.is_empty() {
             return;
@@ -241,12 +377,12 @@ impl Inner {
         if self.schedule.ready_within(now.since_ns(self.start), self.ready_ahead_ns()).is_none() {
             return;
         }
-        if let Some(connection) = self.idle.pop_front() {
+        if let Some(connection) = self.idle.next(self.servers[self.round.peek()]) {
             self.calling = true;
             let parked = &mut self.parked[connection];
-            (parked.called, parked.in_queue) = (true, false);
-            if let Some(waker) = parked.waker.take() {
-                waker.wake();
+            parked.called = true;
+            if let Some(waker) = &parked.waker {
+                waker.wake_by_ref();
             }
         }
     }
@@ -301,10 +437,20 @@ impl Inner {
         self.phase = Phase::Draining;
         // A duration that is over has ended at its own moment, not when that was noticed.
         let end_ns = self.schedule.end_ns().filter(|_| self.schedule.has_ended(now_ns));
-        let skipped = self.schedule.unclaimed_before(end_ns.unwrap_or(now_ns.saturating_add(1)));
+        let stopped_ns = self.stopped_at.map(|stopped_at| stopped_at.since_ns(self.start));
+        let last_ns = end_ns.map_or(now_ns, |end_ns| end_ns.saturating_sub(1));
+        let skipped = self.schedule.skipped_before(end_ns.unwrap_or(now_ns.saturating_add(1)));
         if skipped > 0 {
-            self.recorder.skipped(end_ns.map_or(now_ns, |end_ns| end_ns - 1), skipped);
+            self.recorder.skipped(last_ns, skipped);
         }
+        // A count that is reached leaves nothing due.
+        let cut_off_ns = end_ns.or(stopped_ns).filter(|_| !self.schedule.is_spent());
+        self.note_dropped(last_ns, cut_off_ns);
+        self.recorder.end_sending(match (cut_off_ns, self.schedule.end_of_last_ns()) {
+            (Some(cut_off_ns), _) => SendingEnd::At(cut_off_ns),
+            (None, Some(end_ns)) => SendingEnd::At(end_ns.max(self.recorder.last_sent_ns())),
+            (None, None) => SendingEnd::LastResponse,
+        });
         self.call_off_waiting();
         self.finish_if_done();
     }
@@ -330,7 +476,6 @@ impl Inner {
     fn call_off_waiting(&mut self) {
         self.idle.clear();
         for parked in &mut self.parked {
-            parked.in_queue = false;
             if let Some(waker) = parked.waker.take() {
                 waker.wake();
             }
@@ -351,12 +496,14 @@ impl Inner {
             self.end_sending(now_ns);
         }
         if running {
-            self.observe(now);
+            let now_ns = self.observe(now);
+            self.note_dropped(now_ns, None);
             self.finish_if_done();
         }
         if now >= self.next_tick {
             self.next_tick = now.plus(TICK);
             self.watches.strike(now);
+            self.retire(now);
         }
         let grace_is_over = self.stopped_at.is_some_and(|stopped_at| now >= stopped_at.plus(STOP_GRACE));
         if grace_is_over || command == Command::Abandon {

@@ -1,25 +1,30 @@
 //! One engine thread: pinned, with a ring of its own, from arming to its last part.
 
 use std::any::Any;
-use std::net::SocketAddr;
+use std::future::Future;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, SyncSender};
 use std::time::Duration;
 
+use onrush_stats::FailureCause;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::clock::Moment;
 use crate::connection::Connection;
 use crate::control::{Command, Control};
+use crate::dial::DialError;
 use crate::io::{self, Io};
+use crate::line::{Received, receive};
+use crate::order::Round;
 use crate::pacer::{POLL_LEAD, keep_time};
 use crate::parts::{Message, Outlet};
 use crate::plan::Plan;
 use crate::run::{ArmError, Wait};
 use crate::schedule::Schedule;
-use crate::shard::Shard;
+use crate::shard::{Setup, Shard};
 use crate::target::{Layout, Target};
 use crate::turn::Turn;
 
@@ -32,6 +37,8 @@ pub(crate) struct EngineThread {
     pub cpu: usize,
     pub wait: Wait,
     pub io: Io,
+    /// Where connections come from; empty: wherever the kernel likes.
+    pub local_addresses: Arc<[IpAddr]>,
     /// How many threads there are.
     pub threads: usize,
     pub connections: usize,
@@ -88,9 +95,23 @@ impl EngineThread {
     }
 
     async fn main(self, lead: Duration) -> Result<(), String> {
-        let Self { index, cpu, threads, connections, plan, layout, schedule, control, outlet, parts, armed, .. } = self;
-        let target = Rc::new(Target::new(&plan, layout, index, threads, schedule.is_paced(), connections));
-        let shard = Rc::new(Shard::new(connections, schedule, outlet, control.clone(), index, lead));
+        let Self {
+            index, cpu, io, threads, connections, plan, layout, schedule, control, outlet, parts, armed, ..
+        } = self;
+        let setup = Setup {
+            connections,
+            round: Round::of_thread(layout.slots.clone(), index, threads, schedule.is_paced()),
+            schedule,
+            servers: layout.of_request.clone(),
+            server_count: layout.server_count(),
+            addresses: layout.addresses.len(),
+            outlet,
+            control: control.clone(),
+            thread: index,
+            lead,
+        };
+        let shard = Rc::new(Shard::new(setup));
+        let target = Rc::new(Target::new(&plan, layout, index, connections, io, self.local_addresses));
         let bell = match control.timer(index).bell() {
             Ok(bell) => bell,
             Err(source) => {
@@ -109,7 +130,7 @@ impl EngineThread {
             async move { keep_time(shard, &control, index, bell, &turn, lead).await }
         });
 
-        let fresh = (0..connections).map(|id| Connection::new(id, shard.clone(), target.clone())).collect();
+        let fresh = (0..connections).map(|id| Connection::new(id, shard.clone(), target.clone(), receive)).collect();
         let mut tasks = Vec::with_capacity(connections);
         match open_all(fresh, &target, &control).await {
             Ok(opened) => {
@@ -154,19 +175,18 @@ fn pin_to(cpu: usize) -> std::io::Result<()> {
 
 /// Opens the connections: the first one must open, and any other that does not is opened when it is needed.
 /// Without keep-alive the first one is only tried.
-async fn open_all(mut fresh: Vec<Connection>, target: &Target, control: &Control) -> Result<Vec<Connection>, ArmError> {
+async fn open_all<F: Future<Output = Received> + 'static>(
+    mut fresh: Vec<Connection<F>>,
+    target: &Target,
+    control: &Control,
+) -> Result<Vec<Connection<F>>, ArmError> {
     let begun = Moment::now();
-    let first = fresh.first_mut().expect("a thread has at least one connection");
-    if let Err((index, source)) = first.open().await {
-        let origin = &target.origins[index];
-        if let (Some((_, name)), std::io::ErrorKind::InvalidData) = (&origin.tls, source.kind()) {
-            return Err(ArmError::Tls { host: name.to_str().into_owned(), source });
-        }
-        let address = origin.addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ");
-        return Err(ArmError::Connect { address, source });
+    let Some(first) = fresh.first_mut() else { return Ok(fresh) };
+    if let Err((server, error)) = first.open().await {
+        return Err(cannot_open(target, server, error));
     }
     if !target.keepalive {
-        first.close();
+        first.close().await;
         return Ok(fresh);
     }
     let mut opened = Vec::with_capacity(fresh.len());
@@ -178,20 +198,40 @@ async fn open_all(mut fresh: Vec<Connection>, target: &Target, control: &Control
         let later = rest.split_off(rest.len().min(OPENED_AT_A_TIME));
         let opening = rest.into_iter().map(|mut connection| {
             monoio::spawn(async move {
-                if let Err((_, error)) = connection.open().await {
-                    tracing::debug!(%error, "a connection is left to be opened when it is needed");
-                }
-                connection
+                let failed = connection.open().await.err();
+                (connection, failed)
             })
         });
         let opening: Vec<_> = opening.collect();
         for connection in opening {
-            opened.push(connection.await);
+            let (connection, failed) = connection.await;
+            opened.push(connection);
+            match failed {
+                // There is not going to be one later either.
+                Some((server, error)) if error.cause == FailureCause::DescriptorsExhausted => {
+                    return Err(cannot_open(target, server, error));
+                }
+                Some((_, DialError { why, .. })) => {
+                    tracing::debug!("a connection is left to be opened when it is needed: {why}");
+                }
+                None => {}
+            }
         }
         rest = later;
     }
     opened.append(&mut rest);
     Ok(opened)
+}
+
+fn cannot_open(target: &Target, server: usize, error: DialError) -> ArmError {
+    let DialError { source, .. } = error;
+    let origin = &target.origins[server];
+    match (&origin.tls, source.kind()) {
+        (Some((_, name)), std::io::ErrorKind::InvalidData) => {
+            ArmError::Tls { host: name.to_str().into_owned(), source }
+        }
+        _ => ArmError::Connect { address: origin.addresses(), source },
+    }
 }
 
 #[cfg(test)]
@@ -208,11 +248,11 @@ mod tests {
         let control = Arc::new(Control::new(Vec::new()));
         let plan = Arc::new(plan("http://127.0.0.1:1/"));
         let schedule = Schedule::for_threads(&plan, 1).remove(0);
-        let (outlet, parts, inlet) = way(control.clone());
+        let (outlet, parts, inlet) = way(control.clone(), 0);
         let (armed, arming) = channel();
         let cpus = rustix::thread::sched_getaffinity(None).expect("a process may ask for its own CPUs");
         let cpu = (0..CpuSet::MAX_CPU).find(|cpu| cpus.is_set(*cpu)).expect("this thread runs somewhere");
-        let layout = Layout::new(&plan, |_| Ok::<_, ArmError>(Vec::new())).expect("a good plan");
+        let layout = Layout::new(&plan, |_, _| Ok::<_, ArmError>(Vec::new())).expect("a good plan");
         let (index, wait, io) = (0, Wait::Timer, Io::Auto);
         let (threads, connections) = (1, 1);
         let thread = EngineThread {
@@ -220,6 +260,7 @@ mod tests {
             cpu,
             wait,
             io,
+            local_addresses: Arc::new([]),
             threads,
             connections,
             plan,

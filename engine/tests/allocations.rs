@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use onrush_engine::{Armed, Io, Mode, Options, Order, Plan, Request, Tls, Wait};
+use onrush_engine::{Armed, Io, Mode, Options, Order, Plan, Request, Server, Tls, Wait};
 
 /// Counts what threads allocate that did not ask to be left out.
 struct Counting;
@@ -94,14 +94,18 @@ fn arm(address: SocketAddr, mode: Mode, count: u64, connections: u32) -> Armed {
         keepalive: true,
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),
-        requests: vec![Request::get(format!("http://{address}/").parse().expect("a URL"))],
+        requests: vec![Request::get(Server { tls: false, host: address.ip().to_string(), port: address.port() }, "/")],
+        resend: true,
+        routes: Vec::new(),
+        unix_socket: None,
         order: Order::InTurn,
         tls: Tls::default(),
     };
     let allowed = rustix::thread::sched_getaffinity(None).expect("a process may ask for its own CPUs");
     let cpu = (0..rustix::thread::CpuSet::MAX_CPU).find(|cpu| allowed.is_set(*cpu));
     let cpus = vec![cpu.expect("this thread runs somewhere")];
-    Armed::new(plan, Options { cpus, wait: Wait::Timer, io: Io::IoUring }).expect("it can be armed")
+    Armed::new(plan, Options { cpus, wait: Wait::Timer, io: Io::IoUring, local_addresses: Vec::new() })
+        .expect("it can be armed")
 }
 
 /// How often the engine's threads allocated from the start of a run to its end.

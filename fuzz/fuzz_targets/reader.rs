@@ -1,33 +1,55 @@
-//! Answers from a hostile server: the reader never panics, and it reads pieces as it reads the whole.
+//! Responses from a hostile server: the reader never panics, and it reads pieces as it reads the whole.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use onrush_engine::internals::{Answer, Reader};
+use onrush_engine::internals::{Coding, Reader, Response, Sink};
 
 /// What came of a connection.
 #[derive(Debug, PartialEq)]
 enum Outcome {
-    Complete(Answer),
-    Malformed,
+    Complete(Response, Brought),
+    Malformed(&'static str),
     Incomplete,
 }
 
-/// Reads one answer out of pieces, followed by the connection's close.
+/// What a response brought besides its framing.
+#[derive(Debug, Default, PartialEq)]
+struct Brought {
+    coding: Option<Coding>,
+    body: Vec<u8>,
+}
+
+impl Sink for Brought {
+    fn coding(&mut self, coding: Coding) {
+        self.coding = Some(coding);
+    }
+
+    fn body(&mut self, piece: &[u8]) {
+        self.body.extend_from_slice(piece);
+    }
+}
+
+/// Reads one response out of pieces, followed by the connection's close.
 fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, head_request: bool) -> Outcome {
-    let mut reader = Reader::new(head_request);
+    let (mut reader, mut brought) = (Reader::new(head_request), Brought::default());
     let mut pieces = pieces.into_iter();
     while let Some(piece) = pieces.next() {
-        match reader.read(piece) {
+        match reader.read(piece, &mut brought) {
             Ok(None) => (),
-            Err(_) => return Outcome::Malformed,
-            Ok(Some(answer)) => {
+            Err(malformed) => return Outcome::Malformed(malformed.why),
+            Ok(Some(mut response)) => {
                 // Bytes that come in a later piece are surplus just as those in this one.
-                let reusable = answer.reusable && pieces.all(<[u8]>::is_empty);
-                return Outcome::Complete(Answer { reusable, ..answer });
+                if pieces.any(|piece| !piece.is_empty()) {
+                    (response.surplus, response.reusable) = (true, false);
+                }
+                return Outcome::Complete(response, brought);
             }
         }
     }
-    reader.close().map_or(Outcome::Incomplete, Outcome::Complete)
+    match reader.close() {
+        Some(response) => Outcome::Complete(response, brought),
+        None => Outcome::Incomplete,
+    }
 }
 
 /// Pieces of 1 to 64 bytes, mostly short, as `seed` has it.
@@ -55,8 +77,8 @@ fuzz_target!(|input: &[u8]| {
 
     // A reader that was reset is as good as a new one, whatever it was in the middle of.
     let mut reader = Reader::new(head_request);
-    let _before = reader.read(bytes);
+    let _before = reader.read(bytes, &mut ());
     reader.reset();
-    let pong = reader.read(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    assert_eq!(pong, Ok(Some(Answer { status: 200, reusable: true })));
+    let pong = reader.read(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", &mut ());
+    assert_eq!(pong, Ok(Some(Response { status: 200, reusable: true, surplus: false, keep_alive_s: None })));
 });

@@ -38,6 +38,8 @@ pub enum Entered {
 pub struct Part {
     /// How much of the second the test lasted.
     pub length_ns: u64,
+    /// For how much of it requests were sent: of a second all of it, of a test what its driver says.
+    pub sending_ns: u64,
     /// What was measured.
     pub stats: SecondStats,
 }
@@ -45,12 +47,14 @@ pub struct Part {
 impl Part {
     /// What one report says.
     pub fn of(report: &Measured) -> Self {
-        Self { length_ns: length_ns(report.length_s), stats: report.stats.clone() }
+        let length_ns = length_ns(report.length_s);
+        Self { length_ns, sending_ns: length_ns, stats: report.stats.clone() }
     }
 
     /// Adds another report of the same driver and second.
     pub fn extend(&mut self, length_ns: u64, stats: &SecondStats) {
         self.length_ns = self.length_ns.saturating_add(length_ns);
+        self.sending_ns = self.sending_ns.saturating_add(length_ns);
         // Two reports of one second: the gauge is the later one's.
         let in_flight = stats.counts.in_flight;
         self.stats.merge(stats);
@@ -80,6 +84,7 @@ impl SealedSecond {
         for part in self.parts.values() {
             all.stats.merge(&part.stats);
             all.length_ns = all.length_ns.max(part.length_ns);
+            all.sending_ns = all.sending_ns.max(part.sending_ns);
         }
         all
     }
@@ -98,6 +103,8 @@ pub struct DriverTotal {
     pub newest_second: Option<u64>,
     /// The sequence number of the final report.
     pub final_sequence: Option<u64>,
+    /// What the newest report said of the time in which requests were sent.
+    sending_ns: Option<u64>,
     sequences: Sequences,
 }
 
@@ -195,6 +202,11 @@ impl Aggregate {
         let in_flight = driver.part.stats.counts.in_flight;
         driver.sequences.insert(report.sequence);
         driver.part.extend(length_ns, &report.stats);
+        if is_newest {
+            driver.sending_ns = report.sending_s.map(self::length_ns);
+        }
+        // A driver that does not say so sent all the time.
+        driver.part.sending_ns = driver.sending_ns.unwrap_or(driver.part.length_ns);
         if !is_newest {
             driver.part.stats.counts.in_flight = in_flight;
         }
@@ -291,9 +303,10 @@ impl Aggregate {
 
     /// Everything as it is shown: over the time of the driver that ran longest, the gauges of all added up.
     pub fn shown(&self) -> Part {
-        let mut all = Part { length_ns: 0, stats: self.all.clone() };
+        let mut all = Part { stats: self.all.clone(), ..Part::default() };
         let parts = || self.drivers.values().map(|driver| &driver.part);
         all.length_ns = parts().map(|part| part.length_ns).max().unwrap_or(0);
+        all.sending_ns = parts().map(|part| part.sending_ns).max().unwrap_or(0);
         all.stats.counts.in_flight = parts().fold(0, |sum, part| sum.saturating_add(part.stats.counts.in_flight));
         all
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use onrush_protocol::NodeId;
-use onrush_stats::SecondStats;
+use onrush_stats::{FailureCause, SecondStats, Totals};
 
 use crate::aggregate::{Aggregate, DriverTotal};
 use crate::record::{ParticipantRecord, TestRecord};
@@ -73,8 +73,8 @@ fn driver_checks(record: &TestRecord, participant: &ParticipantRecord, total: Op
         (_, Some(total)) => total,
     };
     let claimed = total.claimed;
-    let SecondStats { counts, latency, service_time, schedule_error } = &total.part.stats;
-    let sums = counts.totals();
+    let SecondStats { counts, latency, service_time, schedule_error, examples: _ } = &total.part.stats;
+    let (sums, responses) = (counts.totals(), counts.responses());
     let mut checks = vec![
         equal(
             BALANCE,
@@ -96,14 +96,17 @@ fn driver_checks(record: &TestRecord, participant: &ParticipantRecord, total: Op
         ("answered", claimed.answered, sums.answered),
         ("failed", claimed.failed, sums.failed),
         ("skipped", claimed.skipped, sums.skipped),
+        ("dropped", claimed.dropped, sums.dropped),
+        ("resent", claimed.resent, sums.resent),
+        ("unsolicited", claimed.unsolicited, sums.unsolicited),
     ];
     let wrong = parts.iter().find(|(_, claimed, sum)| claimed != sum);
     let (name, claim, sum) = wrong.unwrap_or(&parts[0]);
     let detail = format!("the driver counted {claim} {name}, its seconds add up to {sum}");
     checks.push(equal("seconds add up to totals", node_id, *claim, *sum, detail));
     for (name, count) in [("latency values", latency.count()), ("service time values", service_time.count())] {
-        let detail = format!("{count} {name}, {} answers", sums.answered);
-        checks.push(equal(&format!("{name} = answers"), node_id, sums.answered, count, detail));
+        let detail = format!("{count} {name}, {responses} responses");
+        checks.push(equal(&format!("{name} = responses"), node_id, responses, count, detail));
     }
     let errors = schedule_error.count();
     let detail = format!("{errors} schedule errors, {} sent", sums.sent);
@@ -151,19 +154,23 @@ fn target_check(record: &TestRecord, aggregate: &Aggregate, after: &Probe) -> Ch
     if let Some(participant) = record.participants.iter().find(|p| p.state == ParticipantState::Lost || !whole(p)) {
         return unknown(&format!("{} did not report everything that it sent", participant.node_id));
     }
-    let totals = aggregate.all().counts.totals();
-    let (verdict, detail) = if delta > totals.sent {
-        (Verdict::Breach, format!("the target counted {delta}, {} were sent: is there other traffic?", totals.sent))
-    } else if delta == totals.sent {
+    let counts = &aggregate.all().counts;
+    if counts.addresses.len() > 1 {
+        return unknown("the requests went to several addresses, each of which may have counters of its own");
+    }
+    let (totals, responses) = (counts.totals(), counts.responses());
+    // What was sent again may have reached the target twice, and what has no response may not have reached it.
+    let most = totals.sent.saturating_add(totals.resent);
+    let (verdict, detail) = if delta > most {
+        (Verdict::Breach, format!("the target counted {delta}, {most} were sent: is there other traffic?"))
+    } else if delta == most {
         (Verdict::Exact, format!("the target counted {delta}"))
-    } else if totals.failed > 0 && delta >= totals.answered {
-        let rest = totals.sent - delta;
-        (
-            Verdict::Exact,
-            format!("the target counted {delta}; {rest} of {} failed requests never reached it", totals.failed),
-        )
+    } else if delta >= responses && (totals.resent > 0 || totals.sent > responses) {
+        let rest = most - delta;
+        let resent = if totals.resent > 0 { " or were resent" } else { "" };
+        (Verdict::Exact, format!("the target counted {delta}; {rest} of those that failed{resent} never reached it"))
     } else {
-        (Verdict::Breach, format!("the target counted {delta}, but {} were answered", totals.answered))
+        (Verdict::Breach, format!("the target counted {delta}, but {responses} responses came"))
     };
     CheckView {
         name: TARGET_CHECK.into(),
@@ -196,23 +203,24 @@ fn line(record: &TestRecord, aggregate: &Aggregate, checks: &[CheckView], verdic
     let who = |check: &CheckView| check.node_id.clone().unwrap_or_else(|| "all".into());
     match verdict {
         Verdict::Exact => {
-            let totals = aggregate.all().counts.totals();
+            let counts = &aggregate.all().counts;
+            let totals = counts.totals();
             let seconds = aggregate.drivers().values().map(DriverTotal::reports).sum();
             let target = checks.iter().find(|check| check.name == TARGET_CHECK);
             let target = match target {
                 Some(CheckView { verdict: Verdict::Exact, detail, actual, .. }) => match actual {
-                    Some(counted) if *counted == totals.sent => format!("target counted {}", thousands(*counted)),
+                    Some(counted) if *counted == totals.sent.saturating_add(totals.resent) => {
+                        format!("target counted {}", thousands(*counted))
+                    }
                     _ => detail.clone(),
                 },
                 Some(check) => format!("not compared with the target: {}", check.detail),
                 None => "not compared with the target".into(),
             };
             format!(
-                "conservation: exact ({}: {} sent = {} answered + {} failed; {} add up; {target})",
+                "conservation: exact ({}: {}; {} add up; {target})",
                 plural(record.participants.len() as u64, "driver"),
-                thousands(totals.sent),
-                thousands(totals.answered),
-                thousands(totals.failed),
+                balance(&totals, counts.failed_by(FailureCause::CheckFailed)),
                 plural(seconds, "second"),
             )
         }
@@ -238,6 +246,28 @@ fn line(record: &TestRecord, aggregate: &Aggregate, checks: &[CheckView], verdic
             format!("conservation: {word} ({}; the rest agrees)", parts.join("; "))
         }
     }
+}
+
+/// `1,000 sent = 990 answered + 10 failed`, and what of the other terms there is. `check_failed` of the failed ones have a
+/// response.
+pub fn balance(totals: &Totals, check_failed: u64) -> String {
+    let Totals { sent, answered, failed, skipped, dropped, resent, unsolicited } = *totals;
+    let n = thousands;
+    let mut line = format!("{} sent = {} answered + {} failed", n(sent), n(answered), n(failed));
+    if check_failed > 0 {
+        line += &format!(", {} of them by a check of their response", n(check_failed));
+    }
+    if skipped > 0 || dropped > 0 {
+        let due = n(totals.due());
+        line += &format!("; {due} due = {} sent + {} skipped + {} dropped", n(sent), n(skipped), n(dropped));
+    }
+    if resent > 0 {
+        line += &format!("; {} resent", n(resent));
+    }
+    if unsolicited > 0 {
+        line += &format!("; {} unsolicited", n(unsolicited));
+    }
+    line
 }
 
 /// `driver-2 was lost after second 3`.

@@ -30,6 +30,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use conservation::balance;
 pub use handle::{Handle, NewTest, Problem, Update};
 
 use std::net::SocketAddr;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use onrush_protocol::TestConfig;
+use onrush_protocol::{TargetUrl, TestConfig};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -46,36 +46,58 @@ struct Endpoint {
 
 /// Where the counters of a test's target would be, or why they can be of no use to it.
 pub fn address(config: &TestConfig) -> Result<Url, String> {
-    let (mut url, _) = counted(config)?;
-    url.set_path("/metrics");
-    url.set_query(None);
-    url.set_fragment(None);
-    Ok(url)
+    let (server, _) = counted(config)?;
+    let counters = TargetUrl { request_target: "/metrics".into(), ..server };
+    Url::parse(&counters.to_string()).map_err(|e| format!("the counters at {counters} cannot be asked for: {e}"))
 }
 
-/// A URL of the one server that a test loads, and the paths that are asked for there.
-pub fn counted(config: &TestConfig) -> Result<(Url, BTreeSet<String>), String> {
-    let urls: Vec<(Option<&String>, &String)> = match config.requests.as_slice() {
-        [] => vec![(config.target_url.as_ref(), &config.method)],
-        several => several.iter().map(|r| (r.url.as_ref().or(config.target_url.as_ref()), &r.method)).collect(),
+/// The one server that a test loads, where its connections really go, and the paths that are asked for there.
+pub fn counted(config: &TestConfig) -> Result<(TargetUrl, BTreeSet<String>), String> {
+    if config.unix_socket.is_some() {
+        return Err("each driver reaches its target by a socket on its own machine".into());
+    }
+    let base = match &config.target_url {
+        Some(base) => Some(TargetUrl::parse(base).map_err(|problem| format!("the URL {problem}"))?),
+        None => None,
     };
-    let (mut server, mut paths) = (None::<Url>, BTreeSet::new());
-    for (url, method) in urls {
+    let requests: Vec<(Option<&str>, &str)> = match config.requests.as_slice() {
+        [] => vec![(config.target_url.as_deref(), &config.method)],
+        several => {
+            several.iter().map(|r| (r.url.as_deref().or(config.target_url.as_deref()), r.method.as_str())).collect()
+        }
+    };
+    let (mut server, mut paths) = (None::<TargetUrl>, BTreeSet::new());
+    for (url, method) in requests {
         let url = url.ok_or("the test names no target; each driver has its own")?;
         if method != "GET" {
             return Err(format!("the target counts GET requests, and this test sends {method}"));
         }
-        let url = Url::parse(url).map_err(|e| format!("{url} is no URL: {e}"))?;
+        let url = TargetUrl::parse_beside(base.as_ref(), url).map_err(|problem| format!("the URL {problem}"))?;
         if url.path() == "/metrics" {
             return Err("the test's path is that of the counters themselves".into());
         }
         paths.insert(url.path().to_owned());
         let server = server.get_or_insert_with(|| url.clone());
-        if server.origin() != url.origin() {
+        if !server.same_server(&url) {
             return Err("the test's requests go to several servers".into());
         }
     }
-    server.map(|server| (server, paths)).ok_or_else(|| "the test has no request".into())
+    let server = server.ok_or("the test has no request")?;
+    Ok((connected(config, server)?, paths))
+}
+
+/// Where `connect_to` leads the connections for a server.
+fn connected(config: &TestConfig, server: TargetUrl) -> Result<TargetUrl, String> {
+    let mut rules = config.connect_to.iter().filter(|rule| rule.is_about(&server.host, server.port));
+    match (rules.next(), rules.next()) {
+        (None, _) => Ok(server),
+        (Some(_), Some(_)) => Err("connect_to leads the test's requests to several servers".into()),
+        (Some(rule), None) => Ok(TargetUrl {
+            host: rule.to_host.clone().unwrap_or_else(|| server.host.clone()),
+            port: rule.to_port.unwrap_or(server.port),
+            ..server
+        }),
+    }
 }
 
 /// Reads the counters. Blocks, at most [`TIMEOUT`].
@@ -160,5 +182,19 @@ mod tests {
         assert_eq!(paths, ["/".to_owned(), "/ping".to_owned()].into());
         config.requests.push(get(Some("http://127.0.0.1:8081/")));
         assert!(counted(&config).unwrap_err().contains("several servers"));
+    }
+
+    #[test]
+    fn counters_are_read_where_connections_go() {
+        let mut config = TestConfig::new(TestId::new("t").unwrap(), TestType::Avalanche);
+        config.target_url = Some("shop.example/ping".into());
+        config.connect_to = vec!["shop.example:80:127.0.0.1:8080".parse().unwrap()];
+        assert_eq!(address(&config).unwrap().as_str(), "http://127.0.0.1:8080/metrics");
+        config.connect_to.push("shop.example::127.0.0.2:".parse().unwrap());
+        assert!(address(&config).unwrap_err().contains("several servers"));
+        config.connect_to = vec!["other:80:127.0.0.1:8080".parse().unwrap()];
+        assert_eq!(address(&config).unwrap().as_str(), "http://shop.example/metrics");
+        config.unix_socket = Some("/run/x".into());
+        assert!(address(&config).unwrap_err().contains("socket"));
     }
 }

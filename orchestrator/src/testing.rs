@@ -136,6 +136,7 @@ impl SimDriver {
             sequence: self.sequence,
             second_index,
             length_s: if end.is_some() { 0.3 } else { 1.0 },
+            sending_s: None,
             started_at_unix_ms: 2500.0,
             stats,
             totals: self.totals,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use onrush_stats::{Distribution, SecondStats};
+use onrush_stats::{Distribution, DueSummary, SecondStats};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -164,6 +164,14 @@ pub struct ConfigView {
     pub timeout_s: f64,
     pub connect_timeout_s: f64,
     pub keepalive: bool,
+    /// Whether a request may be sent once more where its connection ended without a response.
+    #[serde(default)]
+    pub resend: bool,
+    /// Where connections go instead of where names lead.
+    #[serde(default)]
+    pub connect_to: Vec<String>,
+    #[serde(default)]
+    pub unix_socket: Option<String>,
 }
 
 /// One of several requests of a test.
@@ -250,28 +258,51 @@ pub struct ScopeView {
     pub node_id: Option<String>,
     /// Seconds covered.
     pub elapsed_s: Option<f64>,
+    /// Seconds of them in which requests were sent; what is waited for afterwards is not in it.
+    pub sending_s: Option<f64>,
+    /// Slots of the schedule whose moment came: sent, skipped and dropped together.
+    pub due: Option<u64>,
     /// Requests sent.
     pub sent: Option<u64>,
-    /// Complete answers.
+    /// Complete responses, those that failed a check included.
+    pub responses: Option<u64>,
+    /// Complete responses that failed no check.
     pub answered: Option<u64>,
-    /// Requests without an answer.
+    /// Requests without a response, or with one that failed a check.
     pub failed: Option<u64>,
-    /// Requests that were due and never sent.
+    /// Requests that were due and never sent, for want of a free connection.
     pub skipped: Option<u64>,
+    /// Slots that were given up: an Avalanche does not work off a backlog.
+    pub dropped: Option<u64>,
+    /// Requests that were sent once more, since a connection that was open before ended without one byte of response.
+    pub resent: Option<u64>,
+    /// Connections ended for something that came unasked.
+    pub unsolicited: Option<u64>,
+    /// Connections opened while requests were sent.
+    pub connects: Option<u64>,
     /// Requests on their way.
     pub in_flight: Option<u64>,
-    /// Requests sent per second.
-    pub requests_per_s: Option<f64>,
+    /// Throughput: responses per second of sending.
+    pub responses_per_s: Option<f64>,
+    /// Requests sent per second of sending.
+    pub attempts_per_s: Option<f64>,
     /// Bytes written.
     pub bytes_sent: Option<u64>,
     /// Bytes read.
     pub bytes_received: Option<u64>,
-    /// Answers by status code.
+    /// Responses by status code.
     pub statuses: BTreeMap<u16, u64>,
     /// Failures by cause.
     pub failures: BTreeMap<String, u64>,
-    /// From due moment to last byte.
+    /// An example of each cause of failure.
+    pub examples: BTreeMap<String, String>,
+    /// Requests sent to each address of the target, where it has several.
+    pub addresses: BTreeMap<String, u64>,
+    /// From due moment to last byte, over the responses; `due - latency.count` requests have none.
     pub latency: SummaryView,
+    /// The same over everything that was due, where what has no response is slower than all: what a threshold looks at.
+    /// `null` where the number falls among what has no response.
+    pub latency_of_due: SummaryView,
     /// From send to last byte.
     pub service_time: SummaryView,
     /// Send minus due moment.
@@ -296,23 +327,36 @@ pub struct SummaryView {
 }
 
 impl ScopeView {
-    /// What was measured in so many seconds, over all.
-    pub fn of(stats: &SecondStats, elapsed_s: f64) -> Self {
-        let SecondStats { counts, latency, service_time, schedule_error } = stats;
+    /// What was measured in so many seconds, of which requests were sent for so many, over all.
+    pub fn of(stats: &SecondStats, elapsed_s: f64, sending_s: f64) -> Self {
+        let SecondStats { counts, latency, service_time, schedule_error, examples } = stats;
+        let per_s = |n: u64| (sending_s > 0.0).then(|| n as f64 / sending_s);
+        let due = counts.totals().due();
         Self {
             node_id: None,
             elapsed_s: Some(elapsed_s),
+            sending_s: Some(sending_s),
+            due: Some(due),
             sent: Some(counts.sent),
+            responses: Some(counts.responses()),
             answered: Some(counts.answered()),
             failed: Some(counts.failed()),
             skipped: Some(counts.skipped),
+            dropped: Some(counts.dropped),
+            resent: Some(counts.resent),
+            unsolicited: Some(counts.unsolicited),
+            connects: Some(counts.connects),
             in_flight: Some(counts.in_flight),
-            requests_per_s: (elapsed_s > 0.0).then(|| counts.sent as f64 / elapsed_s),
+            responses_per_s: per_s(counts.responses()),
+            attempts_per_s: per_s(counts.sent),
             bytes_sent: Some(counts.bytes_sent),
             bytes_received: Some(counts.bytes_received),
             statuses: counts.statuses.clone(),
             failures: counts.failures.iter().map(|(cause, n)| (cause.name().to_owned(), *n)).collect(),
+            examples: examples.iter().map(|(cause, text)| (cause.name().to_owned(), text.to_owned())).collect(),
+            addresses: counts.addresses.clone(),
             latency: SummaryView::of(latency),
+            latency_of_due: SummaryView::of_due(latency, due),
             service_time: SummaryView::of(service_time),
             schedule_error: SummaryView::of(schedule_error),
             note: None,
@@ -321,6 +365,13 @@ impl ScopeView {
 }
 
 impl SummaryView {
+    /// The numbers over everything that was due; those of a distribution, where nothing is missing.
+    fn of_due(distribution: &Distribution, due: u64) -> Self {
+        let DueSummary { mean_ms, min_ms, max_ms, median_ms, p90_ms, p95_ms, p99_ms, p999_ms } =
+            distribution.summary_of_due(due);
+        Self { count: Some(due), mean_ms, median_ms, min_ms, max_ms, p90_ms, p95_ms, p99_ms, p999_ms }
+    }
+
     /// The numbers of a distribution.
     pub fn of(distribution: &Distribution) -> Self {
         let Some(summary) = distribution.summary() else {

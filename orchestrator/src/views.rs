@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use onrush_protocol::{Expect, NodeId, RequestConfig, RequestOrder, TestConfig, encode_base64};
+use onrush_protocol::{Expect, NodeId, RequestConfig, RequestOrder, TargetUrl, TestConfig, encode_base64};
 use onrush_stats::{Distribution, SecondStats};
 
 use crate::aggregate::{Part, SealedSecond};
@@ -46,6 +46,11 @@ pub fn test(record: &TestRecord) -> TestView {
     }
 }
 
+/// What is sent for a URL that was typed.
+fn as_sent(url: &str) -> String {
+    TargetUrl::parse(url).map_or_else(|_| url.to_owned(), |url| url.to_string())
+}
+
 /// Between the first and the last driver's measured start.
 pub fn start_skew_ms(record: &TestRecord) -> Option<f64> {
     let starts = || record.participants.iter().filter_map(|p| p.started_at_unix_ms);
@@ -62,7 +67,7 @@ fn config(config: &TestConfig) -> ConfigView {
     let body = config.body.as_deref();
     ConfigView {
         test_type: config.test_type.name().into(),
-        target_url: config.target_url.clone(),
+        target_url: config.target_url.as_deref().map(as_sent),
         method: config.method.clone(),
         headers: config.headers.clone(),
         body: body.and_then(|bytes| std::str::from_utf8(bytes).ok()).map(Into::into),
@@ -82,6 +87,9 @@ fn config(config: &TestConfig) -> ConfigView {
         timeout_s: config.timeout.as_secs_f64(),
         connect_timeout_s: config.connect_timeout.as_secs_f64(),
         keepalive: config.keepalive,
+        resend: config.resend,
+        connect_to: config.connect_to.iter().map(ToString::to_string).collect(),
+        unix_socket: config.unix_socket.clone(),
     }
 }
 
@@ -139,6 +147,7 @@ pub fn merged(totals: &Totals) -> Part {
     for total in totals.values() {
         all.stats.merge(&total.stats);
         all.length_ns = all.length_ns.max(total.length_ns);
+        all.sending_ns = all.sending_ns.max(total.sending_ns);
     }
     all
 }
@@ -185,6 +194,8 @@ fn add_plain(all: &mut ScopeView, known: &Part, plain: &[&ParticipantRecord], co
     let theirs = reported().filter_map(|l| l.mean).map(|mean| (mean * weight, weight));
     let sum = own.into_iter().chain(theirs).reduce(|(a, n), (b, m)| (a + b, n + m));
     latency.mean_ms = sum.map(|(sum, weights)| sum / weights);
+    // A gate must not be held against a part of what was due.
+    (all.due, all.latency_of_due) = (None, SummaryView::default());
     all.note = Some(if any_known {
         format!(
             "{names} speaks only the specification: its requests are not in the counts, median and percentiles leave it \
@@ -199,17 +210,28 @@ fn unknown_scope(node_id: Option<&NodeId>) -> ScopeView {
     ScopeView {
         node_id: node_id.map(ToString::to_string),
         elapsed_s: None,
+        sending_s: None,
+        due: None,
         sent: None,
+        responses: None,
         answered: None,
         failed: None,
         skipped: None,
+        dropped: None,
+        resent: None,
+        unsolicited: None,
+        connects: None,
         in_flight: None,
-        requests_per_s: None,
+        responses_per_s: None,
+        attempts_per_s: None,
         bytes_sent: None,
         bytes_received: None,
         statuses: BTreeMap::new(),
         failures: BTreeMap::new(),
+        examples: BTreeMap::new(),
+        addresses: BTreeMap::new(),
         latency: SummaryView::default(),
+        latency_of_due: SummaryView::default(),
         service_time: SummaryView::default(),
         schedule_error: SummaryView::default(),
         note: None,
@@ -217,8 +239,9 @@ fn unknown_scope(node_id: Option<&NodeId>) -> ScopeView {
 }
 
 fn scope(node_id: Option<&NodeId>, total: &Part) -> ScopeView {
-    let Part { length_ns, stats } = total;
-    ScopeView { node_id: node_id.map(ToString::to_string), ..ScopeView::of(stats, seconds(*length_ns)) }
+    let Part { length_ns, sending_ns, stats } = total;
+    let scope = ScopeView::of(stats, seconds(*length_ns), seconds(*sending_ns));
+    ScopeView { node_id: node_id.map(ToString::to_string), ..scope }
 }
 
 fn seconds(ns: u64) -> f64 {

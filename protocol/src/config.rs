@@ -8,7 +8,7 @@ use simd_json::prelude::*;
 
 use crate::fields::{Fields, ReadError, quoted};
 use crate::requests::{self, RequestConfig, RequestOrder, json_body};
-use crate::{Expect, NodeId, SessionId, TestId};
+use crate::{ConnectTo, Expect, NodeId, SessionId, TestId};
 
 /// How requests are spaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,6 +98,13 @@ pub struct TestConfig {
     pub seed: u64,
     /// How https targets are trusted.
     pub tls: TlsConfig,
+    /// Where connections go instead of where the URLs' hosts are looked up.
+    pub connect_to: Vec<ConnectTo>,
+    /// The Unix socket that every connection goes to, on the driver's machine.
+    pub unix_socket: Option<String>,
+    /// Whether a request of an idempotent method is sent once more, when a connection that served before ended without one
+    /// byte of response (RFC 9112 9.3.1).
+    pub resend: bool,
     /// At most this many requests a second and driver.
     pub target_throughput_per_s: Option<f64>,
     /// Connections per driver; `None`: [`TestConfig::default_connections`].
@@ -135,6 +142,9 @@ impl TestConfig {
             order: RequestOrder::InTurn,
             seed: 0,
             tls: TlsConfig::default(),
+            connect_to: Vec::new(),
+            unix_socket: None,
+            resend: true,
             target_throughput_per_s: None,
             connections: None,
             timeout: Self::DEFAULT_TIMEOUT,
@@ -189,7 +199,7 @@ impl TestConfig {
             method: fields.text("method")?.unwrap_or(defaults.method),
             headers: requests::headers(fields)?,
             body: requests::body(fields)?,
-            expect: requests::expect(fields)?,
+            expect: requests::texts(fields, "expect")?,
             requests: several(fields)?,
             order: order(fields)?,
             seed: fields.u64("seed")?.unwrap_or(0),
@@ -199,6 +209,9 @@ impl TestConfig {
                 cert_pem: fields.text("tls_cert_pem")?,
                 key_pem: fields.text("tls_key_pem")?,
             },
+            connect_to: requests::texts(fields, "connect_to")?,
+            unix_socket: fields.text("unix_socket")?.filter(|path| !path.is_empty()),
+            resend: fields.flag("resend")?.unwrap_or(true),
             target_throughput_per_s: fields.non_negative("target_throughput_per_s")?.filter(|x| *x > 0.0),
             connections: connections.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
             timeout: seconds(fields, "timeout_s")?.unwrap_or(defaults.timeout),
@@ -227,6 +240,9 @@ impl TestConfig {
             order,
             seed,
             tls,
+            connect_to,
+            unix_socket,
+            resend,
             target_throughput_per_s,
             connections,
             timeout,
@@ -254,6 +270,9 @@ impl TestConfig {
             tls_ca_pem: tls.ca_pem.as_deref(),
             tls_cert_pem: tls.cert_pem.as_deref(),
             tls_key_pem: tls.key_pem.as_deref(),
+            connect_to: connect_to.iter().map(ToString::to_string).collect(),
+            unix_socket: unix_socket.as_deref(),
+            resend: (!*resend).then_some(false),
             duration_s: duration.map(json_seconds),
             target_throughput_per_s: *target_throughput_per_s,
             connections: *connections,
@@ -296,6 +315,12 @@ struct Wire<'a> {
     tls_cert_pem: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls_key_pem: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    connect_to: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unix_socket: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resend: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_s: Option<serde_json::Number>,
     #[serde(skip_serializing_if = "Option::is_none")]

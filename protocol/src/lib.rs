@@ -8,6 +8,7 @@
 //! what we write.
 
 mod config;
+mod connect_to;
 mod expect;
 mod fields;
 mod heartbeat;
@@ -16,11 +17,13 @@ mod ids;
 mod metrics;
 mod register;
 mod requests;
+mod target_url;
 mod topic;
 mod trigger;
 mod validate;
 
 pub use config::{Participant, TestConfig, TestType, TlsConfig};
+pub use connect_to::ConnectTo;
 pub use expect::Expect;
 pub use fields::{ErrorKind, MAX_MESSAGE_BYTES, ReadError};
 pub use heartbeat::{Heartbeat, NodeState, Refusal};
@@ -29,6 +32,7 @@ pub use ids::{NodeId, SessionId, TestId};
 pub use metrics::{EndReason, LatencyMs, Measured, Metrics};
 pub use register::Register;
 pub use requests::{RequestConfig, RequestOrder};
+pub use target_url::TargetUrl;
 pub use topic::Topic;
 pub use trigger::Trigger;
 pub use validate::{FieldProblem, limits};

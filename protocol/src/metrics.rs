@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use onrush_stats::{Counts, Distribution, FailureCause, SecondStats, Totals};
+use onrush_stats::{Counts, Distribution, Examples, FailureCause, SecondStats, Totals};
 use serde::Serialize;
 
 use crate::fields::{Fields, ReadError};
@@ -10,6 +10,9 @@ use crate::{NodeId, SessionId, TestId, histogram, limits};
 
 /// More bytes than any test moves; a number up to here is exact in every JSON reader.
 const MAX_BYTES: u64 = 1 << 53;
+/// Addresses of a target that are told apart in one report; the requests to further ones are not.
+const MAX_ADDRESSES: usize = 200;
+const MAX_ADDRESS_BYTES: usize = 200;
 /// No second of a test lies later: its longest duration, and the longest time its last answers may take.
 const MAX_SECOND_INDEX: u64 = limits::MAX_DURATION.as_secs() + limits::MAX_TIMEOUT.as_secs();
 
@@ -62,6 +65,9 @@ pub struct Measured {
     pub second_index: u64,
     /// How much of that second the test lasted: 1, or less in the last.
     pub length_s: f64,
+    /// For how much of the whole test so far requests were sent; what is waited for afterwards is not in it. `None`: the
+    /// driver does not say.
+    pub sending_s: Option<f64>,
     /// When this driver started the test, by its wall clock, in milliseconds since 1970.
     pub started_at_unix_ms: f64,
     /// What the second measured.
@@ -77,7 +83,7 @@ pub struct Measured {
 /// Why a driver's part in a test ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndReason {
-    /// The count was reached or the duration was over, and every answer is in, has failed or has timed out.
+    /// The count was reached or the duration was over, and every response is in, or the request failed or timed out.
     Completed,
     /// The test was stopped.
     Stopped,
@@ -134,6 +140,8 @@ struct WireMeasured<'a> {
     sequence: u64,
     second_index: u64,
     length_s: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sending_s: Option<f64>,
     started_at: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     end: Option<&'a str>,
@@ -144,17 +152,29 @@ struct WireMeasured<'a> {
     latency: WireDistribution,
     service_time: WireDistribution,
     schedule_error: WireDistribution,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    examples: BTreeMap<&'static str, &'a str>,
 }
 
 #[derive(Serialize)]
 struct WireCounts<'a> {
     sent: u64,
     skipped: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    dropped: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    resent: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    unsolicited: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    connects: u64,
     in_flight: u64,
     bytes_sent: u64,
     bytes_received: u64,
     statuses: &'a BTreeMap<u16, u64>,
     failures: BTreeMap<&'static str, u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    addresses: &'a BTreeMap<String, u64>,
 }
 
 #[derive(Serialize)]
@@ -163,6 +183,17 @@ struct WireTotals {
     answered: u64,
     failed: u64,
     skipped: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    dropped: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    resent: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    unsolicited: u64,
+}
+
+/// What never happened is left out: most reports speak of none of it.
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 #[derive(Serialize)]
@@ -223,40 +254,66 @@ fn wire_measured(measured: &Measured) -> WireMeasured<'_> {
         sequence,
         second_index,
         length_s,
+        sending_s,
         started_at_unix_ms,
         stats,
-        totals: Totals { sent, answered, failed, skipped },
+        totals,
         end,
         engine,
     } = measured;
-    let SecondStats { counts, latency, service_time, schedule_error } = stats;
+    let SecondStats { counts, latency, service_time, schedule_error, examples } = stats;
     WireMeasured {
         schema: crate::SCHEMA,
         session_id,
         sequence: *sequence,
         second_index: *second_index,
         length_s: *length_s,
+        sending_s: *sending_s,
         started_at: *started_at_unix_ms,
         end: end.as_ref().map(EndReason::text),
         engine: engine.as_deref(),
         counts: wire_counts(counts),
-        totals: WireTotals { sent: *sent, answered: *answered, failed: *failed, skipped: *skipped },
+        totals: wire_totals(*totals),
         latency: WireDistribution::of(latency),
         service_time: WireDistribution::of(service_time),
         schedule_error: WireDistribution::of(schedule_error),
+        examples: examples.iter().map(|(cause, example)| (cause.name(), example)).collect(),
     }
 }
 
+fn wire_totals(totals: Totals) -> WireTotals {
+    let Totals { sent, answered, failed, skipped, dropped, resent, unsolicited } = totals;
+    WireTotals { sent, answered, failed, skipped, dropped, resent, unsolicited }
+}
+
 fn wire_counts(counts: &Counts) -> WireCounts<'_> {
-    let Counts { sent, skipped, in_flight, bytes_sent, bytes_received, statuses, failures } = counts;
+    let Counts {
+        sent,
+        skipped,
+        dropped,
+        resent,
+        unsolicited,
+        connects,
+        in_flight,
+        bytes_sent,
+        bytes_received,
+        statuses,
+        failures,
+        addresses,
+    } = counts;
     WireCounts {
         sent: *sent,
         skipped: *skipped,
+        dropped: *dropped,
+        resent: *resent,
+        unsolicited: *unsolicited,
+        connects: *connects,
         in_flight: *in_flight,
         bytes_sent: *bytes_sent,
         bytes_received: *bytes_received,
         statuses,
         failures: failures.iter().map(|(cause, n)| (cause.name(), *n)).collect(),
+        addresses,
     }
 }
 
@@ -288,17 +345,21 @@ fn measured(fields: &Fields) -> Result<Option<Measured>, ReadError> {
     let distribution = |field| read_distribution(&fields.object(field)?.ok_or_else(need(field))?, field);
     let totals = fields.object("totals")?.ok_or_else(need("totals"))?;
     let total = |field| totals.at_most(field, limits::MAX_COUNT)?.ok_or_else(need(field));
+    // What older drivers do not know did not happen there.
+    let rarely = |field| Ok::<_, ReadError>(totals.at_most(field, limits::MAX_COUNT)?.unwrap_or(0));
     let stats = SecondStats {
         counts,
         latency: distribution("latency")?,
         service_time: distribution("service_time")?,
         schedule_error: distribution("schedule_error")?,
+        examples: examples(fields)?,
     };
     Ok(Some(Measured {
         session_id: fields.session_id()?.ok_or_else(need("session_id"))?,
         sequence,
         second_index: fields.at_most("second_index", MAX_SECOND_INDEX)?.ok_or_else(need("second_index"))?,
         length_s: fields.non_negative("length_s")?.unwrap_or(1.0).min(1.0),
+        sending_s: fields.non_negative("sending_s")?.map(|s| s.min(MAX_SECOND_INDEX as f64)),
         started_at_unix_ms: fields.non_negative("started_at")?.ok_or_else(need("started_at"))?,
         stats,
         totals: Totals {
@@ -306,6 +367,9 @@ fn measured(fields: &Fields) -> Result<Option<Measured>, ReadError> {
             answered: total("answered")?,
             failed: total("failed")?,
             skipped: total("skipped")?,
+            dropped: rarely("dropped")?,
+            resent: rarely("resent")?,
+            unsolicited: rarely("unsolicited")?,
         },
         end: fields.text("end")?.map(|text| EndReason::from_text(&text)),
         engine: fields.text("engine")?.map(|text| text.chars().take(200).collect()),
@@ -329,12 +393,39 @@ fn counts(fields: &Fields) -> Result<Counts, ReadError> {
     Ok(Counts {
         sent: fields.at_most("sent", limits::MAX_COUNT)?.ok_or_else(|| ReadError::missing("sent"))?,
         skipped: up_to("skipped", limits::MAX_COUNT)?,
+        dropped: up_to("dropped", limits::MAX_COUNT)?,
+        resent: up_to("resent", limits::MAX_COUNT)?,
+        unsolicited: up_to("unsolicited", limits::MAX_COUNT)?,
+        connects: up_to("connects", limits::MAX_COUNT)?,
         in_flight: up_to("in_flight", limits::MAX_COUNT)?,
         bytes_sent: up_to("bytes_sent", MAX_BYTES)?,
         bytes_received: up_to("bytes_received", MAX_BYTES)?,
         statuses,
         failures,
+        addresses: addresses(fields)?,
     })
+}
+
+fn addresses(fields: &Fields) -> Result<BTreeMap<String, u64>, ReadError> {
+    const FIELD: &str = "addresses";
+    let addresses = fields.counts(FIELD, limits::MAX_COUNT)?;
+    if addresses.len() > MAX_ADDRESSES || addresses.iter().any(|(address, _)| address.len() > MAX_ADDRESS_BYTES) {
+        return Err(ReadError::bad(FIELD, format!("holds more than {MAX_ADDRESSES} addresses, or a very long one")));
+    }
+    Ok(addresses.into_iter().collect())
+}
+
+/// One of a cause that we do not know is left out: nothing depends on it.
+fn examples(fields: &Fields) -> Result<Examples, ReadError> {
+    let mut examples = Examples::default();
+    if let Some(object) = fields.object("examples")? {
+        for &cause in FailureCause::ALL {
+            if let Some(example) = object.text(cause.name())? {
+                examples.note(cause, &example);
+            }
+        }
+    }
+    Ok(examples)
 }
 
 fn read_distribution(fields: &Fields, field: &'static str) -> Result<Distribution, ReadError> {

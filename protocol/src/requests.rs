@@ -1,5 +1,7 @@
 //! What a test sends: its one request, or each of several.
 
+use std::str::FromStr;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Serialize, Serializer};
@@ -77,7 +79,7 @@ impl RequestConfig {
             headers: headers(fields)?,
             body: body(fields)?,
             weight: weight.map_or(1, |weight| u32::try_from(weight).unwrap_or(u32::MAX)),
-            expect: expect(fields)?,
+            expect: texts(fields, "expect")?,
         })
     }
 }
@@ -137,19 +139,18 @@ pub(crate) fn body(fields: &Fields) -> Result<Option<Vec<u8>>, ReadError> {
     }
 }
 
-/// A text or a list of texts.
-pub(crate) fn expect(fields: &Fields) -> Result<Vec<Expect>, ReadError> {
-    const FIELD: &str = "expect";
-    let read = |text: &str| text.parse().map_err(|problem| ReadError::bad(FIELD, problem));
-    match fields.raw(FIELD) {
+/// A string or a list of strings, each of which is one value.
+pub(crate) fn texts<T: FromStr<Err = String>>(fields: &Fields, field: &'static str) -> Result<Vec<T>, ReadError> {
+    let read = |text: &str| text.parse().map_err(|problem: String| ReadError::bad(field, problem));
+    match fields.raw(field) {
         None => Ok(Vec::new()),
         Some(OwnedValue::String(text)) => Ok(vec![read(text)?]),
         Some(OwnedValue::Array(list)) => {
             let texts = list.iter().map(|item| item.as_str().ok_or(()));
             let texts: Result<Vec<&str>, ()> = texts.collect();
-            texts.map_err(|()| ReadError::bad(FIELD, "must hold texts"))?.into_iter().map(read).collect()
+            texts.map_err(|()| ReadError::bad(field, "must hold strings"))?.into_iter().map(read).collect()
         }
-        Some(_) => Err(ReadError::bad(FIELD, "must be a list of texts such as \"status=200\"")),
+        Some(_) => Err(ReadError::bad(field, "must be a list of strings")),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fields::quoted;
-use crate::{RequestConfig, TestConfig, TestType, TlsConfig};
+use crate::{RequestConfig, TargetUrl, TestConfig, TestType, TlsConfig};
 
 /// The limits of a test.
 pub mod limits {
@@ -39,6 +39,10 @@ pub mod limits {
     pub const MAX_REQUESTS: usize = 10_000;
     /// URLs, headers and bodies of several requests together, in bytes: they travel in one message.
     pub const MAX_REQUESTS_BYTES: usize = 512 * 1024;
+    /// Rules of `connect_to`.
+    pub const MAX_CONNECT_TO: usize = 100;
+    /// The path of a Unix socket, in bytes: the kernel's limit, less its end.
+    pub const MAX_UNIX_SOCKET_BYTES: usize = 107;
     /// A file of certificates or of a key, in bytes.
     pub const MAX_PEM_BYTES: usize = 64 * 1024;
 }
@@ -77,7 +81,7 @@ impl TestConfig {
         report("test_message_delay", self.delay_problem());
         report("message_count_per_driver", self.count_problem());
         report("duration", self.duration.and_then(|d| above_zero_to(d, limits::MAX_DURATION)));
-        report("target_url", self.target_url.as_deref().and_then(url_problem));
+        report("target_url", self.target_url.as_deref().and_then(|url| url_problem(url, None)));
         report("method", method_problem(&self.method));
         report("headers", headers_problem(&self.headers));
         report("body", self.body_problem());
@@ -86,6 +90,8 @@ impl TestConfig {
         report("timeout", timeout_problem(self.timeout));
         report("connect_timeout", timeout_problem(self.connect_timeout));
         report("targets", self.requests_problem());
+        report("connect_to", self.connect_to_problem());
+        report("unix_socket", self.unix_socket.as_deref().and_then(unix_socket_problem));
         for (field, problem) in tls_problems(&self.tls) {
             report(field, Some(problem));
         }
@@ -134,14 +140,26 @@ impl TestConfig {
         if bytes > limits::MAX_REQUESTS_BYTES {
             return Some(format!("have {bytes} bytes together; at most {} fit", limits::MAX_REQUESTS_BYTES));
         }
+        let base = self.target_url.as_deref().and_then(|url| TargetUrl::parse(url).ok());
         requests.iter().enumerate().find_map(|(index, request)| {
             let RequestConfig { url, method, headers, weight, .. } = request;
-            let (field, problem) = (url.as_deref().and_then(url_problem).map(|problem| ("url", problem)))
+            // A path may stand beside a URL that only the driver knows.
+            let (base, url) = (base.as_ref(), url.as_deref());
+            let url = url.filter(|url| base.is_some() || !url.trim_start().starts_with(['/', '?']));
+            let (field, problem) = (url.and_then(|url| url_problem(url, base)).map(|problem| ("url", problem)))
                 .or_else(|| method_problem(method).map(|problem| ("method", problem)))
                 .or_else(|| headers_problem(headers).map(|problem| ("headers", problem)))
                 .or_else(|| (*weight == 0).then(|| ("weight", "is 0; give at least 1".to_owned())))?;
             Some(format!("in place {}: {field}: {problem}", index + 1))
         })
+    }
+
+    fn connect_to_problem(&self) -> Option<String> {
+        let n = self.connect_to.len();
+        if n > 0 && self.unix_socket.is_some() {
+            return Some("cannot be combined with unix_socket, which takes every connection".into());
+        }
+        (n > limits::MAX_CONNECT_TO).then(|| format!("has {n} rules; at most {} fit", limits::MAX_CONNECT_TO))
     }
 
     fn connections_problem(&self) -> Option<String> {
@@ -200,23 +218,20 @@ fn method_problem(method: &str) -> Option<String> {
     Some(format!("{} {unusable}; give GET, POST, PUT, DELETE, HEAD or the like", quoted(method)))
 }
 
-fn url_problem(url: &str) -> Option<String> {
-    let example = "give one like http://127.0.0.1:8080/ping";
+fn url_problem(url: &str, base: Option<&TargetUrl>) -> Option<String> {
     if url.len() > limits::MAX_URL_BYTES {
         return Some(format!("has {} bytes; at most {} fit", url.len(), limits::MAX_URL_BYTES));
     }
-    match url::Url::parse(url) {
-        Err(e) => Some(format!("{} is no URL ({e}); {example}", quoted(url))),
-        Ok(url) if !["http", "https"].contains(&url.scheme()) => {
-            Some(format!("the scheme {:?} is neither http nor https; {example}", url.scheme()))
-        }
-        Ok(url) if url.host_str().is_none_or(str::is_empty) => Some(format!("names no host; {example}")),
-        Ok(url) if url.port() == Some(0) => Some(format!("port 0 cannot be connected to; {example}")),
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            Some("carries a user name; send an Authorization header instead".into())
-        }
-        Ok(_) => None,
+    TargetUrl::parse_beside(base, url).err()
+}
+
+fn unix_socket_problem(path: &str) -> Option<String> {
+    if !path.starts_with('/') && !path.starts_with('@') {
+        return Some(format!("is {}; give a path from the root, like /run/web.sock", quoted(path)));
     }
+    (path.len() > limits::MAX_UNIX_SOCKET_BYTES || path.contains('\0')).then(|| {
+        format!("has {} bytes; the path of a socket has at most {}", path.len(), limits::MAX_UNIX_SOCKET_BYTES)
+    })
 }
 
 /// Headers that the engine writes itself, because they must agree with what it sends.

@@ -11,6 +11,7 @@ use onrush_protocol::{
     EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeState, Participant, Refusal, Register, RequestConfig,
     RequestOrder, TestConfig, TestType, TlsConfig, Trigger,
 };
+use onrush_stats::{Counts, FailureCause, SecondStats};
 
 #[test]
 fn register() {
@@ -147,6 +148,7 @@ fn metrics() {
             sequence: 0,
             second_index: 0,
             length_s: 0.25,
+            sending_s: None,
             started_at_unix_ms: 1_700_000_000_000.0,
             totals: stats.counts.totals(),
             stats,
@@ -158,6 +160,44 @@ fn metrics() {
     // The compressor's bytes may change with its version; what they unpack to may not.
     let masked = common::mask_histograms(&text(message.write()));
     assert_eq!(masked, common::mask_histograms(golden));
+    assert_eq!(Metrics::read(golden.as_bytes()), Ok(message));
+}
+
+#[test]
+fn what_seldom_happens_is_written_where_it_happened() {
+    let mut stats = SecondStats::default();
+    stats.counts = Counts {
+        sent: 5,
+        dropped: 2,
+        resent: 1,
+        unsolicited: 3,
+        connects: 4,
+        statuses: [(200, 4)].into(),
+        failures: [(FailureCause::Malformed, 1)].into(),
+        addresses: [("10.0.0.1:80".into(), 2), ("10.0.0.2:80".into(), 3)].into(),
+        ..Counts::default()
+    };
+    stats.examples.note(FailureCause::Malformed, "no colon: \"a\"");
+    let message = Metrics {
+        node_id: node("driver-1"),
+        test_id: id("test-1"),
+        report_id: None,
+        latency: LatencyMs::default(),
+        measured: Some(Box::new(Measured {
+            session_id: session("s-1"),
+            sequence: 0,
+            second_index: 0,
+            length_s: 1.0,
+            sending_s: Some(0.75),
+            started_at_unix_ms: 1_700_000_000_000.0,
+            totals: stats.counts.totals(),
+            stats,
+            end: None,
+            engine: None,
+        })),
+    };
+    let golden = r#"{"node_id":"driver-1","test_id":"test-1","report_id":null,"metrics":{"mean_latency":null,"median_latency":null,"min_latency":null,"max_latency":null},"schema":1,"session_id":"s-1","sequence":0,"second_index":0,"length_s":1.0,"sending_s":0.75,"started_at":1700000000000.0,"counts":{"sent":5,"skipped":0,"dropped":2,"resent":1,"unsolicited":3,"connects":4,"in_flight":0,"bytes_sent":0,"bytes_received":0,"statuses":{"200":4},"failures":{"malformed":1},"addresses":{"10.0.0.1:80":2,"10.0.0.2:80":3}},"totals":{"sent":5,"answered":4,"failed":1,"skipped":0,"dropped":2,"resent":1,"unsolicited":3},"latency":{"count":0,"sum_ns":0,"min_ns":null,"max_ns":null,"histogram":""},"service_time":{"count":0,"sum_ns":0,"min_ns":null,"max_ns":null,"histogram":""},"schedule_error":{"count":0,"sum_ns":0,"min_ns":null,"max_ns":null,"histogram":""},"examples":{"malformed":"no colon: \"a\""}}"#;
+    assert_eq!(text(message.write()), golden);
     assert_eq!(Metrics::read(golden.as_bytes()), Ok(message));
 }
 

@@ -281,6 +281,7 @@ fn full_report() -> Value {
             sequence: 0,
             second_index: 0,
             length_s: 1.0,
+            sending_s: Some(1.0),
             started_at_unix_ms: 1.7e12,
             totals: stats.counts.totals(),
             stats,

@@ -9,7 +9,7 @@ use onrush_protocol::{
     EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeId, NodeState, Participant, Refusal, Register, SessionId,
     TestConfig, TestId, TestType, Trigger, limits,
 };
-use onrush_stats::{Counts, Distribution, FailureCause, SecondStats, Totals};
+use onrush_stats::{Counts, Distribution, Examples, FailureCause, SecondStats, Totals};
 use proptest::prelude::*;
 
 fn name() -> impl Strategy<Value = String> {
@@ -122,11 +122,24 @@ prop_compose! {
 prop_compose! {
     fn counts()(
         sent in 0..limits::MAX_COUNT, skipped in 0u64..100, in_flight in 0u64..100,
+        (dropped, resent, unsolicited, connects) in (0u64..9, 0u64..9, 0u64..9, 0u64..9),
+        addresses in prop::collection::btree_map("[ -~]{1,20}", 1u64..1000, 0..4),
         bytes_sent in 0u64..1 << 53, bytes_received in 0u64..1 << 53,
         statuses in prop::collection::btree_map(100u16..1000, 1u64..1000, 0..4),
         failures in prop::collection::btree_map(prop::sample::select(FailureCause::ALL), 1u64..1000, 0..4),
     ) -> Counts {
-        Counts { sent, skipped, in_flight, bytes_sent, bytes_received, statuses, failures }
+        Counts {
+            sent, skipped, dropped, resent, unsolicited, connects, in_flight, bytes_sent, bytes_received, statuses,
+            failures, addresses,
+        }
+    }
+}
+
+prop_compose! {
+    fn examples()(list in prop::collection::vec((prop::sample::select(FailureCause::ALL), ".{0,40}"), 0..4)) -> Examples {
+        let mut examples = Examples::default();
+        list.iter().for_each(|(cause, text)| examples.note(*cause, text));
+        examples
     }
 }
 
@@ -140,10 +153,11 @@ prop_compose! {
         ]),
         engine in maybe(".{0,40}"),
         (sent, answered, failed, skipped) in (0..limits::MAX_COUNT, 0..limits::MAX_COUNT, 0..limits::MAX_COUNT, 0..limits::MAX_COUNT),
+        (dropped, resent, unsolicited) in (0u64..9, 0u64..9, 0u64..9), sending_s in maybe(0.0f64..1e6), examples in examples(),
     ) -> Measured {
-        let stats = SecondStats { counts, latency, service_time, schedule_error };
-        let totals = Totals { sent, answered, failed, skipped };
-        Measured { session_id, sequence, second_index, length_s, started_at_unix_ms, stats, totals, end, engine }
+        let stats = SecondStats { counts, latency, service_time, schedule_error, examples };
+        let totals = Totals { sent, answered, failed, skipped, dropped, resent, unsolicited };
+        Measured { session_id, sequence, second_index, length_s, sending_s, started_at_unix_ms, stats, totals, end, engine }
     }
 }
 

@@ -5,7 +5,7 @@ use onrush_engine::{Options, Wait};
 
 use crate::cli::{IoArg, WaitArg};
 use crate::error::Error;
-use crate::parse::Cpus;
+use crate::parse::{Cpus, LocalAddresses};
 
 /// What the engine runs on.
 pub struct Runs {
@@ -19,7 +19,7 @@ pub struct Runs {
 
 impl Runs {
     /// Looks, checks the user's choice, claims the CPUs and leaves them to the engine.
-    pub fn look(chosen: Option<&Cpus>, wait: WaitArg, io: IoArg) -> Result<Self, Error> {
+    pub fn look(chosen: Option<&Cpus>, wait: WaitArg, io: IoArg, local: &[LocalAddresses]) -> Result<Self, Error> {
         let machine = Machine::look(chosen.map(|cpus| cpus.0.as_slice())).map_err(|error| match error {
             DriverError::Cpu { cpu, allowed } => {
                 Error::Usage(format!("--cpus: CPU {cpu} is not one of those that this process may use: {allowed}"))
@@ -33,7 +33,8 @@ impl Runs {
             WaitArg::Timer => asked(Wait::Timer),
             WaitArg::Auto => machine.choose_wait(),
         };
-        let options = Options { cpus: machine.engine_cpus().to_vec(), wait, io: io.into() };
+        let local_addresses = local.iter().flat_map(|range| range.0.iter().copied()).collect();
+        let options = Options { cpus: machine.engine_cpus().to_vec(), wait, io: io.into(), local_addresses };
         Ok(Self { options, why, _machine: machine })
     }
 }
@@ -44,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_cpu_that_is_not_there_is_named() {
-        let error = Runs::look(Some(&Cpus(vec![1023])), WaitArg::Auto, IoArg::Auto).err().map(|e| e.to_string());
+        let error = Runs::look(Some(&Cpus(vec![1023])), WaitArg::Auto, IoArg::Auto, &[]).err().map(|e| e.to_string());
         assert!(error.is_some_and(|e| e.contains("--cpus: CPU 1023")));
     }
 }

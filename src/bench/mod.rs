@@ -1,9 +1,11 @@
 //! `onrush bench`: the engine alone on this machine, without Kafka.
 //!
-//! Reading order: `args` (the command line, and the test it asks for), `plan` (the plan that the engine runs), `view`
-//! (what its seconds amount to), then the run itself, below. Plan, engine and recorder are those of a driver.
+//! Reading order: `args` (the command line, and the test it asks for), `plan` (the plan that the engine runs), `collect`
+//! (what its seconds amount to), `view` (the result), then the run itself, below. Plan, engine and recorder are those of a driver.
 
 mod args;
+mod collect;
+pub mod csv;
 mod hdr;
 mod machine;
 mod plan;
@@ -18,10 +20,12 @@ use onrush_orchestrator::view::{TestState, Verdict};
 
 pub use args::BenchArgs;
 use args::BenchFormat;
+use collect::Collector;
+use csv::csv;
 use hdr::HdrFile;
 use machine::Runs;
 use plan::plan_of;
-use view::{AskedView, BenchView, Collector, EngineView, csv};
+use view::{AskedView, BenchView, EngineView};
 
 use crate::console::{Console, stdout_columns};
 use crate::error::{EXIT_FAILED, EXIT_THRESHOLD, Error};
@@ -37,7 +41,7 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
     let config = args.config()?;
     let plan = plan_of(&config)?;
     let stop = Stop::on_signals()?;
-    let machine = Runs::look(args.cpus.as_ref(), args.wait, args.io)?;
+    let machine = Runs::look(args.cpus.as_ref(), args.wait, args.io, &args.local_addresses)?;
     let output = args.output.map(OutputFile::create).transpose()?;
     let mut hdr = args.hdr.map(HdrFile::create).transpose()?;
 
@@ -72,7 +76,8 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
     console.end_progress();
 
     let mut view = collector.finish(rfc3339(start_wall), asked, engine);
-    view.thresholds = args.thresholds.iter().map(|threshold| threshold.check(&view.totals)).collect();
+    let timeout_s = view.asked.timeout_s;
+    view.thresholds = args.thresholds.iter().map(|threshold| threshold.check(&view.totals, timeout_s)).collect();
     write(&view, args.output_format, output, console)?;
     Ok(match verdict(&view) {
         None => ExitCode::SUCCESS,
@@ -140,9 +145,12 @@ fn verdict(view: &BenchView) -> Option<(u8, String)> {
     if view.conservation.verdict != Verdict::Exact {
         return failed("the result is invalid: its counts do not add up".into());
     }
-    if view.totals.answered == Some(0) {
-        let causes = report::counted(&view.totals.failures);
-        return failed(format!("nothing was answered; failures by cause: {causes}"));
+    let causes = || report::counted(&view.totals.failures);
+    match (view.totals.sent, view.totals.responses, view.totals.answered) {
+        (Some(0), ..) => return failed("nothing was sent".into()),
+        (_, Some(0), _) => return failed(format!("nothing was answered; failures by cause: {}", causes())),
+        (_, _, Some(0)) => return failed(format!("no response passed its checks; failures by cause: {}", causes())),
+        _ => {}
     }
     not_kept(&view.thresholds).map(|words| (EXIT_THRESHOLD, words))
 }
@@ -165,7 +173,8 @@ mod tests {
         let good = sample_run();
         assert_eq!(verdict(&good), None);
         let mut slow = sample_run();
-        slow.thresholds = vec![crate::threshold::Threshold::parse("p99<1us").expect("a threshold").check(&slow.totals)];
+        slow.thresholds =
+            vec![crate::threshold::Threshold::parse("p99<1us").expect("a threshold").check(&slow.totals, 10.0)];
         assert_eq!(verdict(&slow), Some((EXIT_THRESHOLD, "not kept: p99<1us".into())));
         slow.conservation.verdict = Verdict::Breach;
         assert!(verdict(&slow).is_some_and(|(code, words)| code == EXIT_FAILED && words.contains("add up")));

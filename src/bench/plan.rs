@@ -30,6 +30,8 @@ fn in_words(field: &str, problem: &str) -> String {
         "cpus" => "--cpus:",
         "targets" | "requests" | "weight" => "--targets:",
         "expect" => "--expect",
+        "connect_to" => "--connect-to, --resolve",
+        "unix_socket" => "--unix-socket",
         "tls_ca_pem" | "ca" => "--cacert",
         "tls_cert_pem" | "cert" => "--cert",
         "tls_key_pem" | "key" => "--key",
@@ -44,7 +46,7 @@ mod tests {
     use std::time::Duration;
 
     use clap::Parser;
-    use onrush_engine::{Check, Mode, Order, Request, Tls};
+    use onrush_engine::{Check, Mode, Order, Request, Server, Tls};
 
     use super::*;
     use crate::bench::BenchArgs;
@@ -71,9 +73,12 @@ mod tests {
             keepalive: true,
             timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
-            requests: vec![Request::get(url::Url::parse("http://127.0.0.1:8080/ping").expect("a URL"))],
+            resend: true,
+            requests: vec![Request::get(Server { tls: false, host: "127.0.0.1".into(), port: 8080 }, "/ping")],
             order: Order::InTurn,
             tls: Tls::default(),
+            routes: Vec::new(),
+            unix_socket: None,
         }
     }
 
@@ -103,8 +108,8 @@ mod tests {
                 method: http::Method::POST,
                 headers: vec![("A".into(), "b, c".into()), ("D".into(), "e".into())],
                 body: b"x".to_vec(),
-                checks: vec![Check::Status(vec![(200, 299)])],
-                ..Request::get(url::Url::parse("http://h/").expect("a URL"))
+                checks: [Check::Status(vec![(200, 299)])].into(),
+                ..Request::get(Server { tls: false, host: "h".into(), port: 80 }, "/")
             }],
             tls: Tls { insecure: true, ..Tls::default() },
             ..plain()
@@ -132,9 +137,13 @@ mod tests {
         write("{\"url\": \"http://a/\", \"weight\": 2}\n\n{\"method\": \"POST\", \"expect\": \"status=201\"}\n");
         let plan = planned(&["http://b/x", "--targets", &file, "--order", "shuffled", "--seed", "9"]).expect("right");
         assert_eq!(plan.order, Order::Shuffled { seed: 9 });
-        assert_eq!((plan.requests[0].weight, plan.requests[0].url.as_str()), (2, "http://a/"));
-        assert_eq!((&plan.requests[1].method, plan.requests[1].url.as_str()), (&http::Method::POST, "http://b/x"));
-        assert_eq!(plan.requests[1].checks, [Check::Status(vec![(201, 201)])]);
+        assert_eq!((plan.requests[0].weight, plan.requests[0].server.host.as_str()), (2, "a"));
+        let second = &plan.requests[1];
+        assert_eq!(
+            (&second.method, second.server.host.as_str(), second.target.as_str()),
+            (&http::Method::POST, "b", "/x")
+        );
+        assert_eq!(plan.requests[1].checks[..], [Check::Status(vec![(201, 201)])]);
         // Where the second has no URL either, that is said.
         assert!(planned(&["--targets", &file]).is_err_and(|e| e.contains("URL")));
         write("{\"url\": \"http://a/\"}\n{\"weight\": -1}\n");

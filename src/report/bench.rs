@@ -3,8 +3,10 @@
 use onrush_orchestrator::view::{ScopeView, SummaryView, Verdict};
 
 use super::numbers::{UNKNOWN, bytes, four_digits, number_of, rate, seconds};
+use super::remarks::{remarks, took};
 use super::{counted, grouped, line, milliseconds, state_name, state_style, verdict_style};
-use crate::bench::view::{AskedView, BenchView, EngineView, in_columns};
+use crate::bench::csv::in_columns;
+use crate::bench::view::{AskedView, BenchView, EngineView};
 use crate::table::{BAD, Column, Group, STRONG, WARN, draw, paint};
 
 /// What was asked for, the counts, the distributions, what went wrong, and the proof.
@@ -24,18 +26,13 @@ pub fn bench(view: &BenchView, max_columns: Option<usize>) -> String {
     text.push('\n');
     text.push_str(&distributions(totals, max_columns));
     text.push('\n');
-    if let Some(skipped) = totals.skipped.filter(|n| *n > 0) {
-        let words = "were due and never sent: no connection was free; give more (-c)";
-        line(&mut text, paint(WARN, format!("skipped: {} requests {words}", grouped(skipped))));
-    }
-    let unexplained = view.short_of_rate.unwrap_or(0).saturating_sub(totals.skipped.unwrap_or(0));
+    remarks(totals, asked.keepalive).iter().for_each(|remark| line(&mut text, remark));
+    let explained = totals.skipped.unwrap_or(0).saturating_add(totals.dropped.unwrap_or(0));
+    let unexplained = view.short_of_rate.unwrap_or(0).saturating_sub(explained);
     if unexplained > 1 {
         let words =
             "more would have been sent at the rate asked for: connections were busy (-c), or this machine was late";
         line(&mut text, paint(WARN, format!("short: {} requests {words}", grouped(unexplained))));
-    }
-    if !totals.failures.is_empty() {
-        line(&mut text, paint(BAD, format!("failures by cause: {}", counted(&totals.failures))));
     }
     if let Some(reason) = &view.reason {
         line(&mut text, paint(BAD, reason));
@@ -55,27 +52,36 @@ fn settings(asked: &AskedView, totals: &ScopeView) -> String {
     }
     let once = if asked.keepalive { "" } else { ", each for one request" };
     parts.push(number_of(asked.connections.into(), "connection") + once);
-    parts.extend(totals.elapsed_s.map(|elapsed| format!("took {}", seconds(elapsed))));
+    parts.extend(totals.elapsed_s.map(|elapsed_s| took(elapsed_s, totals.sending_s)));
     parts.join(", ")
 }
 
 fn facts(asked: &AskedView, totals: &ScopeView) -> Vec<(&'static str, String)> {
     let count = |n: Option<u64>| n.map_or(UNKNOWN.into(), grouped);
-    let reached = totals.requests_per_s.map_or(UNKNOWN.into(), rate);
-    let throughput = match asked.rate_per_s {
-        Some(asked) => format!("{reached} requests/s of {} asked for", rate(asked)),
-        None => format!("{reached} requests/s, as fast as it went"),
+    let per_s = |per_s: Option<f64>| per_s.map_or(UNKNOWN.into(), rate);
+    let mut throughput = format!("{} responses/s", per_s(totals.responses_per_s));
+    if totals.sent != totals.responses {
+        throughput += &format!(", {} attempts/s", per_s(totals.attempts_per_s));
+    }
+    throughput += &match asked.rate_per_s {
+        Some(asked) => format!(" of {} asked for", rate(asked)),
+        None => ", as fast as it went".into(),
     };
-    let per_s = |n: u64| totals.elapsed_s.filter(|s| *s > 0.0).map_or(UNKNOWN.into(), |s| bytes(n as f64 / s));
-    let moved = |n: Option<u64>| n.map_or(UNKNOWN.into(), |n| format!("{} ({}/s)", bytes(n as f64), per_s(n)));
+    let speed = |n: u64| totals.elapsed_s.filter(|s| *s > 0.0).map_or(UNKNOWN.into(), |s| bytes(n as f64 / s));
+    let moved = |n: Option<u64>| n.map_or(UNKNOWN.into(), |n| format!("{} ({}/s)", bytes(n as f64), speed(n)));
     let statuses = if totals.statuses.is_empty() { "none".into() } else { counted(&totals.statuses) };
-    let requests = format!(
-        "{} sent, {} answered, {} failed, {} skipped",
-        count(totals.sent),
-        count(totals.answered),
-        count(totals.failed),
-        count(totals.skipped)
+    let ScopeView { due, sent, answered, failed, skipped, .. } = *totals;
+    let mut requests = format!(
+        "{} due, {} sent, {} answered, {} failed, {} skipped",
+        count(due),
+        count(sent),
+        count(answered),
+        count(failed),
+        count(skipped)
     );
+    if totals.dropped.is_some_and(|n| n > 0) {
+        requests += &format!(", {} dropped", count(totals.dropped));
+    }
     vec![
         ("requests", requests),
         ("throughput", throughput),
@@ -122,7 +128,8 @@ mod tests {
     fn what_went_wrong_is_said_in_words() {
         let mut view = sample_run();
         view.totals.failures.insert("timeout".into(), 1_003);
-        view.totals.skipped = Some(12);
+        (view.totals.skipped, view.totals.dropped) = (Some(12), Some(3));
+        (view.totals.sent, view.totals.attempts_per_s) = (Some(4_003), Some(1_601.2));
         view.short_of_rate = Some(2_012);
         view.asked.connections = 1;
         view.totals.statuses.clear();
@@ -132,10 +139,11 @@ mod tests {
         for words in [
             "timeout × 1,003",
             "skipped: 12 requests",
-            "short: 2,000 requests more",
+            "3,000 due, 4,003 sent, 3,000 answered, 0 failed, 12 skipped, 3 dropped",
+            "1,429 responses/s, 1,601 attempts/s, as fast as it went",
+            "short: 1,997 requests more",
             ", 1 connection,",
             "statuses    none",
-            "as fast as it went",
             "a thread died",
         ] {
             assert!(text.contains(words), "{words} is not in\n{text}");

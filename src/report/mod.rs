@@ -4,6 +4,7 @@
 mod bench;
 mod numbers;
 mod progress;
+mod remarks;
 #[cfg(test)]
 mod samples;
 
@@ -24,6 +25,7 @@ pub use samples::{sample_metrics, sample_second, sample_test};
 use crate::result::unsound;
 use crate::table::{BAD, Column, GOOD, Group, STRONG, WARN, draw, paint};
 use numbers::{UNKNOWN, four_digits, number_of, seconds};
+use remarks::took;
 
 /// The whole result: what was asked for, a row per driver and one for all, what went wrong, and the proof.
 pub fn result(test: &TestView, metrics: &MetricsView, max_columns: Option<usize>) -> String {
@@ -72,7 +74,7 @@ fn settings(test: &TestView, metrics: &MetricsView) -> String {
     parts.extend(target_throughput_per_s.map(|rate| format!("at most {} requests/s per driver", numbers::rate(rate))));
     parts.push(number_of(test.config.connections.into(), "connection") + " per driver");
     if metrics.elapsed_s > 0.0 {
-        parts.push(format!("took {}", seconds(metrics.elapsed_s)));
+        parts.push(took(metrics.elapsed_s, metrics.all.sending_s));
     }
     parts.extend(test.start_skew_ms.map(|skew| format!("start skew {}", milliseconds(skew))));
     parts.join(", ")
@@ -85,7 +87,7 @@ fn numbers_table(metrics: &MetricsView, max_columns: Option<usize>) -> String {
         let cells = scopes.iter().map(|scope| count(scope).map_or(UNKNOWN.into(), grouped)).collect();
         Column::numbers(&[head], cells)
     };
-    let rates = scopes.iter().map(|scope| scope.requests_per_s.map_or(UNKNOWN.into(), numbers::rate)).collect();
+    let rates = scopes.iter().map(|scope| scope.responses_per_s.map_or(UNKNOWN.into(), numbers::rate)).collect();
     // One unit for a whole group, the same in every result: columns and runs are there to be compared.
     let latency = |head: &str, value: fn(&SummaryView) -> Option<f64>| {
         let cell = |scope: &&ScopeView| value(&scope.latency).map_or(UNKNOWN.into(), four_digits);
@@ -102,7 +104,7 @@ fn numbers_table(metrics: &MetricsView, max_columns: Option<usize>) -> String {
                 counts("sent", |scope| scope.sent),
                 counts("answered", |scope| scope.answered),
                 counts("failed", |scope| scope.failed),
-                Column::numbers(&["requests/s"], rates),
+                Column::numbers(&["resp./s"], rates),
             ],
         ),
         Group::new(
@@ -128,15 +130,9 @@ fn remarks(test: &TestView, metrics: &MetricsView) -> Vec<String> {
     let all = &metrics.all;
     let mut remarks = Vec::new();
     if all.statuses.keys().any(|status| *status != 200) {
-        remarks.push(format!("answers by status: {}", counted(&all.statuses)));
+        remarks.push(format!("responses by status: {}", counted(&all.statuses)));
     }
-    if !all.failures.is_empty() {
-        remarks.push(paint(BAD, format!("failures by cause: {}", counted(&all.failures))));
-    }
-    if let Some(skipped) = all.skipped.filter(|n| *n > 0) {
-        let words = "were due and never sent: no connection was free";
-        remarks.push(paint(WARN, format!("skipped: {} requests {words}", grouped(skipped))));
-    }
+    remarks.extend(remarks::remarks(all, test.config.keepalive));
     for scope in metrics.drivers.iter().chain([all]) {
         let name = scope.node_id.as_deref().unwrap_or("all");
         remarks.extend(scope.note.as_ref().map(|note| format!("{name}: {note}")));
@@ -297,11 +293,12 @@ mod tests {
         }];
         metrics.all.statuses.insert(500, 1_010);
         metrics.all.failures.insert("timeout".into(), 3);
-        metrics.all.skipped = Some(12);
+        metrics.all.examples.insert("timeout".into(), "no response within 10s".into());
+        (metrics.all.skipped, metrics.all.due) = (Some(12), Some(200_015));
         let specification_only = &mut metrics.drivers[1];
         specification_only.note = Some("it reports no counts".into());
         (specification_only.sent, specification_only.answered, specification_only.failed) = (None, None, None);
-        specification_only.requests_per_s = None;
+        specification_only.responses_per_s = None;
         specification_only.latency.p90_ms = None;
         specification_only.schedule_error = SummaryView::default();
         assert_eq!(plain(&result(&test, &metrics, None)), include_str!("samples/trouble.txt"));

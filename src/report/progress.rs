@@ -31,7 +31,7 @@ pub fn progress_of(
         "{:>4} s {share:>5}  {:>9} requests/s  sent {:>9}  failed {}  p50 {:>8}  p99 {:>8}  \
          schedule error p99 {}",
         second_index + 1,
-        now.requests_per_s.map_or(UNKNOWN.into(), rate),
+        now.responses_per_s.map_or(UNKNOWN.into(), rate),
         count(sent),
         count(failed),
         value(now.latency.median_ms),

@@ -37,6 +37,7 @@ pub fn sample_test() -> TestView {
             timeout_s: 10.0,
             connect_timeout_s: 5.0,
             keepalive: true,
+            resend: true,
             ..ConfigView::default()
         },
         participants: vec![part("driver-1"), part("driver-2")],
@@ -56,7 +57,7 @@ pub fn sample_test() -> TestView {
     }
 }
 
-fn scope(node_id: Option<&str>, sent: u64, requests_per_s: f64, scale: f64) -> ScopeView {
+fn scope(node_id: Option<&str>, sent: u64, responses_per_s: f64, scale: f64) -> ScopeView {
     let latency = SummaryView {
         count: Some(sent),
         mean_ms: Some(0.7412 * scale),
@@ -72,17 +73,28 @@ fn scope(node_id: Option<&str>, sent: u64, requests_per_s: f64, scale: f64) -> S
     ScopeView {
         node_id: node_id.map(Into::into),
         elapsed_s: Some(2.31),
+        sending_s: Some(2.31),
+        due: Some(sent),
         sent: Some(sent),
+        responses: Some(sent),
         answered: Some(sent),
         failed: Some(0),
         skipped: Some(0),
+        dropped: Some(0),
+        resent: Some(0),
+        unsolicited: Some(0),
+        connects: Some(0),
         in_flight: Some(0),
-        requests_per_s: Some(requests_per_s),
+        responses_per_s: Some(responses_per_s),
+        attempts_per_s: Some(responses_per_s),
         bytes_sent: Some(1),
         bytes_received: Some(1),
         statuses: [(200, sent)].into(),
         failures: [].into(),
+        examples: [].into(),
+        addresses: [].into(),
         latency,
+        latency_of_due: latency,
         service_time: latency,
         schedule_error,
         note: None,

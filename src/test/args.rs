@@ -12,7 +12,7 @@ use url::Url;
 use crate::client::{NewTest, orchestrator_url};
 use crate::error::Error;
 use crate::parse::{self, duration};
-use crate::request::{RequestArgs, TypeArg, test_type, with_scheme};
+use crate::request::{RequestArgs, TypeArg, test_type};
 use crate::result::{OutputFormat, ResultArgs};
 
 /// The orchestrator lists no more tests at once.
@@ -171,6 +171,7 @@ impl StartArgs {
         let test_type = test_type(self.test_type, self.delay, self.rate)?;
         // What the shared flags amount to; where one is left out the orchestrator's default holds.
         let mut asked = TestConfig::new(TestId::new("new").expect("a word is a name"), test_type);
+        asked.target_url.clone_from(&self.url);
         self.request.apply(&mut asked)?;
         let RequestArgs { method, body, body_file, timeout, connect_timeout, disable_keepalive, order, seed, .. } =
             &self.request;
@@ -178,7 +179,7 @@ impl StartArgs {
         let seconds = |value: Option<Duration>| value.map(|value| value.as_secs_f64());
         Ok(NewTest {
             test_type: test_type.name().into(),
-            target_url: self.url.as_deref().map(with_scheme),
+            target_url: asked.target_url,
             method: method.clone(),
             headers: asked.headers,
             body: body.clone(),
@@ -199,6 +200,9 @@ impl StartArgs {
             timeout: seconds(*timeout),
             connect_timeout: seconds(*connect_timeout),
             keepalive: disable_keepalive.then_some(false),
+            resend: (!asked.resend).then_some(false),
+            connect_to: asked.connect_to.iter().map(ToString::to_string).collect(),
+            unix_socket: asked.unix_socket,
             name: self.name.clone(),
             trigger: !self.no_trigger,
         })
@@ -228,7 +232,7 @@ mod tests {
     fn a_short_command_line_is_an_avalanche() {
         let expected = NewTest {
             test_type: "AVALANCHE".into(),
-            target_url: Some("http://127.0.0.1:8080/ping".into()),
+            target_url: Some("127.0.0.1:8080/ping".into()),
             message_count_per_driver: Some(10_000),
             trigger: true,
             ..NewTest::default()

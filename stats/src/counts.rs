@@ -7,53 +7,95 @@ use crate::FailureCause;
 /// What a node counted in one second.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Requests sent in this second (or tried, where no connection could be made).
+    /// Requests sent in this second (or tried, where no connection could be made). One that was sent again counts once.
     pub sent: u64,
     /// Requests that were due and never sent, because no connection was free until the test ended.
     pub skipped: u64,
+    /// Slots of a schedule that were given up because they were late: an Avalanche does not work off a backlog.
+    pub dropped: u64,
+    /// Requests that were sent once more, because a connection that was open before ended without one byte of response.
+    pub resent: u64,
+    /// Connections that were ended because the server sent something that nobody had asked for.
+    pub unsolicited: u64,
+    /// Connections opened while the test ran.
+    pub connects: u64,
     /// Requests on their way when the second ended. A gauge: merging adds up the nodes of one second.
     pub in_flight: u64,
     /// Bytes written, heads and bodies.
     pub bytes_sent: u64,
     /// Bytes read, heads and bodies.
     pub bytes_received: u64,
-    /// Complete answers that came in this second, by status code.
+    /// Complete responses that came in this second, by status code; those that failed a check are among them.
     pub statuses: BTreeMap<u16, u64>,
     /// Failures of this second, by cause.
     pub failures: BTreeMap<FailureCause, u64>,
+    /// Requests sent to each address of the target, where it has several.
+    pub addresses: BTreeMap<String, u64>,
 }
 
 impl Counts {
-    /// Complete answers, whatever their status.
-    pub fn answered(&self) -> u64 {
-        self.statuses.values().fold(0, |sum, n| sum.saturating_add(*n))
+    /// Complete responses, whatever their status and whatever a check said of them.
+    pub fn responses(&self) -> u64 {
+        sum(self.statuses.values())
     }
 
-    /// Requests that were sent and have no answer.
+    /// Complete responses that no check found fault with.
+    pub fn answered(&self) -> u64 {
+        self.responses().saturating_sub(self.failed_by(FailureCause::CheckFailed))
+    }
+
+    /// Requests that were sent and have no response, or one that failed a check.
     pub fn failed(&self) -> u64 {
-        self.failures.values().fold(0, |sum, n| sum.saturating_add(*n))
+        sum(self.failures.values())
+    }
+
+    /// Requests that failed for this reason.
+    pub fn failed_by(&self, cause: FailureCause) -> u64 {
+        self.failures.get(&cause).copied().unwrap_or(0)
     }
 
     /// The counts that a whole test adds up.
     pub fn totals(&self) -> Totals {
-        Totals { sent: self.sent, answered: self.answered(), failed: self.failed(), skipped: self.skipped }
+        Totals {
+            sent: self.sent,
+            answered: self.answered(),
+            failed: self.failed(),
+            skipped: self.skipped,
+            dropped: self.dropped,
+            resent: self.resent,
+            unsolicited: self.unsolicited,
+        }
     }
 
     /// Adds what `other` counted.
     pub fn merge(&mut self, other: &Self) {
-        let Self { sent, skipped, in_flight, bytes_sent, bytes_received, statuses, failures } = other;
-        self.sent = self.sent.saturating_add(*sent);
-        self.skipped = self.skipped.saturating_add(*skipped);
-        self.in_flight = self.in_flight.saturating_add(*in_flight);
-        self.bytes_sent = self.bytes_sent.saturating_add(*bytes_sent);
-        self.bytes_received = self.bytes_received.saturating_add(*bytes_received);
-        for (status, n) in statuses {
-            let sum = self.statuses.entry(*status).or_default();
-            *sum = sum.saturating_add(*n);
-        }
-        for (cause, n) in failures {
-            let sum = self.failures.entry(*cause).or_default();
-            *sum = sum.saturating_add(*n);
+        let Self {
+            sent,
+            skipped,
+            dropped,
+            resent,
+            unsolicited,
+            connects,
+            in_flight,
+            bytes_sent,
+            bytes_received,
+            statuses,
+            failures,
+            addresses,
+        } = other;
+        add(&mut self.sent, *sent);
+        add(&mut self.skipped, *skipped);
+        add(&mut self.dropped, *dropped);
+        add(&mut self.resent, *resent);
+        add(&mut self.unsolicited, *unsolicited);
+        add(&mut self.connects, *connects);
+        add(&mut self.in_flight, *in_flight);
+        add(&mut self.bytes_sent, *bytes_sent);
+        add(&mut self.bytes_received, *bytes_received);
+        statuses.iter().for_each(|(status, n)| add(self.statuses.entry(*status).or_default(), *n));
+        failures.iter().for_each(|(cause, n)| add(self.failures.entry(*cause).or_default(), *n));
+        for (address, n) in addresses {
+            add(self.addresses.entry(address.clone()).or_default(), *n);
         }
     }
 
@@ -63,26 +105,49 @@ impl Counts {
     }
 }
 
-/// The counts whose balance proves that nothing was lost: once a test is over, `sent = answered + failed`.
+/// The counts whose balance proves that nothing was lost: once a test is over, `sent = answered + failed`, and what was
+/// due is `sent + skipped + dropped`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Requests sent.
     pub sent: u64,
-    /// Complete answers.
+    /// Complete responses that no check found fault with.
     pub answered: u64,
-    /// Requests without an answer.
+    /// Requests without a response, or with one that failed a check.
     pub failed: u64,
     /// Requests that were due and never sent.
     pub skipped: u64,
+    /// Slots that were given up.
+    pub dropped: u64,
+    /// Requests that were sent once more.
+    pub resent: u64,
+    /// Connections that were ended for what nobody had asked for.
+    pub unsolicited: u64,
 }
 
 impl Totals {
+    /// Slots of the schedule whose moment came.
+    pub fn due(&self) -> u64 {
+        self.sent.saturating_add(self.skipped).saturating_add(self.dropped)
+    }
+
     /// Adds `other`.
     pub fn merge(&mut self, other: &Self) {
-        let Self { sent, answered, failed, skipped } = other;
-        self.sent = self.sent.saturating_add(*sent);
-        self.answered = self.answered.saturating_add(*answered);
-        self.failed = self.failed.saturating_add(*failed);
-        self.skipped = self.skipped.saturating_add(*skipped);
+        let Self { sent, answered, failed, skipped, dropped, resent, unsolicited } = other;
+        add(&mut self.sent, *sent);
+        add(&mut self.answered, *answered);
+        add(&mut self.failed, *failed);
+        add(&mut self.skipped, *skipped);
+        add(&mut self.dropped, *dropped);
+        add(&mut self.resent, *resent);
+        add(&mut self.unsolicited, *unsolicited);
     }
+}
+
+fn sum<'a>(counts: impl Iterator<Item = &'a u64>) -> u64 {
+    counts.fold(0, |sum, n| sum.saturating_add(*n))
+}
+
+fn add(sum: &mut u64, n: u64) {
+    *sum = sum.saturating_add(n);
 }

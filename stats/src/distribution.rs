@@ -129,6 +129,38 @@ impl Distribution {
         Some(histogram.value_at_quantile(quantile).clamp(self.min_ns, self.max_ns))
     }
 
+    /// The value of the response that comes `rank`-th by its duration, from 1; `None` where there are not so many.
+    pub fn at_rank_ns(&self, rank: u64) -> Option<u64> {
+        let histogram = self.histogram.as_ref().filter(|h| (1..=h.len()).contains(&rank))?;
+        let mut below = 0_u64;
+        let found = histogram.iter_recorded().find(|value| {
+            below = below.saturating_add(value.count_at_value());
+            below >= rank
+        })?;
+        Some(found.value_iterated_to().clamp(self.min_ns, self.max_ns))
+    }
+
+    /// The numbers that people read, over `due` requests of which those without a value here are beyond every value: `None`
+    /// for each that falls among them.
+    pub fn summary_of_due(&self, due: u64) -> DueSummary {
+        let due = due.max(self.count());
+        let complete = due == self.count();
+        let ms = |ns: u64| ns as f64 / 1e6;
+        // A thousandth of a thousandth is for a product that is not exact.
+        let quantile_ms =
+            |quantile: f64| self.at_rank_ns((quantile * due as f64 - 1e-6).ceil().max(1.0) as u64).map(ms);
+        DueSummary {
+            mean_ms: self.mean_ns().filter(|_| complete).map(|ns| ns / 1e6),
+            min_ms: self.min_ns().map(ms),
+            max_ms: self.max_ns().filter(|_| complete).map(ms),
+            median_ms: quantile_ms(0.5),
+            p90_ms: quantile_ms(0.9),
+            p95_ms: quantile_ms(0.95),
+            p99_ms: quantile_ms(0.99),
+            p999_ms: quantile_ms(0.999),
+        }
+    }
+
     /// The numbers that people read; `None` when empty.
     pub fn summary(&self) -> Option<Summary> {
         let ms = |ns: u64| ns as f64 / 1e6;
@@ -150,6 +182,20 @@ impl Distribution {
     pub fn histogram(&self) -> Option<&Histogram<u64>> {
         self.histogram.as_ref().filter(|h| !h.is_empty())
     }
+}
+
+/// The numbers of [`Distribution::summary_of_due`], in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct DueSummary {
+    pub mean_ms: Option<f64>,
+    pub min_ms: Option<f64>,
+    pub max_ms: Option<f64>,
+    pub median_ms: Option<f64>,
+    pub p90_ms: Option<f64>,
+    pub p95_ms: Option<f64>,
+    pub p99_ms: Option<f64>,
+    pub p999_ms: Option<f64>,
 }
 
 /// The numbers that people read of a distribution, in milliseconds.

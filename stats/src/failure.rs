@@ -4,9 +4,10 @@ use std::fmt;
 
 macro_rules! failure_causes {
     ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
-        /// Why a request that was sent has no answer.
+        /// Why a request that was sent failed.
         ///
-        /// An answer with an error status (500, say) is an answer, counted by its status.
+        /// A response with an error status (500, say) is a response, counted by its status; so is one that failed a
+        /// check, which is counted here as well.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum FailureCause { $($(#[$doc])* $variant,)* }
 
@@ -40,13 +41,13 @@ failure_causes! {
     Tls => "tls",
     /// The target reset the connection.
     Reset => "reset",
-    /// No complete answer within the time allowed for the request.
+    /// No complete response within the time allowed for the request.
     Timeout => "timeout",
-    /// The target closed the connection before the answer was complete.
+    /// The target closed the connection before the response was complete.
     ClosedEarly => "closed_early",
-    /// The answer was not HTTP/1.1.
+    /// The response was not HTTP/1.1.
     Malformed => "malformed",
-    /// The answer was complete but not the expected one.
+    /// The response was complete and failed a check.
     CheckFailed => "check_failed",
     /// No local port was free for a new connection.
     PortsExhausted => "ports_exhausted",

@@ -8,10 +8,12 @@
 
 mod counts;
 mod distribution;
+mod examples;
 mod failure;
 
 pub use counts::{Counts, Totals};
-pub use distribution::{Distribution, Summary, empty_histogram, same_layout};
+pub use distribution::{Distribution, DueSummary, Summary, empty_histogram, same_layout};
+pub use examples::{Examples, MAX_EXAMPLE_BYTES, escaped};
 pub use failure::FailureCause;
 
 /// What one node measured in one second of a test.
@@ -19,30 +21,34 @@ pub use failure::FailureCause;
 pub struct SecondStats {
     /// How many requests were sent, answered, failed and so on.
     pub counts: Counts,
-    /// From the moment a request was due to the last byte of its answer; one value per answer.
+    /// From the moment a request was due to the last byte of its response; one value per response.
     pub latency: Distribution,
-    /// From the actual send to the last byte of the answer; one value per answer.
+    /// From the actual send to the last byte of the response; one value per response.
     pub service_time: Distribution,
     /// Actual send minus due moment; one value per request sent.
     pub schedule_error: Distribution,
+    /// One example of each kind of failure.
+    pub examples: Examples,
 }
 
 impl SecondStats {
     /// Adds what `other` measured.
     pub fn merge(&mut self, other: &Self) {
-        let Self { counts, latency, service_time, schedule_error } = other;
+        let Self { counts, latency, service_time, schedule_error, examples } = other;
         self.counts.merge(counts);
         self.latency.merge(latency);
         self.service_time.merge(service_time);
         self.schedule_error.merge(schedule_error);
+        self.examples.merge(examples);
     }
 
     /// Forgets every value and keeps the memory.
     pub fn clear(&mut self) {
-        let Self { counts, latency, service_time, schedule_error } = self;
+        let Self { counts, latency, service_time, schedule_error, examples } = self;
         counts.clear();
         latency.clear();
         service_time.clear();
         schedule_error.clear();
+        examples.clear();
     }
 }

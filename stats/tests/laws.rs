@@ -1,6 +1,6 @@
 //! Merging is a law: order and grouping do not matter, and nothing is lost.
 
-use onrush_stats::{Counts, Distribution, FailureCause, SecondStats};
+use onrush_stats::{Counts, Distribution, Examples, FailureCause, SecondStats};
 use proptest::prelude::*;
 
 fn distribution(values: &[u64]) -> Distribution {
@@ -15,22 +15,36 @@ fn values() -> impl Strategy<Value = Vec<u64>> {
 
 prop_compose! {
     fn counts()(
-        sent in 0u64..1_000_000, skipped in 0u64..100, in_flight in 0u64..100,
+        sent in 0u64..1_000_000, skipped in 0u64..100, dropped in 0u64..100, resent in 0u64..100, in_flight in 0u64..100,
+        unsolicited in 0u64..100, connects in 0u64..100,
+        addresses in prop::collection::btree_map("[a-c]:1", 1u64..1000, 0..3),
         bytes_sent in 0u64..1_000_000_000, bytes_received in 0u64..1_000_000_000,
         statuses in prop::collection::btree_map(100u16..600, 1u64..1000, 0..4),
         failures in prop::collection::btree_map(prop::sample::select(FailureCause::ALL), 1u64..1000, 0..4),
     ) -> Counts {
-        Counts { sent, skipped, in_flight, bytes_sent, bytes_received, statuses, failures }
+        Counts {
+            sent, skipped, dropped, resent, unsolicited, connects, in_flight, bytes_sent, bytes_received, statuses,
+            failures, addresses,
+        }
     }
 }
 
 prop_compose! {
-    fn second()(counts in counts(), a in values(), b in values(), c in values()) -> SecondStats {
+    fn examples()(list in prop::collection::vec((prop::sample::select(FailureCause::ALL), ".{0,9}"), 0..5)) -> Examples {
+        let mut examples = Examples::default();
+        list.iter().for_each(|(cause, text)| examples.note(*cause, text));
+        examples
+    }
+}
+
+prop_compose! {
+    fn second()(counts in counts(), examples in examples(), a in values(), b in values(), c in values()) -> SecondStats {
         SecondStats {
             counts,
             latency: distribution(&a),
             service_time: distribution(&b),
             schedule_error: distribution(&c),
+            examples,
         }
     }
 }
@@ -74,6 +88,31 @@ proptest! {
         prop_assert_eq!(d.sum_ns(), values.iter().sum::<u64>());
         prop_assert!(s.min_ms <= s.median_ms && s.median_ms <= s.p90_ms && s.p90_ms <= s.p95_ms);
         prop_assert!(s.p95_ms <= s.p99_ms && s.p99_ms <= s.p999_ms && s.p999_ms <= s.max_ms);
+    }
+
+    #[test]
+    fn what_has_no_response_is_beyond_every_response(
+        mut values in prop::collection::vec(1u64..3_600_000_000_000, 0..200), missing in 0..200u64,
+    ) {
+        let d = distribution(&values);
+        values.sort_unstable();
+        let due = values.len() as u64 + missing;
+        let summary = d.summary_of_due(due);
+        let quantiles = [
+            (0.5, summary.median_ms), (0.9, summary.p90_ms), (0.95, summary.p95_ms), (0.99, summary.p99_ms),
+            (0.999, summary.p999_ms),
+        ];
+        for (quantile, got_ms) in quantiles {
+            // Counted out: at least so many of those that were due.
+            let wanted = (1..=due).find(|n| *n as f64 >= quantile * due as f64 - 1e-6).unwrap_or(1) as usize;
+            let truth_ms = values.get(wanted - 1).map(|ns| *ns as f64 / 1e6);
+            prop_assert_eq!(got_ms.is_some(), truth_ms.is_some(), "{} of {} due", quantile, due);
+            if let Some((got, truth)) = got_ms.zip(truth_ms) {
+                prop_assert!((got - truth).abs() <= truth * 1e-3 + 1e-6, "{} is not {}", got, truth);
+            }
+        }
+        prop_assert_eq!(summary.max_ms.is_some(), missing == 0 && !values.is_empty());
+        prop_assert_eq!(summary.mean_ms.is_some(), missing == 0 && !values.is_empty());
     }
 
     #[test]

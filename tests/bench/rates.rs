@@ -31,14 +31,19 @@ fn after_a_stall_no_second_is_above_the_rate_and_the_loss_is_told() {
         let seconds: Vec<u64> =
             json["seconds"].as_array().expect("a list").iter().map(|second| number(&second["sent"])).collect();
         assert!(seconds.iter().all(|sent| *sent <= RATE), "{kind}: {seconds:?}");
-        let (sent, skipped) = (number(&json["totals"]["sent"]), number(&json["totals"]["skipped"]));
+        let [due, sent, skipped, dropped] =
+            ["due", "sent", "skipped", "dropped"].map(|field| number(&json["totals"][field]));
         assert_eq!(target.counted().0, sent, "{kind}");
         assert_eq!(number(&json["short_of_rate"]), RATE * SECONDS - sent, "{kind}");
         // What is lost may not be made up for.
         assert!(sent <= RATE * (SECONDS - 1), "{kind}: {seconds:?}");
-        match kind {
-            "tsunami" => assert_eq!(sent + skipped, RATE * SECONDS, "{}", bench.output),
-            _ => assert!(skipped == 0 && bench.output.contains("short: "), "{}", bench.output),
+        // Whatever became of a request, it was due.
+        assert_eq!((due, sent + skipped + dropped), (RATE * SECONDS, RATE * SECONDS), "{kind}: {}", bench.output);
+        let (lost, word) = if kind == "tsunami" { (skipped, "skipped: ") } else { (dropped, "dropped: ") };
+        assert_eq!(lost, due - sent, "{kind}: {}", bench.output);
+        for words in [word, &format!("latency leaves out {lost}"), &format!("due = {sent} sent")] {
+            let plain = bench.output.replace(',', "");
+            assert!(plain.contains(words), "{kind}: {words} is not in\n{}", bench.output);
         }
     }
 }

@@ -40,7 +40,7 @@ fn assert_row(row: &[String], scope: &ScopeView) {
         count(scope.sent),
         count(scope.answered),
         count(scope.failed),
-        scope.requests_per_s,
+        scope.responses_per_s,
         latency.mean_ms,
         latency.median_ms,
         latency.min_ms,
@@ -114,7 +114,7 @@ fn a_test_is_started_by_the_form_seen_every_second_and_ends_equal_to_rest() {
 
     // What is wrong is said beside its field, and the keyboard stands there.
     page.click("input[value=TSUNAMI]");
-    page.fill("#field-target_url", "nowhere");
+    page.fill("#field-target_url", "8080");
     page.click("#form button[type=submit]");
     page.wait_for("a word beside the field", "!document.querySelector('#error-target_url').hidden");
     assert_eq!(page.eval::<String>("document.activeElement.id"), "field-target_url");
@@ -236,6 +236,8 @@ fn failures_have_their_chart_and_what_is_unknown_is_a_dash() {
     assert_numbers(&mut page, &orchestrator.metrics(&test_id));
     let row = &table(&mut page, "#numbers")[0];
     assert_eq!(row[5], "—", "nothing was answered, so no latency is known: {row:?}");
+    let left_out = "Latency leaves out 40 of 40 due (100.0 %), which have no response.";
+    assert_eq!(page.text("#left-out"), left_out);
     page.wait_for("the failures' chart", "document.querySelector('#chart-failures').data?.length === 1");
     let failures = chart(&mut page, "failures");
     assert_eq!(failures[0].1.iter().flatten().sum::<f64>(), 40.0, "{failures:?}");

@@ -69,23 +69,30 @@ pub fn assert_consistent(rest: &Rest, test_id: &str) {
     assert_same_distribution(&histogram.latency, &metrics.all.latency);
     assert_same_distribution(&histogram.service_time, &metrics.all.service_time);
     assert_same_distribution(&histogram.schedule_error, &metrics.all.schedule_error);
-    assert_eq!(Some(histogram.latency.count), metrics.all.answered, "one latency for each answer");
+    assert_eq!(Some(histogram.latency.count), metrics.all.responses, "one latency for each response");
     assert_eq!(Some(histogram.schedule_error.count), metrics.all.sent, "one schedule error for each request");
 }
 
 #[track_caller]
 fn assert_adds_up<'a>(total: &ScopeView, seconds: impl Iterator<Item = &'a ScopeView>) {
-    let mut sums = [0; 6];
+    let mut sums = [0; 12];
     let counts = |s: &ScopeView| {
-        [s.sent, s.answered, s.failed, s.skipped, s.bytes_sent, s.bytes_received].map(Option::unwrap_or_default)
+        let asked = [s.due, s.sent, s.skipped, s.dropped];
+        let became = [s.responses, s.answered, s.failed, s.resent, s.unsolicited];
+        let moved = [s.connects, s.bytes_sent, s.bytes_received];
+        let all: Vec<u64> = [&asked[..], &became, &moved].concat().into_iter().map(Option::unwrap_or_default).collect();
+        <[u64; 12]>::try_from(all).expect("so many are named")
     };
     for second in seconds {
         sums.iter_mut().zip(counts(second)).for_each(|(sum, n)| *sum += n);
     }
     assert_eq!(sums, counts(total), "the seconds of {:?} do not add up", total.node_id);
-    let answers: u64 = total.statuses.values().sum();
+    let responses: u64 = total.statuses.values().sum();
     let failures: u64 = total.failures.values().sum();
-    assert_eq!((Some(answers), Some(failures)), (total.answered, total.failed), "{total:#?}");
+    assert_eq!((Some(responses), Some(failures)), (total.responses, total.failed), "{total:#?}");
+    let sum = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b);
+    assert_eq!(sum(total.answered, total.failed), total.sent, "{total:#?}");
+    assert_eq!(sum(sum(total.sent, total.skipped), total.dropped), total.due, "{total:#?}");
 }
 
 #[track_caller]

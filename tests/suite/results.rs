@@ -48,6 +48,8 @@ pub fn several_requests_and_their_checks_are_exact(broker: &Broker) {
     for scope in &metrics.drivers {
         assert_eq!((scope.sent, scope.answered, scope.failed), (Some(800), Some(600), Some(200)), "{scope:#?}");
         assert_eq!(scope.failures, [("check_failed".to_owned(), 200)].into());
+        assert_eq!((scope.responses, &scope.statuses), (Some(800), &[(200, 800)].into()), "{scope:#?}");
+        assert!(scope.examples["check_failed"].contains("something else"), "{scope:#?}");
     }
     assert_consistent(&orchestrator, &test_id);
 }

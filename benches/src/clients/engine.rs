@@ -13,7 +13,10 @@ pub fn run(job: Job) -> Result<Measured, Problem> {
     machine::pin(job.cpu)?;
     let connections = u32::try_from(job.connections)?;
     let plan = plan(&target::url(job.address), Mode::Avalanche, None, connections, job.duration)?;
-    let armed = Armed::new(plan, Options { cpus: vec![job.cpu], wait: Wait::Timer, io: Io::IoUring })?;
+    let armed = Armed::new(
+        plan,
+        Options { cpus: vec![job.cpu], wait: Wait::Timer, io: Io::IoUring, local_addresses: Vec::new() },
+    )?;
     machine::pin(job.reports_cpu)?;
     let names = (NodeId::new("driver-1"), TestId::new("test-1"), SessionId::new("session-1"));
     let (Some(node_id), Some(test_id), Some(session_id)) = names else { return Err("these are names".into()) };
@@ -53,6 +56,7 @@ fn message(second: &SecondReport, (node_id, test_id, session_id): &(NodeId, Test
             started_at_unix_ms: 0.0,
             stats: second.stats.clone(),
             totals: second.totals,
+            sending_s: Some(second.sending.as_secs_f64()),
             end: None,
             engine: None,
         })),

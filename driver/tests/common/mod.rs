@@ -103,6 +103,7 @@ impl Stage {
         let producer = Producer::new(&bus, 1000).unwrap();
         let config = DriverConfig {
             io: onrush_engine::Io::Auto,
+            local_addresses: Vec::new(),
             bus,
             node_id: NodeId::new("node").unwrap(),
             node_ip: Some("127.0.0.1".into()),

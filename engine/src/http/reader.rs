@@ -1,148 +1,192 @@
-//! Answers, read in whatever pieces they come: pure, from bytes to events.
+//! Responses, read in whatever pieces they come: pure, from bytes to events.
 //!
 //! A body is counted by its bytes and never kept; a head is kept only while it is incomplete.
 
-use std::mem::MaybeUninit;
-
+use super::Coding;
 use super::chunked::Chunked;
+use super::head::{self, Head, Transfer};
 
 /// A longer head is refused, which bounds the memory of a connection.
-const LONGEST_HEAD: usize = 64 * 1024;
-const MOST_HEADERS: usize = 256;
-const VERSION_PREFIX: &[u8] = b"HTTP/1.";
+const MAX_HEAD_BYTES: usize = 256 * 1024;
+/// How much of the offending line is kept for people.
+const SHOWN_BYTES: usize = 160;
 
-/// The bytes are not an HTTP/1.1 answer, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed(pub &'static str);
+/// The bytes are not an HTTP/1.1 response: why, and the line at fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    pub why: &'static str,
+    pub line: Vec<u8>,
+}
 
-/// A complete answer.
+impl Malformed {
+    pub(super) fn at(why: &'static str, line: &[u8]) -> Self {
+        Self { why, line: line[..line.len().min(SHOWN_BYTES)].to_vec() }
+    }
+}
+
+impl From<&'static str> for Malformed {
+    fn from(why: &'static str) -> Self {
+        Self { why, line: Vec::new() }
+    }
+}
+
+/// A complete response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     /// Whether the connection may carry another request.
     pub reusable: bool,
+    /// Bytes came behind the response that belong to nothing that was asked for.
+    pub surplus: bool,
+    /// Seconds after which the server says that it closes an idle connection.
+    pub keep_alive_s: Option<u32>,
+}
+
+/// Takes what a response brings besides its framing.
+pub trait Sink {
+    /// The final head is read; the body, if there is one, is coded so.
+    fn coding(&mut self, coding: Coding);
+    /// The next piece of the body.
+    fn body(&mut self, piece: &[u8]);
+}
+
+/// Wants nothing.
+impl Sink for () {
+    fn coding(&mut self, _: Coding) {}
+    fn body(&mut self, _: &[u8]) {}
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Head,
     Length {
-        answer: Answer,
+        response: Response,
         left: u64,
     },
     Chunks {
-        answer: Answer,
+        response: Response,
         chunked: Chunked,
     },
     /// The body ends where the connection does.
     UntilClose {
-        answer: Answer,
+        response: Response,
     },
 }
 
-/// Reads one answer after another. After an error, or after an answer that is not reusable, it wants a reset.
+/// Reads one response after another. After an error, or after a response that is not reusable, it wants a reset.
 #[derive(Debug)]
 pub struct Reader {
     state: State,
     /// A head that has begun and is not complete.
     head: Vec<u8>,
-    /// A HEAD request's answer has no body, whatever its headers say.
+    /// A HEAD request's response has no body, whatever its headers say.
     head_request: bool,
+    /// Whether a byte of the present response has come.
+    begun: bool,
 }
 
 impl Reader {
     pub fn new(head_request: bool) -> Self {
-        Self { state: State::Head, head: Vec::new(), head_request }
+        Self { state: State::Head, head: Vec::new(), head_request, begun: false }
     }
 
     /// Gets ready for a new connection.
     pub fn reset(&mut self) {
         self.state = State::Head;
-        self.head.clear();
+        self.begun = false;
+        // A long head was an exception, and its memory is wanted elsewhere.
+        self.head = Vec::new();
     }
 
-    /// Says whether the answer to come is that of a HEAD request.
+    /// Says whether the response to come is that of a HEAD request.
     pub fn expect_head(&mut self, head_request: bool) {
         self.head_request = head_request;
+        self.begun = false;
     }
 
-    /// Reads on; `None`: the answer is not complete yet.
+    /// Whether a byte of the present response has come.
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Reads on; `None`: the response is not complete yet.
     ///
-    /// Bytes behind the answer's end belong to nothing that was asked for: the connection is then not reusable.
-    pub fn read(&mut self, bytes: &[u8]) -> Result<Option<Answer>, Malformed> {
-        self.read_body(bytes, |_| ())
-    }
-
-    /// The same, and shows the body to `body`, a piece at a time.
-    pub fn read_body(&mut self, mut bytes: &[u8], mut body: impl FnMut(&[u8])) -> Result<Option<Answer>, Malformed> {
+    /// Bytes behind the response's end belong to nothing that was asked for: the connection is then not reusable.
+    pub fn read(&mut self, mut bytes: &[u8], sink: &mut impl Sink) -> Result<Option<Response>, Malformed> {
+        self.begun |= !bytes.is_empty();
         while !bytes.is_empty() {
             let complete = match &mut self.state {
-                State::Head => self.read_head(&mut bytes)?,
-                State::Length { answer, left } => {
+                State::Head => self.read_head(&mut bytes, sink)?,
+                State::Length { response, left } => {
                     let piece = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                    body(&bytes[..piece]);
+                    sink.body(&bytes[..piece]);
                     bytes = &bytes[piece..];
                     *left -= piece as u64;
-                    (*left == 0).then_some(*answer)
+                    (*left == 0).then_some(*response)
                 }
-                State::Chunks { answer, chunked } => {
-                    let (used, complete) = chunked.read(bytes, &mut body)?;
+                State::Chunks { response, chunked } => {
+                    let (used, complete) = chunked.read(bytes, &mut |piece| sink.body(piece))?;
                     bytes = &bytes[used..];
-                    complete.then_some(*answer)
+                    complete.then_some(*response)
                 }
                 State::UntilClose { .. } => {
-                    body(bytes);
+                    sink.body(bytes);
                     return Ok(None);
                 }
             };
-            if let Some(answer) = complete {
+            if let Some(response) = complete {
                 self.state = State::Head;
-                return Ok(Some(Answer { reusable: answer.reusable && bytes.is_empty(), ..answer }));
+                let surplus = !bytes.is_empty();
+                return Ok(Some(Response { reusable: response.reusable && !surplus, surplus, ..response }));
             }
         }
         Ok(None)
     }
 
-    /// The connection was closed by its other end. Completes an answer whose body ends there.
-    pub fn close(&mut self) -> Option<Answer> {
+    /// The connection was closed by its other end. Completes a response whose body ends there.
+    pub fn close(&mut self) -> Option<Response> {
         match self.state {
-            State::UntilClose { answer } => Some(answer),
+            State::UntilClose { response } => Some(response),
             _ => None,
         }
     }
 
-    /// Takes a head, or as much of it as is there, off `bytes`. Gives the answer when it ends with the head.
-    fn read_head(&mut self, bytes: &mut &[u8]) -> Result<Option<Answer>, Malformed> {
+    /// Takes a head, or as much of it as is there, off `bytes`. Gives the response when it ends with the head.
+    fn read_head(&mut self, bytes: &mut &[u8], sink: &mut impl Sink) -> Result<Option<Response>, Malformed> {
         let Some(end) = self.head_end(bytes) else {
-            if self.head.len() + bytes.len() > LONGEST_HEAD {
-                return Err(Malformed("the head is longer than 64 KiB"));
+            if self.head.len() + bytes.len() > MAX_HEAD_BYTES {
+                return Err("the head is longer than 256 KiB".into());
             }
             self.head.extend_from_slice(bytes);
             *bytes = &[];
-            check_version(&self.head)?;
+            head::check_version(&self.head)?;
             return Ok(None);
         };
         let (rest_of_head, behind) = bytes.split_at(end);
         *bytes = behind;
-        if self.head.len() + end > LONGEST_HEAD {
-            return Err(Malformed("the head is longer than 64 KiB"));
+        if self.head.len() + end > MAX_HEAD_BYTES {
+            return Err("the head is longer than 256 KiB".into());
         }
-        let next = if self.head.is_empty() {
-            interpret(rest_of_head, self.head_request)?
+        let head = if self.head.is_empty() {
+            head::read(rest_of_head)?
         } else {
             self.head.extend_from_slice(rest_of_head);
-            let next = interpret(&self.head, self.head_request)?;
+            let read = head::read(&self.head)?;
             self.head.clear();
-            next
+            read
         };
-        match next {
-            Next::Head => Ok(None),
-            Next::Complete(answer) => Ok(Some(answer)),
+        let next = body_of(&head, self.head_request);
+        if next != Next::Head {
+            sink.coding(head.coding);
+        }
+        Ok(match next {
+            Next::Head => None,
+            Next::Complete(response) => Some(response),
             Next::Body(state) => {
                 self.state = state;
-                Ok(None)
+                None
             }
-        }
+        })
     }
 
     /// How many of `bytes` complete the head: it ends with an empty line.
@@ -162,103 +206,35 @@ impl Reader {
 }
 
 /// What follows a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     /// Another head: this one was interim.
     Head,
-    Complete(Answer),
+    Complete(Response),
     Body(State),
 }
 
-/// Tells another protocol from its first bytes, without waiting for an empty line that may never come.
-fn check_version(head: &[u8]) -> Result<(), Malformed> {
-    let begin = &head[..head.len().min(VERSION_PREFIX.len())];
-    if VERSION_PREFIX.starts_with(begin) { Ok(()) } else { Err(Malformed("the answer does not begin with HTTP/1")) }
-}
-
-fn interpret(head: &[u8], head_request: bool) -> Result<Next, Malformed> {
-    check_version(head)?;
-    let mut headers = [const { MaybeUninit::uninit() }; MOST_HEADERS];
-    let mut response = httparse::Response::new(&mut []);
-    let parsed =
-        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, head, &mut headers);
-    match parsed {
-        Ok(httparse::Status::Complete(length)) if length == head.len() => (),
-        Ok(_) => return Err(Malformed("the head is cut short")),
-        Err(httparse::Error::TooManyHeaders) => return Err(Malformed("the head has more than 256 headers")),
-        Err(_) => return Err(Malformed("the head is not one of HTTP/1.1")),
-    }
-    let status = response.code.unwrap_or_default();
-    if status < 100 {
-        return Err(Malformed("the status is not between 100 and 999"));
-    }
-    let framing = Framing::of(response.headers)?;
-    let reusable = response.version == Some(1) && !framing.close;
-    let answer = Answer { status, reusable };
-    Ok(match status {
+/// Where the response ends (RFC 9112 6.3).
+fn body_of(head: &Head, head_request: bool) -> Next {
+    let Head { status, persistent, length, transfer, coding: _, keep_alive_s } = *head;
+    let response = Response { status, reusable: persistent, surplus: false, keep_alive_s };
+    match status {
         // Nobody speaks HTTP on the connection behind it.
-        101 => Next::Complete(Answer { reusable: false, ..answer }),
+        101 => Next::Complete(Response { reusable: false, ..response }),
         100..=199 => Next::Head,
-        204 | 304 => Next::Complete(answer),
-        _ if head_request => Next::Complete(answer),
-        _ => match (framing.transfer_coding, framing.length) {
+        204 | 304 => Next::Complete(response),
+        _ if head_request => Next::Complete(response),
+        _ => match (transfer, length) {
             // A length beside chunks may be an attempt to smuggle: the connection is not used again.
-            (Some(Coding::Chunked), length) => {
-                let answer = Answer { reusable: reusable && length.is_none(), ..answer };
-                Next::Body(State::Chunks { answer, chunked: Chunked::START })
+            (Some(Transfer::Chunked), length) => {
+                let response = Response { reusable: persistent && length.is_none(), ..response };
+                Next::Body(State::Chunks { response, chunked: Chunked::START })
             }
-            (Some(Coding::Other), _) | (None, None) => {
-                Next::Body(State::UntilClose { answer: Answer { reusable: false, ..answer } })
+            (Some(Transfer::Other), _) | (None, None) => {
+                Next::Body(State::UntilClose { response: Response { reusable: false, ..response } })
             }
-            (None, Some(0)) => Next::Complete(answer),
-            (None, Some(left)) => Next::Body(State::Length { answer, left }),
+            (None, Some(0)) => Next::Complete(response),
+            (None, Some(left)) => Next::Body(State::Length { response, left }),
         },
-    })
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Coding {
-    Chunked,
-    Other,
-}
-
-/// The headers that say where an answer ends and what becomes of the connection.
-struct Framing {
-    length: Option<u64>,
-    transfer_coding: Option<Coding>,
-    close: bool,
-}
-
-impl Framing {
-    fn of(headers: &[httparse::Header<'_>]) -> Result<Self, Malformed> {
-        let mut framing = Self { length: None, transfer_coding: None, close: false };
-        for header in headers {
-            let values = || header.value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-            if header.name.eq_ignore_ascii_case("content-length") {
-                for value in values() {
-                    let length = whole_number(value).ok_or(Malformed("a Content-Length is not a number"))?;
-                    if framing.length.is_some_and(|other| other != length) {
-                        return Err(Malformed("the Content-Lengths contradict each other"));
-                    }
-                    framing.length = Some(length);
-                }
-            } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
-                // The last coding is the one on the wire.
-                for value in values().filter(|value| !value.is_empty()) {
-                    let chunked = value.eq_ignore_ascii_case(b"chunked");
-                    framing.transfer_coding = Some(if chunked { Coding::Chunked } else { Coding::Other });
-                }
-            } else if header.name.eq_ignore_ascii_case("connection") {
-                framing.close |= values().any(|value| value.eq_ignore_ascii_case(b"close"));
-            }
-        }
-        Ok(framing)
     }
-}
-
-/// Digits only: no sign, nothing around them, no overflow.
-fn whole_number(digits: &[u8]) -> Option<u64> {
-    let add = |sum: u64, digit: &u8| {
-        digit.is_ascii_digit().then(|| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'))).flatten()
-    };
-    if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
 }

@@ -7,12 +7,7 @@ use crate::plan::Request;
 /// The request as it goes over the wire, every time.
 pub(crate) fn request_bytes(request: &Request, keepalive: bool) -> Vec<u8> {
     let given = |name: &str| request.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
-    let mut head = format!("{} {}", request.method, request.url.path());
-    if let Some(query) = request.url.query() {
-        head += "?";
-        head += query;
-    }
-    head += " HTTP/1.1\r\n";
+    let mut head = format!("{} {} HTTP/1.1\r\n", request.method, request.target);
 
     let mut header = |name: &str, value: &str| {
         head += name;
@@ -21,11 +16,7 @@ pub(crate) fn request_bytes(request: &Request, keepalive: bool) -> Vec<u8> {
         head += "\r\n";
     };
     if !given("host") {
-        let host = request.url.host_str().unwrap_or_default();
-        match request.url.port() {
-            Some(port) => header("Host", &format!("{host}:{port}")),
-            None => header("Host", host),
-        }
+        header("Host", &request.server.authority());
     }
     if !given("user-agent") {
         header("User-Agent", concat!("onrush/", env!("CARGO_PKG_VERSION")));
@@ -75,8 +66,9 @@ mod tests {
     }
 
     #[test]
-    fn the_default_port_and_the_fragment_are_left_out() {
-        assert!(text("http://[::1]:80/#part", true, |_| ()).starts_with("GET / HTTP/1.1\r\nHost: [::1]\r\n"));
+    fn the_default_port_and_a_zone_are_left_out() {
+        let with_zone = |request: &mut Request| request.server.host = "fe80::1%eth0".into();
+        assert!(text("http://[::1]/a", true, with_zone).starts_with("GET /a HTTP/1.1\r\nHost: [fe80::1]\r\n"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, head_request: bool, clos
     let mut reader = Reader::new(head_request);
     let mut pieces = pieces.into_iter();
     for piece in &mut pieces {
-        match reader.read(piece) {
+        match reader.read(piece, &mut ()) {
             Ok(None) => (),
             Err(_) => return Outcome { status: None, malformed: true },
             Ok(Some(answer)) => {
@@ -93,7 +93,23 @@ const FIXTURES: &[Fixture] = &[
     fixture("another protocol", b"SSH-2.0-OpenSSH_9.6\r\n", Err(())),
     fixture("another version", b"HTTP/2.0 200 OK\r\n\r\n", Err(())),
     fixture("status 99", b"HTTP/1.1 099 Low\r\n\r\n", Err(())),
-    fixture("bad header", b"HTTP/1.1 200 OK\r\na b: c\r\n\r\n", Err(())),
+    fixture("no colon", b"HTTP/1.1 200 OK\r\nab\r\n\r\n", Err(())),
+    fixture("a NUL", b"HTTP/1.1 200 OK\r\na: b\0\r\n\r\n", Err(())),
+    fixture("a fold before the first header", b"HTTP/1.1 200 OK\r\n a: b\r\n\r\n", Err(())),
+    fixture("a folded length", b"HTTP/1.1 200 OK\r\nContent-Length:\r\n 2\r\n\r\nok", Err(())),
+    fixture("status of two digits", b"HTTP/1.1 20 X\r\n\r\n", Err(())),
+    fixture("status of four digits", b"HTTP/1.1 2000 X\r\n\r\n", Err(())),
+    fixture("a plain alert of TLS", b"\x15\x03\x01\x00\x02\x02\x46", Err(())),
+    fixture(
+        "odd lines that matter to nobody",
+        b"HTTP/1.1  200 d\xe9j\xe0\r\nA : b\r\nX A: \x01\x7f\r\n: x\r\nSet-Cookie: a;\r\n\tpath=/\r\nB: a\rb\r\nX-\xc3\xa9:\r\nContent-Length: 2\r\n\r\nok",
+        Ok(Some((200, true))),
+    ),
+    fixture("identity is no coding", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 1\r\n\r\na", Ok(Some((200, true)))),
+    fixture("a coding that ends with the connection", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\nx", Ok(Some((200, false)))),
+    fixture("line feeds within chunks", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\nok\n0\nX: y\n\n", Ok(Some((200, true)))),
+    fixture("zeros before a size", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0000000000000002\r\nok\r\n00000000000000000\r\n\r\n", Ok(Some((200, true)))),
+    fixture("a size with a sign", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n+2\r\n", Err(())),
     Fixture {
         name: "head request",
         bytes: b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n",
@@ -145,8 +161,8 @@ fn a_connection_carries_answer_after_answer() {
             FIXTURES.iter().filter(|fixture| matches!(fixture.expected, Ok(Some((_, true)))) && !fixture.head_request)
         {
             let (last, first) = fixture.bytes.split_last().expect("an answer has bytes");
-            assert_eq!(reader.read(first), Ok(None), "{}", fixture.name);
-            assert!(reader.read(&[*last]).is_ok_and(|answer| answer.is_some_and(|answer| answer.reusable)));
+            assert_eq!(reader.read(first, &mut ()), Ok(None), "{}", fixture.name);
+            assert!(reader.read(&[*last], &mut ()).is_ok_and(|answer| answer.is_some_and(|answer| answer.reusable)));
         }
     }
 }
@@ -154,10 +170,10 @@ fn a_connection_carries_answer_after_answer() {
 #[test]
 fn an_endless_head_is_refused_within_its_bound() {
     let mut reader = Reader::new(false);
-    assert_eq!(reader.read(b"HTTP/1.1 200 OK\r\na: "), Ok(None));
+    assert_eq!(reader.read(b"HTTP/1.1 200 OK\r\na: ", &mut ()), Ok(None));
     let piece = [b'x'; 1024];
-    let refused_after = (0..1_000).find(|_| reader.read(&piece).is_err());
-    assert_eq!(refused_after, Some(63));
+    let refused_after = (0..1_000).find(|_| reader.read(&piece, &mut ()).is_err());
+    assert_eq!(refused_after, Some(255));
 }
 
 #[test]
@@ -165,8 +181,8 @@ fn endless_trailers_and_extensions_are_refused() {
     for begin in ["5;", "0\r\n"] {
         let mut reader = Reader::new(false);
         let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{begin}");
-        assert_eq!(reader.read(head.as_bytes()), Ok(None));
-        assert!((0..1_000).any(|_| reader.read(&[b'x'; 1024]).is_err()), "{begin:?}");
+        assert_eq!(reader.read(head.as_bytes(), &mut ()), Ok(None));
+        assert!((0..1_000).any(|_| reader.read(&[b'x'; 1024], &mut ()).is_err()), "{begin:?}");
     }
 }
 
@@ -202,4 +218,47 @@ proptest! {
         let whole = read([bytes.as_slice()], false, true);
         prop_assert_eq!(read(bytes.chunks(piece), false, true), whole);
     }
+}
+
+#[test]
+fn a_long_head_with_many_lines_is_read() {
+    let mut head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n".to_vec();
+    head.extend(b"X-L: a\r\n".repeat(20_000));
+    head.extend(format!("X: {}\r\n\r\n", "b".repeat(90_000)).bytes());
+    for piece in [head.len(), 4096, 1000] {
+        assert_eq!(read(head.chunks(piece), false, true).status, Some((200, true)));
+    }
+}
+
+#[test]
+fn what_is_malformed_shows_its_line() {
+    let line = |bytes: &[u8]| {
+        Reader::new(false).read(bytes, &mut ()).map_err(|e| String::from_utf8_lossy(&e.line).into_owned())
+    };
+    assert_eq!(line(b"HTTP/1.1 200 OK\r\na: b\r\nno colon\r\n\r\n"), Err("no colon".into()));
+    assert_eq!(line(b"SSH-2.0-x\r\n"), Err("SSH-2.0-x".into()));
+    assert_eq!(line(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5g\r\n"), Err("g\r".into()));
+    let long = format!("HTTP/1.1 200 OK\r\n{}\r\n\r\n", "x".repeat(10_000));
+    assert!(line(long.as_bytes()).is_err_and(|line| line.len() < 200));
+}
+
+#[test]
+fn a_keep_alive_time_out_and_codings_are_told() {
+    #[derive(Default)]
+    struct Seen(Option<Coding>);
+    impl Sink for Seen {
+        fn coding(&mut self, coding: Coding) {
+            self.0 = Some(coding);
+        }
+        fn body(&mut self, _: &[u8]) {}
+    }
+    let read = |lines: &str| {
+        let (mut seen, text) = (Seen::default(), format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{lines}\r\n"));
+        let response = Reader::new(false).read(text.as_bytes(), &mut seen).expect("a response").expect("a whole one");
+        (response.keep_alive_s, seen.0.map(|coding| coding.name()))
+    };
+    assert_eq!(read("Keep-Alive: timeout=5, max=100\r\n"), (Some(5), Some("identity".into())));
+    assert_eq!(read("keep-alive: max=1, TIMEOUT=60\r\nContent-Encoding: x-gzip\r\n"), (Some(60), Some("gzip".into())));
+    assert_eq!(read("Keep-Alive: 300\r\nContent-Encoding: br\r\n"), (None, Some("br".into())));
+    assert_eq!(read("Content-Encoding: gzip, deflate\r\n"), (None, Some("several codings".into())));
 }

@@ -127,8 +127,21 @@ impl Schedule {
         self.paced.is_some()
     }
 
-    /// Slots that were due before `time_ns` and are still unclaimed, where they count as skipped.
-    pub fn unclaimed_before(&self, time_ns: u64) -> u64 {
-        self.paced.as_ref().map_or(0, |paced| paced.unclaimed_before(time_ns))
+    /// Slots that were due before `time_ns`, are still unclaimed and would have been sent had a connection been free.
+    pub fn skipped_before(&self, time_ns: u64) -> u64 {
+        let keeping = self.paced.as_ref().filter(|paced| paced.keeps_backlog());
+        keeping.map_or(0, |paced| paced.unclaimed_before(time_ns))
+    }
+
+    /// Slots that were given up since the last call; with an `end_ns` those, too, that were due before it and are left.
+    pub fn take_dropped(&mut self, end_ns: Option<u64>) -> u64 {
+        let Some(paced) = &mut self.paced else { return 0 };
+        let left = end_ns.filter(|_| !paced.keeps_backlog()).map_or(0, |end_ns| paced.unclaimed_before(end_ns));
+        paced.take_dropped() + left
+    }
+
+    /// When the interval of the last slot is over; `None` where slots have no moments.
+    pub fn end_of_last_ns(&self) -> Option<u64> {
+        self.paced.as_ref().map(Paced::end_of_last_ns)
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Paced {
     left_in_second: u64,
     /// In `SLOTS_PER_DROP`-ths of a slot.
     drop_credit: u64,
+    /// Slots given up and not asked for yet.
+    dropped: u64,
 }
 
 impl Paced {
@@ -54,6 +56,7 @@ impl Paced {
             second: 0,
             left_in_second: 0,
             drop_credit: 0,
+            dropped: 0,
         };
         paced.left_in_second = paced.cap_of(0);
         paced
@@ -94,13 +97,28 @@ impl Paced {
         self.grid.due_ns(self.lane.slot(position))
     }
 
+    /// Slots from before `time_ns` that were neither claimed nor given up.
     pub fn unclaimed_before(&self, time_ns: u64) -> u64 {
-        match self.backlog {
-            Backlog::Dropped => 0,
-            Backlog::Kept { slots } => {
-                self.lane.positions_before(self.grid.first_from(time_ns).min(slots)).saturating_sub(self.position)
-            }
-        }
+        let slots = match self.backlog {
+            Backlog::Dropped => u64::MAX,
+            Backlog::Kept { slots } => slots,
+        };
+        self.lane.positions_before(self.grid.first_from(time_ns).min(slots)).saturating_sub(self.position)
+    }
+
+    /// Whether what is unclaimed at the end was waiting to be sent; otherwise it was bound to be given up.
+    pub fn keeps_backlog(&self) -> bool {
+        self.backlog != Backlog::Dropped
+    }
+
+    /// Slots given up since the last call.
+    pub fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// When the interval of the last slot that was claimed or given up is over.
+    pub fn end_of_last_ns(&self) -> u64 {
+        self.position.checked_sub(1).map_or(0, |last| self.grid.due_ns(self.lane.slot(last).saturating_add(1)))
     }
 
     fn move_to(&mut self, position: u64) {
@@ -138,6 +156,7 @@ impl Paced {
         // Credit is kept for a single bad second, not for a storm.
         self.drop_credit = (credit - dropped * SLOTS_PER_DROP).min(self.left_in_second.max(SLOTS_PER_DROP));
         if within_grace + dropped > self.position {
+            self.dropped += within_grace + dropped - self.position;
             self.move_to(within_grace + dropped);
         }
     }

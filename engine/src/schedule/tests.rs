@@ -71,10 +71,10 @@ fn what_a_tsunami_could_not_send_is_skipped() {
     let mut schedule = Schedule::for_threads(&plan, 1).remove(0);
     assert!(matches!(schedule.claim(0), Claim::Send { .. }));
     assert_eq!(schedule.claim(100 * MS), Claim::Over);
-    assert_eq!(schedule.unclaimed_before(100 * MS), 9, "slots 10 to 90 ms; the one at 100 ms is not of this test");
+    assert_eq!(schedule.skipped_before(100 * MS), 9, "slots 10 to 90 ms; the one at 100 ms is not of this test");
 
     let few = Plan { count: Some(4), ..plan };
-    assert_eq!(Schedule::for_threads(&few, 1)[0].unclaimed_before(100 * MS), 4);
+    assert_eq!(Schedule::for_threads(&few, 1)[0].skipped_before(100 * MS), 4);
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn what_was_due_before_the_end_goes_out_after_it_when_only_a_wake_up_was_late() 
                 }
             }
             let last = schedule.claim(999 * MS + late_ns);
-            (last, schedule.claim(999 * MS + late_ns), schedule.unclaimed_before(SECOND_NS))
+            (last, schedule.claim(999 * MS + late_ns), schedule.skipped_before(SECOND_NS))
         };
         assert_eq!(with_last_ones_late_by(MS - 1), (Claim::Send { due_ns: 999 * MS }, Claim::Wait, 0));
         assert_eq!(with_last_ones_late_by(2 * MS), (Claim::Send { due_ns: 999 * MS }, Claim::Over, 0));
@@ -212,6 +212,34 @@ proptest! {
     }
 
     #[test]
+    fn what_was_due_is_sent_or_given_up_or_left(
+        rate in prop_oneof![0.2..30.0f64, (1..3_000u32).prop_map(f64::from)],
+        threads in 1..5u64,
+        tsunami in any::<bool>(),
+        stalls_ms in prop::collection::vec(prop_oneof![9 => Just(0u64), 1 => 0..2_500u64], 1..200),
+    ) {
+        let mode = if tsunami { Mode::Tsunami { delay: Duration::ZERO } } else { Mode::Avalanche };
+        let plan = Plan { mode, duration: Some(Duration::from_secs(8)), ..avalanche(rate) };
+        let end_ns = 8 * SECOND_NS;
+        let mut stalls = stalls_ms.into_iter().cycle();
+        let (mut sent, mut dropped, mut skipped) = (0, 0, 0);
+        for mut schedule in Schedule::for_threads(&plan, threads) {
+            let mut now_ns = 0;
+            while !schedule.is_over(now_ns) {
+                while let Claim::Send { .. } = schedule.claim(now_ns) {
+                    sent += 1;
+                }
+                now_ns = schedule.next_wake_ns(now_ns).expect("a paced schedule") + stalls.next().unwrap_or(0) * MS;
+            }
+            dropped += schedule.take_dropped(Some(end_ns));
+            skipped += schedule.skipped_before(end_ns);
+        }
+        let due = grid::Grid::per_second(rate).first_from(end_ns);
+        prop_assert_eq!(sent + dropped + skipped, due);
+        prop_assert_eq!(if tsunami { dropped } else { skipped }, 0);
+    }
+
+    #[test]
     fn lateness_below_a_millisecond_costs_not_one_request(
         rate in prop_oneof![Just(1.0), Just(100.0), Just(1_000.0), Just(20_000.0)],
         threads in 1..4u64,
@@ -245,6 +273,6 @@ proptest! {
         let sends = run(&plan, threads, u64::MAX, || 70_000);
         prop_assert_eq!(sends.len() as u64, count);
         let schedules = Schedule::for_threads(&plan, threads);
-        prop_assert_eq!(schedules.iter().map(|s| s.unclaimed_before(u64::MAX)).sum::<u64>(), count);
+        prop_assert_eq!(schedules.iter().map(|s| s.skipped_before(u64::MAX)).sum::<u64>(), count);
     }
 }

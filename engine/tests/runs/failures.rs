@@ -24,7 +24,8 @@ fn each_misbehaviour_has_its_cause() {
     ];
     for (reaction, cause) in cases {
         let server = Server::start(move |number| if number % 2 == 0 { reaction.clone() } else { ok() });
-        let run = run(Plan { count: Some(6), timeout: Duration::from_millis(600), ..plan(&server.url()) });
+        let timeout = Duration::from_millis(600);
+        let run = run(Plan { count: Some(6), timeout, resend: false, ..plan(&server.url()) });
         // Every failure costs its connection, and the next request goes out on a new one.
         assert_eq!(run.failures(), [(cause, 3)].into(), "{cause}");
         assert_eq!(run.totals().answered, 3, "{cause}");

@@ -3,11 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use onrush_engine::{Armed, End, Io, Mode, Options, Order, Plan, Request, Running, SecondReport, Tls, Wait};
+use onrush_engine::{Armed, End, Io, Mode, Options, Order, Plan, Request, Running, SecondReport, Server, Tls, Wait};
 use onrush_stats::{FailureCause, SecondStats, Totals};
 
 /// No test here takes this long; one that would is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A GET of `http://HOST:PORT/PATH` or `https://…`.
+pub fn get(url: &str) -> Request {
+    let (scheme, rest) = url.split_once("://").expect("a test's URL");
+    let (authority, path) = rest.split_once('/').expect("a test's URL has a path");
+    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+    let (host, port) = (host.trim_matches(['[', ']']).to_owned(), port.parse().expect("a port"));
+    Request::get(Server { tls: scheme == "https", host, port }, format!("/{path}"))
+}
 
 /// One GET over one connection, to be changed by the test.
 pub fn plan(url: &str) -> Plan {
@@ -18,11 +27,14 @@ pub fn plan(url: &str) -> Plan {
         duration: None,
         connections: 1,
         keepalive: true,
+        resend: true,
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),
-        requests: vec![Request::get(url::Url::parse(url).expect("a test's URL"))],
+        requests: vec![get(url)],
         order: Order::InTurn,
         tls: Tls::default(),
+        routes: Vec::new(),
+        unix_socket: None,
     }
 }
 
@@ -34,7 +46,7 @@ pub fn tsunami(url: &str, delay: Duration) -> Plan {
 pub fn options(wait: Wait) -> Options {
     let allowed = rustix::thread::sched_getaffinity(None).expect("a process may ask for its own CPUs");
     let cpus = (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).take(2).collect();
-    Options { cpus, wait, io: Io::Auto }
+    Options { cpus, wait, io: Io::Auto, local_addresses: Vec::new() }
 }
 
 pub fn arm(plan: Plan) -> Armed {
@@ -122,8 +134,8 @@ impl Run {
             in_flight = counts.in_flight;
             sum.merge(&counts.totals());
             assert_eq!(sum, second.totals, "second {index}");
-            assert_eq!(second.stats.latency.count(), counts.answered());
-            assert_eq!(second.stats.service_time.count(), counts.answered());
+            assert_eq!(second.stats.latency.count(), counts.responses());
+            assert_eq!(second.stats.service_time.count(), counts.responses());
             assert_eq!(second.stats.schedule_error.count(), counts.sent);
             assert_eq!(second.started, self.seconds[0].started);
         }

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use onrush_engine::{Check, Order, Plan, Request};
 use onrush_stats::FailureCause;
 
-use crate::harness::{arm, plan, run};
+use crate::harness::{self, arm, plan, run};
 use crate::server::{Server, ok, raw};
 
 fn get(server: &Server, path: &str, weight: u32) -> Request {
-    let url = url::Url::parse(&format!("http://{}{path}", server.address)).expect("a test's URL");
-    Request { weight, ..Request::get(url) }
+    Request { weight, ..harness::get(&format!("http://{}{path}", server.address)) }
 }
 
 fn path(head: &str) -> String {
@@ -78,7 +77,7 @@ fn an_answer_that_is_not_as_it_must_be_has_failed() {
         (json("/items/1", "2"), 100),
     ] {
         let mut plan = Plan { count: Some(300), ..plan(&server.url()) };
-        plan.requests[0].checks = vec![check.clone()];
+        plan.requests[0].checks = [check.clone()].into();
         let run = run(plan);
         assert_eq!(run.totals().answered, good, "{check:?}");
         assert_eq!(run.failures(), [(FailureCause::CheckFailed, 300 - good)].into(), "{check:?}");
@@ -91,7 +90,7 @@ fn an_answer_that_is_not_as_it_must_be_has_failed() {
 fn a_server_that_is_not_there_is_named_before_the_start() {
     let server = Server::start(|_| ok());
     let gone = Server::start(|_| ok()).address;
-    let requests = vec![get(&server, "/", 1), Request::get(format!("http://{gone}/").parse().expect("a URL"))];
+    let requests = vec![get(&server, "/", 1), harness::get(&format!("http://{gone}/"))];
     let plan = Plan { requests, ..plan(&server.url()) };
     let refused = std::panic::catch_unwind(|| arm(plan)).is_err();
     assert!(refused, "one of two servers is not there");

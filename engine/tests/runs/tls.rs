@@ -121,7 +121,7 @@ fn both_versions_are_spoken_on_both_drivers() {
         let server = Openssl::start(&certificate, &[flag], &[]);
         for io in [Io::IoUring, Io::Epoll] {
             let mut plan = https(&server, "localhost", authority.trusted(), 20);
-            plan.requests[0].checks = vec![Check::BodyContains(format!("Protocol  : {version}").into())];
+            plan.requests[0].checks = [Check::BodyContains(format!("Protocol  : {version}").into())].into();
             let run = run_on(plan, one_thread(io));
             assert_eq!((run.totals().answered, run.failures()), (20, [].into()), "{version} {io:?}");
         }
@@ -135,7 +135,7 @@ fn sessions_are_resumed() {
         let server = Openssl::start(&authority.sign(&["localhost"], 2100), &[flag], &[]);
         let mut plan = https(&server, "localhost", authority.trusted(), 10);
         // The connection that was tried before the run brought the first ticket, or the first answer does.
-        plan.requests[0].checks = vec![Check::BodyContains(b"Reused, TLS".to_vec())];
+        plan.requests[0].checks = [Check::BodyContains(b"Reused, TLS".to_vec())].into();
         let run = run_on(plan, one_thread(Io::Auto));
         assert!(run.totals().answered >= 9, "{flag}: {:?}", run.totals());
     }

@@ -46,15 +46,18 @@ fn a_whole_test_is_exact() {
 #[test]
 fn every_contradiction_is_a_breach() {
     type Change = fn(&mut Vec<Metrics>);
-    let cases: [(&str, Change); 7] = [
+    let cases: [(&str, Change); 10] = [
         ("sent = answered + failed", |r| {
             let last = r.len() - 2;
             r[last].measured.as_mut().unwrap().totals.answered -= 1;
         }),
         ("seconds add up to totals", |r| r[0].measured.as_mut().unwrap().stats.counts.skipped += 1),
+        ("seconds add up to totals", |r| r[0].measured.as_mut().unwrap().stats.counts.dropped += 1),
+        ("seconds add up to totals", |r| r[0].measured.as_mut().unwrap().stats.counts.resent += 1),
+        ("seconds add up to totals", |r| r[0].measured.as_mut().unwrap().stats.counts.unsolicited += 1),
         ("reports without a gap", |r| drop(r.remove(2))),
-        ("latency values = answers", |r| r[0].measured.as_mut().unwrap().stats.latency.record(5)),
-        ("service time values = answers", |r| r[0].measured.as_mut().unwrap().stats.service_time.record(5)),
+        ("latency values = responses", |r| r[0].measured.as_mut().unwrap().stats.latency.record(5)),
+        ("service time values = responses", |r| r[0].measured.as_mut().unwrap().stats.service_time.record(5)),
         ("schedule errors = sent", |r| r[0].measured.as_mut().unwrap().stats.schedule_error.record(5)),
         ("sent = count per driver", |r| {
             let mut a = SimDriver::new("a", "s");

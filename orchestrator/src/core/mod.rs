@@ -222,7 +222,8 @@ impl Core {
 
     fn publish_trigger(&mut self, test_id: &TestId, start_at_unix_ms: Option<f64>) {
         let test = test_id.clone();
-        let trigger = if start_at_unix_ms.is_some() { Trigger::start(test, start_at_unix_ms) } else { Trigger::stop(test) };
+        let trigger =
+            if start_at_unix_ms.is_some() { Trigger::start(test, start_at_unix_ms) } else { Trigger::stop(test) };
         self.effects.push(Effect::Publish {
             topic: Topic::Trigger,
             key: test_id.to_string(),

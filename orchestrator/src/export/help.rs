@@ -15,13 +15,23 @@ pub const HELP: &[(&str, &str)] = &[
     ("onrush_driver_process_resident_memory_bytes", "Resident memory of the driver's process"),
     // The test that runs, or ran last: drivers.
     ("onrush_driver_requests_sent_total", "Requests sent, by sealed seconds and late reports"),
-    ("onrush_driver_answers_total", "Complete answers, by the hundreds of their status"),
-    ("onrush_driver_failures_total", "Requests without an answer, by cause"),
-    ("onrush_driver_requests_skipped_total", "Requests that were due and never sent"),
+    (
+        "onrush_driver_answers_total",
+        "Complete responses, by the hundreds of their status; also those that failed a check",
+    ),
+    ("onrush_driver_failures_total", "Requests without a response, or with one that failed a check, by cause"),
+    ("onrush_driver_requests_skipped_total", "Requests that were due and never sent, for want of a free connection"),
+    ("onrush_driver_requests_dropped_total", "Slots of the schedule that were given up because they were late"),
+    (
+        "onrush_driver_requests_resent_total",
+        "Requests sent once more after an open connection ended without a response",
+    ),
+    ("onrush_driver_unsolicited_total", "Connections ended for something that the target sent unasked"),
+    ("onrush_driver_connects_total", "Connections opened while the test ran"),
     ("onrush_driver_sent_bytes_total", "Bytes written, heads and bodies"),
     ("onrush_driver_received_bytes_total", "Bytes read, heads and bodies"),
-    ("onrush_driver_latency_seconds", "From the moment a request was due to the last byte of its answer"),
-    ("onrush_driver_service_time_seconds", "From the send of a request to the last byte of its answer"),
+    ("onrush_driver_latency_seconds", "From the moment a request was due to the last byte of its response"),
+    ("onrush_driver_service_time_seconds", "From the send of a request to the last byte of its response"),
     ("onrush_driver_schedule_error_seconds", "Send of a request minus the moment it was due"),
     (
         "onrush_driver_latency_quantile_seconds",
@@ -33,7 +43,8 @@ pub const HELP: &[(&str, &str)] = &[
     ("onrush_driver_in_flight_requests", "Requests on their way at the end of the newest sealed second"),
     ("onrush_driver_connections", "Connections that the driver was told to keep"),
     ("onrush_driver_target_throughput_asked", "Requests a second that the driver was asked for"),
-    ("onrush_driver_throughput_reached", "Requests a second that it sent in the newest sealed second"),
+    ("onrush_driver_throughput_reached", "Responses a second in the newest sealed second"),
+    ("onrush_driver_attempts_per_second", "Requests a second that it sent in the newest sealed second"),
     // The same test: merged over its drivers.
     (
         "onrush_test_latency_quantile_seconds",

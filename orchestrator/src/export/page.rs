@@ -136,6 +136,10 @@ impl Page<'_> {
         let counts = &series.counts;
         sink.counter("onrush_driver_requests_sent_total", labels, counts.sent);
         sink.counter("onrush_driver_requests_skipped_total", labels, counts.skipped);
+        sink.counter("onrush_driver_requests_dropped_total", labels, counts.dropped);
+        sink.counter("onrush_driver_requests_resent_total", labels, counts.resent);
+        sink.counter("onrush_driver_unsolicited_total", labels, counts.unsolicited);
+        sink.counter("onrush_driver_connects_total", labels, counts.connects);
         sink.counter("onrush_driver_sent_bytes_total", labels, counts.bytes_sent);
         sink.counter("onrush_driver_received_bytes_total", labels, counts.bytes_received);
         for (class, n) in series.answers() {
@@ -156,7 +160,8 @@ impl Page<'_> {
         if let Some(second) = &series.second {
             let latency = &second.latency;
             sink.gauge("onrush_driver_in_flight_requests", labels, second.in_flight.map(|n| n as f64));
-            sink.gauge("onrush_driver_throughput_reached", labels, second.requests_per_s);
+            sink.gauge("onrush_driver_throughput_reached", labels, second.responses_per_s);
+            sink.gauge("onrush_driver_attempts_per_second", labels, second.attempts_per_s);
             sink.quantiles("onrush_driver_latency_quantile_seconds", &with(labels, ("window", "second")), latency);
             sink.spread(labels, "second", [latency.mean_ms, latency.min_ms, latency.max_ms].map(|ms| ms.map(seconds)));
         }

@@ -85,7 +85,8 @@ pub struct MeasuredSeries {
 pub struct DriverSecond {
     pub latency: SummaryView,
     pub in_flight: Option<u64>,
-    pub requests_per_s: Option<f64>,
+    pub responses_per_s: Option<f64>,
+    pub attempts_per_s: Option<f64>,
 }
 
 impl TestSeries {
@@ -159,7 +160,8 @@ impl TestSeries {
             measured.second = part.map(|scope| DriverSecond {
                 latency: scope.latency,
                 in_flight: scope.in_flight,
-                requests_per_s: scope.requests_per_s,
+                responses_per_s: scope.responses_per_s,
+                attempts_per_s: scope.attempts_per_s,
             });
         }
     }
@@ -203,14 +205,14 @@ impl ShownTest {
 
 impl MeasuredSeries {
     fn add(&mut self, stats: &SecondStats) {
-        let SecondStats { counts, latency, service_time, schedule_error } = stats;
+        let SecondStats { counts, latency, service_time, schedule_error, examples: _ } = stats;
         self.counts.merge(counts);
         self.latency.add(latency);
         self.service_time.add(service_time);
         self.schedule_error.add(schedule_error);
     }
 
-    /// Answers by the hundreds of their status, those that there are always included.
+    /// Responses by the hundreds of their status, those that there are always included.
     pub fn answers(&self) -> BTreeMap<u16, u64> {
         let mut answers: BTreeMap<u16, u64> = (1..=5).map(|class| (class, 0)).collect();
         for (status, n) in &self.counts.statuses {

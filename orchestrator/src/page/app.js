@@ -6,7 +6,7 @@ import { Follower, hasEnded } from "./follow.js";
 import { setUpForm } from "./form.js";
 import { ask, post, testPath } from "./rest.js";
 import {
-  aboutTest, clock, count, driverRow, element, emptyRow, emptyScope, look, milliseconds, numbersRow, pill, rate,
+  aboutTest, clock, count, driverRow, element, emptyRow, emptyScope, leftOut, look, milliseconds, numbersRow, pill, rate,
   seconds, tally, testRow,
 } from "./tables.js";
 
@@ -24,7 +24,7 @@ const byId = (id) => document.getElementById(id);
 /** What is on show. `pinned`: the address names the test; otherwise the page follows the newest. */
 const shown = { id: null, pinned: false, ...nothingYet() };
 
-/** `distributed`: how many answers the distribution has. `refusal`: why a button did nothing. */
+/** `distributed`: how many responses the distribution has. `refusal`: why a button did nothing. */
 function nothingYet() {
   return { followed: null, distribution: null, distributed: undefined, refusal: null };
 }
@@ -91,8 +91,8 @@ function drawTiles({ test, totals, second }) {
   byId("tiles").replaceChildren(
     tile("Elapsed", seconds(totals?.elapsed_s)),
     ended
-      ? tile("Requests/s", rate(all.requests_per_s))
-      : tile("Requests/s now", rate(second?.all.requests_per_s)),
+      ? tile("Responses/s", rate(all.responses_per_s))
+      : tile("Responses/s now", rate(second?.all.responses_per_s)),
     tile("Answered", count(all.answered)),
     tile("Failed", count(all.failed), all.failed > 0 ? "bad" : null),
     ended ? tile("p99, ms", milliseconds(all.latency.p99_ms)) : tile("p99 now, ms", milliseconds(second?.all.latency.p99_ms)),
@@ -122,15 +122,22 @@ function drawNumbers(test, totals) {
     ...silent.map((participant) => numbersRow(emptyScope(participant.node_id), participant)),
   ];
   document.querySelector("#numbers tbody").replaceChildren(...rows);
+  say("left-out", totals && leftOut(totals.all));
 }
 
 function drawNotes(test, totals) {
   const all = totals?.all;
   const about = (name, text) => text && `${name}: ${text}`;
   const notes = [
-    about("Answers by status", tally(all?.statuses)),
+    about("Responses by status", tally(all?.statuses)),
     about("Failures by cause", tally(all?.failures)),
-    all?.skipped > 0 && `Due and never sent: ${count(all.skipped)}`,
+    ...Object.entries(all?.examples ?? {}).map(([cause, example]) => `An example of ${cause}: ${example}`),
+    all?.skipped > 0 && `Skipped, due and never sent for want of a free connection: ${count(all.skipped)}`,
+    all?.dropped > 0 && `Dropped, given up for being late: ${count(all.dropped)}`,
+    all?.resent > 0 && `Resent, since an open connection was closed without a response: ${count(all.resent)}`,
+    all?.unsolicited > 0 && `Connections ended for bytes that no request had asked for: ${count(all.unsolicited)}`,
+    test.config.keepalive && all?.connects > 0 && `Connections opened while requests were sent: ${count(all.connects)}`,
+    about("Requests by address", tally(all?.addresses)),
     ...(totals ? [totals.all, ...totals.drivers] : []).map((scope) => about(scope.node_id ?? "All", scope.note)),
     ...test.participants.map((participant) => about(participant.node_id, participant.reason)),
     test.complete === false && "The result is incomplete: not every driver delivered everything.",
@@ -151,15 +158,15 @@ function drawConservation(conservation) {
   box.replaceChildren(element("p", {}, conservation.line), element("ul", {}, ...doubtful.map(line)));
 }
 
-/** The distribution is large: it is asked for when there are answers that it does not have. */
+/** The distribution is large: it is asked for when there are responses that it does not have. */
 async function askDistribution() {
   const { id, followed } = shown;
-  const answered = followed?.totals?.all.answered;
-  if (!followed?.totals || shown.distributed === answered) return;
+  const responses = followed?.totals?.all.responses;
+  if (!followed?.totals || shown.distributed === responses) return;
   try {
     const distribution = await ask(testPath(id, "/histogram"));
     if (shown.followed !== followed) return;
-    Object.assign(shown, { distribution, distributed: answered });
+    Object.assign(shown, { distribution, distributed: responses });
     drawSoon();
   } catch {
     // The next turn asks again; the drivers' turn says what is wrong.

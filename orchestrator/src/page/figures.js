@@ -50,7 +50,7 @@ function throughput({ points }, colors) {
       line(points, points.map((point) => rate(point, id, what)), id, color, {
         legendgroup: id, hovertemplate: `${what} %{y:,.0f}/s`, ...more,
       });
-    return [of("sent"), of("answered", { dash: "dot", showlegend: false })];
+    return [of("sent"), of("responses", { dash: "dot", showlegend: false })];
   });
   return { traces, layout: { ...overTime, yaxis: { ...COUNT, ticksuffix: "/s" } } };
 }
@@ -103,7 +103,7 @@ function curve({ count, buckets }, name, color, dash) {
 const NINES = [[2, "50"], [10, "90"], [100, "99"], [1e3, "99.9"], [1e4, "99.99"], [1e5, "99.999"], [1e6, "99.9999"]];
 
 function distribution({ distribution: measured }, colors) {
-  if (!measured?.latency.count) return empty("No answer was measured yet");
+  if (!measured?.latency.count) return empty("No response was measured yet");
   const traces = [
     curve(measured.latency, "latency", colors.quantiles[0]),
     curve(measured.service_time, "service time", colors.quantiles[2], "dash"),
@@ -116,8 +116,8 @@ function distribution({ distribution: measured }, colors) {
 
 /** `draw` makes `{ traces, layout }` of what was measured: `{ points, distribution }`. */
 export const FIGURES = [
-  { id: "throughput", title: "Throughput by driver", hint: "sent —, answered ···", draw: throughput },
-  { id: "latency", title: "Latency", hint: "per second, from due to last byte", draw: quantilesOf("latency") },
+  { id: "throughput", title: "Throughput by driver", hint: "sent —, responses ···", draw: throughput },
+  { id: "latency", title: "Latency", hint: "of responses, per second, from due to last byte", draw: quantilesOf("latency") },
   { id: "distribution", title: "Latency distribution", hint: "whole test, by percentile", draw: distribution },
   { id: "in-flight", title: "In flight by driver", hint: "at the end of each second", draw: inFlight },
   { id: "schedule-error", title: "Schedule error", hint: "sent this much later than due", draw: quantilesOf("schedule_error") },

@@ -61,7 +61,7 @@ export function numbersRow(scope, participant) {
   const failed = isKnown(scope.failed) && scope.failed > 0;
   const name = element("th", { scope: "row" }, scope.node_id ?? "All", participant ? pill(participant.state) : null);
   const cells = [
-    count(scope.sent), count(scope.answered), count(scope.failed), rate(scope.requests_per_s),
+    count(scope.sent), count(scope.answered), count(scope.failed), rate(scope.responses_per_s),
     ...[latency.mean_ms, latency.median_ms, latency.min_ms, latency.max_ms].map(milliseconds),
     ...[latency.p90_ms, latency.p95_ms, latency.p99_ms, latency.p999_ms].map(milliseconds),
     milliseconds(schedule_error.p99_ms),
@@ -102,12 +102,15 @@ export function aboutTest({ config }) {
     config.target_throughput_per_s != null && `at most ${rate(config.target_throughput_per_s)} per second and driver`,
     `${count(config.connections)} connections per driver`,
     !config.keepalive && "no keep-alive",
+    config.connect_to?.length > 0 && `connections go to ${config.connect_to.join(", ")}`,
+    config.unix_socket && `by the socket ${config.unix_socket}`,
+    config.resend === false && "nothing is resent",
   ].filter(Boolean).join(" · ");
 }
 
 /** A test in the history: what it was, and what came out. */
 export function testRow(test, totals, isShown, onclick) {
-  const { sent, failed, requests_per_s, latency } = totals?.all ?? emptyScope(null);
+  const { sent, failed, responses_per_s, latency } = totals?.all ?? emptyScope(null);
   const link = element("a", { href: `/?test=${encodeURIComponent(test.test_id)}`, onclick }, test.name ?? test.test_id);
   const number = (text) => element("td", { class: "number" }, text);
   return element(
@@ -117,7 +120,7 @@ export function testRow(test, totals, isShown, onclick) {
     element("td", {}, pill(test.state)),
     number(count(sent)),
     element("td", { class: failed > 0 ? "number bad" : "number" }, count(failed)),
-    number(rate(requests_per_s)),
+    number(rate(responses_per_s)),
     ...[latency.median_ms, latency.p99_ms, latency.max_ms].map((ms) => number(milliseconds(ms))),
     element("td", {}, proofOf(test)),
     number(clock(test.created_at)),
@@ -131,6 +134,15 @@ function proofOf(test) {
     test.valid === false ? "invalid" : test.valid === true ? "valid" : null,
     test.complete === false ? "incomplete" : null,
   ].filter(Boolean).join(", ") || UNKNOWN;
+}
+
+/** How much of what was due the latencies leave out, or nothing: quantiles improve as a target dies. */
+export function leftOut({ due, responses }) {
+  const missing = due - responses;
+  if (!(missing > 0)) return null;
+  const percent = Math.min(Math.max((missing / due) * 100, 0.1), missing === due ? 100 : 99.9);
+  const have = missing === 1 ? "which has" : "which have";
+  return `Latency leaves out ${count(missing)} of ${count(due)} due (${decimals(percent, 1)} %), ${have} no response.`;
 }
 
 /** `200 × 5,000, 503 × 2`, or nothing. */

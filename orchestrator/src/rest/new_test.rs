@@ -2,12 +2,15 @@
 //! the client gave it.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::time::Duration;
 
 use axum::http::Method;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use onrush_protocol::{Expect, RequestConfig, RequestOrder, TestConfig, TestId, TestType, TlsConfig, limits};
+use onrush_protocol::{
+    ConnectTo, Expect, RequestConfig, RequestOrder, TestConfig, TestId, TestType, TlsConfig, limits,
+};
 use serde_json::{Map, Value};
 
 use super::fields::{FIELDS, field_meant, field_named};
@@ -49,6 +52,9 @@ pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId) -> Result<NewT
     let timeout = reader.read("timeout", duration);
     let connect_timeout = reader.read("connect_timeout", duration);
     let keepalive = reader.read("keepalive", flag);
+    let resend = reader.read("resend", flag).unwrap_or(true);
+    let connect_to = reader.read_detailed("connect_to", connect_to).unwrap_or_default();
+    let unix_socket = reader.text("unix_socket");
     let name = reader.read("name", |value| {
         let name = value.as_str()?.trim();
         (name.chars().count() <= MAX_NAME_CHARS && !name.chars().any(char::is_control)).then(|| name.to_owned())
@@ -74,6 +80,9 @@ pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId) -> Result<NewT
     config.timeout = timeout.unwrap_or(config.timeout);
     config.connect_timeout = connect_timeout.unwrap_or(config.connect_timeout);
     config.keepalive = keepalive.unwrap_or(config.keepalive);
+    config.resend = resend;
+    config.connect_to = connect_to;
+    config.unix_socket = unix_socket;
 
     reader.check_delay(test_type, config.delay);
     reader.check_config(&config);
@@ -232,11 +241,19 @@ fn headers(value: &Value) -> Result<Vec<(String, String)>, String> {
     }
 }
 
-/// A text or a list of them.
 fn expectations(value: &Value) -> Result<Vec<Expect>, String> {
+    texts(value, "\"status=200\"", str::parse::<Expect>)
+}
+
+fn connect_to(value: &Value) -> Result<Vec<ConnectTo>, String> {
+    texts(value, "\"shop.example:443:127.0.0.1:8443\"", str::parse::<ConnectTo>)
+}
+
+/// A text or a list of them, each read by `read`.
+fn texts<T, E: Display>(value: &Value, example: &str, read: impl Fn(&str) -> Result<T, E>) -> Result<Vec<T>, String> {
     let read = |item: &Value| match item {
-        Value::String(text) => text.parse::<Expect>().map_err(|problem| format!("has {problem}")),
-        other => Err(format!("has {}; give texts such as \"status=200\"", shown(other))),
+        Value::String(text) => read(text).map_err(|problem| format!("has {problem}")),
+        other => Err(format!("has {}; give texts such as {example}", shown(other))),
     };
     match value {
         Value::Array(list) => list.iter().map(read).collect(),

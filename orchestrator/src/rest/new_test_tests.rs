@@ -73,7 +73,8 @@ fn each_wrong_field_is_named_as_the_client_spelled_it() {
     let cases: Vec<(Value, &str, &str)> = vec![
         (json!({"test_type": "FLOOD"}), "test_type", "AVALANCHE"),
         (json!({"test_type": 1}), "test_type", "AVALANCHE"),
-        (json!({"target_url": "localhost:8080"}), "target_url", "http"),
+        (json!({"target_url": "http//localhost"}), "target_url", "http://localhost"),
+        (json!({"target_url": "8080"}), "target_url", "localhost:8080"),
         (json!({"url": "ftp://h/"}), "url", "http"),
         (json!({"expect": "200"}), "expect", "status=200"),
         (json!({"expect": ["status=2xx", 7]}), "expect", "status=200"),
@@ -160,9 +161,9 @@ fn each_wrong_field_is_named_as_the_client_spelled_it() {
 #[test]
 fn all_errors_come_at_once() {
     let wrong = json!({
-        "test_type": "x", "url": "x", "method": "", "headers": 1, "body": 1, "requests": "x", "duration": "x", "delay": "x",
+        "test_type": "x", "url": "ftp://x", "method": "", "headers": 1, "body": 1, "requests": "x", "duration": "x", "delay": "x",
         "rate": "x", "connections": "x", "timeout": "x", "connect_timeout": "x", "keepalive": "x", "name": 1,
-        "trigger": "x", "zzz": 1
+        "resend": "x", "connect_to": "x", "unix_socket": 1, "trigger": "x", "zzz": 1
     });
     let mut expected: Vec<&str> = wrong.as_object().expect("an object").keys().map(String::as_str).collect();
     let errors = read(wrong.clone()).expect_err("all wrong");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use onrush_protocol::{EndReason, decode_bytes, encode_bytes};
-use onrush_stats::{Counts, Distribution, FailureCause, SecondStats, Totals};
+use onrush_stats::{Counts, Distribution, Examples, FailureCause, SecondStats, Totals};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -47,11 +47,23 @@ pub fn of_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
 struct Measures {
     sent: u64,
     skipped: u64,
+    #[serde(default)]
+    dropped: u64,
+    #[serde(default)]
+    resent: u64,
+    #[serde(default)]
+    unsolicited: u64,
+    #[serde(default)]
+    connects: u64,
     in_flight: u64,
     bytes_sent: u64,
     bytes_received: u64,
     statuses: BTreeMap<u16, u64>,
     failures: BTreeMap<String, u64>,
+    #[serde(default)]
+    addresses: BTreeMap<String, u64>,
+    #[serde(default)]
+    examples: BTreeMap<String, String>,
     latency: Beside,
     service_time: Beside,
     schedule_error: Beside,
@@ -91,16 +103,35 @@ pub struct StatsColumns {
 impl StatsColumns {
     /// The columns of what was measured.
     pub fn of(stats: &SecondStats) -> Self {
-        let SecondStats { counts, latency, service_time, schedule_error } = stats;
-        let Counts { sent, skipped, in_flight, bytes_sent, bytes_received, statuses, failures } = counts;
+        let SecondStats { counts, latency, service_time, schedule_error, examples } = stats;
+        let Counts {
+            sent,
+            skipped,
+            dropped,
+            resent,
+            unsolicited,
+            connects,
+            in_flight,
+            bytes_sent,
+            bytes_received,
+            statuses,
+            failures,
+            addresses,
+        } = counts;
         let measures = Measures {
             sent: *sent,
             skipped: *skipped,
+            dropped: *dropped,
+            resent: *resent,
+            unsolicited: *unsolicited,
+            connects: *connects,
             in_flight: *in_flight,
             bytes_sent: *bytes_sent,
             bytes_received: *bytes_received,
             statuses: statuses.clone(),
             failures: failures.iter().map(|(cause, n)| (cause.name().to_owned(), *n)).collect(),
+            addresses: addresses.clone(),
+            examples: examples.iter().map(|(cause, text)| (cause.name().to_owned(), text.to_owned())).collect(),
             latency: Beside::of(latency),
             service_time: Beside::of(service_time),
             schedule_error: Beside::of(schedule_error),
@@ -116,20 +147,29 @@ impl StatsColumns {
     /// What was measured, to the digit.
     pub fn stats(&self) -> Result<SecondStats, StoreError> {
         let measures: Measures = of_json(&self.measures)?;
-        let cause = |(name, n): (String, u64)| {
-            let cause = FailureCause::from_name(&name).ok_or_else(|| StoreError::BadValue(format!("the cause {name}")));
-            cause.map(|cause| (cause, n))
-        };
+        let named =
+            |name: &str| FailureCause::from_name(name).ok_or_else(|| StoreError::BadValue(format!("the cause {name}")));
+        let cause = |(name, n): (String, u64)| named(&name).map(|cause| (cause, n));
+        let mut examples = Examples::default();
+        for (name, text) in &measures.examples {
+            examples.note(named(name)?, text);
+        }
         Ok(SecondStats {
             counts: Counts {
                 sent: measures.sent,
                 skipped: measures.skipped,
+                dropped: measures.dropped,
+                resent: measures.resent,
+                unsolicited: measures.unsolicited,
+                connects: measures.connects,
                 in_flight: measures.in_flight,
                 bytes_sent: measures.bytes_sent,
                 bytes_received: measures.bytes_received,
                 statuses: measures.statuses,
                 failures: measures.failures.into_iter().map(cause).collect::<Result<_, _>>()?,
+                addresses: measures.addresses,
             },
+            examples,
             latency: measures.latency.with(&self.latency)?,
             service_time: measures.service_time.with(&self.service_time)?,
             schedule_error: measures.schedule_error.with(&self.schedule_error)?,
@@ -137,16 +177,18 @@ impl StatsColumns {
     }
 }
 
-/// Totals as JSON: sent, answered, failed, skipped.
+/// Totals as JSON: a list in the order of their fields.
 pub fn totals_json(totals: &Totals) -> String {
-    let Totals { sent, answered, failed, skipped } = totals;
-    json(&[sent, answered, failed, skipped])
+    let Totals { sent, answered, failed, skipped, dropped, resent, unsolicited } = totals;
+    json(&[sent, answered, failed, skipped, dropped, resent, unsolicited])
 }
 
-/// The totals of [`totals_json`].
+/// The totals of [`totals_json`]; what an older list lacks did not happen.
 pub fn totals_of(text: &str) -> Result<Totals, StoreError> {
-    let [sent, answered, failed, skipped] = of_json(text)?;
-    Ok(Totals { sent, answered, failed, skipped })
+    let list: Vec<u64> = of_json(text)?;
+    let [sent, answered, failed, skipped, dropped, resent, unsolicited] =
+        std::array::from_fn(|i| list.get(i).copied().unwrap_or(0));
+    Ok(Totals { sent, answered, failed, skipped, dropped, resent, unsolicited })
 }
 
 const FAILED: &str = "FAILED: ";

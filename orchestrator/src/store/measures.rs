@@ -31,8 +31,8 @@ pub fn save_report(transaction: &Transaction, row: &ReportRow) -> Result<(), Sto
     // The pair of driver and sequence is known to be new; were it not, the first report would be the right one.
     let sql =
         "INSERT OR IGNORE INTO driver_seconds (test_id, node_id, session_id, sequence, second_index, length_s, late,
-            started_at_unix_ms, end_reason, totals, measures, latency, service_time, schedule_error)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+            started_at_unix_ms, end_reason, totals, measures, latency, service_time, schedule_error, sending_s)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
     transaction.prepare_cached(sql)?.execute(params![
         test_id.as_str(),
         node_id.as_str(),
@@ -48,6 +48,7 @@ pub fn save_report(transaction: &Transaction, row: &ReportRow) -> Result<(), Sto
         columns.latency,
         columns.service_time,
         columns.schedule_error,
+        report.sending_s,
     ])?;
     Ok(())
 }
@@ -59,7 +60,7 @@ fn column(number: u64) -> i64 {
 
 const REPORT_COLUMNS: &str =
     "node_id, session_id, sequence, second_index, length_s, late, started_at_unix_ms, end_reason,
-    totals, measures, latency, service_time, schedule_error";
+    totals, measures, latency, service_time, schedule_error, sending_s";
 
 fn report(row: &Row) -> Result<(NodeId, bool, Measured), StoreError> {
     let end: Option<String> = row.get(7)?;
@@ -69,6 +70,7 @@ fn report(row: &Row) -> Result<(NodeId, bool, Measured), StoreError> {
         sequence: row.get::<_, i64>(2)?.unsigned_abs(),
         second_index: row.get::<_, i64>(3)?.unsigned_abs(),
         length_s: row.get(4)?,
+        sending_s: row.get(13)?,
         started_at_unix_ms: row.get(6)?,
         stats: stats(row, 9)?,
         totals: coding::totals_of(&totals)?,
@@ -180,8 +182,9 @@ pub fn seconds(connection: &Connection, test_id: &str, from: u64, limit: usize) 
 /// Writes the totals of a test that is over.
 pub fn save_totals(transaction: &Transaction, test_id: &TestId, totals: &Totals) -> Result<(), StoreError> {
     let sql =
-        "INSERT OR REPLACE INTO totals (test_id, node_id, elapsed_ns, measures, latency, service_time, schedule_error)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        "INSERT OR REPLACE INTO totals (test_id, node_id, elapsed_ns, measures, latency, service_time, schedule_error,
+            sending_ns)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     for (node_id, total) in totals {
         let columns = StatsColumns::of(&total.stats);
         transaction.prepare_cached(sql)?.execute(params![
@@ -192,6 +195,7 @@ pub fn save_totals(transaction: &Transaction, test_id: &TestId, totals: &Totals)
             columns.latency,
             columns.service_time,
             columns.schedule_error,
+            column(total.sending_ns),
         ])?;
     }
     Ok(())
@@ -199,13 +203,15 @@ pub fn save_totals(transaction: &Transaction, test_id: &TestId, totals: &Totals)
 
 /// The totals of a test that is over.
 pub fn totals(connection: &Connection, test_id: &str) -> Result<Totals, StoreError> {
-    let sql =
-        "SELECT node_id, elapsed_ns, measures, latency, service_time, schedule_error FROM totals WHERE test_id = ?1";
+    let sql = "SELECT node_id, elapsed_ns, measures, latency, service_time, schedule_error, sending_ns FROM totals
+        WHERE test_id = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([test_id])?;
     let mut totals = Totals::new();
     while let Some(row) = rows.next()? {
-        let total = Part { length_ns: row.get::<_, i64>(1)?.unsigned_abs(), stats: stats(row, 2)? };
+        let length_ns = row.get::<_, i64>(1)?.unsigned_abs();
+        let sending_ns = row.get::<_, Option<i64>>(6)?.map_or(length_ns, i64::unsigned_abs);
+        let total = Part { length_ns, sending_ns, stats: stats(row, 2)? };
         totals.insert(coding::id(row.get(0)?, NodeId::new)?, total);
     }
     Ok(totals)

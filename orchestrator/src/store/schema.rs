@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// Each step brings a file one version further; the version is SQLite's `user_version`.
-const STEPS: &[&str] = &[V1];
+const STEPS: &[&str] = &[V1, V2];
 
 const V1: &str = "
 CREATE TABLE offsets (
@@ -48,6 +48,12 @@ CREATE TABLE totals (
     test_id TEXT NOT NULL REFERENCES tests (test_id), node_id TEXT NOT NULL, elapsed_ns INTEGER NOT NULL,
     measures TEXT NOT NULL, latency BLOB NOT NULL, service_time BLOB NOT NULL, schedule_error BLOB NOT NULL,
     PRIMARY KEY (test_id, node_id));
+";
+
+const V2: &str = "
+-- For how much of the test so far requests were sent; NULL: the driver did not say.
+ALTER TABLE driver_seconds ADD COLUMN sending_s REAL;
+ALTER TABLE totals ADD COLUMN sending_ns INTEGER;
 ";
 
 /// Brings the file to this version; refuses one of a later version.

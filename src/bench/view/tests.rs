@@ -2,10 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use onrush_protocol::{TestId, TestType};
-use onrush_stats::FailureCause;
+use onrush_engine::{End, SecondReport};
+use onrush_orchestrator::view::Verdict;
+use onrush_protocol::{ConnectTo, RequestConfig, TestId, TestType};
+use onrush_stats::{FailureCause, SecondStats, Totals};
 
 use super::*;
+use crate::bench::collect::Collector;
+use crate::bench::csv::csv;
 
 /// A second that sent, answered and failed so many requests, after `index` others like it.
 pub fn second(index: u64, answered: u64, failed: u64, end: Option<End>) -> SecondReport {
@@ -24,10 +28,18 @@ pub fn second(index: u64, answered: u64, failed: u64, end: Option<End>) -> Secon
         stats.counts.failures.insert(FailureCause::Timeout, failed);
     }
     let so_far = index + 1;
-    let totals =
-        Totals { sent: so_far * (answered + failed), answered: so_far * answered, failed: so_far * failed, skipped: 0 };
-    let length = if end.is_some() { Duration::from_millis(500) } else { Duration::from_secs(1) };
-    SecondReport { index, length, stats, totals, started: Instant::now(), end }
+    let totals = Totals {
+        sent: so_far * (answered + failed),
+        answered: so_far * answered,
+        failed: so_far * failed,
+        ..Totals::default()
+    };
+    // The last half second is of waiting for responses for the most part.
+    let (length, sending) = match end {
+        Some(_) => (Duration::from_millis(500), Duration::from_millis(1_000 * index + 100)),
+        None => (Duration::from_secs(1), Duration::from_secs(so_far)),
+    };
+    SecondReport { index, length, stats, totals, sending, started: Instant::now(), end }
 }
 
 pub fn sample_asked() -> AskedView {
@@ -70,9 +82,12 @@ fn seconds_become_totals() {
     assert!(collector.has_ended());
     let view = collector.finish(String::new(), sample_asked(), sample_engine());
     assert_eq!((view.totals.sent, view.totals.answered, view.totals.failed), (Some(3_000), Some(2_970), Some(30)));
-    assert_eq!((view.totals.elapsed_s, view.totals.requests_per_s), (Some(2.5), Some(1_200.0)));
+    assert_eq!((view.totals.elapsed_s, view.totals.sending_s), (Some(2.5), Some(2.1)));
+    let rates = (view.totals.responses_per_s, view.totals.attempts_per_s);
+    assert_eq!(rates, (Some(2_970.0 / 2.1), Some(3_000.0 / 2.1)), "over the time in which requests were sent");
     assert_eq!((view.seconds.len(), view.seconds_left_out), (3, 0));
-    assert_eq!(view.seconds[2].measured.elapsed_s, Some(0.5));
+    let last = &view.seconds[2].measured;
+    assert_eq!((last.elapsed_s, last.sending_s.map(|s| (s * 1e3).round())), (Some(0.5), Some(100.0)));
     assert_eq!(view.conservation.verdict, Verdict::Exact);
     let expected = "conservation: exact (3,000 sent = 2,970 answered + 30 failed; 3 seconds add up to it)";
     assert_eq!(view.conservation.line, expected);
@@ -94,10 +109,13 @@ fn what_a_rate_has_room_for_and_was_not_sent_is_counted() {
 #[test]
 fn what_does_not_add_up_is_named() {
     type Spoil = fn(&mut SecondReport);
-    let spoiled: [(Spoil, &str); 5] = [
+    let spoiled: [(Spoil, &str); 8] = [
         (|second| second.totals.sent += 1, "sent = answered + failed"),
         (|second| second.stats.counts.sent -= 1, "sent = sum of the seconds: 10 and 9"),
-        (|second| second.stats.latency.record(1), "latency values = answered"),
+        (|second| second.stats.latency.record(1), "latency values = responses"),
+        (|second| second.totals.dropped = 1, "dropped = sum of the seconds: 1 and 0"),
+        (|second| second.totals.resent = 1, "resent = sum of the seconds: 1 and 0"),
+        (|second| second.totals.unsolicited = 1, "unsolicited = sum of the seconds: 1 and 0"),
         (|second| second.stats.schedule_error.clear(), "schedule error values = sent"),
         (|second| second.stats.counts.in_flight = 1, "nothing is left on its way: 0 and 1"),
     ];
@@ -126,7 +144,7 @@ fn csv_has_a_column_for_every_heading() {
     let text = csv(&sample_run());
     let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let heads = lines.next().expect("the headings");
-    assert_eq!(heads.len(), 10 + 3 * 8 + 2);
+    assert_eq!(heads.len(), 2 + 11 + 4 + 3 * 8 + 2);
     let rows: Vec<_> = lines.collect();
     assert_eq!(rows.len(), 3);
     let column = |name: &str| heads.iter().position(|head| *head == name).expect(name);
@@ -145,4 +163,39 @@ fn json_says_what_the_result_is() {
     assert_eq!((&value["totals"]["sent"], &value["seconds"][1]["sent"]), (&3_000.into(), &1_000.into()));
     assert_eq!(value["totals"]["latency"]["min_ms"], 1.0);
     assert_eq!((&value["engine"]["driver"], &value["engine"]["wait"]), (&"io_uring".into(), &"timer".into()));
+}
+
+#[test]
+fn a_response_that_fails_its_check_is_a_response() {
+    let mut report = second(0, 9, 0, Some(End::Completed));
+    report.stats.counts.failures.insert(FailureCause::CheckFailed, 4);
+    (report.totals.answered, report.totals.failed) = (5, 4);
+    let mut collector = Collector::default();
+    collector.add(&report);
+    let BenchView { totals, conservation, .. } = collector.finish(String::new(), sample_asked(), sample_engine());
+    assert_eq!((totals.responses, totals.answered, totals.failed), (Some(9), Some(5), Some(4)));
+    assert_eq!(totals.latency.count, Some(9));
+    assert_eq!(conservation.verdict, Verdict::Exact, "{}", conservation.line);
+    assert!(conservation.line.contains("4 of them by a check"), "{}", conservation.line);
+}
+
+#[test]
+fn the_url_is_shown_as_it_is_sent() {
+    let mut config = TestConfig::new(TestId::new("bench").expect("a name"), TestType::Avalanche);
+    let shown = |config: &TestConfig| AskedView::new(config).url;
+    for (typed, sent) in [
+        ("h:8080/a/%2e%2e/b?u=http://x'#part", "http://h:8080/a/%2e%2e/b?u=http://x'"),
+        ("h/{id}", "http://h/%7Bid%7D"),
+        ("HTTPS://H", "https://h/"),
+        ("http://h/a b", "http://h/a%20b"),
+    ] {
+        config.target_url = Some(typed.into());
+        assert_eq!(shown(&config), sent);
+    }
+    config.target_url = Some("http://h:81/base".into());
+    config.requests =
+        ["/one", "/two"].map(|url| RequestConfig { url: Some(url.into()), ..RequestConfig::default() }).into();
+    assert_eq!(shown(&config), "http://h:81/one and 1 request more");
+    config.connect_to = vec!["h:81:127.0.0.1:8080".parse::<ConnectTo>().expect("a rule")];
+    assert_eq!(AskedView::new(&config).connect_to, ["h:81:127.0.0.1:8080"]);
 }

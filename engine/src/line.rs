@@ -1,0 +1,263 @@
+//! An open connection: a receive that is always under way, and the send.
+//!
+//! The receive is armed as soon as a response is complete, and not when the next request is sent: so the kernel tells, without
+//! a further system call, when the server closes an idle connection or says something that nobody asked for.
+
+use std::cell::UnsafeCell;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use monoio::buf::IoBuf;
+use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf};
+use monoio::net::TcpStream;
+use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
+
+use crate::dial::Dialled;
+use crate::session::{RECORD_BYTES, Session};
+use crate::target::Stay;
+
+type ReadHalf = OwnedReadHalf<TcpStream>;
+
+/// What a receive gives back: how many bytes came (0: the other end has closed), and what was lent to it.
+pub(crate) type Received = (io::Result<usize>, Vec<u8>, ReadHalf);
+
+/// How a receive is begun. It is always [`receive`], whose future has a type without a name: this gives it one.
+pub(crate) type Receive<F> = fn(ReadHalf, Vec<u8>) -> F;
+
+/// Receives once.
+pub(crate) async fn receive(mut half: ReadHalf, buffer: Vec<u8>) -> Received {
+    let (result, buffer) = half.read(buffer).await;
+    (result, buffer, half)
+}
+
+/// One connection that is open.
+pub(crate) struct Line<F> {
+    inbox: Inbox<F>,
+    writer: Writer,
+    session: Option<Box<Session>>,
+    pub stay: Stay,
+    /// Whether it has carried a response.
+    pub has_served: bool,
+}
+
+/// Whether more is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    More,
+    Done,
+}
+
+/// What came of sending a piece.
+pub(crate) enum Sending {
+    /// So much of it was sent.
+    Sent(io::Result<usize>),
+    /// What came meanwhile was all that was awaited.
+    CutShort,
+}
+
+/// What happened on a connection that idles.
+pub(crate) enum Unasked {
+    /// The other end has closed it, or it broke.
+    Closed,
+    /// So many bytes came that nobody had asked for.
+    Bytes(usize),
+}
+
+impl<F: Future<Output = Received>> Line<F> {
+    /// The first read buffer has so many bytes; with TLS, enough for a record.
+    pub fn new(dialled: Dialled, buffer_bytes: usize, receive: Receive<F>) -> Self {
+        let Dialled { tcp, session, stay } = dialled;
+        let buffer_bytes = if session.is_some() { RECORD_BYTES } else { buffer_bytes };
+        let stream = Rc::new(UnsafeCell::new(tcp));
+        let half = OwnedReadHalf(stream.clone());
+        let inbox =
+            Inbox { receive, under_way: Box::pin(None), at_hand: Some((half, Vec::with_capacity(buffer_bytes))) };
+        Self { inbox, writer: Writer(stream), session, stay, has_served: false }
+    }
+
+    pub fn descriptor(&self) -> RawFd {
+        self.writer.descriptor()
+    }
+
+    /// Sends as much of a request from `from` on as goes out at a time. Whatever comes meanwhile is given to `take`.
+    pub async fn send(
+        &mut self,
+        request: &Rc<Vec<u8>>,
+        from: usize,
+        take: impl FnMut(io::Result<&[u8]>, Option<&mut Session>) -> Flow,
+    ) -> Sending {
+        let Some(session) = &mut self.session else {
+            return self.send_piece(request.clone().slice(from..), take).await;
+        };
+        let mut encrypted = Vec::new();
+        let taken = match session.encrypt(&request[from..], &mut encrypted) {
+            Ok(taken) => taken,
+            Err(error) => return Sending::Sent(Err(error)),
+        };
+        let (mut take, encrypted) = (take, Rc::new(encrypted));
+        let mut sent = 0;
+        while sent < encrypted.len() {
+            match self.send_piece(encrypted.clone().slice(sent..), &mut take).await {
+                Sending::Sent(Ok(0)) => return Sending::Sent(Ok(0)),
+                Sending::Sent(Ok(length)) => sent += length,
+                other => return other,
+            }
+        }
+        Sending::Sent(Ok(taken))
+    }
+
+    async fn send_piece(
+        &mut self,
+        piece: impl IoBuf,
+        mut take: impl FnMut(io::Result<&[u8]>, Option<&mut Session>) -> Flow,
+    ) -> Sending {
+        let Self { inbox, writer, session, .. } = self;
+        let mut write = pin!(writer.write(piece));
+        loop {
+            let mut sent = None;
+            let came = poll_fn(|cx| match write.as_mut().poll(cx) {
+                Poll::Ready((result, _)) => {
+                    sent = Some(result);
+                    Poll::Ready(None)
+                }
+                Poll::Pending => inbox.poll(cx).map(Some),
+            });
+            match came.await {
+                None => return Sending::Sent(sent.unwrap_or(Ok(0))),
+                Some(result) => {
+                    if take(result.map(|()| inbox.bytes()), session.as_deref_mut()) == Flow::Done {
+                        return Sending::CutShort;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives what comes to `take` until that is all, with buffers of up to `largest` bytes.
+    pub async fn receive(
+        &mut self,
+        largest: usize,
+        mut take: impl FnMut(io::Result<&[u8]>, Option<&mut Session>) -> Flow,
+    ) {
+        let Self { inbox, session, .. } = self;
+        loop {
+            let result = poll_fn(|cx| inbox.poll(cx)).await;
+            if take(result.map(|()| inbox.bytes()), session.as_deref_mut()) == Flow::Done {
+                return;
+            }
+            // Large responses are read in few pieces.
+            inbox.grow(largest);
+        }
+    }
+
+    /// Asks for what comes next, unless that is under way, and says whether what comes was unasked for.
+    pub fn poll_unasked(&mut self, cx: &mut Context<'_>) -> Poll<Unasked> {
+        loop {
+            if let Some(unasked) = ready!(self.poll_next(cx)) {
+                return Poll::Ready(unasked);
+            }
+        }
+    }
+
+    /// The same for the next that comes; `None`: it is of no consequence.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Unasked>> {
+        let Self { inbox, session, .. } = self;
+        let came = match ready!(inbox.poll(cx)) {
+            Ok(()) if !inbox.bytes().is_empty() => inbox.bytes(),
+            _ => return Poll::Ready(Some(Unasked::Closed)),
+        };
+        let Some(session) = session else { return Poll::Ready(Some(Unasked::Bytes(came.len()))) };
+        let mut plain = 0;
+        Poll::Ready(match session.receive(came, |piece| plain += piece.len()) {
+            Ok(_) if plain > 0 => Some(Unasked::Bytes(plain)),
+            // TLS 1.3 sends tickets whenever it likes.
+            Ok(false) => None,
+            Ok(true) | Err(_) => Some(Unasked::Closed),
+        })
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// Whether something is in the socket that the receive has not told of yet, asked of the kernel.
+    pub fn has_pending(&self) -> bool {
+        let pending = recv(self.socket(), &mut [0_u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        !matches!(pending, Err(rustix::io::Errno::AGAIN))
+    }
+
+    /// Closes it, and waits until the kernel has given back what was lent to it.
+    pub async fn close(mut self) {
+        if self.inbox.at_hand.is_none() {
+            // An error says that the connection is gone already.
+            let _ = shutdown(self.socket(), Shutdown::Both);
+            let _ = poll_fn(|cx| self.inbox.poll(cx)).await;
+        }
+    }
+
+    fn socket(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor belongs to the stream, which lives as long as the writer.
+        unsafe { BorrowedFd::borrow_raw(self.descriptor()) }
+    }
+}
+
+/// The receiving end, with one receive under way at a time.
+struct Inbox<F> {
+    receive: Receive<F>,
+    /// In a place of its own that every receive uses again: none of them allocates.
+    under_way: Pin<Box<Option<F>>>,
+    /// What is lent to a receive, while none is under way.
+    at_hand: Option<(ReadHalf, Vec<u8>)>,
+}
+
+impl<F: Future<Output = Received>> Inbox<F> {
+    /// Begins to receive, unless that is under way, and says when something has come.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some((half, mut buffer)) = self.at_hand.take() {
+            buffer.clear();
+            self.under_way.set(Some((self.receive)(half, buffer)));
+        }
+        let Some(receiving) = self.under_way.as_mut().as_pin_mut() else { return Poll::Pending };
+        let (result, mut buffer, half) = ready!(receiving.poll(cx));
+        self.under_way.set(None);
+        buffer.truncate(*result.as_ref().unwrap_or(&0));
+        self.at_hand = Some((half, buffer));
+        Poll::Ready(result.map(|_| ()))
+    }
+
+    /// What came last.
+    fn bytes(&self) -> &[u8] {
+        self.at_hand.as_ref().map_or(&[], |(_, buffer)| buffer)
+    }
+
+    /// Makes the buffer larger where it was filled.
+    fn grow(&mut self, largest: usize) {
+        if let Some((_, buffer)) = &mut self.at_hand
+            && buffer.len() == buffer.capacity()
+            && buffer.len() < largest
+        {
+            *buffer = Vec::with_capacity((4 * buffer.len()).min(largest));
+        }
+    }
+}
+
+/// The sending end.
+struct Writer(Rc<UnsafeCell<TcpStream>>);
+
+impl Writer {
+    fn write<B: IoBuf>(&mut self, bytes: B) -> impl Future<Output = (io::Result<usize>, B)> {
+        // SAFETY: the other hold on the stream is the receiving half, which only reads; monoio's streams take one read and
+        // one write at once (`Split`), and each of the two is begun by a call that has returned before the other is made.
+        let stream = unsafe { &mut *self.0.get() };
+        stream.write(bytes)
+    }
+
+    fn descriptor(&self) -> RawFd {
+        // SAFETY: as above; reading the number of the descriptor changes nothing.
+        unsafe { &*self.0.get() }.as_raw_fd()
+    }
+}

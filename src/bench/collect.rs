@@ -1,0 +1,134 @@
+//! A run's seconds become its result. Pure.
+
+use std::time::Duration;
+
+use onrush_engine::{End, SecondReport};
+use onrush_orchestrator::balance;
+use onrush_orchestrator::view::{CheckView, ConservationView, ScopeView, TestState, Verdict};
+use onrush_stats::{Counts, FailureCause, SecondStats, Totals};
+
+use super::view::{AskedView, BenchView, EngineView, SecondRow};
+use crate::report::grouped;
+
+/// A day; the seconds of a longer run stand in the totals and the HDR log alone.
+const MAX_SECONDS: usize = 86_400;
+
+/// Takes a run's seconds in and makes its result.
+#[derive(Debug, Default)]
+pub struct Collector {
+    all: SecondStats,
+    elapsed: Duration,
+    sending: Duration,
+    seconds: u64,
+    rows: Vec<SecondRow>,
+    last: Option<ScopeView>,
+    /// What the engine counted apart from its seconds.
+    claimed: Totals,
+    end: Option<End>,
+}
+
+impl Collector {
+    /// The next second of the run.
+    pub fn add(&mut self, second: &SecondReport) {
+        let SecondReport { index, length, stats, totals, sending, started: _, end } = second;
+        self.all.merge(stats);
+        // A gauge does not add up: what is on its way is what was on its way last.
+        self.all.counts.in_flight = stats.counts.in_flight;
+        let sending_in_this = sending.saturating_sub(self.sending);
+        (self.elapsed, self.sending) = (self.elapsed + *length, *sending);
+        self.seconds += 1;
+        self.claimed = *totals;
+        self.end.clone_from(end);
+        let measured = ScopeView::of(stats, length.as_secs_f64(), sending_in_this.as_secs_f64());
+        if self.rows.len() < MAX_SECONDS {
+            self.rows.push(SecondRow { second_index: *index, measured: measured.clone() });
+        }
+        self.last = Some(measured);
+    }
+
+    /// Whether the last second is in.
+    pub fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// What the engine counted so far, and in what time.
+    pub fn so_far(&self) -> (Totals, Duration) {
+        (self.claimed, self.elapsed)
+    }
+
+    /// The second that came last.
+    pub fn last(&self) -> Option<&ScopeView> {
+        self.last.as_ref()
+    }
+
+    /// The result.
+    pub fn finish(self, started_at: String, asked: AskedView, engine: EngineView) -> BenchView {
+        let totals = ScopeView::of(&self.all, self.elapsed.as_secs_f64(), self.sending.as_secs_f64());
+        let conservation = conservation(&self.all, self.claimed, self.seconds);
+        let (state, reason) = match self.end {
+            Some(End::Completed) => (TestState::Completed, None),
+            Some(End::Stopped) => (TestState::Stopped, None),
+            Some(End::Failed(reason)) => (TestState::Failed, Some(reason)),
+            None => (TestState::Failed, Some("it has no last second".into())),
+        };
+        let seconds_left_out = self.seconds - self.rows.len() as u64;
+        let room = asked.room().filter(|_| state == TestState::Completed);
+        let short_of_rate = room.map(|room| room.saturating_sub(self.claimed.sent));
+        let (thresholds, seconds) = (Vec::new(), self.rows);
+        BenchView {
+            state,
+            reason,
+            started_at,
+            asked,
+            engine,
+            totals,
+            short_of_rate,
+            conservation,
+            thresholds,
+            seconds,
+            seconds_left_out,
+        }
+    }
+}
+
+/// Whether what the seconds add up to is what the engine counted, and every request has become something.
+fn conservation(all: &SecondStats, claimed: Totals, seconds: u64) -> ConservationView {
+    let SecondStats { counts, latency, service_time, schedule_error, examples: _ } = all;
+    let Totals { sent, answered, failed, skipped, dropped, resent, unsolicited } = claimed;
+    let (sums, responses): (Totals, u64) = (Counts::totals(counts), counts.responses());
+    let check = |name: &str, expected: u64, actual: u64| CheckView {
+        name: name.into(),
+        node_id: None,
+        verdict: if expected == actual { Verdict::Exact } else { Verdict::Breach },
+        expected: Some(expected),
+        actual: Some(actual),
+        detail: format!("{} and {}", grouped(expected), grouped(actual)),
+    };
+    let checks = vec![
+        check("sent = answered + failed", sent, answered.saturating_add(failed)),
+        check("sent = sum of the seconds", sent, sums.sent),
+        check("answered = sum of the seconds", answered, sums.answered),
+        check("failed = sum of the seconds", failed, sums.failed),
+        check("skipped = sum of the seconds", skipped, sums.skipped),
+        check("dropped = sum of the seconds", dropped, sums.dropped),
+        check("resent = sum of the seconds", resent, sums.resent),
+        check("unsolicited = sum of the seconds", unsolicited, sums.unsolicited),
+        check("nothing is left on its way", 0, counts.in_flight),
+        check("latency values = responses", responses, latency.count()),
+        check("service time values = responses", responses, service_time.count()),
+        check("schedule error values = sent", sent, schedule_error.count()),
+    ];
+    let broken: Vec<String> = checks
+        .iter()
+        .filter(|check| check.verdict != Verdict::Exact)
+        .map(|check| format!("{}: {}", check.name, check.detail))
+        .collect();
+    let (verdict, line) = if broken.is_empty() {
+        let plural = if seconds == 1 { "second adds" } else { "seconds add" };
+        let balance = balance(&claimed, counts.failed_by(FailureCause::CheckFailed));
+        (Verdict::Exact, format!("conservation: exact ({balance}; {} {plural} up to it)", grouped(seconds)))
+    } else {
+        (Verdict::Breach, format!("conservation: BREACH ({})", broken.join("; ")))
+    };
+    ConservationView { verdict, line, checks }
+}
