@@ -204,10 +204,9 @@ impl<F: Future<Output = Received>> Connection<F> {
         if claimed.waited
             && let Some(line) = &mut self.lines[server]
             && line.has_pending()
+            && let Some(unasked) = poll_fn(|cx| line.poll_next(cx)).await
         {
-            if let Some(unasked) = poll_fn(|cx| line.poll_next(cx)).await {
-                self.end_unasked(Moment::now(), server, unasked);
-            }
+            self.end_unasked(Moment::now(), server, unasked);
         }
     }
 

@@ -49,11 +49,13 @@ struct Attempt {
     place: usize,
     /// Whether the connection was accepted, so that only TLS is missing.
     accepted: Rc<Cell<bool>>,
-    work: Pin<Box<dyn Future<Output = io::Result<(TcpStream, Option<Box<Session>>)>>>>,
+    work: Pin<Box<dyn Future<Output = Attempted>>>,
 }
 
+type Attempted = io::Result<(TcpStream, Option<Box<Session>>)>;
+
 enum Event {
-    Done(usize, io::Result<(TcpStream, Option<Box<Session>>)>),
+    Done(usize, Attempted),
     Struck(FailureCause),
 }
 

@@ -165,8 +165,7 @@ fn metrics() {
 
 #[test]
 fn what_seldom_happens_is_written_where_it_happened() {
-    let mut stats = SecondStats::default();
-    stats.counts = Counts {
+    let counts = Counts {
         sent: 5,
         dropped: 2,
         resent: 1,
@@ -177,6 +176,7 @@ fn what_seldom_happens_is_written_where_it_happened() {
         addresses: [("10.0.0.1:80".into(), 2), ("10.0.0.2:80".into(), 3)].into(),
         ..Counts::default()
     };
+    let mut stats = SecondStats { counts, ..SecondStats::default() };
     stats.examples.note(FailureCause::Malformed, "no colon: \"a\"");
     let message = Metrics {
         node_id: node("driver-1"),

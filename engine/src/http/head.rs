@@ -108,9 +108,7 @@ impl Head {
                 }
             }
             10 if name.eq_ignore_ascii_case(b"connection") => {
-                if list(value).any(|value| value.eq_ignore_ascii_case(b"close")) {
-                    self.persistent = false;
-                }
+                self.persistent &= !list(value).any(|value| value.eq_ignore_ascii_case(b"close"));
             }
             10 if name.eq_ignore_ascii_case(b"keep-alive") => {
                 let timeout = list(value).find_map(|value| {
