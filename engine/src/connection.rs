@@ -21,6 +21,9 @@ use crate::watch::Alarm;
 /// A target that cannot be connected is left alone for so long, in an Avalanche.
 const CONNECT_PAUSE: Duration = Duration::from_millis(10);
 
+/// So much goes into the buffer of a socket at once, if nothing else is on its way there.
+const SENT_AT_ONCE_BYTES: usize = 16 * 1024;
+
 /// Why a request has no response.
 struct Failed {
     cause: FailureCause,
@@ -164,7 +167,7 @@ impl<F: Future<Output = Received>> Connection<F> {
 
     async fn exchange(&mut self, claimed: Claimed, request: &Prepared) -> Result<Response, Failed> {
         let server = request.origin;
-        self.look_closely(claimed, server).await;
+        self.look_closely(claimed, request).await;
         let deadline = claimed.sent.plus(self.target.timeout);
         let mut resent = false;
         loop {
@@ -198,10 +201,11 @@ impl<F: Future<Output = Received>> Connection<F> {
         }
     }
 
-    /// Looks once more whether anything came unasked, of the kernel itself, where the connection has been waiting and there
-    /// is time for it.
-    async fn look_closely(&mut self, claimed: Claimed, server: usize) {
-        if claimed.waited
+    /// Looks once more whether anything came unasked, of the kernel itself, where there is time for it, or where the order in
+    /// which the kernel is done tells nothing.
+    async fn look_closely(&mut self, claimed: Claimed, request: &Prepared) {
+        let server = request.origin;
+        if (claimed.waited || request.bytes.len() > SENT_AT_ONCE_BYTES)
             && let Some(line) = &mut self.lines[server]
             && line.has_pending()
             && let Some(unasked) = poll_fn(|cx| line.poll_next(cx)).await
@@ -220,11 +224,26 @@ impl<F: Future<Output = Received>> Connection<F> {
         let mut incoming = Incoming { shard, reader, judge, request, outcome: None };
         let mut sent = 0;
         let mut broken = None;
+        let mut spoilt = false;
         while sent < request.bytes.len() && broken.is_none() && incoming.outcome.is_none() {
             match line.send(&request.bytes, sent, |came, session| incoming.take(came, session)).await {
                 Sending::Sent(Ok(0)) => broken = Some(FailureCause::ClosedEarly),
                 Sending::Sent(Ok(length)) => {
                     shard.count_bytes(length as u64, 0);
+                    if sent == 0 && request.bytes.len() <= SENT_AT_ONCE_BYTES {
+                        match line.came_before().await {
+                            None => {}
+                            // What follows is the response, or the end: the server closed before it saw the request.
+                            Some(Unasked::Bytes(length)) => {
+                                shard.count_bytes(0, length as u64);
+                                shard.unsolicited();
+                                spoilt = true;
+                            }
+                            Some(Unasked::Closed) => {
+                                incoming.outcome = Some(Err((FailureCause::ClosedEarly, String::new())));
+                            }
+                        }
+                    }
                     sent += length;
                 }
                 Sending::Sent(Err(error)) => broken = Some(stream_cause(&error)),
@@ -240,12 +259,12 @@ impl<F: Future<Output = Received>> Connection<F> {
         let struck = shard.unwatch(*id);
         match (outcome, struck) {
             (Ok(response), None) => {
-                if response.surplus {
+                if response.surplus && !spoilt {
                     shard.unsolicited();
                 }
                 line.has_served = true;
                 let whole = sent == request.bytes.len() && broken.is_none();
-                Ok(Response { reusable: response.reusable && whole, ..response })
+                Ok(Response { reusable: response.reusable && whole && !spoilt, ..response })
             }
             (_, Some(cause)) => {
                 let why =

@@ -33,6 +33,7 @@ mod run;
 mod schedule;
 mod session;
 mod shard;
+mod signals;
 mod target;
 mod thread;
 mod timer;

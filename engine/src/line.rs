@@ -18,7 +18,11 @@ use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 
 use crate::dial::Dialled;
 use crate::session::{RECORD_BYTES, Session};
+use crate::signals::Signals;
 use crate::target::Stay;
+
+/// Others of the thread get their turn after so many pieces: a server that never stops sending keeps nobody else waiting.
+const PIECES_AT_A_TIME: usize = 16;
 
 type ReadHalf = OwnedReadHalf<TcpStream>;
 
@@ -38,6 +42,7 @@ pub(crate) async fn receive(mut half: ReadHalf, buffer: Vec<u8>) -> Received {
 pub(crate) struct Line<F> {
     inbox: Inbox<F>,
     writer: Writer,
+    signals: Signals,
     session: Option<Box<Session>>,
     pub stay: Stay,
     /// Whether it has carried a response.
@@ -76,7 +81,7 @@ impl<F: Future<Output = Received>> Line<F> {
         let half = OwnedReadHalf(stream.clone());
         let inbox =
             Inbox { receive, under_way: Box::pin(None), at_hand: Some((half, Vec::with_capacity(buffer_bytes))) };
-        Self { inbox, writer: Writer(stream), session, stay, has_served: false }
+        Self { inbox, writer: Writer(stream), signals: Signals::default(), session, stay, has_served: false }
     }
 
     pub fn descriptor(&self) -> RawFd {
@@ -115,16 +120,17 @@ impl<F: Future<Output = Received>> Line<F> {
         piece: impl IoBuf,
         mut take: impl FnMut(io::Result<&[u8]>, Option<&mut Session>) -> Flow,
     ) -> Sending {
-        let Self { inbox, writer, session, .. } = self;
+        let Self { inbox, writer, signals, session, .. } = self;
         let mut write = pin!(writer.write(piece));
+        signals.begin_send();
         loop {
             let mut sent = None;
-            let came = poll_fn(|cx| match write.as_mut().poll(cx) {
+            let came = poll_fn(|cx| match write.as_mut().poll(&mut Context::from_waker(signals.sent(cx))) {
                 Poll::Ready((result, _)) => {
                     sent = Some(result);
                     Poll::Ready(None)
                 }
-                Poll::Pending => inbox.poll(cx).map(Some),
+                Poll::Pending => inbox.poll(signals, cx).map(Some),
             });
             match came.await {
                 None => return Sending::Sent(sent.unwrap_or(Ok(0))),
@@ -143,30 +149,40 @@ impl<F: Future<Output = Received>> Line<F> {
         largest: usize,
         mut take: impl FnMut(io::Result<&[u8]>, Option<&mut Session>) -> Flow,
     ) {
-        let Self { inbox, session, .. } = self;
-        loop {
-            let result = poll_fn(|cx| inbox.poll(cx)).await;
+        let Self { inbox, signals, session, .. } = self;
+        for piece in 1.. {
+            let result = poll_fn(|cx| inbox.poll(signals, cx)).await;
             if take(result.map(|()| inbox.bytes()), session.as_deref_mut()) == Flow::Done {
                 return;
             }
             // Large responses are read in few pieces.
             inbox.grow(largest);
+            if piece % PIECES_AT_A_TIME == 0 {
+                let mut yielded = false;
+                poll_fn(|cx| {
+                    cx.waker().wake_by_ref();
+                    if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await;
+            }
         }
     }
 
     /// Asks for what comes next, unless that is under way, and says whether what comes was unasked for.
     pub fn poll_unasked(&mut self, cx: &mut Context<'_>) -> Poll<Unasked> {
-        loop {
+        for _ in 0..PIECES_AT_A_TIME {
             if let Some(unasked) = ready!(self.poll_next(cx)) {
                 return Poll::Ready(unasked);
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// The same for the next that comes; `None`: it is of no consequence.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Unasked>> {
-        let Self { inbox, session, .. } = self;
-        let came = match ready!(inbox.poll(cx)) {
+        let Self { inbox, signals, session, .. } = self;
+        let came = match ready!(inbox.poll(signals, cx)) {
             Ok(()) if !inbox.bytes().is_empty() => inbox.bytes(),
             _ => return Poll::Ready(Some(Unasked::Closed)),
         };
@@ -178,6 +194,11 @@ impl<F: Future<Output = Received>> Line<F> {
             Ok(false) => None,
             Ok(true) | Err(_) => Some(Unasked::Closed),
         })
+    }
+
+    /// What came before the request left, once its first piece is sent.
+    pub async fn came_before(&mut self) -> Option<Unasked> {
+        if self.signals.received_first() { poll_fn(|cx| self.poll_next(cx)).await } else { None }
     }
 
     pub fn is_tls(&self) -> bool {
@@ -195,7 +216,7 @@ impl<F: Future<Output = Received>> Line<F> {
         if self.inbox.at_hand.is_none() {
             // An error says that the connection is gone already.
             let _ = shutdown(self.socket(), Shutdown::Both);
-            let _ = poll_fn(|cx| self.inbox.poll(cx)).await;
+            let _ = poll_fn(|cx| self.inbox.poll(&mut self.signals, cx)).await;
         }
     }
 
@@ -216,13 +237,15 @@ struct Inbox<F> {
 
 impl<F: Future<Output = Received>> Inbox<F> {
     /// Begins to receive, unless that is under way, and says when something has come.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll(&mut self, signals: &mut Signals, cx: &Context<'_>) -> Poll<io::Result<()>> {
         if let Some((half, mut buffer)) = self.at_hand.take() {
+            signals.begin_receive();
             buffer.clear();
             self.under_way.set(Some((self.receive)(half, buffer)));
         }
         let Some(receiving) = self.under_way.as_mut().as_pin_mut() else { return Poll::Pending };
-        let (result, mut buffer, half) = ready!(receiving.poll(cx));
+        let mut cx = Context::from_waker(signals.received(cx));
+        let (result, mut buffer, half) = ready!(receiving.poll(&mut cx));
         self.under_way.set(None);
         buffer.truncate(*result.as_ref().unwrap_or(&0));
         self.at_hand = Some((half, buffer));
@@ -259,5 +282,72 @@ impl Writer {
     fn descriptor(&self) -> RawFd {
         // SAFETY: as above; reading the number of the descriptor changes nothing.
         unsafe { &*self.0.get() }.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::plan::tests::plan;
+    use crate::target::{Layout, Target};
+
+    /// A line and the other end of its connection.
+    async fn line() -> (Line<impl Future<Output = Received>>, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let tcp = TcpStream::connect_addr(address).await.expect("somebody listens");
+        let (other, _) = listener.accept().expect("it was connected");
+        other.set_nodelay(true).expect("a socket has this option");
+        let layout = Layout::new(&plan("http://web:80/"), |_, _| Ok::<_, crate::PlanError>(vec![address]));
+        let layout = layout.expect("a good plan");
+        let target = Target::new(&plan("http://web:80/"), layout, 0, 1, crate::Io::IoUring, [].into());
+        let dialled = Dialled { tcp, session: None, stay: target.origins[0].enter(0) };
+        (Line::new(dialled, 4096, receive), other)
+    }
+
+    fn on_a_ring(test: impl Future<Output = ()>) {
+        match crate::io::ring(8, false) {
+            Ok(mut ring) => ring.block_on(test),
+            Err(error) => eprintln!("no io_uring here: {error}"),
+        }
+    }
+
+    /// Asks for what comes and sends a request in one go, as a connection does whose next request is due already.
+    async fn send_at_once(line: &mut Line<impl Future<Output = Received>>) -> Option<Unasked> {
+        let pending = poll_fn(|cx| Poll::Ready(line.poll_unasked(cx).is_pending())).await;
+        assert!(pending, "the ring was not asked yet");
+        let request = Rc::new(b"GET / HTTP/1.1\r\n\r\n".to_vec());
+        let sending = line.send(&request, 0, |_, _| Flow::More).await;
+        assert!(matches!(sending, Sending::Sent(Ok(length)) if length == request.len()));
+        line.came_before().await
+    }
+
+    #[test]
+    fn what_came_before_the_send_is_known_after_it() {
+        on_a_ring(async {
+            for _ in 0..50 {
+                let (mut line, mut other) = line().await;
+                assert!(send_at_once(&mut line).await.is_none());
+                // The response, however soon it comes.
+                other.read_exact(&mut [0; 18]).expect("the request arrives");
+                other.write_all(b"response").expect("the line is open");
+                let mut came = Vec::new();
+                line.receive(4096, |bytes, _| {
+                    came.extend_from_slice(bytes.expect("it is open"));
+                    if came.len() < 8 { Flow::More } else { Flow::Done }
+                })
+                .await;
+                assert_eq!(came, b"response");
+                // What lies there when the next request goes out.
+                other.write_all(b"unasked").expect("the line is open");
+                assert!(matches!(send_at_once(&mut line).await, Some(Unasked::Bytes(7))));
+                other.read_exact(&mut [0; 18]).expect("the request arrives");
+                drop(other);
+                assert!(matches!(send_at_once(&mut line).await, Some(Unasked::Closed)));
+            }
+        });
     }
 }

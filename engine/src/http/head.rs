@@ -50,15 +50,9 @@ pub(super) fn read(head: &[u8]) -> Result<Head, Malformed> {
     let mut lines = Lines(head);
     let line = lines.next().unwrap_or_default();
     let (minor, status) = status_line(line)?;
-    let mut head = Head {
-        status,
-        persistent: minor > 0,
-        length: None,
-        transfer: None,
-        coding: Coding::Identity,
-        keep_alive_s: None,
-    };
-    let mut last = None;
+    let mut head =
+        Head { status, persistent: false, length: None, transfer: None, coding: Coding::Identity, keep_alive_s: None };
+    let (mut last, mut connection) = (None, Connection::default());
     for line in lines {
         if line.is_empty() {
             break;
@@ -79,13 +73,26 @@ pub(super) fn read(head: &[u8]) -> Result<Head, Malformed> {
         };
         let (name, value) = (line[..colon].trim_ascii_end(), line[colon + 1..].trim_ascii());
         last = Some(name);
-        head.take(name, value).map_err(|why| Malformed::at(why, line))?;
+        head.take(name, value, &mut connection).map_err(|why| Malformed::at(why, line))?;
     }
+    head.persistent = match minor {
+        // Version 1.0 knows no transfer codings: who sends them is not to be trusted with another request (RFC 9112 6.1).
+        0 => connection.keep_alive && !connection.close && head.transfer.is_none(),
+        // A length beside a coding may be an attempt to smuggle.
+        _ => !connection.close && !(head.transfer.is_some() && head.length.is_some()),
+    };
     Ok(head)
 }
 
+/// The options of the Connection header that are about the connection (RFC 9112 9.3).
+#[derive(Default)]
+struct Connection {
+    close: bool,
+    keep_alive: bool,
+}
+
 impl Head {
-    fn take(&mut self, name: &[u8], value: &[u8]) -> Result<(), &'static str> {
+    fn take(&mut self, name: &[u8], value: &[u8], connection: &mut Connection) -> Result<(), &'static str> {
         // Few lengths are of interest, and comparing them is cheap.
         match name.len() {
             14 if name.eq_ignore_ascii_case(b"content-length") => {
@@ -108,7 +115,10 @@ impl Head {
                 }
             }
             10 if name.eq_ignore_ascii_case(b"connection") => {
-                self.persistent &= !list(value).any(|value| value.eq_ignore_ascii_case(b"close"));
+                for option in list(value) {
+                    connection.close |= option.eq_ignore_ascii_case(b"close");
+                    connection.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
             }
             10 if name.eq_ignore_ascii_case(b"keep-alive") => {
                 let timeout = list(value).find_map(|value| {

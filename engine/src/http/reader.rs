@@ -225,11 +225,7 @@ fn body_of(head: &Head, head_request: bool) -> Next {
         204 | 304 => Next::Complete(response),
         _ if head_request => Next::Complete(response),
         _ => match (transfer, length) {
-            // A length beside chunks may be an attempt to smuggle: the connection is not used again.
-            (Some(Transfer::Chunked), length) => {
-                let response = Response { reusable: persistent && length.is_none(), ..response };
-                Next::Body(State::Chunks { response, chunked: Chunked::START })
-            }
+            (Some(Transfer::Chunked), _) => Next::Body(State::Chunks { response, chunked: Chunked::START }),
             (Some(Transfer::Other), _) | (None, None) => {
                 Next::Body(State::UntilClose { response: Response { reusable: false, ..response } })
             }

@@ -3,9 +3,12 @@
 mod avalanche;
 mod epoll;
 mod failures;
+mod framing;
 mod harness;
 mod life;
+mod places;
 mod requests;
+mod reuse;
 mod server;
 mod tls;
 mod tsunami;

@@ -15,6 +15,10 @@ pub enum Reaction {
     SendAndClose(Vec<u8>),
     /// Waits, then does the other thing.
     After(Duration, Box<Reaction>),
+    /// Sends these bytes, then does the other thing.
+    SendAnd(Vec<u8>, Box<Reaction>),
+    /// Closes the connection.
+    Close,
     /// Resets the connection.
     Reset,
     /// Says nothing until the client closes.
@@ -22,7 +26,15 @@ pub enum Reaction {
 }
 
 pub fn ok() -> Reaction {
-    Reaction::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npong".to_vec())
+    Reaction::Send(OK.to_vec())
+}
+
+/// What `ok` sends.
+pub const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npong";
+
+/// A response, and so much later what comes unasked.
+pub fn ok_and_after_ms(delay_ms: u64, reaction: Reaction) -> Reaction {
+    Reaction::SendAnd(OK.to_vec(), Box::new(after_ms(delay_ms, reaction)))
 }
 
 pub fn raw(bytes: &str) -> Reaction {
@@ -38,6 +50,9 @@ pub fn after_ms(delay_ms: u64, reaction: Reaction) -> Reaction {
 pub struct Arrival {
     pub at: Instant,
     pub head: String,
+    /// Where it came from, and whose number its connection is, from 0.
+    pub peer: SocketAddr,
+    pub connection: u64,
 }
 
 type Script = dyn Fn(u64) -> Reaction + Send + Sync;
@@ -65,6 +80,15 @@ impl Server {
     }
 
     pub fn start_at(listen: &str, script: impl Fn(u64) -> Reaction + Send + Sync + 'static) -> Self {
+        Self::start_idling(listen, None, script)
+    }
+
+    /// One that closes a connection when it has idled for so long.
+    pub fn start_idling(
+        listen: &str,
+        idle: Option<Duration>,
+        script: impl Fn(u64) -> Reaction + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(listen).expect("a free port on loopback");
         let address = listener.local_addr().expect("a bound listener has an address");
         let seen = Arc::new(Seen::default());
@@ -77,9 +101,9 @@ impl Server {
                         return;
                     }
                     let Ok(stream) = stream else { continue };
-                    seen.connections.fetch_add(1, Ordering::SeqCst);
+                    let connection = seen.connections.fetch_add(1, Ordering::SeqCst);
                     let (seen, script) = (seen.clone(), script.clone());
-                    std::thread::spawn(move || serve(stream, &seen, &*script));
+                    std::thread::spawn(move || serve(stream, connection, idle, &seen, &*script));
                 }
             }
         });
@@ -112,17 +136,35 @@ impl Drop for Server {
     }
 }
 
-fn serve(stream: TcpStream, seen: &Seen, script: &Script) {
+fn serve(stream: TcpStream, connection: u64, idle: Option<Duration>, seen: &Seen, script: &Script) {
     let _ = stream.set_nodelay(true);
+    let _ = stream.set_read_timeout(idle);
+    let Ok(peer) = stream.peer_addr() else { return };
     let Ok(mut writer) = stream.try_clone() else { return };
     let mut reader = BufReader::new(stream);
     while let Some(head) = read_request(&mut reader) {
         let number = seen.requests.fetch_add(1, Ordering::SeqCst);
-        seen.arrivals.lock().expect("no thread panics with it").push(Arrival { at: Instant::now(), head });
+        seen.arrivals.lock().expect("no thread panics with it").push(Arrival {
+            at: Instant::now(),
+            head,
+            peer,
+            connection,
+        });
         let mut reaction = script(number);
-        while let Reaction::After(delay, next) = reaction {
-            std::thread::sleep(delay);
-            reaction = *next;
+        loop {
+            reaction = match reaction {
+                Reaction::After(delay, next) => {
+                    std::thread::sleep(delay);
+                    *next
+                }
+                Reaction::SendAnd(bytes, next) => {
+                    if writer.write_all(&bytes).is_err() {
+                        return;
+                    }
+                    *next
+                }
+                _ => break,
+            };
         }
         match reaction {
             Reaction::Send(bytes) => {
@@ -142,7 +184,8 @@ fn serve(stream: TcpStream, seen: &Seen, script: &Script) {
                 let _ = reader.read_to_end(&mut Vec::new());
                 return;
             }
-            Reaction::After(..) => unreachable!("taken apart above"),
+            Reaction::Close => return,
+            Reaction::After(..) | Reaction::SendAnd(..) => unreachable!("taken apart above"),
         }
     }
 }
@@ -158,4 +201,34 @@ fn read_request(reader: &mut impl BufRead) -> Option<String> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     Some(head)
+}
+
+/// An address that takes no more connections: it lets whoever tries wait.
+pub struct Deaf {
+    pub address: SocketAddr,
+    /// The engine's, if it was first.
+    pub listener: TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl Deaf {
+    /// Listens without a queue. Deaf it becomes by [`Deaf::fill`].
+    pub fn listen(at: &str) -> TcpListener {
+        use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket is to be had");
+        bind(&socket, &at.parse::<SocketAddr>().expect("an address")).expect("a free port on loopback");
+        listen(&socket, 0).expect("a bound socket listens");
+        TcpListener::from(socket)
+    }
+
+    /// Fills what queue there is.
+    pub fn fill(listener: TcpListener) -> Self {
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let mut waiting = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
+            waiting.push(stream);
+            assert!(waiting.len() < 50, "a queue of length 0 fills up");
+        }
+        Self { address, listener, _waiting: waiting }
+    }
 }

@@ -1,0 +1,236 @@
+//! Which connection a request takes, and what becomes of it there: servers that close unasked, answer unasked, answer early.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use http::Method;
+use onrush_engine::{Io, Mode, Plan, Wait};
+use onrush_stats::FailureCause;
+
+use crate::harness::{Run, options, plan, run, run_on, tsunami};
+use crate::server::{OK, Reaction, Server, after_ms, ok, ok_and_after_ms};
+
+/// So far apart that the server has done what it does between two requests, even on a busy machine.
+const APART: Duration = Duration::from_millis(150);
+
+/// On io_uring and on epoll, on one thread.
+fn on_both(plan: &Plan, check: impl Fn(Run)) {
+    for io in [Io::IoUring, Io::Epoll] {
+        let mut options = options(Wait::Timer);
+        (options.cpus, options.io) = (options.cpus[..1].to_vec(), io);
+        check(run_on(plan.clone(), options));
+    }
+}
+
+fn all_answered(run: &Run, count: u64) {
+    assert_eq!((run.totals().answered, run.failures()), (count, [].into()), "{:?}", run.stats().examples);
+}
+
+#[test]
+fn a_close_without_a_word_fails_nobody() {
+    for connections in [1, 4] {
+        let server = Server::start(|_| Reaction::SendAndClose(OK.to_vec()));
+        let run = run(Plan { count: Some(300), connections, ..plan(&server.url()) });
+        all_answered(&run, 300);
+        // A request that met a closing connection was not read by the server, and was sent again.
+        assert_eq!(server.requests(), 300);
+        assert!(run.stats().counts.connects >= 300 - u64::from(connections), "{:?}", run.stats().counts);
+    }
+}
+
+#[test]
+fn a_close_between_two_requests_is_noticed_and_nothing_is_sent_twice() {
+    for method in [Method::GET, Method::POST] {
+        let server = Server::start(|_| Reaction::SendAndClose(OK.to_vec()));
+        let mut plan = Plan { count: Some(8), ..tsunami(&server.url(), APART) };
+        plan.requests[0].method = method;
+        on_both(&plan, |run| {
+            all_answered(&run, 8);
+            assert_eq!(run.totals().resent, 0);
+            assert_eq!(run.stats().counts.connects, 7, "the first was open before the start");
+        });
+        assert_eq!(server.requests(), 16);
+    }
+}
+
+/// Every second request of a connection is read and gets no response.
+fn swallowing() -> Server {
+    Server::start(|number| if number % 2 == 0 { ok() } else { Reaction::Close })
+}
+
+#[test]
+fn an_idempotent_request_is_sent_again_once_and_told() {
+    let server = swallowing();
+    let run = run(Plan { count: Some(10), ..plan(&server.url()) });
+    all_answered(&run, 10);
+    // Requests 1, 3, 5 … at the server: the second of each connection.
+    assert_eq!((run.totals().resent, server.requests()), (9, 19));
+    assert_eq!(run.totals().sent, 10, "one that is sent again counts once");
+}
+
+#[test]
+fn what_may_not_be_sent_again_fails_by_name() {
+    let server = swallowing();
+    let mut post = Plan { count: Some(10), ..plan(&server.url()) };
+    post.requests[0].method = Method::POST;
+    let failed = run(post);
+    assert_eq!((failed.totals().answered, failed.totals().resent), (5, 0));
+    assert_eq!(failed.failures(), [(FailureCause::ClosedEarly, 5)].into());
+
+    let server = swallowing();
+    let failed = run(Plan { count: Some(10), resend: false, ..plan(&server.url()) });
+    assert_eq!((failed.totals().answered, failed.totals().resent, server.requests()), (5, 0, 10));
+}
+
+#[test]
+fn a_new_connection_that_ends_without_a_response_is_not_tried_again() {
+    let server = Server::start(|_| Reaction::Close);
+    let run = run(Plan { count: Some(6), ..plan(&server.url()) });
+    assert_eq!(run.failures(), [(FailureCause::ClosedEarly, 6)].into());
+    // The one that was open before the start may have been closed by a server that did not know of the request.
+    assert_eq!((run.totals().resent, server.requests()), (1, 7));
+}
+
+#[test]
+fn the_latency_of_what_is_sent_again_begins_when_it_was_due() {
+    let swallow = Reaction::After(Duration::from_millis(80), Box::new(Reaction::Close));
+    let server = Server::start(move |number| if number == 1 { swallow.clone() } else { ok() });
+    let run = run(Plan { count: Some(2), ..tsunami(&server.url(), Duration::from_millis(1)) });
+    all_answered(&run, 2);
+    let longest = run.stats().latency.summary().expect("two values").max_ms;
+    assert!((80.0..5_000.0).contains(&longest), "{longest}");
+}
+
+#[test]
+fn what_comes_unasked_ends_the_connection_and_is_no_response() {
+    let request_timeout: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
+    for (unasked, closes) in [(OK, false), (request_timeout, true), (b"x", false)] {
+        let unasked = unasked.to_vec();
+        let server = Server::start(move |_| {
+            let next = if closes { Reaction::SendAndClose(unasked.clone()) } else { Reaction::Send(unasked.clone()) };
+            ok_and_after_ms(5, next)
+        });
+        let plan = Plan { count: Some(6), ..tsunami(&server.url(), APART) };
+        on_both(&plan, |run| {
+            all_answered(&run, 6);
+            let counts = run.stats().counts;
+            assert_eq!(counts.statuses, [(200, 6)].into());
+            assert!((5..=6).contains(&counts.unsolicited), "the last one need not be seen: {counts:?}");
+            assert_eq!(counts.connects, 5);
+        });
+        assert_eq!(server.requests(), 12, "each response belongs to a request");
+    }
+}
+
+#[test]
+fn what_comes_behind_a_response_is_not_the_next_ones() {
+    let twice = [OK, OK].concat();
+    let server = Server::start(move |_| Reaction::Send(twice.clone()));
+    let run = run(Plan { count: Some(20), ..plan(&server.url()) });
+    all_answered(&run, 20);
+    assert_eq!((run.totals().unsolicited, server.requests()), (20, 20));
+}
+
+/// What an endless upload meets: a response after its head, and then nobody who reads on.
+fn refusing(response: &'static [u8], closes: bool) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().take(100) {
+            std::thread::spawn(move || refuse(stream.expect("a connection"), response, closes));
+        }
+    });
+    address
+}
+
+fn refuse(mut stream: TcpStream, response: &[u8], closes: bool) {
+    let mut head = [0; 300];
+    // The connection that arming tried without a request ends here.
+    if stream.read(&mut head).is_ok_and(|length| length > 0) {
+        let _ = stream.write_all(response);
+        if !closes {
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    }
+}
+
+#[test]
+fn a_final_response_that_comes_before_the_request_is_sent_is_the_response() {
+    for (response, closes) in [
+        (&b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"[..], false),
+        (b"HTTP/1.1 401 Who\r\nContent-Length: 0\r\n\r\n", false),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n", false),
+        (b"HTTP/1.1 413 Too Large\r\n\r\nno", true),
+    ] {
+        let address = refusing(response, closes);
+        let mut plan = Plan { count: Some(5), ..plan(&format!("http://{address}/upload")) };
+        plan.requests[0].method = Method::POST;
+        plan.requests[0].body = vec![b'x'; 16 << 20];
+        on_both(&plan, |run| {
+            let statuses = run.stats().counts.statuses;
+            let status = if response.starts_with(b"HTTP/1.1 401") { 401 } else { 413 };
+            // A server that closes with bytes unread resets, and that may overtake its own response.
+            let least = if closes { 1 } else { 5 };
+            assert!(statuses.get(&status).is_some_and(|n| *n >= least), "{statuses:?} {:?}", run.failures());
+            assert!(statuses.len() == 1 && run.stats().counts.bytes_sent < 5 << 24, "{statuses:?}");
+        });
+    }
+}
+
+/// Sixteen connections in turn at a hundred requests a second would idle 160 ms each.
+#[test]
+fn open_connections_settle_at_what_the_rate_needs() {
+    let server = Server::start_idling("127.0.0.1:0", Some(Duration::from_millis(100)), |_| ok());
+    let run = run(Plan { count: Some(200), connections: 16, ..tsunami(&server.url(), Duration::from_millis(10)) });
+    all_answered(&run, 200);
+    let counts = run.stats().counts;
+    assert_eq!(server.connections(), 16 + counts.connects);
+    assert!(counts.connects <= 40, "{counts:?}");
+}
+
+#[test]
+fn open_connections_take_turns() {
+    let server = Server::start(|_| ok());
+    let run = run(Plan { count: Some(160), connections: 8, ..tsunami(&server.url(), Duration::from_millis(2)) });
+    all_answered(&run, 160);
+    let mut served = [0; 8];
+    server.arrivals().iter().for_each(|arrival| served[arrival.connection as usize] += 1);
+    assert!(served.iter().all(|n| (10..=30).contains(n)), "{served:?}");
+}
+
+#[test]
+fn what_a_server_says_of_its_patience_is_kept() {
+    let patient = b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 0\r\n\r\n";
+    let server = Server::start(|_| Reaction::Send(patient.to_vec()));
+    let run = run(Plan { count: Some(3), ..tsunami(&server.url(), Duration::from_millis(950)) });
+    all_answered(&run, 3);
+    assert_eq!((run.totals().resent, run.stats().counts.connects), (0, 2), "each is retired before the second is over");
+}
+
+#[test]
+fn what_is_waited_for_at_the_end_is_not_sending() {
+    let server = Server::start(|number| if number < 9 { ok() } else { Reaction::Silence });
+    let timeout = Duration::from_millis(900);
+    let run = run(Plan { count: Some(10), timeout, ..tsunami(&server.url(), Duration::from_millis(20)) });
+    assert_eq!((run.totals().answered, run.totals().failed), (9, 1));
+    assert!(run.length() >= Duration::from_millis(1_080), "{:?}", run.length());
+    let sending = run.last().sending;
+    assert!(sending >= Duration::from_millis(180) && sending + timeout <= run.length() + APART, "{sending:?}");
+}
+
+#[test]
+fn an_avalanche_says_what_it_gave_up() {
+    let server = Server::start(|number| if number == 0 { after_ms(1_500, ok()) } else { ok() });
+    let run = run(Plan {
+        mode: Mode::Avalanche,
+        max_rate_per_s: Some(100.0),
+        count: None,
+        duration: Some(Duration::from_secs(2)),
+        ..plan(&server.url())
+    });
+    let totals = run.totals();
+    assert_eq!(totals.due(), 200, "{totals:?}");
+    // All but the first slot of the first second.
+    assert!(totals.dropped >= 90 && (totals.failed, totals.skipped) == (0, 0), "{totals:?}");
+}
