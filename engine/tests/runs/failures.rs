@@ -1,7 +1,6 @@
 //! Every way in which a request can fail has its name.
 
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use onrush_engine::{ArmError, Armed, End, Plan, Wait};

@@ -49,6 +49,8 @@ pub fn after_ms(delay_ms: u64, reaction: Reaction) -> Reaction {
 #[derive(Clone, Debug)]
 pub struct Arrival {
     pub at: Instant,
+    /// When the server had done what the script says.
+    pub done: Option<Instant>,
     pub head: String,
     /// Where it came from, and whose number its connection is, from 0.
     pub peer: SocketAddr,
@@ -144,49 +146,48 @@ fn serve(stream: TcpStream, connection: u64, idle: Option<Duration>, seen: &Seen
     let mut reader = BufReader::new(stream);
     while let Some(head) = read_request(&mut reader) {
         let number = seen.requests.fetch_add(1, Ordering::SeqCst);
-        seen.arrivals.lock().expect("no thread panics with it").push(Arrival {
-            at: Instant::now(),
-            head,
-            peer,
-            connection,
-        });
-        let mut reaction = script(number);
-        loop {
-            reaction = match reaction {
-                Reaction::After(delay, next) => {
-                    std::thread::sleep(delay);
-                    *next
-                }
-                Reaction::SendAnd(bytes, next) => {
-                    if writer.write_all(&bytes).is_err() {
-                        return;
-                    }
-                    *next
-                }
-                _ => break,
-            };
+        let arrival = Arrival { at: Instant::now(), done: None, head, peer, connection };
+        let place = {
+            let mut arrivals = seen.arrivals.lock().expect("no thread panics with it");
+            arrivals.push(arrival);
+            arrivals.len() - 1
+        };
+        let reaction = script(number);
+        let resets = matches!(reaction, Reaction::Reset);
+        let goes_on = react(reaction, &mut writer, &mut reader);
+        if !goes_on {
+            // A reset is what the drop makes of it.
+            let _ = (!resets).then(|| writer.shutdown(std::net::Shutdown::Write));
         }
-        match reaction {
-            Reaction::Send(bytes) => {
-                if writer.write_all(&bytes).is_err() {
-                    return;
-                }
-            }
-            Reaction::SendAndClose(bytes) => {
-                let _ = writer.write_all(&bytes);
-                return;
-            }
-            Reaction::Reset => {
-                let _ = rustix::net::sockopt::set_socket_linger(&writer, Some(Duration::ZERO));
-                return;
-            }
-            Reaction::Silence => {
-                let _ = reader.read_to_end(&mut Vec::new());
-                return;
-            }
-            Reaction::Close => return,
-            Reaction::After(..) | Reaction::SendAnd(..) => unreachable!("taken apart above"),
+        seen.arrivals.lock().expect("no thread panics with it")[place].done = Some(Instant::now());
+        if !goes_on {
+            return;
         }
+    }
+}
+
+/// Says whether the connection goes on.
+fn react(reaction: Reaction, writer: &mut TcpStream, reader: &mut impl Read) -> bool {
+    match reaction {
+        Reaction::Send(bytes) => writer.write_all(&bytes).is_ok(),
+        Reaction::SendAndClose(bytes) => {
+            let _ = writer.write_all(&bytes);
+            false
+        }
+        Reaction::After(delay, next) => {
+            std::thread::sleep(delay);
+            react(*next, writer, reader)
+        }
+        Reaction::SendAnd(bytes, next) => writer.write_all(&bytes).is_ok() && react(*next, writer, reader),
+        Reaction::Reset => {
+            let _ = rustix::net::sockopt::set_socket_linger(&*writer, Some(Duration::ZERO));
+            false
+        }
+        Reaction::Silence => {
+            let _ = reader.read_to_end(&mut Vec::new());
+            false
+        }
+        Reaction::Close => false,
     }
 }
 
@@ -205,9 +206,7 @@ fn read_request(reader: &mut impl BufRead) -> Option<String> {
 
 /// An address that takes no more connections: it lets whoever tries wait.
 pub struct Deaf {
-    pub address: SocketAddr,
-    /// The engine's, if it was first.
-    pub listener: TcpListener,
+    _listener: TcpListener,
     _waiting: Vec<TcpStream>,
 }
 
@@ -229,6 +228,6 @@ impl Deaf {
             waiting.push(stream);
             assert!(waiting.len() < 50, "a queue of length 0 fills up");
         }
-        Self { address, listener, _waiting: waiting }
+        Self { _listener: listener, _waiting: waiting }
     }
 }
