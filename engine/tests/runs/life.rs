@@ -52,7 +52,7 @@ fn a_stop_ends_an_avalanche_at_once() {
 
 #[test]
 fn a_stop_skips_what_was_due() {
-    let server = Server::start(|_| after_ms(1_500, ok()));
+    let server = Server::start(|_| after_ms(600, ok()));
     let running =
         arm(Plan { count: Some(1_000), ..tsunami(&server.url(), Duration::from_millis(10)) }).start(Instant::now());
     std::thread::sleep(Duration::from_millis(250));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::Method;
 use onrush_engine::{Io, Mode, Options, Plan, Wait};
-use onrush_stats::FailureCause;
+use onrush_stats::{FailureCause, SecondStats};
 
 use crate::harness::{Run, options, plan, run, run_on, tsunami};
 use crate::server::{Arrival, OK, Reaction, Server, after_ms, ok, ok_and_after_ms};
@@ -23,16 +23,21 @@ fn run_by(io: Io, plan: &Plan) -> Run {
     run_on(plan.clone(), Options { io, ..options })
 }
 
-/// Runs a plan whose requests are `APART`, against new servers until one saw them apart: a machine that stands still lets two
+/// Runs a plan whose requests are `APART`, against new servers until nobody was late: a machine that stands still lets two
 /// of them fall together, and then nobody could notice anything in between.
 fn run_apart(io: Io, serve: impl Fn() -> Server, plan: impl Fn(&str) -> Plan) -> (Run, Server) {
     const TRIES: usize = 20;
+    // Sent, read and served so late at most, there is time left before the next.
+    let late = APART / 4;
     for _ in 0..TRIES {
         let server = serve();
         let run = run_by(io, &plan(&server.url()));
-        let arrivals = server.arrivals();
-        let apart = |pair: &[Arrival]| pair[0].done.is_some_and(|done| pair[1].at.duration_since(done) >= APART / 3);
-        if arrivals.windows(2).all(apart) {
+        let SecondStats { latency, schedule_error, .. } = run.stats();
+        let max_ms = [latency, schedule_error].map(|times| times.summary().map_or(f64::MAX, |times| times.max_ms));
+        let served = |arrival: &Arrival| arrival.done.is_some_and(|done| done - arrival.at < late);
+        // Nothing follows the last.
+        let is_served = server.arrivals().split_last().is_some_and(|(_, before)| before.iter().all(served));
+        if max_ms.iter().all(|max_ms| *max_ms < late.as_secs_f64() * 1e3) && is_served {
             return (run, server);
         }
     }
@@ -201,7 +206,8 @@ fn open_connections_settle_at_what_the_rate_needs() {
     all_answered(&run, 200);
     let counts = run.stats().counts;
     assert_eq!(server.connections(), 16 + counts.connects);
-    assert!(counts.connects <= 40, "{counts:?}");
+    // Without that, nearly every request would find its connection closed.
+    assert!(counts.connects <= 100, "{counts:?}");
 }
 
 #[test]
