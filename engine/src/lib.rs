@@ -37,7 +37,7 @@ mod watch;
 pub use check::{Check, JSON_BODY_MAX};
 pub use io::Io;
 pub use order::Order;
-pub use plan::{Mode, Plan, PlanError, REQUESTS_MAX, Request};
+pub use plan::{MAX_RATE_PER_S, MIN_RATE_PER_S, Mode, Plan, PlanError, REQUESTS_MAX, Request};
 pub use run::{ArmError, Armed, End, Options, Running, SecondReport, Stopper, Wait};
 pub use tls::{Identity, Tls};
 

@@ -21,6 +21,8 @@ pub mod limits {
     pub const MIN_DELAY: Duration = Duration::from_nanos(100);
     /// The longest time between two due moments.
     pub const MAX_DELAY: Duration = Duration::from_secs(3600);
+    // The slowest rate and the longest delay are one bound.
+    const _: () = assert!(MIN_THROUGHPUT_PER_S == 1.0 / MAX_DELAY.as_secs() as f64);
     /// How long a test may run.
     pub const MAX_DURATION: Duration = Duration::from_secs(30 * 86_400);
     /// The shortest time-out.

@@ -41,13 +41,13 @@ Exit codes:
 pub struct DoctorArgs {
     /// The connections of a driver on this machine
     #[arg(
-        short = 'c', long, value_name = "N", default_value = "64", value_parser = parse::count,
+        short = 'c', long, value_name = "N", default_value = "64", value_parser = parse::connections,
         env = "ONRUSH_DOCTOR_CONNECTIONS", help_heading = "The test"
     )]
-    pub connections: u64,
-    /// Its requests per second [default: as many as it can]
+    pub connections: u32,
+    /// Its requests per second (10k, 60/m) [default: as many as it can]
     #[arg(
-        short = 'R', long, value_name = "N", value_parser = parse::rate, env = "ONRUSH_DOCTOR_RATE",
+        short = 'R', long, value_name = "RATE", value_parser = parse::rate, env = "ONRUSH_DOCTOR_RATE",
         help_heading = "The test"
     )]
     pub rate: Option<f64>,
@@ -99,7 +99,7 @@ pub struct HealthArgs {
 /// `onrush doctor`.
 pub fn run(args: DoctorArgs, console: &Console) -> Result<ExitCode, Error> {
     let load = facts::Load {
-        connections: args.connections,
+        connections: args.connections.into(),
         rate_per_s: args.rate,
         keepalive: !args.disable_keepalive,
         cpus: args.cpus.clone().map(|cpus| cpus.0),
