@@ -10,6 +10,7 @@ mod console;
 mod demo;
 mod doctor;
 mod error;
+mod file;
 mod follow;
 mod logging;
 mod nodes;
@@ -20,6 +21,7 @@ mod result;
 mod signals;
 mod sse;
 mod table;
+mod targets;
 mod test;
 mod threshold;
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use onrush_protocol::{Expect, RequestConfig, RequestOrder, TestConfig, TestType, TlsConfig, limits};
+use onrush_protocol::{Expect, RequestOrder, TestConfig, TestType, TlsConfig, limits};
 
 use crate::error::Error;
 use crate::parse::{self, duration};
+use crate::targets::TargetsFile;
 
 /// How requests are spaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -37,8 +38,8 @@ pub struct RequestArgs {
     /// The file that is the request's body
     #[arg(long, value_name = "FILE", env = "ONRUSH_TEST_BODY_FILE", help_heading = "Request")]
     pub body_file: Option<PathBuf>,
-    /// Several requests in place of one: a file with a JSON object a line, with url (where it is missing: URL), method,
-    /// headers, body or body_base64, weight and expect
+    /// Several requests in place of one: a file with a URL or a JSON object on each line, with url (where it is missing:
+    /// URL), method, headers, body or body_base64, weight and expect; # begins a comment
     #[arg(
         long, value_name = "FILE", conflicts_with_all = ["method", "headers", "body", "body_file"],
         env = "ONRUSH_TEST_TARGETS", help_heading = "Request"
@@ -96,8 +97,9 @@ fn order(name: &str) -> Result<RequestOrder, String> {
 }
 
 impl RequestArgs {
-    /// Writes what is asked for into a test; reads the files that are named.
-    pub fn apply(&self, config: &mut TestConfig) -> Result<(), Error> {
+    /// Writes what is asked for into a test; reads the files that are named. `url_needed`: whoever runs the test has no
+    /// URL of its own for requests that name none.
+    pub fn apply(&self, config: &mut TestConfig, url_needed: bool) -> Result<(), Error> {
         let Self { method, headers, body, body_file, targets, order, seed, expect, .. } = self;
         if let Some(method) = method {
             config.method.clone_from(method);
@@ -107,7 +109,9 @@ impl RequestArgs {
             Some(path) => Some(body_of_file(path)?),
             None => body.clone().map(String::into_bytes),
         };
-        config.requests = targets.as_deref().map(read_targets).transpose()?.unwrap_or_default();
+        if let Some(path) = targets {
+            config.requests = TargetsFile::read(path)?.into_requests(url_needed && config.target_url.is_none())?;
+        }
         config.order = order.unwrap_or_default();
         config.seed = seed.unwrap_or(0);
         config.expect.clone_from(expect);
@@ -124,21 +128,6 @@ impl RequestArgs {
         };
         Ok(())
     }
-}
-
-/// The requests of a file, a JSON object a line; empty lines do not count.
-fn read_targets(path: &Path) -> Result<Vec<RequestConfig>, Error> {
-    let text = read_text("--targets", path)?;
-    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
-    let requests = lines.map(|(number, line)| {
-        RequestConfig::read(line.as_bytes())
-            .map_err(|e| Error::Failed(format!("--targets {}, line {number}: {e}", path.display())))
-    });
-    let requests = requests.collect::<Result<Vec<_>, _>>()?;
-    if requests.is_empty() {
-        return Err(Error::Failed(format!("--targets {}: holds no request", path.display())));
-    }
-    Ok(requests)
 }
 
 fn read_text(flag: &str, path: &Path) -> Result<String, Error> {

@@ -136,20 +136,27 @@ impl TestConfig {
         if bytes > limits::MAX_REQUESTS_BYTES {
             return Some(format!("have {bytes} bytes together; at most {} fit", limits::MAX_REQUESTS_BYTES));
         }
-        requests.iter().enumerate().find_map(|(index, request)| {
-            let RequestConfig { url, method, headers, weight, .. } = request;
-            let (field, problem) = (url.as_deref().and_then(url_problem).map(|problem| ("url", problem)))
-                .or_else(|| method_problem(method).map(|problem| ("method", problem)))
-                .or_else(|| headers_problem(headers).map(|problem| ("headers", problem)))
-                .or_else(|| (*weight == 0).then(|| ("weight", "is 0; give at least 1".to_owned())))?;
-            Some(format!("in place {}: {field}: {problem}", index + 1))
-        })
+        let mut problems = requests.iter().map(RequestConfig::problem);
+        let (place, problem) = (1..).zip(&mut problems).find_map(|(place, problem)| Some((place, problem?)))?;
+        Some(format!("in place {place}: {problem}"))
     }
 
     fn connections_problem(&self) -> Option<String> {
         let n = self.connections?;
         let fits = (1..=limits::MAX_CONNECTIONS).contains(&n);
         (!fits).then(|| format!("is {n}; give 1 to {} connections per driver", limits::MAX_CONNECTIONS))
+    }
+}
+
+impl RequestConfig {
+    /// What keeps it from being sent, with what would be right. A missing `url` is no problem here: the test may have one.
+    pub fn problem(&self) -> Option<FieldProblem> {
+        let Self { url, method, headers, weight, .. } = self;
+        let problem = |field, problem: Option<String>| problem.map(|problem| FieldProblem { field, problem });
+        problem("url", url.as_deref().and_then(url_problem))
+            .or_else(|| problem("method", method_problem(method)))
+            .or_else(|| problem("headers", headers_problem(headers)))
+            .or_else(|| problem("weight", (*weight == 0).then(|| "is 0; give at least 1".to_owned())))
     }
 }
 

@@ -135,7 +135,7 @@ impl BenchArgs {
         config.target_throughput_per_s = self.rate;
         config.delay = self.delay.unwrap_or_default();
         config.connections = Some(self.connections);
-        self.request.apply(&mut config)?;
+        self.request.apply(&mut config, true)?;
         Ok(config)
     }
 }

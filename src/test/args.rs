@@ -174,14 +174,16 @@ impl StartArgs {
         let test_type = test_type(self.test_type, self.delay, self.rate)?;
         // What the shared flags amount to; where one is left out the orchestrator's default holds.
         let mut asked = TestConfig::new(TestId::new("new").expect("a word is a name"), test_type);
-        self.request.apply(&mut asked)?;
+        asked.target_url = self.url.as_deref().map(with_scheme);
+        // Each driver may have a URL of its own.
+        self.request.apply(&mut asked, false)?;
         let RequestArgs { method, body, body_file, timeout, connect_timeout, disable_keepalive, order, seed, .. } =
             &self.request;
         let bytes = asked.body.as_deref().filter(|_| body_file.is_some());
         let seconds = |value: Option<Duration>| value.map(|value| value.as_secs_f64());
         Ok(NewTest {
             test_type: test_type.name().into(),
-            target_url: self.url.as_deref().map(with_scheme),
+            target_url: asked.target_url,
             method: method.clone(),
             headers: asked.headers,
             body: body.clone(),
