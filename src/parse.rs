@@ -80,7 +80,8 @@ pub fn cpus(text: &str) -> Result<Cpus, String> {
 pub fn option(text: &str) -> Result<(String, String), String> {
     match text.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(format!("{text:?} is not a setting; write name=value, like security.protocol=SSL")),
+        // It may be a password: it is not repeated.
+        _ => Err("not a setting; write NAME=VALUE, like message.timeout.ms=30000".into()),
     }
 }
 
@@ -88,7 +89,8 @@ pub fn option(text: &str) -> Result<(String, String), String> {
 pub fn header(text: &str) -> Result<(String, String), String> {
     match text.split_once(':').map(|(name, value)| (name.trim(), value.trim())) {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(format!("{text:?} is not a header; write 'Name: value'")),
+        // It may be a password: it is not repeated.
+        _ => Err("not a header; write 'Name: value'".into()),
     }
 }
 

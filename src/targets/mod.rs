@@ -66,7 +66,9 @@ impl TargetsFile {
         for (line, request) in &requests {
             let problem = match request.problem() {
                 Some(problem) => problem.to_string(),
-                None if url_needed && request.url.is_none() => "url is missing; give one here, or one for all".into(),
+                None if url_needed && request.url.is_none() => {
+                    "url is missing; give it here, or give a URL for all".into()
+                }
                 None => continue,
             };
             return Err(wrong(&path, &Fault::at_line(*line, problem)));
