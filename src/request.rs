@@ -8,8 +8,12 @@ use clap::{Args, ValueEnum};
 use onrush_protocol::{Expect, RequestOrder, TestConfig, TestType, TlsConfig, limits};
 
 use crate::error::Error;
+use crate::file::read_bytes;
 use crate::parse::{self, duration};
 use crate::targets::TargetsFile;
+
+/// A bundle with the text of each certificate beside it is some ten times as long.
+const MAX_PEM_FILE_BYTES: usize = 4 * 1024 * 1024;
 
 /// How requests are spaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -81,7 +85,8 @@ pub struct RequestArgs {
     /// Take any certificate of an https target
     #[arg(short = 'k', long, value_parser = BoolishValueParser::new(), env = "ONRUSH_TEST_INSECURE", help_heading = "TLS")]
     pub insecure: bool,
-    /// The authorities that https targets are trusted by, in PEM [default: those that the system trusts]
+    /// The authorities that https targets are trusted by, or the targets' own certificates, in PEM [default: the
+    /// authorities that the system trusts]
     #[arg(long, value_name = "FILE", env = "ONRUSH_TEST_CACERT", help_heading = "TLS")]
     pub cacert: Option<PathBuf>,
     /// The certificate to show to https targets, in PEM
@@ -119,19 +124,23 @@ impl RequestArgs {
         config.timeout = timeout.unwrap_or(config.timeout);
         config.connect_timeout = connect_timeout.unwrap_or(config.connect_timeout);
         config.keepalive = !disable_keepalive;
-        let pem = |flag, path: &Option<PathBuf>| path.as_deref().map(|path| read_text(flag, path)).transpose();
+        let pem =
+            |flag, path: &Option<PathBuf>, what| path.as_deref().map(|path| read_pem(flag, path, what)).transpose();
         config.tls = TlsConfig {
             insecure: *insecure,
-            ca_pem: pem("--cacert", cacert)?,
-            cert_pem: pem("--cert", cert)?,
-            key_pem: pem("--key", key)?,
+            ca_pem: pem("--cacert", cacert, "certificate")?,
+            cert_pem: pem("--cert", cert, "certificate")?,
+            key_pem: pem("--key", key, "key")?,
         };
         Ok(())
     }
 }
 
-fn read_text(flag: &str, path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|e| Error::Failed(format!("cannot use {flag} {}: {e}", path.display())))
+/// The PEM in a file, which may be a system's whole bundle with comments in any coding.
+fn read_pem(flag: &str, path: &Path, what: &str) -> Result<String, Error> {
+    let bytes = read_bytes(flag, path, MAX_PEM_FILE_BYTES)?;
+    let cannot = |problem| Error::Usage(format!("cannot use {flag} {}: it {problem}", path.display()));
+    onrush_engine::pem_only(&bytes, what).map_err(cannot)
 }
 
 /// The type of a test: the one that was asked for, or the one that its other flags make it.
@@ -157,11 +166,40 @@ pub fn with_scheme(url: &str) -> String {
 
 /// The bytes of a file that is to be sent.
 pub fn body_of_file(path: &Path) -> Result<Vec<u8>, Error> {
-    let cannot =
-        |problem: String| Error::Failed(format!("cannot use --body-file {} as the body: {problem}", path.display()));
-    let bytes = std::fs::read(path).map_err(|e| cannot(e.to_string()))?;
-    if bytes.len() > limits::MAX_BODY_BYTES {
-        return Err(cannot(format!("it has {} bytes; at most {} fit", bytes.len(), limits::MAX_BODY_BYTES)));
+    read_bytes("--body-file", path, limits::MAX_BODY_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pem_is_taken_out_of_whatever_stands_around_it() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("ca.pem");
+        let block = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n";
+        // A bundle with the text of each certificate, in Latin-1, behind a byte order mark.
+        let mut bytes = b"\xef\xbb\xbf".to_vec();
+        for _ in 0..200 {
+            bytes.extend_from_slice(&[b"# Caf\xe9 ", "x".repeat(5000).as_bytes(), b"\r\n", block.as_bytes()].concat());
+        }
+        std::fs::write(&path, bytes).expect("the folder can be written");
+        assert_eq!(read_pem("--cacert", &path, "certificate").expect("PEM"), block.repeat(200));
+        for (bytes, says) in [(&[0x30, 0x82, 0, 0][..], "DER"), (b"hello", "-----BEGIN"), (b"", "-----BEGIN")] {
+            std::fs::write(&path, bytes).expect("the folder can be written");
+            let error = read_pem("--cacert", &path, "certificate").expect_err(says).to_string();
+            assert!(error.contains("--cacert") && error.contains(says), "{error}");
+        }
     }
-    Ok(bytes)
+
+    #[test]
+    fn the_bundle_of_a_system_fits_into_a_test() {
+        let mut config = TestConfig::new(onrush_protocol::TestId::new("t").expect("a name"), TestType::Avalanche);
+        config.count_per_driver = Some(1);
+        let block = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", "A".repeat(2000));
+        config.tls.ca_pem = Some(block.repeat(140));
+        assert_eq!(config.problems(), []);
+        config.tls.ca_pem = Some(block.repeat(300));
+        assert!(config.problems().iter().any(|problem| problem.field == "tls_ca_pem"));
+    }
 }

@@ -13,6 +13,7 @@ mod check;
 mod clock;
 mod connection;
 mod control;
+mod der;
 #[cfg_attr(feature = "internals", allow(missing_docs, reason = "shown to benches and fuzz targets only"))]
 mod http;
 mod io;
@@ -20,6 +21,7 @@ mod merge;
 mod order;
 mod pacer;
 mod parts;
+mod pem;
 mod plan;
 #[cfg_attr(feature = "internals", allow(missing_docs, reason = "shown to benches and fuzz targets only"))]
 mod recorder;
@@ -31,15 +33,17 @@ mod target;
 mod thread;
 mod timer;
 mod tls;
+mod trust;
 mod turn;
 mod watch;
 
 pub use check::{Check, JSON_BODY_MAX};
 pub use io::Io;
 pub use order::Order;
+pub use pem::pem_only;
 pub use plan::{MAX_RATE_PER_S, MIN_RATE_PER_S, Mode, Plan, PlanError, REQUESTS_MAX, Request};
 pub use run::{ArmError, Armed, End, Options, Running, SecondReport, Stopper, Wait};
-pub use tls::{Identity, Tls};
+pub use trust::{Identity, Tls};
 
 /// The insides, for benches and fuzz targets only: no promise is made about them.
 #[cfg(feature = "internals")]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::check::Check;
 use crate::order::Order;
-use crate::tls::Tls;
+use crate::trust::Tls;
 
 /// A plan has at most this many different requests.
 pub const REQUESTS_MAX: usize = 10_000;

@@ -13,7 +13,7 @@ use url::Url;
 use crate::check::Check;
 use crate::http::request_bytes;
 use crate::plan::{Mode, Plan, PlanError, Request};
-use crate::tls::{own_sessions, server_name};
+use crate::trust::{own_sessions, server_name};
 
 /// A plan's requests go to at most so many different servers: every connection keeps one open to each.
 const ORIGINS_MAX: usize = 100;

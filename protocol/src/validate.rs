@@ -41,8 +41,10 @@ pub mod limits {
     pub const MAX_REQUESTS: usize = 10_000;
     /// URLs, headers and bodies of several requests together, in bytes: they travel in one message.
     pub const MAX_REQUESTS_BYTES: usize = 512 * 1024;
-    /// A file of certificates or of a key, in bytes.
+    /// A certificate with those above it, or a key, in bytes.
     pub const MAX_PEM_BYTES: usize = 64 * 1024;
+    /// The authorities that targets are trusted by, in bytes: the bundle of a whole system has some 250 KiB.
+    pub const MAX_CA_PEM_BYTES: usize = 512 * 1024;
 }
 
 /// One thing that is wrong with a test.
@@ -169,12 +171,16 @@ fn request_bytes(request: &RequestConfig) -> usize {
 fn tls_problems(tls: &TlsConfig) -> Vec<(&'static str, String)> {
     let TlsConfig { insecure: _, ca_pem, cert_pem, key_pem } = tls;
     let mut problems = Vec::new();
-    for (field, pem) in [("tls_ca_pem", ca_pem), ("tls_cert_pem", cert_pem), ("tls_key_pem", key_pem)] {
+    for (field, pem, max_bytes) in [
+        ("tls_ca_pem", ca_pem, limits::MAX_CA_PEM_BYTES),
+        ("tls_cert_pem", cert_pem, limits::MAX_PEM_BYTES),
+        ("tls_key_pem", key_pem, limits::MAX_PEM_BYTES),
+    ] {
         let Some(pem) = pem else { continue };
-        if pem.len() > limits::MAX_PEM_BYTES {
-            problems.push((field, format!("has {} bytes; at most {} fit", pem.len(), limits::MAX_PEM_BYTES)));
+        if pem.len() > max_bytes {
+            problems.push((field, format!("has {} bytes; at most {max_bytes} fit", pem.len())));
         } else if !pem.contains("-----BEGIN ") {
-            problems.push((field, "is no PEM; give a text that begins with -----BEGIN".into()));
+            problems.push((field, "is not PEM; give a text that begins with -----BEGIN".into()));
         }
     }
     match (cert_pem, key_pem) {

@@ -8,4 +8,5 @@ mod life;
 mod requests;
 mod server;
 mod tls;
+mod trust;
 mod tsunami;
