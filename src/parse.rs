@@ -81,7 +81,7 @@ pub fn option(text: &str) -> Result<(String, String), String> {
     match text.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         // It may be a password: it is not repeated.
-        _ => Err("not a setting; write NAME=VALUE, like message.timeout.ms=30000".into()),
+        _ => Err("not a setting; write NAME=VALUE, like broker.address.family=v4".into()),
     }
 }
 

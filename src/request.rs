@@ -37,7 +37,14 @@ pub struct RequestArgs {
     )]
     pub headers: Vec<(String, String)>,
     /// The request's body
-    #[arg(long, value_name = "TEXT", conflicts_with = "body_file", env = "ONRUSH_TEST_BODY", help_heading = "Request")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        conflicts_with = "body_file",
+        env = "ONRUSH_TEST_BODY",
+        hide_env_values = true,
+        help_heading = "Request"
+    )]
     pub body: Option<String>,
     /// The file that is the request's body
     #[arg(long, value_name = "FILE", env = "ONRUSH_TEST_BODY_FILE", help_heading = "Request")]
@@ -57,7 +64,7 @@ pub struct RequestArgs {
     /// The same seed gives the same shuffled order [default: 0]
     #[arg(long, value_name = "N", requires = "order", env = "ONRUSH_TEST_SEED", help_heading = "Request")]
     pub seed: Option<u64>,
-    /// What answers must be like, else they count as failed; repeatable. status=200, status=2xx, body~TEXT,
+    /// What answers must be like, else they count as failed; repeatable. status=200, status=2xx,304, body~TEXT,
     /// json:/PATH=VALUE
     #[arg(
         long = "expect", value_name = "CHECK", value_parser = str::parse::<Expect>, value_delimiter = '\n',
