@@ -1,13 +1,15 @@
 //! Which certificates are taken, and in which words others are refused: `openssl s_server` with whatever `openssl req`
 //! makes, curl's behaviour as the measure.
 
+use std::io::Read;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use onrush_engine::{Armed, Check, Identity, Io, Tls};
+use onrush_engine::{Armed, Check, Identity, Io, Plan, Tls};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, date_time_ymd};
 
-use crate::harness::run_on;
+use crate::harness::{plan, run_on};
 use crate::tls::{Authority, Openssl, https, one_thread};
 
 const NAMES: &str = "subjectAltName=DNS:localhost,IP:127.0.0.1";
@@ -187,4 +189,22 @@ fn a_client_may_show_a_certificate_of_version_1() {
     let mut plan = https(&server, "localhost", Tls { identity, ..insecure() }, 3);
     plan.requests[0].checks = vec![Check::Status(vec![(200, 200)])];
     assert_eq!(run_on(plan, one_thread(Io::Auto)).totals().answered, 3);
+}
+
+#[test]
+fn a_server_that_closes_during_the_handshake_is_no_refused_certificate() {
+    for resets in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let serving = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept()?;
+            // What is left unread makes the kernel reset the connection.
+            if resets { Ok(0) } else { stream.read(&mut [0; 4096]) }
+        });
+        let plan = Plan { tls: naming(&Authority::new().pem), ..plan(&format!("https://localhost:{port}/")) };
+        let words = Armed::new(plan, one_thread(Io::Auto)).err().expect("it must be refused").to_string();
+        assert!(words.contains("handshake"), "{words}");
+        assert!(!words.contains("-k") && !words.contains("--cacert"), "{words}");
+        serving.join().expect("it served").expect("a connection came");
+    }
 }
