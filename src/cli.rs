@@ -1,22 +1,17 @@
 //! What can be asked for on the command line. Every flag can also be given by an environment variable.
 
-use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::builder::BoolishValueParser;
-use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use onrush_target::{Delay, Stall};
 
 use crate::bench::BenchArgs;
 use crate::doctor::{DoctorArgs, HealthArgs};
-use crate::error::EXIT_USAGE;
 use crate::logging::LogFormat;
 use crate::parse::{self, Cpus};
 use crate::test::TestArgs;
-use crate::text::for_locale;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,46 +51,6 @@ pub struct Cli {
     /// The result and errors alone: no progress, no notes, no warnings
     #[arg(short, long, global = true, value_parser = BoolishValueParser::new(), env = "ONRUSH_QUIET", help_heading = "Log")]
     pub quiet: bool,
-}
-
-/// Flags whose values are not repeated when they are wrong: they may be passwords.
-const SECRET_FLAGS: [&str; 3] = ["--kafka-option", "--header", "--body"];
-
-impl Cli {
-    /// The command line of this process; otherwise help, version or what is wrong with it has been shown, and this is
-    /// the exit code.
-    pub fn read() -> Result<Self, ExitCode> {
-        Self::try_parse().map_err(|error| {
-            let text = without_secrets(error);
-            // Nobody may be reading.
-            let _ = show(&text);
-            u8::try_from(text.exit_code()).map_or(ExitCode::from(EXIT_USAGE), ExitCode::from)
-        })
-    }
-}
-
-fn without_secrets(mut error: clap::Error) -> clap::Error {
-    let flag = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(flag)) => flag.as_str(),
-        _ => "",
-    };
-    let is_secret = SECRET_FLAGS.iter().any(|secret| flag.split([' ', '=']).next() == Some(secret));
-    if is_secret && error.get(ContextKind::InvalidValue).is_some() {
-        error.insert(ContextKind::InvalidValue, ContextValue::String("...".into()));
-    }
-    error
-}
-
-/// As clap shows it, within what the locale can show.
-fn show(error: &clap::Error) -> io::Result<()> {
-    let text = error.render().ansi().to_string();
-    let text = for_locale(&text);
-    if error.use_stderr() {
-        anstream::stderr().lock().write_all(text.as_bytes())
-    } else {
-        let mut out = anstream::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush())
-    }
 }
 
 /// What to do.
@@ -367,22 +322,6 @@ mod tests {
             command.get_subcommands().for_each(|sub| check(sub, &path));
         }
         check(&Cli::command(), "");
-    }
-
-    #[test]
-    fn secrets_are_not_repeated_when_they_are_wrong() {
-        for line in [
-            &["onrush", "orchestrator", "--kafka-option", "sasl.password:hunter2"][..],
-            &["onrush", "driver", "--kafka-option", "=hunter2"],
-            &["onrush", "bench", "u", "-H", "Authorization hunter2"],
-            &["onrush", "bench", "u", "--header=Bearer hunter2"],
-        ] {
-            let text = without_secrets(Cli::try_parse_from(line).expect_err("it is wrong")).render().to_string();
-            assert!(!text.contains("hunter2") && text.contains("write "), "{text}");
-        }
-        let text =
-            without_secrets(Cli::try_parse_from(["onrush", "bench", "u", "-n", "many"]).expect_err("it is wrong"));
-        assert!(text.render().to_string().contains("'many'"));
     }
 
     /// The examples of all help texts, as words.

@@ -25,6 +25,7 @@ mod targets;
 mod test;
 mod text;
 mod threshold;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -33,7 +34,7 @@ use tracing::Level;
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let Cli { command, log_format, quiet } = match Cli::read() {
+    let Cli { command, log_format, quiet } = match usage::read() {
         Ok(cli) => cli,
         Err(code) => return code,
     };
