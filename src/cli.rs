@@ -48,6 +48,9 @@ pub struct Cli {
     /// How log lines look; RUST_LOG sets what is logged (error, warn, info, debug)
     #[arg(long, global = true, value_enum, default_value = "text", env = "ONRUSH_LOG_FORMAT", help_heading = "Log")]
     pub log_format: LogFormat,
+    /// The result and errors alone: no progress, no notes, no warnings
+    #[arg(short, long, global = true, value_parser = BoolishValueParser::new(), env = "ONRUSH_QUIET", help_heading = "Log")]
+    pub quiet: bool,
 }
 
 /// What to do.
@@ -78,7 +81,8 @@ pub struct TopicArgs {
     /// Put before each topic's name; all nodes that are to meet need the same
     #[arg(long, value_name = "TEXT", default_value = "", env = "ONRUSH_TOPIC_PREFIX")]
     pub topic_prefix: String,
-    /// A setting of the Kafka library (librdkafka), repeatable; in the environment, one a line
+    /// A setting of the Kafka library (librdkafka, built without TLS and SASL), repeatable; in the environment, one a
+    /// line
     #[arg(
         long = "kafka-option", value_name = "NAME=VALUE", value_parser = parse::option, value_delimiter = '\n',
         env = "ONRUSH_KAFKA_OPTION", hide_env_values = true
@@ -92,7 +96,7 @@ pub struct TopicArgs {
 Examples:
   onrush orchestrator --brokers kafka1:9092,kafka2:9092 --store /var/lib/onrush/onrush.db
   onrush orchestrator --brokers embedded      all nodes on this machine, no Kafka needed
-  onrush orchestrator --brokers kafka:9093 --kafka-option security.protocol=SSL
+  onrush orchestrator --brokers kafka:9092 --kafka-option broker.address.family=v4
 
 Tests and results are in the --store file: an orchestrator that is killed and started again goes on
 where it was. Open http://127.0.0.1:7400 in a browser, or use `onrush test`.")]
@@ -138,7 +142,8 @@ Examples:
   onrush driver --brokers kafka:9092 --wait poll   on time to the microsecond; keeps its CPUs busy
   onrush driver                                    joins the embedded broker of this machine
 
-It needs a Linux kernel with io_uring. It runs any number of tests, until Ctrl-C.")]
+It sends by io_uring, or by epoll where that is refused (--io). It runs any number of tests, until
+Ctrl-C.")]
 pub struct DriverArgs {
     /// The Kafka brokers, several with commas. Without it: the embedded broker that is running on this machine
     #[arg(long, value_name = "HOST:PORT", env = "ONRUSH_BROKERS", help_heading = "Kafka")]
@@ -271,8 +276,8 @@ left behind: no process, and no file but the one of --store.
 Examples:
   onrush demo
   onrush demo --drivers 4 --requests 10k
-  onrush demo --store demo.db         keeps the results; `onrush orchestrator --store demo.db`
-                                      shows them")]
+  onrush demo --store demo.db         keeps the results, to be shown later by:
+  onrush orchestrator --brokers embedded --store demo.db")]
 pub struct DemoArgs {
     /// How many drivers
     #[arg(
@@ -323,6 +328,43 @@ mod tests {
             command.get_subcommands().for_each(|sub| check(sub, &path));
         }
         check(&Cli::command(), "");
+    }
+
+    /// The examples of all help texts, as words.
+    fn examples() -> Vec<Vec<String>> {
+        fn of(command: &clap::Command, found: &mut Vec<Vec<String>>) {
+            let text = command.get_after_long_help().map(ToString::to_string).unwrap_or_default().replace("\\\n", " ");
+            for line in text.lines().map(str::trim).filter(|line| line.starts_with("onrush ")) {
+                // What stands behind three blanks says what it is for.
+                let line = line.split("   ").next().unwrap_or_default();
+                let words = line.split('\'').enumerate().flat_map(|(index, part)| match index % 2 {
+                    0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
+                    _ => vec![part.to_owned()],
+                });
+                found.push(words.collect());
+            }
+            command.get_subcommands().for_each(|sub| of(sub, found));
+        }
+        let mut found = Vec::new();
+        of(&Cli::command(), &mut found);
+        found
+    }
+
+    #[test]
+    fn every_example_in_the_help_is_a_right_command_line() {
+        let examples = examples();
+        assert!(examples.len() > 25, "{examples:?}");
+        for example in examples {
+            let read = Cli::try_parse_from(&example);
+            let Ok(cli) = read else {
+                panic!("{example:?}: {}", read.err().map(|e| e.to_string()).unwrap_or_default())
+            };
+            let Command::Orchestrator(args) = cli.command else { continue };
+            let brokers = onrush_bus::Brokers { address: "127.0.0.1:9".into(), embedded: false };
+            let (topic_prefix, client_id) = (String::new(), "test".into());
+            let config = onrush_bus::BusConfig { brokers, topic_prefix, client_id, options: args.topics.kafka_options };
+            assert!(onrush_bus::BrokerWatch::start(&config).is_ok(), "{example:?}");
+        }
     }
 
     #[test]

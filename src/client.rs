@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::sse::{MAX_EVENT_BYTES, SseReader};
+use crate::text::{escape_json, escaped};
 
 /// For connecting to the orchestrator.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -278,8 +279,8 @@ impl Client {
     /// Events of a kind that this version does not know are skipped.
     fn read_event(&self, name: &str, data: &str) -> Option<Result<StreamEvent, ClientError>> {
         let event = match name {
-            "test" => serde_json::from_str(data).map(StreamEvent::Test),
-            "second" => serde_json::from_str(data).map(StreamEvent::Second),
+            "test" => read_json(data).map(StreamEvent::Test),
+            "second" => read_json(data).map(StreamEvent::Second),
             _ => return None,
         };
         Some(event.map_err(|e| self.unreadable(format!("event {name}: {e}"))))
@@ -304,7 +305,7 @@ impl Client {
     ) -> Result<T, ClientError> {
         let response = self.accepted(response.map_err(|e| self.unreachable(&e))?)?;
         let text = self.text(response)?;
-        serde_json::from_str(&text).map_err(|e| self.unreadable(e))
+        read_json(&text).map_err(|e| self.unreadable(e))
     }
 
     /// The answer, if it is a success; else its problem details.
@@ -317,7 +318,7 @@ impl Client {
             return Ok(response);
         }
         let text = self.text(response)?;
-        let refusal = serde_json::from_str::<Refusal>(&text).unwrap_or_else(|_| Refusal {
+        let refusal = read_json::<Refusal>(&text).unwrap_or_else(|_| Refusal {
             detail: format!("the orchestrator at {} answered {status}", self.address()),
             ..Refusal::default()
         });
@@ -346,8 +347,17 @@ impl Client {
     }
 
     fn unreadable(&self, problem: impl std::fmt::Display) -> ClientError {
-        ClientError::Unreadable { address: self.address().to_owned(), problem: problem.to_string() }
+        let problem = escaped(&problem.to_string()).into_owned();
+        ClientError::Unreadable { address: self.address().to_owned(), problem }
     }
+}
+
+/// Reads what the orchestrator sent. Names, reasons and notes in it come from whoever speaks on its topics, and go to a
+/// terminal from here.
+fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    let mut value = serde_json::from_str(text)?;
+    escape_json(&mut value);
+    serde_json::from_value(value)
 }
 
 /// An orchestrator's URL: `http://HOST:PORT`, or `HOST:PORT` alone.
@@ -373,6 +383,15 @@ mod tests {
         for text in ["", "ftp://x", "http://", "::"] {
             assert!(orchestrator_url(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_strangers_said_is_escaped_before_anybody_sees_it() {
+        let sent = r#"{"status":409,"detail":"a\u001b[2Jb\nc","errors":[{"field":"\u009bm","problem":"\r"}]}"#;
+        let words = read_json::<Refusal>(sent).expect("problem details").to_string();
+        assert_eq!(words, "a\\x1b[2Jb\\nc\n  \\u{9b}m \\r");
+        let client = Client::new(orchestrator_url("127.0.0.1:7400").expect("an address"));
+        assert!(client.unreadable("unknown variant `\u{1b}[2J`").to_string().contains("`\\x1b[2J`"));
     }
 
     #[test]

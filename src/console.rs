@@ -1,7 +1,8 @@
 //! The screen: results on standard output; progress, notes and the log on standard error, so that they never
 //! run into each other nor into a result that is piped elsewhere.
 //!
-//! On a terminal the progress line is rewritten in place; elsewhere each is a line of its own.
+//! On a terminal the progress line is rewritten in place; elsewhere, and on one that cannot do so, each is a line of its
+//! own. What is written is what the locale can show, and no terminal gets an escape sequence that it did not ask for.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,22 +11,28 @@ use tracing_subscriber::fmt::MakeWriter;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::error::Error;
-
-/// Carriage return and "erase to the end of the line".
-const ERASE_LINE: &str = "\r\x1b[K";
+use crate::text::{escaped_lines, for_locale};
 
 /// The screen. Cheap to clone.
 #[derive(Clone)]
 pub struct Console {
-    stderr_is_terminal: bool,
+    /// Nothing but results and errors.
+    quiet: bool,
+    /// Whether the progress line can be rewritten in place.
+    rewrites: bool,
     /// The progress line on the terminal now; empty: none.
     shown: Arc<Mutex<String>>,
 }
 
 impl Console {
-    /// The screen of this process.
-    pub fn new() -> Self {
-        Self { stderr_is_terminal: io::stderr().is_terminal(), shown: Arc::default() }
+    /// The screen of this process; a quiet one shows results and errors alone.
+    pub fn new(quiet: bool) -> Self {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        if dumb {
+            // Whatever else asks for colours: this terminal has none.
+            anstream::ColorChoice::Never.write_global();
+        }
+        Self { quiet, rewrites: io::stderr().is_terminal() && !dumb, shown: Arc::default() }
     }
 
     /// Whether notes may be coloured: a terminal, and no wish against it (`NO_COLOR`).
@@ -37,20 +44,26 @@ impl Console {
     pub fn result(&self, text: &str) -> Result<(), Error> {
         self.end_progress();
         let mut out = anstream::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Error::output(&e))
+        out.write_all(for_locale(text).as_bytes()).and_then(|()| out.flush()).map_err(|e| Error::output(&e))
     }
 
-    /// Shows how far it has come: in place of the last progress line, or below it where there is no terminal.
-    pub fn progress(&self, line: &str) {
+    /// Shows how far it has come: in place of the last progress line, or below it where that cannot be.
+    pub fn progress(&self, line: &Line) {
+        if self.quiet {
+            return;
+        }
         let mut shown = self.lock();
         let mut err = io::stderr().lock();
         // What cannot be shown is no reason to stop.
-        let _ = if self.stderr_is_terminal {
-            let columns = columns_of(io::stderr()).unwrap_or(80);
-            *shown = fit(line, columns.saturating_sub(1));
-            write!(err, "{ERASE_LINE}{shown}").and_then(|()| err.flush())
+        let _ = if self.rewrites {
+            let columns = columns_of(io::stderr()).unwrap_or(80).saturating_sub(1);
+            let next = fit(&for_locale(&line.within(columns)), columns);
+            // Blanks where the last line was longer: the way to erase that every terminal knows.
+            let rest = shown.width().saturating_sub(next.width()).min(columns.saturating_sub(next.width()));
+            *shown = next;
+            write!(err, "\r{shown}{:rest$}", "").and_then(|()| err.flush())
         } else {
-            writeln!(err, "{line}")
+            writeln!(err, "{}", for_locale(&line.within(usize::MAX)))
         };
     }
 
@@ -65,7 +78,14 @@ impl Console {
 
     /// A line for people, above the progress line.
     pub fn note(&self, line: &str) {
-        let _ = self.above_progress(format!("{line}\n").as_bytes());
+        if !self.quiet {
+            let _ = self.above_progress(format!("{}\n", escaped_lines(line)).as_bytes());
+        }
+    }
+
+    /// What went wrong. A quiet screen shows it, too.
+    pub fn error(&self, words: &str) {
+        let _ = self.above_progress(format!("error: {}\n", escaped_lines(words)).as_bytes());
     }
 
     /// Where the log goes.
@@ -77,15 +97,49 @@ impl Console {
         let shown = self.lock();
         let mut err = io::stderr().lock();
         if !shown.is_empty() {
-            err.write_all(ERASE_LINE.as_bytes())?;
+            write!(err, "\r{:width$}\r", "", width = shown.width())?;
         }
-        err.write_all(text)?;
+        err.write_all(for_locale(&String::from_utf8_lossy(text)).as_bytes())?;
         err.write_all(shown.as_bytes())?;
         err.flush()
     }
 
     fn lock(&self) -> MutexGuard<'_, String> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A line of parts, of which those that matter less are left out where it would not fit.
+#[derive(Clone, Debug, Default)]
+pub struct Line(Vec<Part>);
+
+#[derive(Clone, Debug)]
+struct Part {
+    /// The longest first.
+    forms: Vec<String>,
+    importance: u8,
+}
+
+impl Line {
+    /// The line with one more part: its forms, the longest first, and how much it matters beside the others.
+    pub fn with(mut self, importance: u8, forms: impl IntoIterator<Item = String>) -> Self {
+        self.0.push(Part { forms: forms.into_iter().collect(), importance });
+        self
+    }
+
+    /// As much of it as these columns hold: each part in the longest form that fits, the more important ones first.
+    pub fn within(&self, columns: usize) -> String {
+        let mut by_importance: Vec<usize> = (0..self.0.len()).collect();
+        by_importance.sort_by_key(|index| std::cmp::Reverse(self.0[*index].importance));
+        let mut left = columns;
+        let mut chosen = vec![""; self.0.len()];
+        for index in by_importance {
+            if let Some(form) = self.0[index].forms.iter().find(|form| form.width() <= left) {
+                left -= form.width();
+                chosen[index] = form;
+            }
+        }
+        chosen.concat()
     }
 }
 
@@ -143,6 +197,22 @@ fn fit(line: &str, columns: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_matters_less_is_left_out_of_a_narrow_line() {
+        let texts = |forms: &[&str]| forms.iter().map(|form| (*form).to_owned()).collect::<Vec<_>>();
+        let line = Line::default()
+            .with(3, texts(&["time"]))
+            .with(1, texts(&["  rate"]))
+            .with(4, texts(&["  failed 1"]))
+            .with(2, texts(&["  without a, b, c", "  without 3"]));
+        assert_eq!(line.within(usize::MAX), "time  rate  failed 1  without a, b, c");
+        assert_eq!(line.within(31), "time  failed 1  without a, b, c");
+        assert_eq!(line.within(30), "time  failed 1  without 3");
+        assert_eq!(line.within(20), "time  rate  failed 1");
+        assert_eq!(line.within(14), "time  failed 1");
+        assert_eq!((line.within(10).as_str(), line.within(3).as_str()), ("  failed 1", ""));
+    }
 
     #[test]
     fn a_progress_line_never_wraps() {

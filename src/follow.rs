@@ -225,7 +225,7 @@ mod tests {
             (OK, json_of(&in_state(TestState::Completed))),
             (OK, json_of(&sample_metrics())),
         ]);
-        let followed = follow(&client, in_state(TestState::Configured), &Console::new(), || Ok(Wish::GoOn));
+        let followed = follow(&client, in_state(TestState::Configured), &Console::new(false), || Ok(Wish::GoOn));
         let (test, metrics) = followed.expect("it ends");
         assert_eq!((test.state, metrics.all.sent), (TestState::Completed, Some(200_000)));
         let stream = "GET /v1/tests/t1/stream HTTP/1.1";
@@ -237,7 +237,7 @@ mod tests {
     fn a_test_that_is_unknown_ends_it() {
         let (client, server) =
             scripted(vec![("404 Not Found", r#"{"status":404,"detail":"there is no test t1"}"#.into())]);
-        let followed = follow(&client, in_state(TestState::Running), &Console::new(), || Ok(Wish::GoOn));
+        let followed = follow(&client, in_state(TestState::Running), &Console::new(false), || Ok(Wish::GoOn));
         assert!(followed.is_err_and(|e| e.to_string() == "there is no test t1"));
         server.join().expect("it served all");
     }
@@ -252,12 +252,12 @@ mod tests {
             (OK, json_of(&in_state(TestState::Stopped))),
             (OK, json_of(&sample_metrics())),
         ]);
-        let followed = follow(&client, in_state(TestState::Running), &Console::new(), || Ok(Wish::StopTest));
+        let followed = follow(&client, in_state(TestState::Running), &Console::new(false), || Ok(Wish::StopTest));
         assert_eq!(followed.expect("it ends").0.state, TestState::Stopped);
         assert_eq!(server.join().expect("it served all")[1], "POST /v1/tests/t1/stop HTTP/1.1");
 
         let (client, server) = scripted(vec![(OK, running())]);
-        let left = follow(&client, in_state(TestState::Running), &Console::new(), || Ok(Wish::Leave));
+        let left = follow(&client, in_state(TestState::Running), &Console::new(false), || Ok(Wish::Leave));
         assert!(matches!(left, Err(Error::Interrupted)));
         server.join().expect("it served all");
     }

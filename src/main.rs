@@ -10,6 +10,7 @@ mod console;
 mod demo;
 mod doctor;
 mod error;
+mod file;
 mod follow;
 mod logging;
 mod nodes;
@@ -20,21 +21,32 @@ mod result;
 mod signals;
 mod sse;
 mod table;
+mod targets;
 mod test;
+mod text;
 mod threshold;
+mod usage;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use tracing::Level;
 
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let Cli { command, log_format } = Cli::parse();
+    let Cli { command, log_format, quiet } = match usage::read() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let console = console::Console::new(quiet);
     // The nodes have nothing but their log to show; the others have a screen of their own.
-    let quiet = !matches!(command, Command::Orchestrator(_) | Command::Driver(_) | Command::Target(_));
-    let console = console::Console::new();
-    logging::start(log_format, quiet, &console);
+    let is_node = matches!(command, Command::Orchestrator(_) | Command::Driver(_) | Command::Target(_));
+    let level = match (quiet, is_node) {
+        (true, _) => Level::ERROR,
+        (false, true) => Level::INFO,
+        (false, false) => Level::WARN,
+    };
+    logging::start(log_format, level, &console);
     let outcome = match command {
         Command::Demo(args) => demo::run(args, log_format, &console),
         Command::Test(args) => test::run(args, &console),
@@ -50,7 +62,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if let Some(words) = error.words() {
-                console.note(&format!("error: {words}"));
+                console.error(&words);
             }
             error.exit_code()
         }

@@ -1,55 +1,37 @@
 //! Reads what people write on a command line: durations, numbers with suffixes, CPU lists, `name: value` pairs.
 //!
-//! Pure functions; each error says what would be right.
+//! Pure functions; each error says what would be right. What a number, a duration or a rate may look like is
+//! `onrush_protocol::human`'s to say, as for REST.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use onrush_protocol::human;
+use onrush_protocol::limits::MAX_CONNECTIONS;
 use onrush_target::{Delay, Stall};
 
 /// `10ms`, `250us`, `1m30s`; a bare number means seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let text = text.trim();
-    let wrong = || format!("{text:?} is no duration; write 250us, 10ms, 30s, 1m30s, or a bare number of seconds");
-    if text.starts_with('-') {
-        return Err(wrong());
-    }
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
-    }
-    let signed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    Duration::try_from(signed).map_err(|_| wrong())
+    human::duration(text).map_err(|right| format!("{text:?} is not a duration; {right}"))
 }
 
-/// A number that may end in `k` (thousand), `M` (million) or `G` (thousand million).
-fn suffixed(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let (digits, factor) = match text.char_indices().last()? {
-        (end, 'k' | 'K') => (&text[..end], 1e3),
-        (end, 'm' | 'M') => (&text[..end], 1e6),
-        (end, 'g' | 'G') => (&text[..end], 1e9),
-        _ => (text, 1.0),
-    };
-    let starts_as_number = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    let value = digits.replace('_', "").parse::<f64>().ok().filter(|_| starts_as_number)? * factor;
-    value.is_finite().then_some(value)
-}
-
-/// A whole number: `1000`, `100_000`, `10k`, `1.5M`.
+/// A number of requests, at least 1: `1000`, `100_000`, `10k`, `1.5M`.
 pub fn count(text: &str) -> Result<u64, String> {
-    // Up to 2^53 every whole number is exact in a float; no test is longer.
-    let whole = |value: &f64| value.fract() == 0.0 && (1.0..=9_007_199_254_740_992.0).contains(value);
-    match suffixed(text).filter(whole) {
-        Some(value) => Ok(value as u64),
-        None => Err(format!("{text:?} is no number of requests; write 1000, 10k or 1M")),
+    match human::count(text) {
+        Ok(0) => Err("0 requests are no test; write 1000, 10k or 1M".into()),
+        read => read.map_err(|right| format!("{text:?} is not a number of requests; {right}")),
     }
 }
 
-/// A rate: `500`, `0.5`, `10k`.
+/// A number of connections: `64`, `1k`. Whether so many can be had is not said here.
+pub fn connections(text: &str) -> Result<u32, String> {
+    let number = human::count(text).map_err(|right| format!("{text:?} is not a number of connections; {right}"))?;
+    u32::try_from(number).map_err(|_| format!("{text:?} are too many connections; write at most {MAX_CONNECTIONS}"))
+}
+
+/// A rate: `500`, `0.5`, `10k`, `60/m`.
 pub fn rate(text: &str) -> Result<f64, String> {
-    suffixed(text)
-        .filter(|rate| *rate > 0.0)
-        .ok_or_else(|| format!("{text:?} is no rate; write requests per second above zero, like 500 or 10k"))
+    human::rate(text).map_err(|right| format!("{text:?} is not a rate; {right}"))
 }
 
 /// A number of bytes: `1024`, `64KiB`, `1MiB`.
@@ -58,12 +40,12 @@ pub fn size(text: &str) -> Result<usize, String> {
     let with = |suffix, factor| trimmed.strip_suffix(suffix).map(|digits: &str| (digits.trim_end(), factor));
     let (digits, factor) = with("KiB", 1 << 10).or_else(|| with("MiB", 1 << 20)).unwrap_or((trimmed, 1));
     let value = digits.parse::<usize>().ok().and_then(|value| value.checked_mul(factor));
-    value.ok_or_else(|| format!("{text:?} is no number of bytes; write 1024, 64KiB or 1MiB"))
+    value.ok_or_else(|| format!("{text:?} is not a number of bytes; write 1024, 64KiB or 1MiB"))
 }
 
 /// How long answers wait: `10ms`, `uniform:1ms-9ms`, `exp:5ms`.
 pub fn delay(text: &str) -> Result<Delay, String> {
-    let wrong = || format!("{text:?} is no delay; write 10ms, uniform:1ms-9ms, or exp:5ms for a mean of 5 ms");
+    let wrong = || format!("{text:?} is not a delay; write 10ms, uniform:1ms-9ms, or exp:5ms for a mean of 5 ms");
     let read = |text: &str| duration(text).map_err(|_| wrong());
     let delay = match text.trim().split_once(':') {
         None => Delay::Fixed(read(text)?),
@@ -79,7 +61,7 @@ pub fn delay(text: &str) -> Result<Delay, String> {
 
 /// When nothing is answered: `1s/10s`, the last second of every ten.
 pub fn stall(text: &str) -> Result<Stall, String> {
-    let wrong = || format!("{text:?} is no stall; write LENGTH/PERIOD, like 1s/10s");
+    let wrong = || format!("{text:?} is not a stall; write LENGTH/PERIOD, like 1s/10s");
     let (length, period) = text.split_once('/').ok_or_else(wrong)?;
     let read = |text: &str| duration(text).map_err(|_| wrong());
     let stall = Stall { length: read(length)?, period: read(period)? };
@@ -130,7 +112,8 @@ pub fn local_addresses(text: &str) -> Result<LocalAddresses, String> {
 pub fn option(text: &str) -> Result<(String, String), String> {
     match text.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(format!("{text:?} is no setting; write name=value, like security.protocol=SSL")),
+        // It may be a password: it is not repeated.
+        _ => Err("not a setting; write NAME=VALUE, like broker.address.family=v4".into()),
     }
 }
 
@@ -138,7 +121,8 @@ pub fn option(text: &str) -> Result<(String, String), String> {
 pub fn header(text: &str) -> Result<(String, String), String> {
     match text.split_once(':').map(|(name, value)| (name.trim(), value.trim())) {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(format!("{text:?} is no header; write 'Name: value'")),
+        // It may be a password: it is not repeated.
+        _ => Err("not a header; write 'Name: value'".into()),
     }
 }
 
@@ -147,43 +131,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_carry_units_and_bare_numbers_are_seconds() {
-        let cases = [
-            ("10ms", Duration::from_millis(10)),
-            ("250us", Duration::from_micros(250)),
-            ("250µs", Duration::from_micros(250)),
-            ("500ns", Duration::from_nanos(500)),
-            ("1m30s", Duration::from_secs(90)),
-            ("1.5s", Duration::from_millis(1500)),
-            ("2h", Duration::from_secs(7200)),
-            ("3", Duration::from_secs(3)),
-            ("0.25", Duration::from_millis(250)),
-            (" 2 s ", Duration::from_secs(2)),
-            ("0", Duration::ZERO),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(duration(text), Ok(expected), "{text}");
-        }
-        for text in ["", "abc", "-1s", "-1", "10 parsecs", "NaN", "inf", "1e300", "s"] {
-            assert!(duration(text).is_err_and(|e| e.contains("10ms")), "{text}");
-        }
-    }
-
-    #[test]
-    fn numbers_take_suffixes() {
-        assert_eq!(count("1000"), Ok(1000));
-        assert_eq!(count("100_000"), Ok(100_000));
-        assert_eq!(count("10k"), Ok(10_000));
-        assert_eq!(count("1.5M"), Ok(1_500_000));
-        assert_eq!(count("2G"), Ok(2_000_000_000));
-        for text in ["", "0", "k", "1.5", "-3", "1e400", "inf", "nan", "10x", "1kk", "+5"] {
-            assert!(count(text).is_err(), "{text}");
-        }
-        assert_eq!(rate("0.5"), Ok(0.5));
-        assert_eq!(rate("10k"), Ok(10_000.0));
-        for text in ["0", "-1", "fast"] {
-            assert!(rate(text).is_err_and(|e| e.contains("500")), "{text}");
-        }
+    fn values_are_read_as_everywhere_and_errors_name_them() {
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(duration("abc").is_err_and(|e| e.contains("\"abc\"") && e.contains("10ms")));
+        assert_eq!((count("10k"), rate("60/m"), connections("1k")), (Ok(10_000), Ok(1.0), Ok(1_000)));
+        assert!(count("0").is_err_and(|e| e.contains("10k")));
+        assert!(count("1m").is_err_and(|e| e.contains("\"1m\"") && e.contains("1M")));
+        assert!(rate("1m").is_err_and(|e| e.contains("\"1m\"") && e.contains("1M") && e.contains("1/m")));
+        // How many there may be is the test's to say, and zero has an answer of its own there.
+        assert_eq!(connections("0"), Ok(0));
+        assert!(connections("5G").is_err_and(|e| e.contains("100000")));
+        assert!(connections("many").is_err_and(|e| e.contains("connections") && e.contains("10k")));
     }
 
     #[test]

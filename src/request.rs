@@ -5,10 +5,15 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use onrush_protocol::{ConnectTo, Expect, RequestConfig, RequestOrder, TestConfig, TestType, TlsConfig, limits};
+use onrush_protocol::{ConnectTo, Expect, RequestOrder, TestConfig, TestType, TlsConfig, limits};
 
 use crate::error::Error;
+use crate::file::read_bytes;
 use crate::parse::{self, duration};
+use crate::targets::TargetsFile;
+
+/// A bundle with the text of each certificate beside it is some ten times as long.
+const MAX_PEM_FILE_BYTES: usize = 4 * 1024 * 1024;
 
 /// How requests are spaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -32,13 +37,20 @@ pub struct RequestArgs {
     )]
     pub headers: Vec<(String, String)>,
     /// The request's body
-    #[arg(long, value_name = "TEXT", conflicts_with = "body_file", env = "ONRUSH_TEST_BODY", help_heading = "Request")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        conflicts_with = "body_file",
+        env = "ONRUSH_TEST_BODY",
+        hide_env_values = true,
+        help_heading = "Request"
+    )]
     pub body: Option<String>,
     /// The file that is the request's body
     #[arg(long, value_name = "FILE", env = "ONRUSH_TEST_BODY_FILE", help_heading = "Request")]
     pub body_file: Option<PathBuf>,
-    /// Several requests in place of one: a file with a JSON object a line, with url (where it is missing: URL), method,
-    /// headers, body or body_base64, weight and expect
+    /// Several requests in place of one: a file with a URL or a JSON object on each line, with url (where it is missing:
+    /// URL), method, headers, body or body_base64, weight and expect; # begins a comment
     #[arg(
         long, value_name = "FILE", conflicts_with_all = ["method", "headers", "body", "body_file"],
         env = "ONRUSH_TEST_TARGETS", help_heading = "Request"
@@ -52,7 +64,7 @@ pub struct RequestArgs {
     /// The same seed gives the same shuffled order [default: 0]
     #[arg(long, value_name = "N", requires = "order", env = "ONRUSH_TEST_SEED", help_heading = "Request")]
     pub seed: Option<u64>,
-    /// What answers must be like, else they count as failed; repeatable. status=200, status=2xx, body~TEXT,
+    /// What answers must be like, else they count as failed; repeatable. status=200, status=2xx,304, body~TEXT,
     /// json:/PATH=VALUE
     #[arg(
         long = "expect", value_name = "CHECK", value_parser = str::parse::<Expect>, value_delimiter = '\n',
@@ -99,7 +111,8 @@ pub struct RequestArgs {
     /// Take any certificate of an https target
     #[arg(short = 'k', long, value_parser = BoolishValueParser::new(), env = "ONRUSH_TEST_INSECURE", help_heading = "TLS")]
     pub insecure: bool,
-    /// The authorities that https targets are trusted by, in PEM [default: those that the system trusts]
+    /// The authorities that https targets are trusted by, or the targets' own certificates, in PEM [default: the
+    /// authorities that the system trusts]
     #[arg(long, value_name = "FILE", env = "ONRUSH_TEST_CACERT", help_heading = "TLS")]
     pub cacert: Option<PathBuf>,
     /// The certificate to show to https targets, in PEM
@@ -115,9 +128,10 @@ fn order(name: &str) -> Result<RequestOrder, String> {
 }
 
 impl RequestArgs {
-    /// Writes what is asked for into a test; reads the files that are named.
-    pub fn apply(&self, config: &mut TestConfig) -> Result<(), Error> {
-        let Self { method, headers, body, body_file, targets, order, seed, expect, .. } = self;
+    /// Writes what is asked for into a test; reads the files that are named. `url_needed`: whoever runs the test has no
+    /// URL of its own for requests that name none.
+    pub fn apply(&self, config: &mut TestConfig, url_needed: bool) -> Result<(), Error> {
+        let Self { method, headers, body, body_file, targets, order, seed, expect, unix_socket, .. } = self;
         if let Some(method) = method {
             config.method.clone_from(method);
         }
@@ -126,50 +140,41 @@ impl RequestArgs {
             Some(path) => Some(body_of_file(path)?),
             None => body.clone().map(String::into_bytes),
         };
-        config.requests = targets.as_deref().map(read_targets).transpose()?.unwrap_or_default();
-        config.order = order.unwrap_or_default();
-        config.seed = seed.unwrap_or(0);
-        config.expect.clone_from(expect);
-        let Self { no_resend, connect_to, resolve, unix_socket, .. } = self;
-        config.resend = !no_resend;
-        config.connect_to = connect_to.iter().chain(resolve.iter().flatten()).cloned().collect();
         config.unix_socket.clone_from(unix_socket);
         if let Some(path) = config.target_url.as_deref().and_then(unix_path) {
             config.unix_socket = Some(path.to_owned());
             config.target_url = Some("http://localhost/".into());
         }
+        if let Some(path) = targets {
+            config.requests = TargetsFile::read(path)?.into_requests(config.target_url.as_deref(), url_needed)?;
+        }
+        config.order = order.unwrap_or_default();
+        config.seed = seed.unwrap_or(0);
+        config.expect.clone_from(expect);
+        let Self { no_resend, connect_to, resolve, .. } = self;
+        config.resend = !no_resend;
+        config.connect_to = connect_to.iter().chain(resolve.iter().flatten()).cloned().collect();
         let Self { timeout, connect_timeout, disable_keepalive, insecure, cacert, cert, key, .. } = self;
         config.timeout = timeout.unwrap_or(config.timeout);
         config.connect_timeout = connect_timeout.unwrap_or(config.connect_timeout);
         config.keepalive = !disable_keepalive;
-        let pem = |flag, path: &Option<PathBuf>| path.as_deref().map(|path| read_text(flag, path)).transpose();
+        let pem =
+            |flag, path: &Option<PathBuf>, what| path.as_deref().map(|path| read_pem(flag, path, what)).transpose();
         config.tls = TlsConfig {
             insecure: *insecure,
-            ca_pem: pem("--cacert", cacert)?,
-            cert_pem: pem("--cert", cert)?,
-            key_pem: pem("--key", key)?,
+            ca_pem: pem("--cacert", cacert, "certificate")?,
+            cert_pem: pem("--cert", cert, "certificate")?,
+            key_pem: pem("--key", key, "key")?,
         };
         Ok(())
     }
 }
 
-/// The requests of a file, a JSON object a line; empty lines do not count.
-fn read_targets(path: &Path) -> Result<Vec<RequestConfig>, Error> {
-    let text = read_text("--targets", path)?;
-    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
-    let requests = lines.map(|(number, line)| {
-        RequestConfig::read(line.as_bytes())
-            .map_err(|e| Error::Failed(format!("--targets {}, line {number}: {e}", path.display())))
-    });
-    let requests = requests.collect::<Result<Vec<_>, _>>()?;
-    if requests.is_empty() {
-        return Err(Error::Failed(format!("--targets {}: holds no request", path.display())));
-    }
-    Ok(requests)
-}
-
-fn read_text(flag: &str, path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|e| Error::Failed(format!("cannot use {flag} {}: {e}", path.display())))
+/// The PEM in a file, which may be a system's whole bundle with comments in any coding.
+fn read_pem(flag: &str, path: &Path, what: &str) -> Result<String, Error> {
+    let bytes = read_bytes(flag, path, MAX_PEM_FILE_BYTES)?;
+    let cannot = |problem| Error::Usage(format!("cannot use {flag} {}: it {problem}", path.display()));
+    onrush_engine::pem_only(&bytes, what).map_err(cannot)
 }
 
 /// The type of a test: the one that was asked for, or the one that its other flags make it.
@@ -196,11 +201,40 @@ fn unix_path(url: &str) -> Option<&str> {
 
 /// The bytes of a file that is to be sent.
 pub fn body_of_file(path: &Path) -> Result<Vec<u8>, Error> {
-    let cannot =
-        |problem: String| Error::Failed(format!("cannot use --body-file {} as the body: {problem}", path.display()));
-    let bytes = std::fs::read(path).map_err(|e| cannot(e.to_string()))?;
-    if bytes.len() > limits::MAX_BODY_BYTES {
-        return Err(cannot(format!("it has {} bytes; at most {} fit", bytes.len(), limits::MAX_BODY_BYTES)));
+    read_bytes("--body-file", path, limits::MAX_BODY_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pem_is_taken_out_of_whatever_stands_around_it() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("ca.pem");
+        let block = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n";
+        // A bundle with the text of each certificate, in Latin-1, behind a byte order mark.
+        let mut bytes = b"\xef\xbb\xbf".to_vec();
+        for _ in 0..200 {
+            bytes.extend_from_slice(&[b"# Caf\xe9 ", "x".repeat(5000).as_bytes(), b"\r\n", block.as_bytes()].concat());
+        }
+        std::fs::write(&path, bytes).expect("the folder can be written");
+        assert_eq!(read_pem("--cacert", &path, "certificate").expect("PEM"), block.repeat(200));
+        for (bytes, says) in [(&[0x30, 0x82, 0, 0][..], "DER"), (b"hello", "-----BEGIN"), (b"", "-----BEGIN")] {
+            std::fs::write(&path, bytes).expect("the folder can be written");
+            let error = read_pem("--cacert", &path, "certificate").expect_err(says).to_string();
+            assert!(error.contains("--cacert") && error.contains(says), "{error}");
+        }
     }
-    Ok(bytes)
+
+    #[test]
+    fn the_bundle_of_a_system_fits_into_a_test() {
+        let mut config = TestConfig::new(onrush_protocol::TestId::new("t").expect("a name"), TestType::Avalanche);
+        config.count_per_driver = Some(1);
+        let block = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", "A".repeat(2000));
+        config.tls.ca_pem = Some(block.repeat(140));
+        assert_eq!(config.problems(), []);
+        config.tls.ca_pem = Some(block.repeat(300));
+        assert!(config.problems().iter().any(|problem| problem.field == "tls_ca_pem"));
+    }
 }

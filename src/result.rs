@@ -13,6 +13,7 @@ use crate::console::{Console, stdout_columns};
 use crate::error::{EXIT_FAILED, EXIT_THRESHOLD, Error};
 use crate::report;
 use crate::table::{BAD, GOOD, paint};
+use crate::text::{for_locale, json_for_locale};
 use crate::threshold::{Outcome, Threshold};
 
 /// How a result looks.
@@ -68,7 +69,8 @@ impl OutputFile {
 
     /// Writes the text, its colours removed.
     pub fn write(mut self, text: &str) -> Result<(), Error> {
-        let written = self.file.write_all(anstream::adapter::strip_str(text).to_string().as_bytes());
+        let text = anstream::adapter::strip_str(text).to_string();
+        let written = self.file.write_all(for_locale(&text).as_bytes());
         written.map_err(|e| Error::failed(format!("cannot write {}", self.path.display()), e))
     }
 
@@ -126,7 +128,7 @@ impl ResultWriter {
         match verdict(test, &outcomes).filter(|_| judge) {
             None => Ok(ExitCode::SUCCESS),
             Some((code, words)) => {
-                console.note(&format!("error: {words}"));
+                console.error(&words);
                 Ok(ExitCode::from(code))
             }
         }
@@ -158,7 +160,7 @@ pub fn show(console: &Console, text: &str) -> Result<(), Error> {
 /// Values for machines, readable for people.
 pub fn json(value: &impl Serialize) -> Result<String, Error> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::failed("cannot write JSON", e))?;
-    Ok(text + "\n")
+    Ok(json_for_locale(text) + "\n")
 }
 
 /// What became of the thresholds, one a line.

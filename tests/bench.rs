@@ -78,7 +78,7 @@ fn command(args: &[&str]) -> Output {
     for (variable, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ONRUSH_")) {
         command.env_remove(variable);
     }
-    command.args(args).output().expect("the binary starts")
+    command.env("LC_ALL", "C.UTF-8").args(args).output().expect("the binary starts")
 }
 
 fn said(output: &Output) -> (String, String) {

@@ -5,7 +5,13 @@ use std::sync::Arc;
 use onrush_engine::{Check, Identity, Mode, Order, Plan, Request, Route, Server, Tls};
 use onrush_protocol::{
     ConnectTo, Expect, FieldProblem, RequestConfig, RequestOrder, TargetUrl, TestConfig, TestId, TestType, TlsConfig,
+    limits,
 };
+
+// What an orchestrator accepts, an engine runs.
+const _: () = assert!(onrush_engine::MIN_RATE_PER_S <= limits::MIN_THROUGHPUT_PER_S);
+const _: () = assert!(limits::MAX_THROUGHPUT_PER_S <= onrush_engine::MAX_RATE_PER_S);
+const _: () = assert!(limits::MAX_REQUESTS <= onrush_engine::REQUESTS_MAX);
 
 const NO_TARGET: &str = "no target: the config has none and this driver was started without --target-url";
 
@@ -151,6 +157,20 @@ mod tests {
         assert_eq!((plan.connections, plan.count), (256, Some(10)));
         let plan = plan_for(&config(TestType::Avalanche), Some("http://localhost:1/ping")).unwrap();
         assert_eq!((plan.mode, plan.connections), (Mode::Avalanche, 64));
+    }
+
+    #[test]
+    fn the_slowest_and_the_fastest_test_that_is_accepted_can_be_run() {
+        for (rate_per_s, delay) in
+            [(limits::MIN_THROUGHPUT_PER_S, limits::MAX_DELAY), (limits::MAX_THROUGHPUT_PER_S, limits::MIN_DELAY)]
+        {
+            let mut config = config(TestType::Tsunami);
+            (config.target_throughput_per_s, config.delay) = (Some(rate_per_s), delay);
+            assert!(plan_for(&config, Some("http://localhost:1/")).is_ok(), "{rate_per_s}/s, {delay:?}");
+        }
+        let mut slower = config(TestType::Avalanche);
+        slower.target_throughput_per_s = Some(limits::MIN_THROUGHPUT_PER_S * 0.999);
+        assert!(plan_for(&slower, Some("http://localhost:1/")).unwrap_err().contains("target_throughput"));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::line::{Flow, Line, Receive, Received, Sending, Unasked};
 use crate::session::Session;
 use crate::shard::{Claimed, Shard};
 use crate::target::{Prepared, Target};
+use crate::trust::explain;
 use crate::watch::Alarm;
 
 /// A target that cannot be connected is left alone for so long, in an Avalanche.
@@ -344,7 +345,7 @@ impl Incoming<'_> {
     }
 
     fn fail(&mut self, cause: FailureCause, why: &io::Error) {
-        self.outcome.get_or_insert_with(|| Err((cause, why.to_string())));
+        self.outcome.get_or_insert_with(|| Err((cause, explain(why))));
     }
 
     fn read(&mut self, bytes: &[u8]) {

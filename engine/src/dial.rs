@@ -21,6 +21,7 @@ use crate::io::Io;
 use crate::session::{Session, handshake};
 use crate::shard::Shard;
 use crate::target::{Endpoint, Stay, Target};
+use crate::trust::{explain, handshake_timed_out};
 use crate::watch::Alarm;
 
 /// The next address is tried when the one before has been silent for so long (RFC 8305's connection attempt delay).
@@ -120,9 +121,12 @@ async fn race(
                 attempts.iter().for_each(|attempt| origin.is_unwell(attempt.place, now));
                 let accepted = attempts.iter().find(|attempt| attempt.accepted.get());
                 let place = accepted.or(attempts.first()).map(|attempt| origin.endpoint(attempt.place).to_string());
-                let what = if accepted.is_some() { "the TLS handshake did not end" } else { "no connection came" };
-                let why = format!("{}: {what} in time", place.unwrap_or_else(|| origin.addresses()));
-                return Err(DialError { cause, source: io::Error::new(io::ErrorKind::TimedOut, why.clone()), why });
+                let source = match accepted {
+                    Some(_) => handshake_timed_out(),
+                    None => io::Error::new(io::ErrorKind::TimedOut, "no connection came in time"),
+                };
+                let why = format!("{}: {source}", place.unwrap_or_else(|| origin.addresses()));
+                return Err(DialError { cause, why, source });
             }
             // The next address gets its chance beside this one.
             Event::Struck(_) => {}
@@ -224,7 +228,7 @@ fn connected_to_itself(stream: &TcpStream, address: SocketAddr) -> bool {
 
 impl DialError {
     fn of(source: io::Error, place: &str) -> Self {
-        Self { cause: cause_of(&source), why: format!("{place}: {source}"), source }
+        Self { cause: cause_of(&source), why: format!("{place}: {}", explain(&source)), source }
     }
 }
 

@@ -15,6 +15,7 @@ mod clock;
 mod connection;
 mod control;
 mod decode;
+mod der;
 mod dial;
 #[cfg_attr(feature = "internals", allow(missing_docs, reason = "shown to benches and fuzz targets only"))]
 mod http;
@@ -26,6 +27,7 @@ mod merge;
 mod order;
 mod pacer;
 mod parts;
+mod pem;
 mod plan;
 #[cfg_attr(feature = "internals", allow(missing_docs, reason = "shown to benches and fuzz targets only"))]
 mod recorder;
@@ -37,16 +39,17 @@ mod signals;
 mod target;
 mod thread;
 mod timer;
-mod tls;
+mod trust;
 mod turn;
 mod watch;
 
 pub use check::{Check, JSON_BODY_MAX};
 pub use io::Io;
 pub use order::Order;
-pub use plan::{Mode, Plan, PlanError, REQUESTS_MAX, Request, Route, Server};
+pub use pem::pem_only;
+pub use plan::{MAX_RATE_PER_S, MIN_RATE_PER_S, Mode, Plan, PlanError, REQUESTS_MAX, Request, Route, Server};
 pub use run::{ArmError, Armed, Cancel, End, Options, Running, SecondReport, Stopper, Wait};
-pub use tls::{Identity, Tls};
+pub use trust::{Identity, Tls};
 
 /// The insides, for benches and fuzz targets only: no promise is made about them.
 #[cfg(feature = "internals")]

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::check::Check;
 use crate::order::Order;
-use crate::tls::Tls;
+use crate::trust::Tls;
 
 /// A plan has at most this many different requests.
 pub const REQUESTS_MAX: usize = 10_000;
-/// The slowest target throughput: one request in 1,000 seconds.
-const LOWEST_RATE_PER_S: f64 = 0.001;
+/// The slowest target throughput: one request in an hour.
+pub const MIN_RATE_PER_S: f64 = 1.0 / 3600.0;
 /// The fastest: the schedule counts whole nanoseconds.
-const HIGHEST_RATE_PER_S: f64 = 1e9;
+pub const MAX_RATE_PER_S: f64 = 1e9;
 
 /// How requests are spaced.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -167,10 +167,9 @@ impl Plan {
             return wrong("count", "the test would never end; give a count, a duration or both");
         }
         if let Some(rate) = self.max_rate_per_s
-            && !(LOWEST_RATE_PER_S..=HIGHEST_RATE_PER_S).contains(&rate)
+            && !(MIN_RATE_PER_S..=MAX_RATE_PER_S).contains(&rate)
         {
-            let problem =
-                format!("{rate} is not a rate; give {LOWEST_RATE_PER_S} to {HIGHEST_RATE_PER_S} requests a second");
+            let problem = format!("{rate} is not a rate; give one request an hour to {MAX_RATE_PER_S} a second");
             return wrong("max_rate_per_s", &problem);
         }
         if self.mode == (Mode::Tsunami { delay: Duration::ZERO }) && self.max_rate_per_s.is_none() {

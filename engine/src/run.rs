@@ -21,6 +21,7 @@ use crate::schedule::Schedule;
 use crate::target::Layout;
 use crate::thread::EngineThread;
 use crate::timer::Timer;
+use crate::trust::explain;
 use crate::{Plan, PlanError};
 
 /// How a thread waits for the next due moment.
@@ -77,10 +78,7 @@ pub enum ArmError {
     Thread { cpu: usize, source: io::Error },
     #[error("io_uring is not usable here: {0}")]
     IoUring(io::Error),
-    #[error(
-        "TLS with {host} failed: {source}. If the certificate is at fault, name the authority that signed it (--cacert, \
-         tls_ca_pem), or take any (-k, tls_insecure)"
-    )]
+    #[error("TLS with {host} failed: {}", explain(.source))]
     Tls { host: String, source: io::Error },
 }
 

@@ -16,7 +16,7 @@ use crate::clock::Moment;
 use crate::http::request_bytes;
 use crate::io::Io;
 use crate::plan::{Mode, Plan, PlanError, Request, Route, Server};
-use crate::tls::{own_sessions, server_name};
+use crate::trust::{own_sessions, server_name};
 
 /// A plan's requests go to at most so many different servers: every connection keeps one open to each.
 const MAX_SERVERS: usize = 100;

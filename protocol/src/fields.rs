@@ -72,7 +72,8 @@ impl ReadError {
 /// The fields of a JSON object, found by name whatever the case and the underscores of the key.
 pub(crate) struct Fields(HashMap<String, OwnedValue>);
 
-fn normalised(key: &str) -> String {
+/// A key without what does not matter in one: case, underscores and dashes.
+pub(crate) fn normalised(key: &str) -> String {
     key.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
 }
 

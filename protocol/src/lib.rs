@@ -13,6 +13,7 @@ mod expect;
 mod fields;
 mod heartbeat;
 mod histogram;
+pub mod human;
 mod ids;
 mod metrics;
 mod register;

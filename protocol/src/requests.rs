@@ -9,7 +9,7 @@ use simd_json::OwnedValue;
 use simd_json::prelude::*;
 
 use crate::Expect;
-use crate::fields::{Fields, ReadError};
+use crate::fields::{Fields, ReadError, normalised};
 
 /// One of several requests of a test.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,8 +64,17 @@ impl RequestOrder {
 }
 
 impl RequestConfig {
-    /// Reads one line of a file of requests: a JSON object with `url`, and, if wanted, `method`, `headers`, `body` or
-    /// `body_base64`, `weight` and `expect`.
+    /// The keys of a request.
+    pub const FIELDS: [&'static str; 7] = ["url", "method", "headers", "body", "body_base64", "weight", "expect"];
+
+    /// The key that is meant by this one: case, underscores and dashes do not matter.
+    pub fn field_named(key: &str) -> Option<&'static str> {
+        let key = normalised(key);
+        Self::FIELDS.into_iter().find(|field| normalised(field) == key)
+    }
+
+    /// Reads one line of a file of requests: a JSON object with [`FIELDS`](Self::FIELDS), those that are wanted; others
+    /// are ignored here.
     pub fn read(line: &[u8]) -> Result<Self, ReadError> {
         Self::read_fields(&Fields::read(line)?)
     }
@@ -128,6 +137,9 @@ pub(crate) fn json_body(body: Option<&[u8]>) -> (Option<&str>, Option<String>) {
 
 /// `body` as text or `body_base64`.
 pub(crate) fn body(fields: &Fields) -> Result<Option<Vec<u8>>, ReadError> {
+    if let Some(OwnedValue::Object(_) | OwnedValue::Array(_)) = fields.raw("body") {
+        return Err(ReadError::bad("body", r#"must be a string; JSON is written as one, like "{\"a\": 1}""#));
+    }
     match (fields.text("body")?, fields.text("body_base64")?) {
         (None, None) => Ok(None),
         (Some(text), None) => Ok(Some(text.into_bytes())),
@@ -135,7 +147,7 @@ pub(crate) fn body(fields: &Fields) -> Result<Option<Vec<u8>>, ReadError> {
             let bytes = BASE64_STANDARD.decode(coded.trim());
             Ok(Some(bytes.map_err(|e| ReadError::bad("body_base64", format!("is not base64: {e}")))?))
         }
-        (Some(_), Some(_)) => Err(ReadError::bad("body_base64", "stands beside body: one of them, not both")),
+        (Some(_), Some(_)) => Err(ReadError::bad("body_base64", "cannot be combined with body; give one of them")),
     }
 }
 
@@ -157,7 +169,7 @@ pub(crate) fn texts<T: FromStr<Err = String>>(fields: &Fields, field: &'static s
 /// `[["name", "value"], …]` or `{"name": "value", …}`.
 pub(crate) fn headers(fields: &Fields) -> Result<Vec<(String, String)>, ReadError> {
     const FIELD: &str = "headers";
-    let wrong = || ReadError::bad(FIELD, "must be a list of [name, value] or an object, names and values as texts");
+    let wrong = || ReadError::bad(FIELD, "must be a list of [name, value] or an object, names and values as strings");
     let pair = |name: Option<&str>, value: Option<&str>| match (name, value) {
         (Some(name), Some(value)) => Ok((name.to_owned(), value.to_owned())),
         _ => Err(wrong()),

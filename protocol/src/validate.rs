@@ -21,6 +21,8 @@ pub mod limits {
     pub const MIN_DELAY: Duration = Duration::from_nanos(100);
     /// The longest time between two due moments.
     pub const MAX_DELAY: Duration = Duration::from_secs(3600);
+    // The slowest rate and the longest delay are one bound.
+    const _: () = assert!(MIN_THROUGHPUT_PER_S == 1.0 / MAX_DELAY.as_secs() as f64);
     /// How long a test may run.
     pub const MAX_DURATION: Duration = Duration::from_secs(30 * 86_400);
     /// The shortest time-out.
@@ -43,8 +45,10 @@ pub mod limits {
     pub const MAX_CONNECT_TO: usize = 100;
     /// The path of a Unix socket, in bytes: the kernel's limit, less its end.
     pub const MAX_UNIX_SOCKET_BYTES: usize = 107;
-    /// A file of certificates or of a key, in bytes.
+    /// A certificate with those above it, or a key, in bytes.
     pub const MAX_PEM_BYTES: usize = 64 * 1024;
+    /// The authorities that targets are trusted by, in bytes: the bundle of a whole system has some 250 KiB.
+    pub const MAX_CA_PEM_BYTES: usize = 512 * 1024;
 }
 
 /// One thing that is wrong with a test.
@@ -141,17 +145,9 @@ impl TestConfig {
             return Some(format!("have {bytes} bytes together; at most {} fit", limits::MAX_REQUESTS_BYTES));
         }
         let base = self.target_url.as_deref().and_then(|url| TargetUrl::parse(url).ok());
-        requests.iter().enumerate().find_map(|(index, request)| {
-            let RequestConfig { url, method, headers, weight, .. } = request;
-            // A path may stand beside a URL that only the driver knows.
-            let (base, url) = (base.as_ref(), url.as_deref());
-            let url = url.filter(|url| base.is_some() || !url.trim_start().starts_with(['/', '?']));
-            let (field, problem) = (url.and_then(|url| url_problem(url, base)).map(|problem| ("url", problem)))
-                .or_else(|| method_problem(method).map(|problem| ("method", problem)))
-                .or_else(|| headers_problem(headers).map(|problem| ("headers", problem)))
-                .or_else(|| (*weight == 0).then(|| ("weight", "is 0; give at least 1".to_owned())))?;
-            Some(format!("in place {}: {field}: {problem}", index + 1))
-        })
+        let mut problems = requests.iter().map(|request| request.problem(base.as_ref()));
+        let (place, problem) = (1..).zip(&mut problems).find_map(|(place, problem)| Some((place, problem?)))?;
+        Some(format!("in place {place}: {problem}"))
     }
 
     fn connect_to_problem(&self) -> Option<String> {
@@ -169,6 +165,25 @@ impl TestConfig {
     }
 }
 
+impl RequestConfig {
+    /// What keeps it from being sent beside the test's own URL, with what would be right. A missing `url`, or a path, is no
+    /// problem here: where the test has no URL, a driver may have one.
+    pub fn problem(&self, base: Option<&TargetUrl>) -> Option<FieldProblem> {
+        let Self { url, method, headers, weight, .. } = self;
+        let problem = |field, problem: Option<String>| problem.map(|problem| FieldProblem { field, problem });
+        let url = url.as_deref().filter(|_| base.is_some() || !self.needs_base());
+        problem("url", url.and_then(|url| url_problem(url, base)))
+            .or_else(|| problem("method", method_problem(method)))
+            .or_else(|| problem("headers", headers_problem(headers)))
+            .or_else(|| problem("weight", (*weight == 0).then(|| "is 0; give at least 1".to_owned())))
+    }
+
+    /// Whether it needs a URL beside it: it has none, or a path alone.
+    pub fn needs_base(&self) -> bool {
+        self.url.as_deref().is_none_or(|url| url.trim_start().starts_with(['/', '?']))
+    }
+}
+
 fn request_bytes(request: &RequestConfig) -> usize {
     let RequestConfig { url, method, headers, body, .. } = request;
     let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -178,12 +193,16 @@ fn request_bytes(request: &RequestConfig) -> usize {
 fn tls_problems(tls: &TlsConfig) -> Vec<(&'static str, String)> {
     let TlsConfig { insecure: _, ca_pem, cert_pem, key_pem } = tls;
     let mut problems = Vec::new();
-    for (field, pem) in [("tls_ca_pem", ca_pem), ("tls_cert_pem", cert_pem), ("tls_key_pem", key_pem)] {
+    for (field, pem, max_bytes) in [
+        ("tls_ca_pem", ca_pem, limits::MAX_CA_PEM_BYTES),
+        ("tls_cert_pem", cert_pem, limits::MAX_PEM_BYTES),
+        ("tls_key_pem", key_pem, limits::MAX_PEM_BYTES),
+    ] {
         let Some(pem) = pem else { continue };
-        if pem.len() > limits::MAX_PEM_BYTES {
-            problems.push((field, format!("has {} bytes; at most {} fit", pem.len(), limits::MAX_PEM_BYTES)));
+        if pem.len() > max_bytes {
+            problems.push((field, format!("has {} bytes; at most {max_bytes} fit", pem.len())));
         } else if !pem.contains("-----BEGIN ") {
-            problems.push((field, "is no PEM; give a text that begins with -----BEGIN".into()));
+            problems.push((field, "is not PEM; give a text that begins with -----BEGIN".into()));
         }
     }
     match (cert_pem, key_pem) {

@@ -65,18 +65,18 @@ pub struct BenchArgs {
     /// Send no request after this time (10s, 5m) [default: 10s, or no limit with --requests]
     #[arg(short, long, value_parser = duration, env = "ONRUSH_BENCH_DURATION", help_heading = "Load")]
     duration: Option<Duration>,
-    /// At most so many requests per second (suffixes k, M)
+    /// At most so many requests per second (suffixes k, M), or so many in a time (60/m, 1/h)
     #[arg(
-        short = 'R', long, value_name = "PER_SECOND", value_parser = parse::rate,
+        short = 'R', long, value_name = "RATE", value_parser = parse::rate,
         env = "ONRUSH_BENCH_RATE", help_heading = "Load"
     )]
     rate: Option<f64>,
     /// Tsunami: the time between two requests (2ms, 250us)
     #[arg(long, value_name = "DURATION", value_parser = duration, env = "ONRUSH_BENCH_DELAY", help_heading = "Load")]
     delay: Option<Duration>,
-    /// Connections, over all threads
+    /// Connections, over all threads (suffix k)
     #[arg(
-        short, long, value_name = "N", default_value_t = DEFAULT_CONNECTIONS,
+        short, long, value_name = "N", default_value_t = DEFAULT_CONNECTIONS, value_parser = parse::connections,
         env = "ONRUSH_BENCH_CONNECTIONS", help_heading = "Load"
     )]
     connections: u32,
@@ -143,7 +143,7 @@ impl BenchArgs {
         config.target_throughput_per_s = self.rate;
         config.delay = self.delay.unwrap_or_default();
         config.connections = Some(self.connections);
-        self.request.apply(&mut config)?;
+        self.request.apply(&mut config, true)?;
         Ok(config)
     }
 }

@@ -82,7 +82,7 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
     Ok(match verdict(&view) {
         None => ExitCode::SUCCESS,
         Some((code, words)) => {
-            console.note(&format!("error: {words}"));
+            console.error(&words);
             ExitCode::from(code)
         }
     })

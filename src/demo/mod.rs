@@ -109,7 +109,7 @@ impl Demo<'_> {
             self.wait_for_drivers()?;
         }
         for problem in &broken {
-            self.console.note(&format!("error: {problem}"));
+            self.console.error(problem);
         }
         if is_interactive() {
             self.console.result(&format!("\ndashboard: {dashboard}  (Ctrl-C ends the demo)\n"))?;

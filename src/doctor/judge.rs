@@ -45,23 +45,25 @@ fn io_uring(facts: &Facts) -> Finding {
         }
         Ring::Refused(code, words) => (*code, words),
     };
+    // A driver falls back where somebody refuses rings; a want of memory ends it.
+    let refused = |reason: String, fix: &str| {
+        Finding::warn(CHECK, format!("{reason}; requests are sent by epoll, which takes more CPU time"), fix)
+    };
     match facts.io_uring_disabled {
         Some(value @ 1..) => {
             let reason = format!("kernel.io_uring_disabled is {value}: the kernel refuses rings ({words})");
-            Finding::fail(CHECK, reason, "sysctl -w kernel.io_uring_disabled=0")
+            refused(reason, "sysctl -w kernel.io_uring_disabled=0")
         }
         _ if code == ENOMEM => Finding::fail(
             CHECK,
             format!("no memory for a ring ({words}): the limit of locked memory is too low for kernel {kernel}"),
-            "ulimit -l unlimited    (systemd: LimitMEMLOCK=infinity; Docker: --ulimit memlock=-1)",
+            "ulimit -l unlimited    (systemd: LimitMEMLOCK=infinity; Docker: --ulimit memlock=-1), or --io epoll",
         ),
-        _ if facts.seccomp || code == EPERM || code == EACCES => Finding::fail(
-            CHECK,
+        _ if facts.seccomp || code == EPERM || code == EACCES => refused(
             format!("refused ({words}): a seccomp filter, as containers have by default, forbids it"),
             "docker run --security-opt seccomp=docker/seccomp.json …",
         ),
-        _ => Finding::fail(
-            CHECK,
+        _ => refused(
             format!("kernel {kernel} has no io_uring ({words})"),
             "boot a kernel of 5.11 or later with CONFIG_IO_URING=y",
         ),

@@ -10,7 +10,6 @@ const TIME_WAIT_S: f64 = 60.0;
 const CLOSE_TO: f64 = 0.8;
 /// The start of a test is a moment on the wall clock, so clocks that differ start apart.
 const OFFSET_WARN_MS: f64 = 50.0;
-const OFFSET_FAIL_MS: f64 = 1000.0;
 /// Slower than this, one request to an idle target is worth a look.
 const SLOW_ANSWER_S: f64 = 1.0;
 const SYSCTL_PORTS: &str = "sysctl -w net.ipv4.ip_local_port_range='1024 65535'";
@@ -107,11 +106,10 @@ pub fn drivers(facts: &Facts) -> Option<Finding> {
     }
     let reason = format!(
         "{count} drivers from {earliest:+.1} ms ({slow}) to {latest:+.1} ms ({fast}) of the orchestrator's clock, a \
-         heartbeat's delivery included{untold}: they start apart by that"
+         heartbeat's delivery included{untold}: they may start apart by as much"
     );
     let fix = "on every machine: apt-get install chrony; chronyc waitsync";
-    let fails = spread.max(furthest) >= OFFSET_FAIL_MS;
-    Some(if fails { Finding::fail(CHECK, reason, fix) } else { Finding::warn(CHECK, reason, fix) })
+    Some(Finding::warn(CHECK, reason, fix))
 }
 
 /// Whether the broker answers.

@@ -26,10 +26,10 @@ use finding::Level;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  onrush doctor                                                this machine, for a usual test
-  onrush doctor -c 10k -R 50k --disable-keepalive              for the test that it is to make
-  onrush doctor --brokers kafka:9092 --target-url http://web/  and what it is to reach
-  onrush doctor --orchestrator http://control:7400             and the clocks of all drivers
+  onrush doctor                                                 this machine, for a usual test
+  onrush doctor -c 10k -R 50k --disable-keepalive               for the test that it is to make
+  onrush doctor --brokers kafka:9092 --target-url http://web/   and what it is to reach
+  onrush doctor --orchestrator http://control:7400              and the clocks of all drivers
 
 Each line says OK, WARN (a test runs, and may measure this machine) or FAIL (it cannot be made like
 this), why, and what to do. Nothing is changed.
@@ -41,13 +41,13 @@ Exit codes:
 pub struct DoctorArgs {
     /// The connections of a driver on this machine
     #[arg(
-        short = 'c', long, value_name = "N", default_value = "64", value_parser = parse::count,
+        short = 'c', long, value_name = "N", default_value = "64", value_parser = parse::connections,
         env = "ONRUSH_DOCTOR_CONNECTIONS", help_heading = "The test"
     )]
-    pub connections: u64,
-    /// Its requests per second [default: as many as it can]
+    pub connections: u32,
+    /// Its requests per second (10k, 60/m) [default: as many as it can]
     #[arg(
-        short = 'R', long, value_name = "N", value_parser = parse::rate, env = "ONRUSH_DOCTOR_RATE",
+        short = 'R', long, value_name = "RATE", value_parser = parse::rate, env = "ONRUSH_DOCTOR_RATE",
         help_heading = "The test"
     )]
     pub rate: Option<f64>,
@@ -78,7 +78,7 @@ pub struct DoctorArgs {
     #[command(flatten)]
     pub topics: TopicArgs,
     /// Write JSON
-    #[arg(long, value_parser = BoolishValueParser::new(), env = "ONRUSH_DOCTOR_JSON")]
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "ONRUSH_DOCTOR_JSON", help_heading = "Result")]
     pub json: bool,
 }
 
@@ -99,7 +99,7 @@ pub struct HealthArgs {
 /// `onrush doctor`.
 pub fn run(args: DoctorArgs, console: &Console) -> Result<ExitCode, Error> {
     let load = facts::Load {
-        connections: args.connections,
+        connections: args.connections.into(),
         rate_per_s: args.rate,
         keepalive: !args.disable_keepalive,
         cpus: args.cpus.clone().map(|cpus| cpus.0),
@@ -124,5 +124,7 @@ pub fn health(args: HealthArgs) -> Result<ExitCode, Error> {
 /// A URL that can be loaded.
 fn target_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text.trim()).ok().filter(|url| url.scheme() == "http" && url.has_host());
-    url.ok_or_else(|| format!("{text:?} is no http URL; write http://HOST:PORT/PATH"))
+    url.ok_or_else(|| {
+        format!("{text:?} is not an http URL, which is all that can be asked here; write http://HOST:PORT/PATH")
+    })
 }

@@ -2,42 +2,44 @@
 
 use onrush_orchestrator::view::{ConfigView, MetricsView, ParticipantState, ScopeView, SecondView, TestView};
 
-use super::numbers::{UNKNOWN, grouped, milliseconds, rate};
+use super::numbers::{UNKNOWN, grouped, milliseconds, number_of, rate};
+use crate::console::Line;
 
 /// The line of a test: rate and latencies of this second, counts of the test so far.
-pub fn progress_line(test: &TestView, second: &SecondView, totals: &MetricsView) -> String {
-    let missing = match second.missing.as_slice() {
-        [] => String::new(),
-        nodes => format!("  without {}", nodes.join(", ")),
-    };
-    progress_of(second.second_index, share_done(test, totals), &second.all, totals.all.sent, totals.all.failed)
-        + &missing
+pub fn progress_line(test: &TestView, second: &SecondView, totals: &MetricsView) -> Line {
+    let share = share_done(test, totals);
+    let line = progress_of(second.second_index, share, &second.all, totals.all.sent, totals.all.failed);
+    match second.missing.as_slice() {
+        [] => line,
+        nodes => {
+            let number = number_of(nodes.len() as u64, "driver");
+            line.with(7, [format!("  without {}", nodes.join(", ")), format!("  without {number}")])
+        }
+    }
 }
 
 /// `  3 s   65 %  43,210 requests/s  sent 130,112  failed 0  p50 1.234 ms  p99 3.400 ms  schedule error p99 12.30 µs`:
 /// what was measured in this second (`now`), and counts of all until then. `share_done` is 0 to 1; `None` stands for
-/// what cannot be known.
+/// what cannot be known. Where it does not fit, failures are the last to go.
 pub fn progress_of(
     second_index: u64,
     share_done: Option<f64>,
     now: &ScopeView,
     sent: Option<u64>,
     failed: Option<u64>,
-) -> String {
+) -> Line {
     let share = share_done.map_or(String::new(), |share| format!("{:>3.0} %", (share * 100.0).floor()));
     let value = |ms: Option<f64>| ms.map_or(UNKNOWN.into(), milliseconds);
     let count = |n: Option<u64>| n.map_or(UNKNOWN.into(), grouped);
-    format!(
-        "{:>4} s {share:>5}  {:>9} requests/s  sent {:>9}  failed {}  p50 {:>8}  p99 {:>8}  \
-         schedule error p99 {}",
-        second_index + 1,
-        now.responses_per_s.map_or(UNKNOWN.into(), rate),
-        count(sent),
-        count(failed),
-        value(now.latency.median_ms),
-        value(now.latency.p99_ms),
-        value(now.schedule_error.p99_ms),
-    )
+    let rate = now.responses_per_s.map_or(UNKNOWN.into(), rate);
+    Line::default()
+        .with(8, [format!("{:>4} s {share:>5}", second_index + 1)])
+        .with(6, [format!("  {rate:>9} requests/s")])
+        .with(3, [format!("  sent {:>9}", count(sent))])
+        .with(9, [format!("  failed {}", count(failed))])
+        .with(2, [format!("  p50 {:>8}", value(now.latency.median_ms))])
+        .with(4, [format!("  p99 {:>8}", value(now.latency.p99_ms))])
+        .with(1, [format!("  schedule error p99 {}", value(now.schedule_error.p99_ms))])
 }
 
 /// How much of the test is done, 0 to 1; `None` where it cannot be known.
@@ -59,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_second_is_a_line() {
-        let line = progress_line(&sample_test(), &sample_second(), &sample_metrics());
+        let line = progress_line(&sample_test(), &sample_second(), &sample_metrics()).within(usize::MAX);
         let expected = "   3 s 100 %     86,420 requests/s  sent   200,000  failed 0  p50 741.4 µs  p99 2.105 ms  \
             schedule error p99 1.204 µs";
         assert_eq!(line, expected);
@@ -73,8 +75,18 @@ mod tests {
         totals.elapsed_s = 3.0;
         (totals.all.sent, second.all.latency) = (None, Default::default());
         second.missing = vec!["driver-2".into()];
-        let line = progress_line(&test, &second, &totals);
+        let line = progress_line(&test, &second, &totals).within(usize::MAX);
         assert!(line.starts_with("   3 s  10 %") && line.ends_with("without driver-2"), "{line}");
         assert!(line.contains("sent         —"), "{line}");
+    }
+    #[test]
+    fn a_narrow_terminal_keeps_the_failures() {
+        let (test, mut second, mut totals) = (sample_test(), sample_second(), sample_metrics());
+        totals.all.failed = Some(1_234_567);
+        second.missing = vec!["driver-1.example.org".into(), "driver-2.example.org".into()];
+        let line = progress_line(&test, &second, &totals);
+        assert_eq!(line.within(80), "   3 s 100 %     86,420 requests/s  failed 1,234,567  without 2 drivers");
+        assert_eq!(line.within(60), "   3 s 100 %  failed 1,234,567  without 2 drivers");
+        assert_eq!(line.within(40), "   3 s 100 %  failed 1,234,567");
     }
 }

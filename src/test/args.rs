@@ -97,17 +97,20 @@ pub struct StartArgs {
     /// Send no request after this time (10s, 5m)
     #[arg(short, long, value_parser = duration, env = "ONRUSH_TEST_DURATION", help_heading = "Load")]
     duration: Option<Duration>,
-    /// At most so many requests per second and driver (suffixes k, M)
+    /// At most so many requests per second and driver (suffixes k, M), or so many in a time (60/m, 1/h)
     #[arg(
-        short = 'R', long, value_name = "PER_SECOND", value_parser = parse::rate,
+        short = 'R', long, value_name = "RATE", value_parser = parse::rate,
         env = "ONRUSH_TEST_RATE", help_heading = "Load"
     )]
     rate: Option<f64>,
     /// Tsunami: the time between two requests of a driver (2ms, 250us)
     #[arg(long, value_name = "DURATION", value_parser = duration, env = "ONRUSH_TEST_DELAY", help_heading = "Load")]
     delay: Option<Duration>,
-    /// Connections per driver [default: 64 for avalanche, 256 for tsunami]
-    #[arg(short, long, value_name = "N", env = "ONRUSH_TEST_CONNECTIONS", help_heading = "Load")]
+    /// Connections per driver (suffix k) [default: 64 for avalanche, 256 for tsunami]
+    #[arg(
+        short, long, value_name = "N", value_parser = parse::connections,
+        env = "ONRUSH_TEST_CONNECTIONS", help_heading = "Load"
+    )]
     connections: Option<u32>,
 
     /// What is sent.
@@ -172,7 +175,8 @@ impl StartArgs {
         // What the shared flags amount to; where one is left out the orchestrator's default holds.
         let mut asked = TestConfig::new(TestId::new("new").expect("a word is a name"), test_type);
         asked.target_url.clone_from(&self.url);
-        self.request.apply(&mut asked)?;
+        // Each driver may have a URL of its own.
+        self.request.apply(&mut asked, false)?;
         let RequestArgs { method, body, body_file, timeout, connect_timeout, disable_keepalive, order, seed, .. } =
             &self.request;
         let bytes = asked.body.as_deref().filter(|_| body_file.is_some());

@@ -34,7 +34,8 @@ impl Process {
                 command.env_remove(&variable);
             }
         }
-        command.env("RUST_LOG", "info").args(args);
+        // Signs as in the expectations, wherever the tests run.
+        command.env("RUST_LOG", "info").env("LC_ALL", "C.UTF-8").args(args);
         Self::start(name, command)
     }
 

@@ -19,11 +19,11 @@ impl Grid {
         Self { numerator: as_ns(delay).into(), denominator: 1 }
     }
 
-    /// `rate_per_s` slots a second, taken to a millionth of a request and never above.
+    /// `rate_per_s` slots a second, taken to a thousand millionth of a request and never above.
     pub fn per_second(rate_per_s: f64) -> Self {
-        let millionths = (rate_per_s * 1e6).floor() as u128;
-        assert!(millionths > 0, "a validated plan has a rate that can be told from zero");
-        Self { numerator: 1_000_000_000_000_000, denominator: millionths }
+        let parts = (rate_per_s * 1e9).floor() as u128;
+        assert!(parts > 0, "a validated plan has a rate that can be told from zero");
+        Self { numerator: 1_000_000_000_000_000_000, denominator: parts }
     }
 
     /// The grid with the longer interval.
@@ -78,6 +78,15 @@ mod tests {
                 let slots = grid.first_from((second + 1) * SECOND_NS) - grid.first_from(second * SECOND_NS);
                 assert_eq!(slots, u64::from(rate), "second {second}");
             }
+        }
+    }
+
+    #[test]
+    fn a_slow_rate_is_its_interval_to_a_few_millionths() {
+        for (rate_per_s, interval_s) in [(1.0 / 3600.0, 3600), (1.0 / 60.0, 60), (0.5, 2)] {
+            let due_ns = Grid::per_second(rate_per_s).due_ns(1);
+            let asked_ns = interval_s * SECOND_NS;
+            assert!((asked_ns..=asked_ns + asked_ns / 200_000).contains(&due_ns), "{rate_per_s}: {due_ns} ns");
         }
     }
 

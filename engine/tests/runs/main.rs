@@ -11,4 +11,5 @@ mod requests;
 mod reuse;
 mod server;
 mod tls;
+mod trust;
 mod tsunami;

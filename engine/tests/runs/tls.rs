@@ -13,13 +13,13 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, 
 use crate::harness::{finish, options, plan, run_on};
 
 /// An authority that signs whatever a test needs.
-struct Authority {
-    pem: String,
+pub struct Authority {
+    pub pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names are fine");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
@@ -30,7 +30,7 @@ impl Authority {
     }
 
     /// A certificate for these names, valid until a year, and its key.
-    fn sign(&self, names: &[&str], until_year: i32) -> (String, String) {
+    pub fn sign(&self, names: &[&str], until_year: i32) -> (String, String) {
         let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let mut params = CertificateParams::new(names).expect("good names");
         params.distinguished_name.push(DnType::CommonName, "a node");
@@ -40,20 +40,20 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
-    fn trusted(&self) -> Tls {
+    pub fn trusted(&self) -> Tls {
         Tls { ca_pem: Some(self.pem.clone().into()), ..Tls::default() }
     }
 }
 
 /// A running `openssl s_server`, which says on a page what it knows of each connection, and serves them in turn.
-struct Openssl {
+pub struct Openssl {
     process: Child,
     address: SocketAddr,
     _folder: tempfile::TempDir,
 }
 
 impl Openssl {
-    fn start((certificate, key): &(String, String), more: &[&str], files: &[(&str, &str)]) -> Self {
+    pub fn start((certificate, key): &(String, String), more: &[&str], files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let put = |name: &str, text: &str| -> PathBuf {
             let path = folder.path().join(name);
@@ -103,11 +103,11 @@ impl Drop for Openssl {
 }
 
 /// `count` requests over one connection at a time: the server closes after each answer and serves no two at once.
-fn https(server: &Openssl, name: &str, tls: Tls, count: u64) -> Plan {
+pub fn https(server: &Openssl, name: &str, tls: Tls, count: u64) -> Plan {
     Plan { count: Some(count), keepalive: false, tls, ..plan(&server.url(name)) }
 }
 
-fn one_thread(io: Io) -> Options {
+pub fn one_thread(io: Io) -> Options {
     let mut options = options(Wait::Timer);
     options.cpus.truncate(1);
     Options { io, ..options }
@@ -197,7 +197,8 @@ fn a_server_that_speaks_no_tls_fails_by_name() {
     });
     let tls = Tls { insecure: true, ..Tls::default() };
     let plan = Plan { tls, ..plan(&format!("https://localhost:{port}/")) };
-    assert!(matches!(Armed::new(plan, one_thread(Io::Auto)), Err(ArmError::Tls { .. })));
+    let refused = Armed::new(plan, one_thread(Io::Auto)).err().expect("it must be refused");
+    assert!(matches!(refused, ArmError::Tls { .. }) && refused.to_string().contains("http://"), "{refused}");
     let _ = serving.join();
 }
 

@@ -1,6 +1,7 @@
 //! The fields of a new test: their names, other spellings and what is right in them. The reader of requests and
 //! the API's description both go by this table, so they cannot disagree.
 
+pub(super) use onrush_protocol::human::closest;
 use onrush_protocol::limits;
 use serde_json::{Value, json};
 use utoipa::openapi::{RefOr, Schema};
@@ -166,8 +167,8 @@ pub(super) const FIELDS: &[Field] = &[
     Field {
         name: "target_throughput",
         aliases: &["target_throughput_per_s", "throughput", "rate"],
-        right: "a number of requests per second and driver, such as 500 or \"10k\"",
-        about: "At most this many requests a second on each driver, for either type.",
+        right: "a number of requests per second and driver, such as 500, \"10k\" or \"60/m\"",
+        about: "At most this many requests a second on each driver, for either type. Texts may say per what: \"60/m\", \"1/h\".",
         types: &["number", "string"],
         example: "1000",
     },
@@ -258,20 +259,6 @@ fn plain(key: &str) -> String {
 /// The field that someone meant who wrote `key`.
 pub(super) fn field_meant(key: &str) -> Option<&'static str> {
     closest(key, FIELDS.iter().flat_map(|field| std::iter::once(field.name).chain(field.aliases.iter().copied())))
-}
-
-/// The candidate that `key` is a misspelling of, if any is near.
-pub(super) fn closest<'a>(key: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    const LONGEST_KEY: usize = 100;
-    const NEAR: f64 = 0.85;
-    // Comparing takes time with the length's square; no name of ours is near a long one.
-    if key.len() > LONGEST_KEY {
-        return None;
-    }
-    let key = key.to_lowercase();
-    let scored = candidates.map(|candidate| (strsim::jaro_winkler(&key, candidate), candidate));
-    let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
-    best.filter(|(score, _)| *score >= NEAR).map(|(_, candidate)| candidate)
 }
 
 /// The body of `POST /v1/tests`, as the API's description shows it.

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::fields::{FIELDS, field_meant, field_named};
 use super::problem::FieldError;
-use super::values::{duration, flag, number, shown, whole_number};
+use super::values::{duration, flag, rate, shown, whole_number};
 use crate::NewTest;
 
 const MAX_NAME_CHARS: usize = 200;
@@ -45,7 +45,7 @@ pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId) -> Result<NewT
         .read("message_count_per_driver", |value| whole_number(value).filter(|n| (1..=limits::MAX_COUNT).contains(n)));
     let duration_limit = reader.read("duration", duration);
     let delay = reader.read("test_message_delay", duration);
-    let target_throughput_per_s = reader.read("target_throughput", number);
+    let target_throughput_per_s = reader.read_detailed("target_throughput", rate);
     let connections = reader.read("connections", |value| {
         whole_number(value).and_then(|n| u32::try_from(n).ok()).filter(|n| (1..=limits::MAX_CONNECTIONS).contains(n))
     });

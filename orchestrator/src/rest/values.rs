@@ -1,7 +1,9 @@
-//! Reads single values the way people write them: `10`, `"10k"`, `"250us"`, `"yes"`. Pure; `None`: it is no such value.
+//! Reads single JSON values the way people write them: `10`, `"10k"`, `"250us"`, `"yes"`. Pure; `None`: it is no such
+//! value. What a text means is `onrush_protocol::human`'s to say, as on the command line.
 
 use std::time::Duration;
 
+use onrush_protocol::human;
 use serde_json::Value;
 
 /// How much of a value an error repeats.
@@ -20,25 +22,32 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
-/// A finite number; texts may end in `k` (thousand) or `M` (million).
-pub(super) fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Number(number) => number.as_f64().filter(|x| x.is_finite()),
-        Value::String(text) => number_in(text),
-        _ => None,
-    }
+/// Requests per second: a number, or a text like `"10k"` or `"60/m"`; otherwise what would be right.
+pub(super) fn rate(value: &Value) -> Result<f64, String> {
+    let right = match value {
+        Value::Number(number) => {
+            return number.as_f64().ok_or_else(|| format!("is {}; give a smaller one", shown(value)));
+        }
+        Value::String(text) => match human::rate(text) {
+            Ok(rate) => return Ok(rate),
+            Err(right) => right,
+        },
+        _ => "give a number of requests per second, such as 500, \"10k\" or \"60/m\"".to_owned(),
+    };
+    Err(format!("is {}; {right}", shown(value)))
 }
 
 /// A whole number from 0 on, to the digit.
 pub(super) fn whole_number(value: &Value) -> Option<u64> {
-    let exact = match value {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.trim().parse().ok(),
+    match value {
+        // Above this, a floating-point number no longer knows its last digit.
+        Value::Number(number) => number.as_u64().or_else(|| {
+            const LAST_EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+            number.as_f64().filter(|x| x.fract() == 0.0 && (0.0..=LAST_EXACT).contains(x)).map(|x| x as u64)
+        }),
+        Value::String(text) => human::count(text).ok(),
         _ => None,
-    };
-    // Above this, a floating-point number no longer knows its last digit.
-    const LAST_EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
-    exact.or_else(|| number(value).filter(|x| x.fract() == 0.0 && (0.0..=LAST_EXACT).contains(x)).map(|x| x as u64))
+    }
 }
 
 /// Yes or no.
@@ -57,32 +66,11 @@ pub(super) fn flag(value: &Value) -> Option<bool> {
 /// A length of time from 0 on: a number is seconds, a text carries units (`"10ms"`, `"1m 30s"`). Rounded to
 /// the nanosecond.
 pub(super) fn duration(value: &Value) -> Option<Duration> {
-    let seconds = match value {
-        Value::Number(number) => number.as_f64()?,
-        Value::String(text) => match plain_number(text.trim()) {
-            Some(seconds) => seconds,
-            None => return Duration::try_from(text.trim().parse::<jiff::SignedDuration>().ok()?).ok(),
-        },
-        _ => return None,
-    };
-    Duration::try_from_secs_f64(seconds).ok()
-}
-
-fn number_in(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let scaled = match text.strip_suffix(['k', 'K', 'M']) {
-        None => return plain_number(text),
-        // Scaled in the decimal text, so that "1.1k" is 1100 to the digit.
-        Some(rest) if text.ends_with('M') => format!("{}e6", rest.trim_end()),
-        Some(rest) => format!("{}e3", rest.trim_end()),
-    };
-    plain_number(&scaled)
-}
-
-/// A number without a unit. Rust would also take `inf` and `nan`.
-fn plain_number(text: &str) -> Option<f64> {
-    let plain = text.bytes().all(|b| b.is_ascii_digit() || b".eE+-".contains(&b));
-    text.parse().ok().filter(|x: &f64| plain && x.is_finite())
+    match value {
+        Value::Number(number) => Duration::try_from_secs_f64(number.as_f64()?).ok(),
+        Value::String(text) => human::duration(text).ok(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -117,9 +105,20 @@ mod tests {
         ] {
             assert_eq!(whole_number(&value), expected, "{value}");
         }
-        assert_eq!(number(&json!("0.5")), Some(0.5));
-        assert_eq!(number(&json!("2.5k")), Some(2500.0));
-        assert_eq!(number(&json!("-inf")), None);
+    }
+
+    #[test]
+    fn rates_are_read_as_on_the_command_line() {
+        for (value, expected) in
+            [(json!(0.5), 0.5), (json!("2.5k"), 2500.0), (json!("60/m"), 1.0), (json!("36000/h"), 10.0)]
+        {
+            assert_eq!(rate(&value), Ok(expected), "{value}");
+        }
+        for (value, right) in [("1m", "1/m"), ("-inf", "60/m"), ("0", "60/m"), ("1/0s", "60/m")] {
+            let problem = rate(&json!(value)).expect_err(value);
+            assert!(problem.contains(value) && problem.contains(right), "{problem}");
+        }
+        assert!(rate(&json!(true)).is_err_and(|problem| problem.contains("is true") && problem.contains("60/m")));
     }
 
     #[test]

@@ -1,0 +1,19 @@
+//! Files that a flag names: read with a bound, so that `/dev/zero` is an error and not the end of the memory.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::error::Error;
+
+/// The bytes of a file that is no longer than `max_bytes`; the error names the flag.
+pub fn read_bytes(flag: &str, path: &Path, max_bytes: usize) -> Result<Vec<u8>, Error> {
+    let cannot = |problem: String| Error::Failed(format!("cannot use {flag} {}: {problem}", path.display()));
+    let file = File::open(path).map_err(|e| cannot(e.to_string()))?;
+    let mut bytes = Vec::new();
+    file.take(max_bytes as u64 + 1).read_to_end(&mut bytes).map_err(|e| cannot(e.to_string()))?;
+    if bytes.len() > max_bytes {
+        return Err(cannot(format!("it has more than {max_bytes} bytes")));
+    }
+    Ok(bytes)
+}
