@@ -181,6 +181,7 @@ impl<F: Future<Output = Received>> Connection<F> {
                 opened.map_err(|DialError { cause, why, .. }| Failed { cause, connecting: true, why })?;
             }
             let Some(line) = &self.lines[server] else { continue };
+            let had_served = line.has_served;
             if !resent {
                 self.shard.sent_to(line.stay.address());
             }
@@ -191,8 +192,14 @@ impl<F: Future<Output = Received>> Connection<F> {
                 self.reader.reset();
             }
             match outcome {
-                // Nobody knows whether the server closed an idle connection before it saw the request (RFC 9112 9.3.1).
-                Err(failed) if was_open && !resent && request.may_be_resent && failed.nothing_came => {
+                // Nobody knows whether the server closed an idle connection before it saw the request (RFC 9112 9.3.1). Of a
+                // connection that has not served before it may have thought better, unless it never saw the request.
+                Err(failed)
+                    if (had_served || was_open && failed.unseen)
+                        && !resent
+                        && request.may_be_resent
+                        && failed.nothing_came =>
+                {
                     resent = true;
                     self.shard.resent();
                 }
@@ -270,7 +277,7 @@ impl<F: Future<Output = Received>> Connection<F> {
             (_, Some(cause)) => {
                 let why =
                     if reader.has_begun() { "the response was not complete in time" } else { "no response in time" };
-                Err(NoResponse { cause, nothing_came: false, why: format!("{}: {why}", line.stay) })
+                Err(NoResponse { cause, nothing_came: false, unseen: false, why: format!("{}: {why}", line.stay) })
             }
             (Err((cause, why)), None) => {
                 let cause = if reader.has_begun() { cause } else { broken.unwrap_or(cause) };
@@ -279,6 +286,7 @@ impl<F: Future<Output = Received>> Connection<F> {
                 Err(NoResponse {
                     cause,
                     nothing_came: ended && !reader.has_begun(),
+                    unseen: cause == FailureCause::Reset || line.unacknowledged() >= sent,
                     why: format!("{}: {why}", line.stay),
                 })
             }
@@ -291,12 +299,14 @@ struct NoResponse {
     cause: FailureCause,
     /// The connection ended before a byte of the response came.
     nothing_came: bool,
+    /// Nobody read the request: no byte of it was acknowledged, or the kernel threw away unread what had come.
+    unseen: bool,
     why: String,
 }
 
 impl NoResponse {
     fn of(cause: FailureCause) -> Self {
-        Self { cause, nothing_came: false, why: String::new() }
+        Self { cause, nothing_came: false, unseen: false, why: String::new() }
     }
 }
 

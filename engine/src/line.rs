@@ -211,6 +211,15 @@ impl<F: Future<Output = Received>> Line<F> {
         !matches!(pending, Err(rustix::io::Errno::AGAIN))
     }
 
+    /// Bytes that were sent and that the other end's kernel has not acknowledged (`SIOCOUTQ` of tcp(7), which is a terminal's
+    /// `TIOCOUTQ` by another name).
+    pub fn unacknowledged(&self) -> usize {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the descriptor is open, and the request takes a pointer to an int, which lives until the call has returned.
+        let told = unsafe { libc::ioctl(self.descriptor(), libc::TIOCOUTQ, &raw mut bytes) };
+        if told == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
+    }
+
     /// Closes it, and waits until the kernel has given back what was lent to it.
     pub async fn close(mut self) {
         if self.inbox.at_hand.is_none() {

@@ -34,7 +34,7 @@ use crate::result::{OutputFile, json, not_kept, show, verdicts};
 use crate::signals::{LOOK_EVERY, Stop};
 
 /// The threads know of the start so much earlier.
-const START_AHEAD: Duration = Duration::from_millis(50);
+const START_AHEAD: Duration = Duration::from_millis(20);
 
 /// `onrush bench`.
 pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
