@@ -357,8 +357,8 @@ impl OpenTest {
         let running_since = self.running_since.unwrap_or(now.mono);
         let clock = self.clocks.get(&participant.node_id).copied().unwrap_or_default();
         // While the broker is away, and just after, silence says nothing.
-        let reachable_since = registry.reachable_since()?;
-        let quiet = now.since(clock.last_report.unwrap_or(running_since).max(running_since).max(reachable_since));
+        let listening_since = registry.listening_since()?;
+        let quiet = now.since(clock.last_report.unwrap_or(running_since).max(running_since).max(listening_since));
         if !alive {
             let gone = registry.is_gone_for_good(&participant.node_id, session_id);
             let lost = quiet >= GOODBYE_PATIENCE;

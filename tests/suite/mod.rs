@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "the Python peers belong to the Kafka suite alone")]
 
 pub mod checks;
+pub mod faults;
 pub mod garbage;
 pub mod life;
 pub mod loss;
@@ -27,6 +28,7 @@ macro_rules! instantiate {
             rates: target_throughput_is_never_exceeded;
             rest: each_field_wrong_in_turn, end_states_are_final, the_stream_gives_each_second_once;
             life: a_running_test_is_stopped, a_target_that_is_down_fails_the_test;
+            faults: an_orchestrator_that_stood_still_loses_nobody;
             garbage: garbage_on_every_topic_changes_nothing;
             spec_driver: a_driver_of_the_bare_specification_takes_part;
             spec_orchestrator: a_bare_config_and_trigger, a_trigger_that_overtakes_its_config;

@@ -1,11 +1,12 @@
 //! What the brain is asked.
 
-use onrush_protocol::TestId;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use onrush_protocol::TestId;
 use tokio::sync::{broadcast, oneshot};
 
 use super::{Brain, BrainError, Life};
-use crate::clock::Now;
 use crate::handle::{NewTest, Problem, Update};
 use crate::record::TestRecord;
 use crate::store;
@@ -15,6 +16,12 @@ use crate::views::{self, Totals};
 
 /// What one subscriber of a test may be behind.
 const UPDATES_KEPT: usize = 64;
+
+/// Triggers that wait for drivers at once.
+const MAX_HELD: usize = 16;
+/// A trigger waits at most this long for drivers that are expected back. With the time that they have for arming, that
+/// is less than whoever asked waits for an answer.
+const HOLD_PATIENCE: Duration = Duration::from_secs(15);
 
 /// A test with its totals.
 pub type Totalled = (TestRecord, Totals);
@@ -41,10 +48,62 @@ pub enum Command {
     Shutdown,
 }
 
+/// A command that waits for drivers that are expected back.
+pub(super) struct Held {
+    command: Command,
+    since: Instant,
+}
+
+impl Command {
+    /// Whether nobody waits for the answer of a trigger any more.
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Command::Create(_, reply) | Command::Trigger(_, reply) => reply.is_closed(),
+            _ => false,
+        }
+    }
+}
+
 impl Brain {
+    /// Does what it is asked, or later: a trigger that finds too few drivers while known ones are expected back.
+    pub(super) fn command_or_hold(&mut self, life: &mut Life, command: Command) -> Result<(), BrainError> {
+        let since = self.now(life).mono;
+        if self.held.len() < MAX_HELD && self.waits(life, &command) {
+            tracing::info!("a trigger waits: too few drivers are heard, and known ones are expected back");
+            self.held.push(Held { command, since });
+            return Ok(());
+        }
+        self.command(life, command)
+    }
+
+    fn waits(&mut self, life: &mut Life, command: &Command) -> bool {
+        let now = self.now(life);
+        match command {
+            Command::Create(test, _) => test.trigger && life.core.expects_enough_drivers(now),
+            Command::Trigger(test_id, _) => life.core.test(test_id).is_some() && life.core.expects_enough_drivers(now),
+            _ => false,
+        }
+    }
+
+    /// Does what waited for drivers, once they are there or will not come.
+    pub(super) fn release_held(&mut self, life: &mut Life) -> Result<(), BrainError> {
+        for held in std::mem::take(&mut self.held) {
+            if held.command.is_abandoned() {
+                continue;
+            }
+            let now = self.now(life);
+            if now.since(held.since) < HOLD_PATIENCE && self.waits(life, &held.command) {
+                self.held.push(held);
+            } else {
+                self.command(life, held.command)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Does what it is asked. An answer that nobody waits for any more is dropped.
     pub(super) fn command(&mut self, life: &mut Life, command: Command) -> Result<(), BrainError> {
-        let now = Now::read();
+        let now = self.now(life);
         match command {
             Command::Create(test, reply) => {
                 let test_id = test.config.test_id.clone();

@@ -159,6 +159,7 @@ impl Brain {
             (None, over) => over.and_then(|(_, totals)| totals.get(node_id)),
         };
         let news = News { parts: &news, all: &all_news.stats, total_of: &total_of };
+        let sealable_since = sealable_since.map(|since| self.clock.real(since));
         self.export.second(&test_id, &second, news, sealable_since, Instant::now());
         // Totals cost some milliseconds: only where somebody listens.
         let Some(sender) = self.updates.get(&test_id).filter(|sender| sender.receiver_count() > 0) else { return };

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use onrush_bus::{BrokerWatch, BusConfig, BusError, Producer, Start};
 use onrush_protocol::{TestId, Topic};
@@ -20,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 pub use command::{Command, Totalled};
 
-use crate::clock::Now;
+use crate::clock::{Clock, Now};
 use crate::core::{Core, Seats};
 use crate::export::{Export, Live, TestSeries};
 use crate::handle::{Problem, Update};
@@ -72,6 +72,8 @@ impl BrainConfig {
     }
 }
 
+use command::Held;
+
 type TriggerWaiter = oneshot::Sender<Result<TestView, Problem>>;
 
 /// The brain's thread.
@@ -80,6 +82,9 @@ pub struct Brain {
     source: String,
     producer: Producer,
     watch: BrokerWatch,
+    clock: Clock,
+    /// Since when the broker answers, as the watch says it and on this clock.
+    reachable: Option<(Instant, Instant)>,
     /// The messages of the outbox up to here were handed to the producer.
     sent: i64,
     /// The messages of the outbox up to here are confirmed and gone.
@@ -88,6 +93,7 @@ pub struct Brain {
     unsent: bool,
     updates: HashMap<TestId, broadcast::Sender<Update>>,
     waiters: HashMap<TestId, TriggerWaiter>,
+    held: Vec<Held>,
     commands: mpsc::Receiver<Command>,
     /// For the threads that ask targets.
     own_commands: mpsc::Sender<Command>,
@@ -116,12 +122,15 @@ impl Brain {
             source: config.source(),
             producer: Producer::new(&config.bus, MAX_WAITING)?,
             watch: BrokerWatch::start(&config.bus)?,
+            clock: Clock::start(),
+            reachable: None,
             config,
             sent: 0,
             confirmed: 0,
             unsent: true,
             updates: HashMap::new(),
             waiters: HashMap::new(),
+            held: Vec::new(),
             own_commands: commands.0,
             commands: commands.1,
             export,
@@ -168,7 +177,7 @@ impl Brain {
 
     /// Builds everything from the store, and reads on from the stored offsets.
     fn begin(&mut self) -> Result<Life, BrainError> {
-        let now = Now::read();
+        let now = self.clock.now();
         let store = Store::open(&self.config.store)?;
         let connection = store.connection();
         let mut tests = Vec::new();
@@ -214,11 +223,11 @@ impl Brain {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     None | Some(Command::Shutdown) => return self.finish(life),
-                    Some(command) => self.command(&mut life, command)?,
+                    Some(command) => self.command_or_hold(&mut life, command)?,
                 },
                 heartbeat = life.heartbeats.messages.recv() => {
                     let heartbeat = heartbeat.ok_or(BrainError::IntakeEnded)?;
-                    life.core.take(heartbeat.topic, heartbeat.message, heartbeat.at, Now::read());
+                    self.take(&mut life, heartbeat);
                 }
                 report = life.reports.messages.recv() => batch.push(report.ok_or(BrainError::IntakeEnded)?),
                 _ = ticks.tick() => {
@@ -226,7 +235,8 @@ impl Brain {
                         return self.finish(life);
                     }
                     self.confirm(&mut life)?;
-                    self.show(&life.core);
+                    self.release_held(&mut life)?;
+                    self.show(&life);
                 }
             }
             while batch.len() < BATCH
@@ -238,14 +248,50 @@ impl Brain {
         }
     }
 
+    /// Reads the clock; where this thread did not run for a while, nobody is judged by that time.
+    fn now(&mut self, life: &mut Life) -> Now {
+        let now = self.clock.now();
+        if let Some(gap) = self.clock.take_gap() {
+            life.core.woke(gap, now);
+        }
+        now
+    }
+
+    /// Since when the broker answers, on this thread's clock.
+    fn reachable_since(&mut self) -> Option<Instant> {
+        let since = self.watch.reachable_since()?;
+        // One outage has one end, however much is left out of the clock afterwards.
+        match self.reachable {
+            Some((known, own)) if known == since => Some(own),
+            _ => {
+                let own = self.clock.own(since);
+                self.reachable = Some((since, own));
+                Some(own)
+            }
+        }
+    }
+
     /// Shows Prometheus what changes with time.
-    fn show(&self, core: &Core) {
+    fn show(&mut self, life: &Life) {
+        let now = self.clock.now();
+        let mut drivers = life.core.registry.glimpses(now);
+        drivers.iter_mut().for_each(|driver| driver.heard_at = self.clock.real(driver.heard_at));
         self.export.live(Live {
-            drivers: core.registry.glimpses(Now::read()),
-            reports: core.reports,
-            skipped: core.skips.iter().collect(),
+            drivers,
+            reports: life.core.reports,
+            skipped: life.core.skips.iter().collect(),
             broker_reachable: self.watch.reachable_since().is_some(),
         });
+    }
+
+    fn take(&mut self, life: &mut Life, arrived: Arrived) {
+        let now = self.now(life);
+        if arrived.topic == Topic::Metrics
+            && let Some(sent_unix_ms) = arrived.timestamp_unix_ms
+        {
+            self.export.delivered(now.unix_ms - sent_unix_ms as f64);
+        }
+        life.core.take(arrived.topic, arrived.message, self.clock.own(arrived.at), now);
     }
 
     /// Takes a batch, draws the conclusions, makes it one transaction.
@@ -253,22 +299,16 @@ impl Brain {
         // Whoever was heard meanwhile is not silent.
         for _ in 0..BATCH {
             let Ok(heartbeat) = life.heartbeats.messages.try_recv() else { break };
-            life.core.take(heartbeat.topic, heartbeat.message, heartbeat.at, Now::read());
+            self.take(life, heartbeat);
         }
         let mut offsets = HashMap::new();
         for arrived in batch {
             offsets.insert((arrived.topic, arrived.partition), arrived.offset + 1);
-            let now = Now::read();
-            if arrived.topic == Topic::Metrics
-                && let Some(sent_unix_ms) = arrived.timestamp_unix_ms
-            {
-                self.export.delivered(now.unix_ms - sent_unix_ms as f64);
-            }
-            life.core.take(arrived.topic, arrived.message, arrived.at, now);
+            self.take(life, arrived);
         }
         let caught_up = life.reports.messages.is_empty() && life.heartbeats.messages.is_empty();
-        let now = Now::read();
-        life.core.settle(self.watch.reachable_since(), caught_up, now);
+        let now = self.now(life);
+        life.core.settle(self.reachable_since(), caught_up, now);
         self.commit(life, offsets, now)
     }
 

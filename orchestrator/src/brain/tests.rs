@@ -49,6 +49,7 @@ fn run(log: &[Metrics], batch: usize, deaths: &[(usize, usize)]) -> (crate::reco
     let drivers = ["a", "b"].map(|name| SimDriver::new(name, "s"));
     let hear = |core: &mut Core, state| {
         for driver in &drivers {
+            core.take(Topic::Register, Ok(Message::Register(driver.register())), now.mono, now);
             let heartbeat = driver.heartbeat(state, Some("t"));
             core.take(Topic::Heartbeat, Ok(Message::Heartbeat(heartbeat)), now.mono, now);
         }

@@ -131,6 +131,15 @@ impl Core {
         self.enough_drivers().map_err(Problem::conflict)
     }
 
+    /// Whether a test that cannot be triggered now, because too few drivers are there, could be in a moment.
+    pub fn expects_enough_drivers(&self, now: Now) -> bool {
+        let (live, min) = (self.registry.live().count(), self.seats.min);
+        live < min
+            && live + self.registry.expected_back(now) >= min
+            && self.running().is_none()
+            && self.pending.is_none()
+    }
+
     fn enough_drivers(&self) -> Result<(), String> {
         let (live, min) = (self.registry.live().count(), self.seats.min);
         let missing = min.saturating_sub(live);

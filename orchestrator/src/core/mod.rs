@@ -173,6 +173,15 @@ impl Core {
         (std::mem::take(&mut self.effects), std::mem::take(&mut self.unsaved))
     }
 
+    /// This process did not run for a while: nobody's silence counts for that.
+    pub fn woke(&mut self, gap: std::time::Duration, now: Now) {
+        tracing::warn!(
+            "this process did not run for {:.1} s; nobody is taken for lost because of that",
+            gap.as_secs_f64()
+        );
+        self.registry.woke(now);
+    }
+
     /// A test that is open.
     pub fn test(&self, test_id: &TestId) -> Option<&OpenTest> {
         self.tests.get(test_id)
@@ -222,7 +231,8 @@ impl Core {
 
     fn publish_trigger(&mut self, test_id: &TestId, start_at_unix_ms: Option<f64>) {
         let test = test_id.clone();
-        let trigger = if start_at_unix_ms.is_some() { Trigger::start(test, start_at_unix_ms) } else { Trigger::stop(test) };
+        let trigger =
+            if start_at_unix_ms.is_some() { Trigger::start(test, start_at_unix_ms) } else { Trigger::stop(test) };
         self.effects.push(Effect::Publish {
             topic: Topic::Trigger,
             key: test_id.to_string(),

@@ -1,6 +1,9 @@
+use std::time::{Duration, Instant};
+
 use onrush_protocol::{EndReason, Heartbeat, Metrics, NodeState, TestConfig, Trigger};
 
 use super::*;
+use crate::clock::Clock;
 use crate::handle::NewTest;
 use crate::target_check::{Counters, Probe};
 use crate::testing::{SimDriver, config, stats, test_id};
@@ -34,7 +37,7 @@ impl World {
     }
 
     fn settle(&mut self) {
-        self.core.settle(Some(self.now.mono - std::time::Duration::from_secs(3600)), true, self.now);
+        self.core.settle(Some(self.now.mono - Duration::from_secs(3600)), true, self.now);
         for effect in self.core.take_effects().0 {
             match effect {
                 Effect::Publish { topic: Topic::TestConfig, payload, .. } => {
@@ -60,6 +63,7 @@ impl World {
     }
 
     fn idle(&mut self, driver: &SimDriver) {
+        self.core.take(Topic::Register, Ok(Message::Register(driver.register())), self.now.mono, self.now);
         self.hear(driver.heartbeat(NodeState::Idle, None));
     }
 
@@ -309,6 +313,57 @@ fn a_restarted_driver_is_lost_to_the_test() {
     }
     assert_eq!(world.participants("t")[1].1, ParticipantState::Lost);
     assert!(world.record("t").participants[1].reason.as_ref().unwrap().contains("started again"));
+}
+
+/// One brain's life on real moments: the clock it reads, and a broker that has always been there.
+fn turn(world: &mut World, clock: &mut Clock, real: Instant, unix_ms: f64) {
+    world.now = clock.at(real, unix_ms);
+    if let Some(gap) = clock.take_gap() {
+        world.core.woke(gap, world.now);
+    }
+    world.settle();
+}
+
+#[test]
+fn our_own_pause_neither_loses_drivers_nor_lets_a_patience_run_out() {
+    // Paused while idle, while arming and while the test runs.
+    for paused_in in 0..3 {
+        let (mut world, mut a, mut b) = World::with_two();
+        let (mut clock, mut real) = (Clock::starting(world.now.mono), world.now.mono);
+        let unix_ms = world.now.unix_ms;
+        let mut pass_ms = |world: &mut World, ms: u64| {
+            real += Duration::from_millis(ms);
+            turn(world, &mut clock, real, unix_ms);
+        };
+        let mut pause = |world: &mut World, at: i32| {
+            if at == paused_in {
+                pass_ms(world, 60_000);
+            }
+            for _ in 0..40 {
+                pass_ms(world, 100);
+            }
+        };
+        pause(&mut world, 0);
+        world.idle(&a);
+        world.idle(&b);
+        assert_eq!(world.create("t", true), Ok(()), "paused in {paused_in}");
+        world.armed(&a, "t");
+        pause(&mut world, 1);
+        world.armed(&a, "t");
+        world.armed(&b, "t");
+        assert_eq!(world.state("t"), TestState::Running, "paused in {paused_in}: {:?}", world.record("t").reason);
+        world.report(a.report("t", 0, stats(&[1]), None));
+        pause(&mut world, 2);
+        assert!(world.record("t").participants.iter().all(|p| p.state == ParticipantState::Running));
+        for driver in [&mut a, &mut b] {
+            world.hear(driver.heartbeat(NodeState::Running, Some("t")));
+        }
+        world.report(a.report("t", 1, stats(&[1, 2]), DONE));
+        world.report(b.report("t", 0, stats(&[1, 2, 3]), DONE));
+        let record = world.record("t");
+        assert_eq!((record.state, record.complete), (TestState::Completed, Some(true)), "{:?}", record.reason);
+        assert!(!record.events.iter().any(|event| event.kind == "lost"), "{:?}", record.events);
+    }
 }
 
 #[test]

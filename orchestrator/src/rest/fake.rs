@@ -149,6 +149,7 @@ fn driver_view(node_id: &str) -> DriverView {
         session_id: Some("s1".into()),
         state: DriverState::Idle,
         reason: None,
+        warnings: Vec::new(),
         test_id: None,
         node_ip: Some("127.0.0.1".into()),
         hostname: None,
