@@ -11,7 +11,7 @@ use crate::target_check::{self, Counters, Probe};
 use crate::view::{CheckView, ConservationView, ParticipantState, Verdict};
 
 /// The check against the target's counters: without it, a result may still be exact.
-const TARGET_CHECK: &str = "target counted = sent";
+pub const TARGET_CHECK: &str = "target counted = sent";
 
 /// Checks a test that is over.
 pub fn check(record: &TestRecord, aggregate: &Aggregate, target_after: &Probe) -> ConservationView {

@@ -28,7 +28,8 @@ macro_rules! instantiate {
             rates: target_throughput_is_never_exceeded;
             rest: each_field_wrong_in_turn, end_states_are_final, the_stream_gives_each_second_once;
             life: a_running_test_is_stopped, a_target_that_is_down_fails_the_test;
-            faults: an_orchestrator_that_stood_still_loses_nobody;
+            faults: an_orchestrator_that_stood_still_loses_nobody,
+                a_driver_that_comes_back_after_the_end_completes_the_result;
             garbage: garbage_on_every_topic_changes_nothing;
             spec_driver: a_driver_of_the_bare_specification_takes_part;
             spec_orchestrator: a_bare_config_and_trigger, a_trigger_that_overtakes_its_config;

@@ -42,6 +42,8 @@ pub(super) struct After {
     seconds: Vec<ShownSecond>,
     changed: BTreeSet<TestId>,
     ended: HashMap<TestId, (TestRecord, Totals)>,
+    /// Tests that were over, as they are now.
+    amended: HashMap<TestId, (TestRecord, Totals)>,
     targets: Vec<(TestId, Url)>,
     answers: Vec<(TestId, Result<(), Problem>)>,
 }
@@ -120,7 +122,8 @@ impl Brain {
             }
         }
         for second in after.seconds {
-            self.announce_second(core, &after.ended, second);
+            let over = after.ended.get(&second.test_id).or_else(|| after.amended.get(&second.test_id));
+            self.announce_second(core, over, second);
         }
         for test_id in &after.changed {
             if let (Some(sender), Some(test)) = (self.updates.get(test_id), core.test(test_id)) {
@@ -142,6 +145,9 @@ impl Brain {
                 let _ = sender.send(Update::Test(Arc::new(view)));
             }
         }
+        for (record, _) in after.amended.values() {
+            self.export.test(record, Instant::now());
+        }
         for (test_id, answer) in after.answers {
             let Some(waiter) = self.waiters.remove(&test_id) else { continue };
             let record = core.test(&test_id).map(|test| &test.record).or(after.ended.get(&test_id).map(|(r, _)| r));
@@ -150,10 +156,9 @@ impl Brain {
         }
     }
 
-    fn announce_second(&self, core: &Core, ended: &HashMap<TestId, (TestRecord, Totals)>, shown: ShownSecond) {
+    fn announce_second(&self, core: &Core, over: Option<&(TestRecord, Totals)>, shown: ShownSecond) {
         let ShownSecond { test_id, view: second, sealable_since, news, all_news } = shown;
         let open = core.test(&test_id);
-        let over = ended.get(&test_id);
         let total_of = |node_id: &NodeId| match (open, over) {
             (Some(test), _) => test.aggregate.driver(node_id).map(|driver| &driver.part),
             (None, over) => over.and_then(|(_, totals)| totals.get(node_id)),
@@ -221,6 +226,12 @@ pub(super) fn apply(
                 store::save_test(transaction, &test.record)?;
                 store::save_totals(transaction, &test.record.test_id, &totals)?;
                 after.ended.insert(test.record.test_id.clone(), (test.record, totals));
+            }
+            Effect::Amended(amended) => {
+                let (record, totals) = *amended;
+                store::save_test(transaction, &record)?;
+                store::save_totals(transaction, &record.test_id, &totals)?;
+                after.amended.insert(record.test_id.clone(), (record, totals));
             }
             Effect::SaveDriver(identity) => store::save_driver(transaction, &identity)?,
             Effect::RemoveDriver(node_id) => store::remove_driver(transaction, &node_id)?,

@@ -15,16 +15,19 @@ use std::time::{Duration, Instant};
 
 use onrush_bus::{BrokerWatch, BusConfig, BusError, Producer, Start};
 use onrush_protocol::{TestId, Topic};
+use rusqlite::Connection;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 pub use command::{Command, Totalled};
 
+use crate::aggregate::Aggregate;
 use crate::clock::{Clock, Now};
-use crate::core::{Core, Seats};
+use crate::core::{Core, Message, Seats};
 use crate::export::{Export, Live, TestSeries};
 use crate::handle::{Problem, Update};
 use crate::intake::{Arrived, Intake};
+use crate::record::TestRecord;
 use crate::store::{self, Store, StoreError};
 use crate::view::{TestState, TestView};
 
@@ -227,7 +230,7 @@ impl Brain {
                 },
                 heartbeat = life.heartbeats.messages.recv() => {
                     let heartbeat = heartbeat.ok_or(BrainError::IntakeEnded)?;
-                    self.take(&mut life, heartbeat);
+                    self.take(&mut life, heartbeat)?;
                 }
                 report = life.reports.messages.recv() => batch.push(report.ok_or(BrainError::IntakeEnded)?),
                 _ = ticks.tick() => {
@@ -284,14 +287,20 @@ impl Brain {
         });
     }
 
-    fn take(&mut self, life: &mut Life, arrived: Arrived) {
+    fn take(&mut self, life: &mut Life, arrived: Arrived) -> Result<(), BrainError> {
         let now = self.now(life);
         if arrived.topic == Topic::Metrics
             && let Some(sent_unix_ms) = arrived.timestamp_unix_ms
         {
             self.export.delivered(now.unix_ms - sent_unix_ms as f64);
         }
+        if let Some(test_id) = arrived.message.as_ref().ok().and_then(Message::speaks_of)
+            && life.core.lacks(test_id)
+        {
+            recall(life, &test_id.clone(), now)?;
+        }
         life.core.take(arrived.topic, arrived.message, self.clock.own(arrived.at), now);
+        Ok(())
     }
 
     /// Takes a batch, draws the conclusions, makes it one transaction.
@@ -299,12 +308,12 @@ impl Brain {
         // Whoever was heard meanwhile is not silent.
         for _ in 0..BATCH {
             let Ok(heartbeat) = life.heartbeats.messages.try_recv() else { break };
-            self.take(life, heartbeat);
+            self.take(life, heartbeat)?;
         }
         let mut offsets = HashMap::new();
         for arrived in batch {
             offsets.insert((arrived.topic, arrived.partition), arrived.offset + 1);
-            self.take(life, arrived);
+            self.take(life, arrived)?;
         }
         let caught_up = life.reports.messages.is_empty() && life.heartbeats.messages.is_empty();
         let now = self.now(life);
@@ -322,6 +331,36 @@ impl Brain {
         }
         Ok(life.store.checkpoint()?)
     }
+}
+
+/// Reads from the store what it has of a test that is not open.
+fn recall(life: &mut Life, test_id: &TestId, now: Now) -> Result<(), BrainError> {
+    let (stored, followed) = match past_test(life.store.connection(), test_id, now) {
+        // Reading it again would bring nothing else, and must not keep the brain from everything else.
+        Err(StoreError::BadValue(problem)) => {
+            tracing::error!(test = %test_id, problem, "its row in the store cannot be read; reports of it are skipped");
+            (None, false)
+        }
+        read => read?,
+    };
+    life.core.recall(test_id, stored, followed, now);
+    Ok(())
+}
+
+/// A test that is over, what was measured in it where some of that may be missing, and whether another was triggered
+/// after it.
+fn past_test(
+    connection: &Connection,
+    test_id: &TestId,
+    now: Now,
+) -> Result<(Option<(TestRecord, Option<Aggregate>)>, bool), StoreError> {
+    let Some(record) = store::test(connection, test_id.as_str())? else { return Ok((None, false)) };
+    let followed = store::triggered_since(connection, record.triggered_unix_ms)?;
+    let aggregate = match Core::may_lack_reports(&record) {
+        true => Some(store::open_aggregate(connection, &record, now, |_, _| ())?),
+        false => None,
+    };
+    Ok((Some((record, aggregate)), followed))
 }
 
 /// Runs the brain on the thread that calls this.

@@ -11,7 +11,7 @@ use crate::core::Message;
 use crate::handle::NewTest;
 use crate::store::Reader;
 use crate::testing::{SimDriver, config, node, reports, test_id};
-use crate::view::{TestState, Verdict};
+use crate::view::{SecondView, TestState, Verdict};
 use crate::views::Totals;
 
 const SEATS: Seats = Seats { min: 2, max: 8 };
@@ -29,7 +29,7 @@ fn open(path: &Path, now: Now) -> (Store, Core, usize) {
 }
 
 fn settle_and_commit(store: &mut Store, core: &mut Core, next_offset: Option<usize>, now: Now) {
-    core.settle(Some(now.mono), true, now);
+    core.settle(Some(now.mono - Duration::from_secs(3600)), true, now);
     let (effects, unsaved) = core.take_effects();
     let transaction = store.begin().unwrap();
     commit::apply(&transaction, core, effects, &unsaved, now).unwrap();
@@ -41,7 +41,7 @@ fn settle_and_commit(store: &mut Store, core: &mut Core, next_offset: Option<usi
 
 /// Runs a test over these reports in batches; `deaths`: before which batches the process dies, and how many reports
 /// it had taken into an uncommitted transaction when it did.
-fn run(log: &[Metrics], batch: usize, deaths: &[(usize, usize)]) -> (crate::record::TestRecord, Totals, SecondStats) {
+fn run(log: &[Metrics], batch: usize, deaths: &[(usize, usize)]) -> (TestRecord, Totals, SecondStats) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("onrush.db");
     let now = Now::read();
@@ -120,5 +120,79 @@ proptest! {
         prop_assert_eq!(&totals, &expected);
         prop_assert_eq!(totals[&node("a")].stats.counts.sent, 40);
         prop_assert_eq!(seconds, expected_seconds);
+    }
+}
+
+/// Runs a test in which `b` delivers nothing from its report `cut` on until the test has ended without it; then in
+/// batches. `restart`: the process dies before each of them.
+fn run_cut_off(log: &[Metrics], cut: u64, batch: usize, restart: bool) -> (TestRecord, Totals, Vec<SecondView>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("onrush.db");
+    let mut now = Now::read();
+    let (mut store, mut core, _) = open(&path, now);
+    let drivers = ["a", "b"].map(|name| SimDriver::new(name, "s"));
+    let hear = |core: &mut Core, driver: &SimDriver, state, now: Now| {
+        core.take(Topic::Register, Ok(Message::Register(driver.register())), now.mono, now);
+        let heartbeat = driver.heartbeat(state, Some("t"));
+        core.take(Topic::Heartbeat, Ok(Message::Heartbeat(heartbeat)), now.mono, now);
+    };
+    drivers.iter().for_each(|driver| hear(&mut core, driver, NodeState::Armed, now));
+    core.settle(Some(now.mono), true, now);
+    core.create(NewTest { config: config("t", 40), name: None, trigger: true }, now).unwrap();
+    settle_and_commit(&mut store, &mut core, None, now);
+    let take = |store: &Store, core: &mut Core, metrics: &Metrics, now: Now| {
+        if core.lacks(&metrics.test_id) {
+            let (stored, followed) = past_test(store.connection(), &metrics.test_id, now).unwrap();
+            core.recall(&metrics.test_id, stored, followed, now);
+        }
+        core.take(Topic::Metrics, Ok(Message::Metrics(metrics.clone())), now.mono, now);
+    };
+    let is_late = |metrics: &&Metrics| {
+        metrics.node_id == node("b") && metrics.measured.as_ref().is_some_and(|report| report.sequence >= cut)
+    };
+    for metrics in log.iter().filter(|metrics| !is_late(metrics)) {
+        take(&store, &mut core, metrics, now);
+        settle_and_commit(&mut store, &mut core, None, now);
+    }
+    for _ in 0..15 {
+        now = now.plus_ms(1000);
+        hear(&mut core, &drivers[0], NodeState::Idle, now);
+        settle_and_commit(&mut store, &mut core, None, now);
+    }
+    let (record, totals) = Reader::new(&path).totals("t").unwrap().unwrap();
+    assert_eq!((record.state, record.complete), (TestState::Completed, Some(false)));
+    assert_eq!(totals.get(&node("b")).map_or(0, |total| total.stats.counts.sent), 4 * cut);
+    let late: Vec<&Metrics> = log.iter().filter(is_late).collect();
+    for reports in late.chunks(batch) {
+        if restart {
+            drop((store, core));
+            (store, core, _) = open(&path, now);
+        }
+        reports.iter().for_each(|metrics| take(&store, &mut core, metrics, now));
+        settle_and_commit(&mut store, &mut core, None, now);
+    }
+    let (record, totals) = Reader::new(&path).totals("t").unwrap().unwrap();
+    let (_, seconds) = Reader::new(&path).seconds("t", 0, 1000).unwrap().unwrap();
+    (record, totals, seconds)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn what_comes_after_the_end_makes_the_same_result(cut in 0u64..10, batch in 1usize..11, restart: bool) {
+        let log = reports("t", &["a", "b"], 10, 4);
+        let (_, expected, expected_seconds) = run(&log, log.len(), &[]);
+        let (record, totals, seconds) = run_cut_off(&log, cut, batch, restart);
+        prop_assert_eq!((record.state, record.complete, record.valid), (TestState::Completed, Some(true), Some(true)));
+        prop_assert_eq!(record.conservation.map(|c| c.verdict), Some(Verdict::Exact));
+        prop_assert_eq!(&record.reason, &None);
+        prop_assert_eq!(record.participants.iter().map(|p| p.reports).collect::<Vec<_>>(), vec![10, 10]);
+        prop_assert_eq!(&totals, &expected);
+        prop_assert_eq!(seconds.iter().map(|second| second.all.sent.unwrap()).collect::<Vec<_>>(), vec![8; 10]);
+        prop_assert!(seconds.iter().all(|second| second.drivers.len() == 2));
+        let mut all = SecondStats::default();
+        totals.values().for_each(|total| all.merge(&total.stats));
+        prop_assert_eq!(all.latency, expected_seconds.latency);
     }
 }

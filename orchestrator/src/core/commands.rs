@@ -100,7 +100,7 @@ impl Core {
         let Some(test) = self.tests.get_mut(test_id) else { return Err(Problem::no_such_test(test_id.as_str())) };
         if test.record.state == TestState::Running {
             if test.request_stop(now) {
-                self.publish_trigger(test_id, None);
+                self.publish_stop(test_id);
                 self.changed(test_id);
             }
             return Ok(());
@@ -110,8 +110,8 @@ impl Core {
             let answer = Err(Problem::conflict("the test was stopped before its drivers were armed"));
             self.effects.push(Effect::TriggerAnswer(test_id.clone(), answer));
         }
-        self.publish_trigger(test_id, None);
-        self.close(test_id);
+        self.publish_stop(test_id);
+        self.close(test_id, now);
         Ok(())
     }
 
@@ -208,9 +208,10 @@ impl Core {
         let Some(test) = self.tests.get_mut(test_id) else { return };
         let ahead_ms = START_AHEAD_MS + START_AHEAD_PER_DRIVER_MS * test.record.participants.len() as f64;
         let start_at_unix_ms = (now.unix_ms + ahead_ms).round();
-        test.begin(start_at_unix_ms, now);
+        test.begin(start_at_unix_ms, &self.registry, now);
+        self.follow_all();
         self.pending = None;
-        self.publish_trigger(test_id, Some(start_at_unix_ms));
+        self.publish_start(test_id, start_at_unix_ms);
         self.changed(test_id);
         self.effects.push(Effect::TriggerAnswer(test_id.clone(), Ok(())));
     }
@@ -223,8 +224,8 @@ impl Core {
         test.record.target_before = None;
         if test.record.trigger_when_armed {
             test.end_unrun(TestState::Failed, why, now);
-            self.publish_trigger(&test_id, None);
-            self.close(&test_id);
+            self.publish_stop(&test_id);
+            self.close(&test_id, now);
         } else {
             test.record.event(now, "not_triggered", None, why);
             self.set_reason(&test_id, None);
@@ -241,7 +242,7 @@ impl Core {
     /// The target's counters have come.
     pub fn target_read(&mut self, test_id: &TestId, probe: Probe, now: Now) {
         self.unsettled = true;
-        let Some(test) = self.tests.get_mut(test_id) else { return };
+        let Some(test) = self.tests.get_mut(test_id) else { return self.target_read_late(test_id, &probe, now) };
         if test.record.state == TestState::Running {
             self.finish(test_id, &probe, now);
         } else if self.pending.as_ref().is_some_and(|p| p.test_id == *test_id && p.asked_target.is_some()) {

@@ -5,6 +5,7 @@
 
 mod commands;
 mod intake;
+mod late;
 mod settle;
 mod skips;
 
@@ -25,6 +26,7 @@ use crate::record::TestRecord;
 use crate::registry::{Identity, Registry};
 use crate::store::ReportRow;
 use crate::view::TestState;
+use crate::views::Totals;
 
 /// Tests that may be open at once.
 pub const MAX_OPEN_TESTS: usize = 100;
@@ -62,6 +64,8 @@ pub enum Effect {
     Changed(TestId),
     /// The test is over: store its totals. Its record has its last state.
     Ended(Box<OpenTest>),
+    /// A test that is over is not as it was stored: reports came late. Its record, and its totals.
+    Amended(Box<(TestRecord, Totals)>),
     /// Store a driver as the registry has it.
     SaveDriver(Identity),
     /// Forget a driver.
@@ -105,6 +109,8 @@ pub struct Core {
     /// Open tests in the order of their creation.
     order: Vec<TestId>,
     pending: Option<Pending>,
+    /// Tests that are over.
+    past: late::Past,
     /// How many configs were published; the drivers prepare for the last.
     published: i64,
     effects: Vec<Effect>,
@@ -156,6 +162,7 @@ impl Core {
             tests: open,
             order,
             pending,
+            past: late::Past::default(),
             published,
             effects: Vec::new(),
             unsaved,
@@ -229,19 +236,27 @@ impl Core {
         self.changed(test_id);
     }
 
-    fn publish_trigger(&mut self, test_id: &TestId, start_at_unix_ms: Option<f64>) {
-        let test = test_id.clone();
-        let trigger =
-            if start_at_unix_ms.is_some() { Trigger::start(test, start_at_unix_ms) } else { Trigger::stop(test) };
-        self.effects.push(Effect::Publish {
-            topic: Topic::Trigger,
-            key: test_id.to_string(),
-            payload: trigger.write(),
-        });
+    /// Tells the drivers to start a test at that moment, each with what is wrong with its clock.
+    fn publish_start(&mut self, test_id: &TestId, start_at_unix_ms: f64) {
+        let mut trigger = Trigger::start(test_id.clone(), Some(start_at_unix_ms));
+        if let Some(test) = self.tests.get(test_id) {
+            trigger.clock_offsets_ms.clone_from(&test.clock_offsets_ms);
+        }
+        self.publish_trigger(&trigger);
     }
 
-    /// Takes a test that has its end state out of memory.
-    fn close(&mut self, test_id: &TestId) {
+    /// Tells every driver to stop a test, whatever this value knows of it.
+    fn publish_stop(&mut self, test_id: &TestId) {
+        self.publish_trigger(&Trigger::stop(test_id.clone()));
+    }
+
+    fn publish_trigger(&mut self, trigger: &Trigger) {
+        let (topic, key, payload) = (Topic::Trigger, trigger.test_id.to_string(), trigger.write());
+        self.effects.push(Effect::Publish { topic, key, payload });
+    }
+
+    /// A test has its end state. It is kept where reports of it are missing.
+    fn close(&mut self, test_id: &TestId, now: Now) {
         let Some(test) = self.tests.remove(test_id) else { return };
         self.order.retain(|open| open != test_id);
         if self.pending.as_ref().is_some_and(|pending| pending.test_id == *test_id) {
@@ -250,6 +265,11 @@ impl Core {
         self.unsaved.remove(test_id);
         self.unshown.remove(test_id);
         self.reported.remove(test_id);
+        if test.may_become_whole() {
+            self.reopen(test.clone(), false, now);
+        } else {
+            self.note_closed(test_id, Some(&test.record), now);
+        }
         self.effects.push(Effect::Ended(Box::new(test)));
     }
 }

@@ -57,6 +57,7 @@ impl Core {
         }
         self.prepare_newest(now);
         self.advance_pending(now);
+        self.settle_past(now);
         self.effects.extend(std::mem::take(&mut self.unshown).into_iter().map(Effect::Changed));
     }
 
@@ -161,6 +162,6 @@ impl Core {
         test.record.valid = Some(view.verdict != Verdict::Breach);
         test.record.event(now, "checked", None, view.line.clone());
         test.record.conservation = Some(view);
-        self.close(test_id);
+        self.close(test_id, now);
     }
 }

@@ -2,11 +2,13 @@ use std::time::{Duration, Instant};
 
 use onrush_protocol::{EndReason, Heartbeat, Metrics, NodeState, TestConfig, Trigger};
 
+mod late;
+
 use super::*;
 use crate::clock::Clock;
 use crate::handle::NewTest;
 use crate::target_check::{Counters, Probe};
-use crate::testing::{SimDriver, config, stats, test_id};
+use crate::testing::{SimDriver, config, node, stats, test_id};
 use crate::view::{ParticipantState, TestState, Verdict};
 
 /// The orchestrator's mind on simulated time, with drivers that do as they are told.
@@ -19,6 +21,7 @@ struct World {
     answers: Vec<Result<(), Problem>>,
     ended: Vec<TestRecord>,
     sealed: Vec<SealedSecond>,
+    amended: Vec<(TestRecord, Totals)>,
 }
 
 impl World {
@@ -33,6 +36,7 @@ impl World {
             answers: Vec::new(),
             ended: Vec::new(),
             sealed: Vec::new(),
+            amended: Vec::new(),
         }
     }
 
@@ -47,6 +51,7 @@ impl World {
                 Effect::TriggerAnswer(_, answer) => self.answers.push(answer),
                 Effect::Ended(test) => self.ended.push(test.record),
                 Effect::Sealed(_, second) => self.sealed.push(second),
+                Effect::Amended(amended) => self.amended.push(*amended),
                 other => self.effects.push(other),
             }
         }
@@ -404,6 +409,36 @@ fn a_stop_waits_for_final_reports_but_not_for_ever() {
     world.settle();
     assert_eq!(world.state("u"), TestState::Stopped);
     assert_eq!(world.core.stop(&test_id("u"), world.now).unwrap_err().status, 404, "it is open no more");
+}
+
+#[test]
+fn a_driver_whose_clock_is_an_hour_ahead_starts_with_the_others() {
+    let (mut world, mut a, mut b) = World::with_two();
+    let ahead_ms = 3_600_000.0;
+    world.create("t", false).unwrap();
+    for _ in 0..5 {
+        world.pass_ms(1000);
+        for (driver, offset_ms) in [(&a, 0.0), (&b, ahead_ms)] {
+            let timestamp_unix_ms = Some(world.now.unix_ms + offset_ms - 3.0);
+            world.hear(Heartbeat { timestamp_unix_ms, ..driver.heartbeat(NodeState::Armed, Some("t")) });
+        }
+    }
+    world.trigger("t").unwrap();
+    assert_eq!(world.state("t"), TestState::Running);
+    let trigger = &world.triggers[0];
+    assert_eq!(trigger.clock_offsets_ms, [(node("b"), ahead_ms - 3.0)].into());
+    // Each reports its start by its own clock.
+    let start_at = trigger.start_at_unix_ms.unwrap();
+    for (driver, offset_ms) in [(&mut a, 0.0), (&mut b, ahead_ms)] {
+        let mut metrics = driver.report("t", 0, stats(&[1, 2, 3]), DONE);
+        metrics.measured.as_mut().unwrap().started_at_unix_ms = start_at + offset_ms;
+        world.report(metrics);
+    }
+    let record = world.record("t");
+    assert_eq!((record.state, record.complete), (TestState::Completed, Some(true)));
+    assert_eq!(crate::views::test(record).start_skew_ms, Some(3.0));
+    let clock = record.events.iter().find(|event| event.kind == "clock").unwrap();
+    assert!(clock.node_id == Some(node("b")) && clock.detail.contains("60.0 min ahead"), "{clock:?}");
 }
 
 #[test]

@@ -14,6 +14,8 @@ const LOOK_EVERY_MS = 1000;
 const PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 4000;
 const SECONDS_AT_ONCE = 600;
+/** How often a test that has ended incomplete is looked at. */
+const LATE_EVERY_MS = 3000;
 const END_STATES = ["COMPLETED", "STOPPED", "FAILED"];
 
 export const hasEnded = (test) => END_STATES.includes(test?.state);
@@ -69,7 +71,11 @@ export class Follower {
         await this.#load();
         this.problem = null;
         this.#changed();
-        if (this.#closed || hasEnded(this.test)) return;
+        if (this.#closed || (hasEnded(this.test) && this.test.complete !== false)) return;
+        if (hasEnded(this.test)) {
+          await this.#untilAmended();
+          continue;
+        }
         const listened_ms = await this.#listen();
         if (hasEnded(this.test)) continue;
         if (listened_ms > LONGEST_PAUSE_MS) pause_ms = PAUSE_MS;
@@ -98,6 +104,12 @@ export class Follower {
     }
     this.series = series;
     this.second = newest;
+  }
+
+  /** Waits until the server says something else of a test that has ended. */
+  async #untilAmended() {
+    do await pause(LATE_EVERY_MS);
+    while (!this.#closed && (document.hidden || !(await this.#isBehind())));
   }
 
   /** The test and its totals. The test comes first: of one that is over, the totals are then the last. */

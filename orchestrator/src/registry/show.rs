@@ -112,7 +112,7 @@ pub fn clock_warning(offset_ms: f64) -> String {
     let direction = if offset_ms > 0.0 { "ahead of" } else { "behind" };
     let by = readable(offset_ms.abs() / 1e3);
     format!(
-        "its wall clock is {by} {direction} the orchestrator's; set the clocks (NTP), starts are corrected meanwhile"
+        "its wall clock is {by} {direction} the orchestrator's; synchronise the clocks; its starts are corrected meanwhile"
     )
 }
 

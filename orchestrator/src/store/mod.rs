@@ -24,7 +24,7 @@ use crate::registry::Identity;
 pub use coding::name_of;
 pub use measures::{ReportRow, open_aggregate, save_report, save_sealed, save_totals, second_of};
 pub use read::Reader;
-pub use tests_table::{last_published_order, open_tests, save_participants, save_test, test};
+pub use tests_table::{last_published_order, open_tests, save_participants, save_test, test, triggered_since};
 
 /// Why the store could not be used.
 #[derive(Debug, thiserror::Error)]

@@ -118,6 +118,11 @@ pub fn last_published_order(connection: &Connection) -> Result<i64, StoreError> 
     Ok(connection.query_row("SELECT coalesce(max(published_order), 0) FROM tests", [], |row| row.get(0))?)
 }
 
+/// Whether any test was triggered after that moment.
+pub fn triggered_since(connection: &Connection, unix_ms: Option<f64>) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM tests WHERE triggered_unix_ms > ?1")?.exists([unix_ms])?)
+}
+
 /// One test.
 pub fn test(connection: &Connection, test_id: &str) -> Result<Option<TestRecord>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM tests WHERE test_id = ?1");
