@@ -16,6 +16,8 @@ mod producer;
 mod runtime;
 mod topics;
 mod usage;
+#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+mod waits;
 mod watch;
 
 pub use brokers::Brokers;

@@ -26,6 +26,11 @@ pub struct Process {
 impl Process {
     /// Starts the binary under test.
     pub fn onrush(name: &str, args: &[&str]) -> Self {
+        Self::onrush_with(name, args, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub fn onrush_with(name: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_onrush"));
         // What a developer has set for real nodes must not reach those of the tests.
         for (variable, _) in std::env::vars_os() {
@@ -34,7 +39,7 @@ impl Process {
                 command.env_remove(&variable);
             }
         }
-        command.env("RUST_LOG", "info").args(args);
+        command.env("RUST_LOG", "info").envs(environment.iter().copied()).args(args);
         Self::start(name, command)
     }
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "the Python peers belong to the Kafka suite alone")]
 
 pub mod checks;
+pub mod clocks;
 pub mod faults;
 pub mod garbage;
 pub mod life;
@@ -30,6 +31,7 @@ macro_rules! instantiate {
             life: a_running_test_is_stopped, a_target_that_is_down_fails_the_test;
             faults: an_orchestrator_that_stood_still_loses_nobody,
                 a_driver_that_comes_back_after_the_end_completes_the_result;
+            clocks: a_driver_whose_clock_is_set_while_it_lives;
             garbage: garbage_on_every_topic_changes_nothing;
             spec_driver: a_driver_of_the_bare_specification_takes_part;
             spec_orchestrator: a_bare_config_and_trigger, a_trigger_that_overtakes_its_config;
