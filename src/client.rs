@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use onrush_orchestrator::view::{DriverView, MetricsView, SecondView, TestView};
+use onrush_orchestrator::view::{DriverView, MetricsView, SecondView, StoppedView, TestView};
 use onrush_protocol::RequestConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -207,6 +207,11 @@ impl Client {
     /// Stops a test.
     pub fn stop(&self, test_id: &str) -> Result<TestView, ClientError> {
         self.post(&["v1", "tests", test_id, "stop"], b"")
+    }
+
+    /// Stops whatever is open or runs.
+    pub fn stop_all(&self) -> Result<StoppedView, ClientError> {
+        self.post(&["v1", "stop"], b"")
     }
 
     /// One test.

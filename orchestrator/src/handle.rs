@@ -13,7 +13,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::brain::{self, Command, Totalled};
 use crate::export::Export;
 use crate::store::{Reader, StoreError};
-use crate::view::{DriverView, HistogramView, MetricsView, SecondView, SeriesView, TestView};
+use crate::view::{DriverView, HistogramView, MetricsView, SecondView, SeriesView, StoppedView, TestView};
 use crate::views;
 
 /// The brain answers most questions within milliseconds; a trigger waits for the drivers.
@@ -92,10 +92,23 @@ impl Handle {
         self.unless_ended(&test_id, done).await
     }
 
-    /// Stops a test. 404, or 409 where it has ended.
+    /// Stops a test. 404, or 409 where it has ended; the drivers are told to stop in any case.
     pub async fn stop(&self, test_id: TestId) -> Result<TestView, Problem> {
         let done = self.ask(|reply| Command::Stop(test_id.clone(), reply)).await?;
-        self.unless_ended(&test_id, done).await
+        let told = |problem: Problem| match problem.status {
+            404 | 409 => Problem {
+                detail: format!("{}; the drivers were told to stop it all the same", problem.detail),
+                ..problem
+            },
+            _ => problem,
+        };
+        self.unless_ended(&test_id, done).await.map_err(told)
+    }
+
+    /// Stops every test that is open, and whatever else drivers say that they are armed for or run.
+    pub async fn stop_all(&self) -> Result<StoppedView, Problem> {
+        let stopped = self.ask(Command::StopAll).await?;
+        Ok(StoppedView { stopped: stopped.iter().map(ToString::to_string).collect() })
     }
 
     /// The brain knows open tests only: one that it does not know may have ended.

@@ -9,10 +9,10 @@ mod driver;
 mod offset;
 mod show;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use onrush_protocol::{Heartbeat, NodeId, Register, SessionId};
+use onrush_protocol::{Heartbeat, NodeId, Register, SessionId, TestId};
 
 pub use driver::{Driver, Identity};
 pub use show::{Glimpse, clock_warning};
@@ -335,6 +335,12 @@ impl Registry {
     pub fn is_alive(&self, node_id: &NodeId, session_id: Option<&SessionId>) -> bool {
         let same = |driver: &&Driver| driver.session_id() == session_id && driver.lost_since.is_none();
         self.drivers.get(node_id).filter(same).is_some()
+    }
+
+    /// The tests that drivers say they are armed for or run, whoever made them.
+    pub fn tests_of_drivers(&self) -> BTreeSet<TestId> {
+        let lives = self.drivers.values().chain(self.rivals.values()).filter(|driver| driver.lost_since.is_none());
+        lives.filter_map(|driver| driver.last.as_ref()?.test_id.clone()).collect()
     }
 
     /// By how much the clock of this life of a driver is wrong, where it is.

@@ -104,6 +104,13 @@ pub struct TestView {
     pub events: Vec<EventView>,
 }
 
+/// What was told to stop.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoppedView {
+    /// The tests that were open, and those that drivers said they are armed for or run.
+    pub stopped: Vec<String>,
+}
+
 /// Where a test is in its life. The last four never change again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]

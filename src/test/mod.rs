@@ -14,7 +14,7 @@ use crate::report;
 use crate::result::{OutputFormat, ResultWriter, json};
 use crate::signals::Stop;
 pub use args::TestArgs;
-use args::{ListArgs, MAX_LISTED, NamedArgs, ShowArgs, StartArgs, TestCommand};
+use args::{ListArgs, MAX_LISTED, NamedArgs, ShowArgs, StartArgs, StopArgs, TestCommand};
 
 /// `onrush test`.
 pub fn run(args: TestArgs, console: &Console) -> Result<ExitCode, Error> {
@@ -78,9 +78,20 @@ fn trigger(client: &Client, args: &NamedArgs, console: &Console) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-fn stop(client: &Client, args: &NamedArgs, console: &Console) -> Result<ExitCode, Error> {
-    let test = find(client, Some(&args.test_id))?;
-    let test = client.stop(&test.test_id)?;
+fn stop(client: &Client, args: &StopArgs, console: &Console) -> Result<ExitCode, Error> {
+    let Some(test_id) = &args.test_id else {
+        let stopped = client.stop_all()?.stopped;
+        let words = if stopped.is_empty() {
+            "nothing runs".to_owned()
+        } else {
+            format!("told to stop: {}", stopped.join(", "))
+        };
+        console.note(&words);
+        return Ok(ExitCode::SUCCESS);
+    };
+    // A test that nobody knows of may run all the same: the orchestrator is told, and says what it did.
+    let test_id = find_any(client, test_id)?.map_or_else(|| test_id.clone(), |test| test.test_id);
+    let test = client.stop(&test_id)?;
     let words = if test.state.is_end() { "has ended" } else { "is stopping" };
     console.note(&format!("test {} {words}; `onrush test show {}` shows its result", test.test_id, test.test_id));
     Ok(ExitCode::SUCCESS)
@@ -107,6 +118,18 @@ fn find(client: &Client, wanted: Option<&str>) -> Result<TestView, Error> {
     match client.test(wanted) {
         Err(ClientError::Refused(refusal)) if refusal.status == 404 => only_match(client.tests(MAX_LISTED)?, wanted),
         found => Ok(found?),
+    }
+}
+
+/// The same where there may be none.
+fn find_any(client: &Client, wanted: &str) -> Result<Option<TestView>, Error> {
+    match client.test(wanted) {
+        Err(ClientError::Refused(refusal)) if refusal.status == 404 => {
+            let tests = client.tests(MAX_LISTED)?;
+            let is_known = tests.iter().any(|test| test.test_id.starts_with(wanted));
+            if is_known { only_match(tests, wanted).map(Some) } else { Ok(None) }
+        }
+        found => Ok(Some(found?)),
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use onrush_orchestrator::view::TestState;
+use onrush_orchestrator::view::{DriverState, StoppedView, TestState};
+use onrush_protocol::Topic;
+use serde_json::json;
 
 use super::checks::{assert_exact, avalanche, tsunami};
-use crate::harness::{Broker, System, beside_others};
+use crate::harness::{Broker, Peer, SOON, System, beside_others};
 
 /// Longer than the silence that makes a driver lost.
 const PAUSE: Duration = Duration::from_secs(8);
@@ -70,4 +72,83 @@ pub fn a_driver_that_comes_back_after_the_end_completes_the_result(broker: &Brok
     let test_id = orchestrator.start(&avalanche(&target.url(), 100));
     orchestrator.wait_for_end(&test_id);
     assert_exact(&orchestrator, &test_id, 2, 100);
+}
+
+/// The broker is away at the end of a test. That test is whole all the same, and the next finds everybody at once.
+pub fn a_broker_that_was_away_makes_nobody_missing(broker: &Broker) {
+    let _machine = beside_others();
+    let system = System::new(broker);
+    let target = system.target(&[]);
+    let (orchestrator, _drivers) = system.with_drivers(2);
+    for round in 1..=2 {
+        let test_id = orchestrator.start(&tsunami(&target.url(), 300, "10ms"));
+        orchestrator.wait_for_seconds(&test_id, 1);
+        broker.die_for(PAUSE);
+        orchestrator.wait_for_end(&test_id);
+        assert_exact(&orchestrator, &test_id, 2, 300);
+        // Asked for in the same moment.
+        let next = orchestrator.start(&avalanche(&target.url(), 100));
+        orchestrator.wait_for_end(&next);
+        assert_exact(&orchestrator, &next, 2, 100);
+        assert_eq!(target.counted().0, round * 800);
+    }
+}
+
+/// What nobody here knows may run all the same: it is stopped by its name, or with everything.
+pub fn a_stop_reaches_what_nobody_knows(broker: &Broker) {
+    let _machine = beside_others();
+    let system = System::new(broker);
+    let target = system.target(&[]);
+    let peer = Peer::new(broker);
+    let (orchestrator, _drivers) = system.with_drivers(2);
+    for all in [false, true] {
+        let test_id = if all { "foreign-2" } else { "foreign-1" };
+        let config = json!({
+            "test_id": test_id, "test_type": "TSUNAMI", "test_message_delay": 0.01, "message_count_per_driver": 100_000,
+            "target_url": target.url(), "connections": 4,
+        });
+        peer.send_json(Topic::TestConfig, &config);
+        peer.send_json(Topic::Trigger, &json!({"test_id": test_id, "trigger": "YES"}));
+        for name in ["driver-1", "driver-2"] {
+            orchestrator.wait_for_driver(name, "running it", |driver| {
+                driver.state == DriverState::Running && driver.test_id.as_deref() == Some(test_id)
+            });
+        }
+        if all {
+            let stopped: StoppedView = orchestrator.post("/v1/stop", b"").expect("it stops everything");
+            assert_eq!(stopped.stopped, [test_id]);
+        } else {
+            let refusal = orchestrator.stop(test_id).expect_err("nobody knows it");
+            assert!(refusal.status == 404 && refusal.detail().contains("told to stop"), "{refusal:?}");
+        }
+        orchestrator.wait_for_idle(2);
+    }
+    // One that ended without a driver is over for that driver, too.
+    let test_id = orchestrator.start(&avalanche(&target.url(), 100));
+    orchestrator.wait_for_end(&test_id);
+    assert_exact(&orchestrator, &test_id, 2, 100);
+    let refusal = orchestrator.stop(&test_id).expect_err("it has ended");
+    assert_eq!(refusal.status, 409, "{refusal:?}");
+    peer.hear_until("the stop", SOON, |topic, message| {
+        (topic == Topic::Trigger && message["trigger"] == "NO" && message["test_id"] == test_id.as_str()).then_some(())
+    });
+}
+
+/// A trigger that nobody here sent ends a test early. It does not pass for a result that was asked for.
+pub fn a_stop_that_somebody_else_sent_is_said(broker: &Broker) {
+    let _machine = beside_others();
+    let system = System::new(broker);
+    let target = system.target(&[]);
+    let peer = Peer::new(broker);
+    let (orchestrator, _drivers) = system.with_drivers(2);
+    let mut test = tsunami(&target.url(), 100_000, "10ms");
+    test["duration"] = "45s".into();
+    let test_id = orchestrator.start(&test);
+    orchestrator.wait_for_seconds(&test_id, 1);
+    peer.send_json(Topic::Trigger, &json!({"test_id": test_id, "trigger": "NO"}));
+    let test = orchestrator.wait_for_end(&test_id);
+    assert_eq!((test.state, test.complete), (TestState::Stopped, Some(false)), "{test:#?}");
+    let reason = test.reason.as_deref().unwrap_or_default();
+    assert!(reason.contains("by somebody else") && reason.contains("of 45 s"), "{reason}");
+    assert!(reason.contains("driver-1") && reason.contains("driver-2"), "{reason}");
 }

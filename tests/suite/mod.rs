@@ -30,7 +30,8 @@ macro_rules! instantiate {
             rest: each_field_wrong_in_turn, end_states_are_final, the_stream_gives_each_second_once;
             life: a_running_test_is_stopped, a_target_that_is_down_fails_the_test;
             faults: an_orchestrator_that_stood_still_loses_nobody,
-                a_driver_that_comes_back_after_the_end_completes_the_result;
+                a_driver_that_comes_back_after_the_end_completes_the_result,
+                a_stop_reaches_what_nobody_knows, a_stop_that_somebody_else_sent_is_said;
             clocks: a_driver_whose_clock_is_set_while_it_lives;
             garbage: garbage_on_every_topic_changes_nothing;
             spec_driver: a_driver_of_the_bare_specification_takes_part;
@@ -38,6 +39,7 @@ macro_rules! instantiate {
         );
         suite::instantiate!(@tests $own;
             rates: sending_does_not_falter_without_the_broker;
+            faults: a_broker_that_was_away_makes_nobody_missing;
         );
     };
     (@tests $broker:expr; $($module:ident: $($case:ident),+;)+) => {

@@ -34,6 +34,8 @@ pub enum Command {
     Trigger(TestId, oneshot::Sender<Result<TestView, Problem>>),
     /// Stop a test.
     Stop(TestId, oneshot::Sender<Result<TestView, Problem>>),
+    /// Stop every test; which were told to stop.
+    StopAll(oneshot::Sender<Vec<TestId>>),
     /// Who is there?
     Drivers(oneshot::Sender<Vec<DriverView>>),
     /// What was measured so far?
@@ -119,6 +121,11 @@ impl Brain {
             Command::Stop(test_id, reply) => {
                 let stopped = life.core.stop(&test_id, now);
                 self.answer(life, &test_id, stopped, reply)?;
+            }
+            Command::StopAll(reply) => {
+                let stopped = life.core.stop_all(now);
+                self.step(life, Vec::new())?;
+                drop(reply.send(stopped));
             }
             Command::Trigger(test_id, reply) => match life.core.trigger(&test_id, now) {
                 Err(problem) => drop(reply.send(Err(problem))),

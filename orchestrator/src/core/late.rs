@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use onrush_protocol::{Heartbeat, Metrics, NodeState, TestId, Topic};
 use url::Url;
 
-use super::commands::overdue;
 use super::intake::clock_wrong_by_ms;
+use super::pending::overdue;
 use super::{Core, Effect};
 use crate::aggregate::Aggregate;
 use crate::clock::Now;

@@ -6,11 +6,12 @@
 mod commands;
 mod intake;
 mod late;
+mod pending;
 mod settle;
 mod skips;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use onrush_protocol::{NodeId, Participant, TestConfig, TestId, Topic, Trigger};
 use url::Url;
@@ -91,15 +92,6 @@ pub enum Unsaved {
     Everything,
 }
 
-/// A trigger that waits until every driver is armed.
-#[derive(Clone, Debug)]
-struct Pending {
-    test_id: TestId,
-    deadline: Instant,
-    /// When the target was asked for its counters.
-    asked_target: Option<Instant>,
-}
-
 /// The state of the orchestrator.
 pub struct Core {
     seats: Seats,
@@ -108,7 +100,7 @@ pub struct Core {
     tests: BTreeMap<TestId, OpenTest>,
     /// Open tests in the order of their creation.
     order: Vec<TestId>,
-    pending: Option<Pending>,
+    pending: Option<pending::Pending>,
     /// Tests that are over.
     past: late::Past,
     /// How many configs were published; the drivers prepare for the last.
@@ -140,7 +132,6 @@ impl Core {
         now: Now,
     ) -> Self {
         let order = tests.iter().map(|(record, _)| record.test_id.clone()).collect();
-        let mut pending = None;
         let mut open = BTreeMap::new();
         let mut unsaved = BTreeMap::new();
         for (mut record, aggregate) in tests {
@@ -150,18 +141,15 @@ impl Core {
                 record.target_before = None;
                 record.reason = record.reason.filter(|_| record.trigger_when_armed);
                 unsaved.insert(test_id.clone(), Unsaved::Everything);
-                if record.trigger_when_armed {
-                    pending = Some(Pending::new(test_id.clone(), now));
-                }
             }
             open.insert(test_id, OpenTest::new(record, aggregate, now));
         }
-        Self {
+        let mut core = Self {
             seats,
             registry: Registry::new(seats.max, drivers, now),
             tests: open,
             order,
-            pending,
+            pending: None,
             past: late::Past::default(),
             published,
             effects: Vec::new(),
@@ -172,7 +160,9 @@ impl Core {
             settled_at: None,
             skips: Skips::default(),
             reports: ReportCounts::default(),
-        }
+        };
+        core.resume_pending(now);
+        core
     }
 
     /// What must be done, and what of the tests must be stored beside that, since the last call.
@@ -181,7 +171,7 @@ impl Core {
     }
 
     /// This process did not run for a while: nobody's silence counts for that.
-    pub fn woke(&mut self, gap: std::time::Duration, now: Now) {
+    pub fn woke(&mut self, gap: Duration, now: Now) {
         tracing::warn!(
             "this process did not run for {:.1} s; nobody is taken for lost because of that",
             gap.as_secs_f64()

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use onrush_protocol::{TestId, Topic};
 
-use super::{Core, Effect, commands};
+use super::{Core, Effect, pending};
 use crate::clock::Now;
 use crate::conservation;
 use crate::registry::{self, Change, Crowding, Driver};
@@ -140,7 +140,7 @@ impl Core {
                 test.asked_target = Some(now.mono);
                 self.effects.push(Effect::AskTarget(test_id.clone(), url));
             }
-            (Some(asked), ..) if !commands::overdue(asked, now) => {}
+            (Some(asked), ..) if !pending::overdue(asked, now) => {}
             (Some(_), ..) => self.finish(test_id, &Probe::Unknown("the target's counters did not come".into()), now),
             (None, _, _) => {
                 self.finish(test_id, &Probe::Unknown("the target has no counters of this kind".into()), now)

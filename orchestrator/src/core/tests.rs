@@ -22,6 +22,8 @@ struct World {
     ended: Vec<TestRecord>,
     sealed: Vec<SealedSecond>,
     amended: Vec<(TestRecord, Totals)>,
+    /// Since when the broker answers; `None`: always.
+    reached: Option<Instant>,
 }
 
 impl World {
@@ -37,11 +39,13 @@ impl World {
             ended: Vec::new(),
             sealed: Vec::new(),
             amended: Vec::new(),
+            reached: None,
         }
     }
 
     fn settle(&mut self) {
-        self.core.settle(Some(self.now.mono - Duration::from_secs(3600)), true, self.now);
+        let reached = self.reached.unwrap_or(self.now.mono - Duration::from_secs(3600));
+        self.core.settle(Some(reached), true, self.now);
         for effect in self.core.take_effects().0 {
             match effect {
                 Effect::Publish { topic: Topic::TestConfig, payload, .. } => {
@@ -408,7 +412,118 @@ fn a_stop_waits_for_final_reports_but_not_for_ever() {
     world.core.stop(&test_id("u"), world.now).unwrap();
     world.settle();
     assert_eq!(world.state("u"), TestState::Stopped);
-    assert_eq!(world.core.stop(&test_id("u"), world.now).unwrap_err().status, 404, "it is open no more");
+    // Whatever is asked for again, the drivers are told again: one that did not hear of it may run it.
+    for id in ["u", "t", "never"] {
+        let told = world.triggers.len();
+        assert_eq!(world.core.stop(&test_id(id), world.now).unwrap_err().status, 404, "it is open no more");
+        world.settle();
+        let last = world.triggers.last().unwrap();
+        assert_eq!((world.triggers.len(), last.start, &last.test_id), (told + 1, false, &test_id(id)));
+    }
+}
+
+#[test]
+fn everything_is_stopped_at_once() {
+    let (mut world, a, b) = World::with_running();
+    world.create("u", false).unwrap();
+    world.hear(a.heartbeat(NodeState::Running, Some("somebody else's")));
+    world.hear(b.heartbeat(NodeState::Running, Some("t")));
+    world.triggers.clear();
+    let stopped = world.core.stop_all(world.now);
+    world.settle();
+    let names = ["t", "u", "somebody else's"].map(test_id);
+    assert_eq!(stopped, names);
+    assert!(world.triggers.iter().all(|trigger| !trigger.start));
+    assert_eq!(world.triggers.iter().map(|trigger| trigger.test_id.clone()).collect::<Vec<_>>(), names);
+    assert!(world.record("t").stop_requested);
+    assert_eq!(world.state("u"), TestState::Stopped);
+}
+
+#[test]
+fn a_test_that_was_to_start_by_itself_does_not_start_long_after() {
+    // How long ago it was made when this process starts again, and whether it then still starts.
+    for (age_ms, starts) in [(3_000, true), (11_000, false), (3 * 86_400_000, false)] {
+        let (mut world, a, b) = World::with_two();
+        world.create("t", true).unwrap();
+        let record = world.record("t").clone();
+        let drivers = ["a", "b"].map(|name| world.core.registry.get(&node(name)).unwrap().identity.clone());
+        world.now = world.now.plus_ms(age_ms);
+        let tests = vec![(record, Aggregate::default())];
+        world.core = Core::new(Seats { min: 2, max: 8 }, drivers.into(), tests, 1, world.now);
+        world.settle();
+        world.triggers.clear();
+        world.armed(&a, "t");
+        world.armed(&b, "t");
+        assert_eq!(world.triggers.iter().any(|trigger| trigger.start), starts, "{age_ms} ms");
+        if !starts {
+            let record = world.record("t");
+            assert_eq!(record.state, TestState::Failed);
+            assert!(record.reason.as_ref().unwrap().starts_with("not armed within 10 seconds"), "{:?}", record.reason);
+        }
+    }
+}
+
+#[test]
+fn a_trigger_says_whom_it_waits_for() {
+    let (mut world, a, _) = World::with_two();
+    world.create("t", false).unwrap();
+    world.trigger("t").unwrap();
+    let reason = |world: &World| world.record("t").reason.clone().unwrap_or_default();
+    assert!(reason(&world).ends_with("waiting for a, b"), "{}", reason(&world));
+    world.armed(&a, "t");
+    assert!(reason(&world).ends_with("waiting for b"), "{}", reason(&world));
+}
+
+/// Both are known, and the broker comes back after an outage in which nobody could be heard.
+fn after_an_outage() -> (World, SimDriver, SimDriver) {
+    let (mut world, a, b) = World::with_two();
+    let until_settled = |world: &mut World, reachable: Option<Instant>, ms| {
+        world.now = world.now.plus_ms(ms);
+        world.core.settle(reachable, true, world.now);
+        world.core.take_effects();
+    };
+    let begun = world.now.mono;
+    until_settled(&mut world, Some(begun), 1000);
+    until_settled(&mut world, None, 1000);
+    until_settled(&mut world, None, 20_000);
+    (world.reached, world.now) = (Some(world.now.mono), world.now.plus_ms(2000));
+    world.settle();
+    (world, a, b)
+}
+
+#[test]
+fn after_an_outage_of_the_broker_a_trigger_has_patience() {
+    let (mut world, a, b) = after_an_outage();
+    // One of them needs until its request times out to notice.
+    world.create("t", true).unwrap();
+    world.armed(&a, "t");
+    for _ in 0..12 {
+        world.pass_ms(1000);
+        world.armed(&a, "t");
+        assert!(!world.state("t").is_end(), "{:?}", world.record("t").reason);
+    }
+    world.armed(&b, "t");
+    assert_eq!(world.state("t"), TestState::Running);
+}
+
+#[test]
+fn a_trigger_that_finds_too_few_waits_for_those_that_are_expected_back() {
+    let (mut world, a, b) = World::with_two();
+    for _ in 0..6 {
+        world.pass_ms(1000);
+        world.idle(&a);
+    }
+    assert!(!world.core.expects_enough_drivers(world.now), "b is lost, and nothing explains it");
+    // This process stood still; b has time to be heard.
+    world.core.woke(Duration::from_secs(8), world.now);
+    assert!(world.core.expects_enough_drivers(world.now));
+    world.idle(&b);
+    assert!(!world.core.expects_enough_drivers(world.now), "there are enough");
+    assert_eq!(world.create("t", true), Ok(()));
+    world.core.stop(&test_id("t"), world.now).unwrap();
+    world.hear(b.goodbye());
+    world.core.woke(Duration::from_secs(8), world.now);
+    assert!(!world.core.expects_enough_drivers(world.now), "it left");
 }
 
 #[test]

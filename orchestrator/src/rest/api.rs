@@ -3,7 +3,7 @@
 use onrush_protocol::TestId;
 use tokio::sync::broadcast;
 
-use crate::view::{DriverView, HistogramView, MetricsView, SeriesView, TestView};
+use crate::view::{DriverView, HistogramView, MetricsView, SeriesView, StoppedView, TestView};
 use crate::{Handle, NewTest, Problem, Update};
 
 /// The questions of [`Handle`], which says what they mean.
@@ -12,6 +12,7 @@ pub(super) trait Api: Clone + Send + Sync + 'static {
     fn create(&self, test: NewTest) -> impl Future<Output = Result<TestView, Problem>> + Send;
     fn trigger(&self, test_id: TestId) -> impl Future<Output = Result<TestView, Problem>> + Send;
     fn stop(&self, test_id: TestId) -> impl Future<Output = Result<TestView, Problem>> + Send;
+    fn stop_all(&self) -> impl Future<Output = Result<StoppedView, Problem>> + Send;
     fn test(&self, test_id: TestId) -> impl Future<Output = Result<TestView, Problem>> + Send;
     fn tests(&self, limit: usize, before: Option<TestId>) -> impl Future<Output = Result<Vec<TestView>, Problem>> + Send;
     fn drivers(&self) -> impl Future<Output = Result<Vec<DriverView>, Problem>> + Send;
@@ -33,6 +34,10 @@ impl Api for Handle {
 
     async fn stop(&self, test_id: TestId) -> Result<TestView, Problem> {
         self.stop(test_id).await
+    }
+
+    async fn stop_all(&self) -> Result<StoppedView, Problem> {
+        self.stop_all().await
     }
 
     async fn test(&self, test_id: TestId) -> Result<TestView, Problem> {

@@ -84,6 +84,10 @@ impl Api for Fake {
         self.test(test_id).await
     }
 
+    async fn stop_all(&self) -> Result<StoppedView, Problem> {
+        Ok(StoppedView { stopped: self.lock().tests.iter().map(|test| test.test_id.clone()).collect() })
+    }
+
     async fn test(&self, test_id: TestId) -> Result<TestView, Problem> {
         let found = self.lock().tests.iter().find(|test| test.test_id == test_id.as_str()).cloned();
         found.ok_or_else(|| Problem { status: 404, detail: format!("there is no test {test_id}"), errors: Vec::new() })

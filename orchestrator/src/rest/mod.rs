@@ -44,6 +44,7 @@ fn router_for<A: Api>(api: A) -> Router {
         .route("/v1/tests/{id}", get(routes::show_test::<A>))
         .route("/v1/tests/{id}/trigger", post(routes::trigger_test::<A>))
         .route("/v1/tests/{id}/stop", post(routes::stop_test::<A>))
+        .route("/v1/stop", post(routes::stop_all::<A>))
         .route("/v1/tests/{id}/metrics", get(routes::metrics::<A>))
         .route("/v1/tests/{id}/series", get(routes::series::<A>))
         .route("/v1/tests/{id}/histogram", get(routes::histogram::<A>))

@@ -20,6 +20,7 @@ use super::{fields, problem, routes, stream};
         routes::show_test,
         routes::trigger_test,
         routes::stop_test,
+        routes::stop_all,
         routes::metrics,
         routes::series,
         routes::histogram,

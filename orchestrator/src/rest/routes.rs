@@ -18,7 +18,7 @@ use super::fields::NewTestBody;
 use super::new_test;
 use super::problem::{Failure, ProblemBody};
 use super::query::Query;
-use crate::view::{DriverView, HistogramView, MetricsView, SeriesView, TestView};
+use crate::view::{DriverView, HistogramView, MetricsView, SeriesView, StoppedView, TestView};
 
 const DEFAULT_TESTS: u64 = 50;
 const MAX_TESTS: u64 = 500;
@@ -152,6 +152,8 @@ pub(super) async fn trigger_test<A: Api>(
 }
 
 /// Stop a test
+///
+/// Whatever is known of that id, the drivers are told to stop it: one may run it all the same.
 #[utoipa::path(
     post, path = "/v1/tests/{id}/stop", tag = "tests",
     params(("id" = String, Path, description = "The test_id")),
@@ -167,6 +169,20 @@ pub(super) async fn stop_test<A: Api>(
     InPath(id): InPath,
 ) -> Result<(StatusCode, Json<TestView>), Failure> {
     Ok((StatusCode::ACCEPTED, Json(api.stop(id).await?)))
+}
+
+/// Stop everything
+///
+/// Every test that is open, and whatever else a driver says that it is armed for or runs.
+#[utoipa::path(
+    post, path = "/v1/stop", tag = "tests",
+    responses(
+        (status = 202, description = "The tests that drivers were told to stop", body = StoppedView),
+        (status = 403, description = "A page of another origin asked", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn stop_all<A: Api>(State(api): State<A>) -> Result<(StatusCode, Json<StoppedView>), Failure> {
+    Ok((StatusCode::ACCEPTED, Json(api.stop_all().await?)))
 }
 
 /// Totals of a test
