@@ -2,6 +2,7 @@
 //! [`watch`] has what follows from silence, [`end`] how it ends and what enters it afterwards.
 
 mod end;
+mod plausible;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,8 @@ use crate::record::{Life, ParticipantRecord, TestRecord};
 use crate::registry::{Registry, clock_warning};
 use crate::view::{ParticipantState, TestState};
 
+/// The kind of the event that says why a driver's report cannot be true.
+pub const IMPOSSIBLE: &str = "impossible report";
 /// After a stop, final reports are waited for this long.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// A driver that is gone for good is lost this long after its last report: reports may still be under way.
@@ -283,6 +286,10 @@ impl OpenTest {
         };
         if participant.session_id.as_ref().is_some_and(|session_id| *session_id != report.session_id) {
             return Err("it comes from another life of its driver than the one that takes part");
+        }
+        if let Some(why) = plausible::impossible(report) {
+            self.note_once(IMPOSSIBLE, &metrics.node_id, why, now);
+            return Err(why);
         }
         let entered = self.aggregate.enter(&metrics.node_id, report, now.mono)?;
         if entered == Entered::Duplicate {

@@ -605,6 +605,53 @@ fn foreign_and_second_hand_reports_are_skipped() {
 }
 
 #[test]
+fn absurd_reports_do_not_pass_for_a_result() {
+    let (mut world, mut a, mut b) = World::with_running();
+    let mut huge = stats(&[1]);
+    huge.counts.sent = 1_000_000_000_000;
+    huge.counts.statuses = [(200, 1_000_000_000_000)].into();
+    // Four reports in the name of `b`, which is silent from now on.
+    for second in 0..4 {
+        let metrics = b.report("t", second, huge.clone(), None);
+        world.report(metrics);
+    }
+    world.report(a.report("t", 0, stats(&[1, 2, 3]), DONE));
+    for _ in 0..15 {
+        world.idle(&a);
+        world.pass_ms(1000);
+    }
+    let record = world.record("t");
+    assert_eq!((record.state, record.complete, record.valid), (TestState::Completed, Some(false), Some(false)));
+    let line = &record.conservation.as_ref().unwrap().line;
+    assert!(line.contains("BREACH") && line.contains("b: a report was refused"), "{line}");
+    assert_eq!(world.core.reports.skipped, 4);
+}
+
+#[test]
+fn an_end_that_nobody_here_asked_for_is_said() {
+    // Who is stopped by somebody else, and the state that the test has then.
+    for (stopped, state) in [(&["a", "b"][..], TestState::Stopped), (&["b"], TestState::Completed)] {
+        let (mut world, a, b) = World::with_running();
+        for mut driver in [a, b] {
+            let end =
+                if stopped.contains(&driver.node_id.as_str()) { EndReason::Stopped } else { EndReason::Completed };
+            let latencies: &[u64] = if end == EndReason::Completed { &[1, 2, 3] } else { &[1] };
+            let metrics = driver.report("t", 0, stats(latencies), Some(end));
+            world.report(metrics);
+        }
+        let record = world.record("t");
+        assert_eq!((record.state, record.complete, record.valid), (state, Some(false), Some(true)));
+        assert_eq!(record.conservation.as_ref().unwrap().verdict, Verdict::Exact, "what was sent adds up");
+        let reason = record.reason.as_ref().unwrap();
+        for name in ["a", "b"] {
+            let words =
+                format!("{name} was stopped early, by somebody else than this orchestrator: after 0 s, with 1 of 3");
+            assert_eq!(reason.contains(&words), stopped.contains(&name), "{reason}");
+        }
+    }
+}
+
+#[test]
 fn the_target_is_looked_at_before_the_trigger_and_after_the_end() {
     let (mut world, mut a, mut b) = World::with_two();
     let mut new = NewTest { config: config("t", 1), name: None, trigger: true };

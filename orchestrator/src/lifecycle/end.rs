@@ -137,7 +137,7 @@ impl OpenTest {
         self.note_once("started", node_id, detail, now)
     }
 
-    fn note_once(&mut self, kind: &str, node_id: &NodeId, detail: &str, now: Now) -> bool {
+    pub(super) fn note_once(&mut self, kind: &str, node_id: &NodeId, detail: &str, now: Now) -> bool {
         let is_known = |event: &EventRecord| event.kind == kind && event.node_id.as_ref() == Some(node_id);
         if self.record.events.iter().any(is_known) {
             return false;
