@@ -23,7 +23,8 @@ macro_rules! instantiate {
             results: avalanche_and_tsunami_are_exact, several_requests_and_their_checks_are_exact,
                 two_tests_in_a_row, a_refused_connection_is_a_failure_with_a_name;
             membership: eight_drivers_run_and_a_ninth_is_rejected, one_driver_alone_is_too_few,
-                a_driver_that_joins_in_mid_test_waits_for_the_next, a_test_right_after_registration_is_received;
+                a_driver_that_joins_in_mid_test_waits_for_the_next, a_test_right_after_registration_is_received,
+                a_flood_of_registrations_shuts_nobody_out;
             loss: orchestrator_killed_in_mid_test, driver_killed_in_mid_test, driver_restarted_under_its_name,
                 reports_replayed_in_any_order;
             rates: target_throughput_is_never_exceeded;

@@ -66,12 +66,12 @@ impl Core {
         let driver = self.registry.get(name);
         match &change {
             Change::Identity(_) if driver.is_some_and(Driver::is_live) => tracing::info!(driver = %name, "takes part"),
-            Change::Identity(_) if driver.is_some_and(|driver| driver.last.is_some()) => {
-                tracing::info!(driver = %name, "is known and takes no part yet")
-            }
-            // Old announcements, or anybody's: nothing follows from one.
-            Change::Identity(_) => tracing::debug!(driver = %name, "announced itself"),
             Change::Lost(_) if driver.is_some_and(Driver::said_goodbye) => tracing::info!(driver = %name, "has left"),
+            // Old announcements, or anybody's: nothing follows from one.
+            Change::Identity(_) | Change::Lost(_) if !driver.is_some_and(Driver::is_established) => {
+                tracing::debug!(driver = %name, "is known by one message")
+            }
+            Change::Identity(_) => tracing::info!(driver = %name, "is known and takes no part yet"),
             Change::Lost(_) => tracing::warn!(driver = %name, "is lost: it went silent"),
             Change::Forgotten(_) => tracing::debug!(driver = %name, "is forgotten"),
             Change::Clock(_, Some(ms)) => tracing::warn!(driver = %name, "{}", registry::clock_warning(*ms)),

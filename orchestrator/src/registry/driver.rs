@@ -93,10 +93,14 @@ impl Driver {
         (self.last.is_some() || self.from_store) && self.lost_since.is_none() && self.identity.admitted
     }
 
-    /// Whether a seat may be given to it. A single heartbeat without a registration is not enough: anybody's message
-    /// can look like that.
+    /// Whether it was heard, and more than once: a single heartbeat without a registration may be anybody's message.
+    pub fn is_established(&self) -> bool {
+        self.last.is_some() && (self.registered || self.beats >= 2)
+    }
+
+    /// Whether a seat may be given to it.
     pub(super) fn may_sit(&self) -> bool {
-        self.last.is_some() && self.lost_since.is_none() && (self.registered || self.beats >= 2)
+        self.is_established() && self.lost_since.is_none()
     }
 
     /// Whether it ended in good order.
