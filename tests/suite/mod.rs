@@ -35,7 +35,8 @@ macro_rules! instantiate {
                 a_stop_reaches_what_nobody_knows, a_stop_that_somebody_else_sent_is_said;
             clocks: a_driver_whose_clock_is_set_while_it_lives;
             garbage: garbage_on_every_topic_changes_nothing;
-            spec_driver: a_driver_of_the_bare_specification_takes_part;
+            spec_driver: a_driver_of_the_bare_specification_takes_part,
+                a_slow_driver_of_the_bare_specification_that_leaves_after_its_last_report;
             spec_orchestrator: a_bare_config_and_trigger, a_trigger_that_overtakes_its_config;
         );
         suite::instantiate!(@tests $own;
