@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use onrush_bus::BusError;
 use onrush_protocol::{FieldProblem, TestConfig, TestId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -52,6 +53,18 @@ impl Problem {
 
     pub(crate) fn no_such_test(test_id: &str) -> Self {
         Self::new(404, format!("there is no test {test_id}"))
+    }
+
+    /// The broker is not there yet.
+    pub(crate) fn waiting(address: &str, error: Option<&BusError>) -> Self {
+        let why = error.map(|error| format!(": {error}")).unwrap_or_default();
+        let meanwhile = "what is stored can be seen; tests can be made and driven once it answers";
+        Self::new(503, format!("waiting for the broker at {address}{why}; {meanwhile}"))
+    }
+
+    /// The store failed, and everything is built anew from it.
+    pub(crate) fn begins_anew(error: &dyn std::fmt::Display) -> Self {
+        Self::new(503, format!("{error}; the orchestrator begins anew from its store, try again in a moment"))
     }
 
     fn unavailable() -> Self {
@@ -107,7 +120,7 @@ impl Handle {
 
     /// Stops every test that is open, and whatever else drivers say that they are armed for or run.
     pub async fn stop_all(&self) -> Result<StoppedView, Problem> {
-        let stopped = self.ask(Command::StopAll).await?;
+        let stopped = self.ask(Command::StopAll).await??;
         Ok(StoppedView { stopped: stopped.iter().map(ToString::to_string).collect() })
     }
 
@@ -140,7 +153,7 @@ impl Handle {
 
     /// Every driver that is known.
     pub async fn drivers(&self) -> Result<Vec<DriverView>, Problem> {
-        self.ask(Command::Drivers).await
+        self.ask(Command::Drivers).await?
     }
 
     /// Totals of a test.

@@ -58,7 +58,7 @@ impl Intake {
         let thread = std::thread::Builder::new()
             .name(format!("intake {}", names.join("+")).chars().take(15).collect())
             .spawn(move || forward(&consumer, &sender, &stopped))
-            .expect("a thread of ours needs no more than the system gives every process");
+            .map_err(BusError::Thread)?;
         Ok(Self { stop, thread: Some(thread), messages })
     }
 }

@@ -46,10 +46,8 @@ use tokio::task::JoinHandle;
 use crate::brain::{BrainConfig, BrainError, Command};
 use crate::core::Seats;
 use crate::export::Export;
-use crate::store::{Reader, StoreError, StoreLock};
+use crate::store::{Reader, Store, StoreError, StoreLock};
 
-/// How long the broker is waited for at the start.
-const BROKER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections that stay open (live streams) are cut this long after the shutdown began.
 const SERVE_PATIENCE: Duration = Duration::from_secs(1);
 /// Questions that wait for the brain; more wait at the door.
@@ -108,7 +106,8 @@ pub struct Orchestrator {
 }
 
 impl Orchestrator {
-    /// Opens the store, joins the topics, binds REST and begins to serve.
+    /// Opens the store, binds REST, joins the topics and begins to serve. Where the broker is away, it serves what is
+    /// stored and goes on waiting.
     pub async fn start(config: OrchestratorConfig) -> Result<Self, OrchestratorError> {
         Ok(Self::try_start(config).await?)
     }
@@ -120,6 +119,8 @@ impl Orchestrator {
         }
         // What can be wrong on this machine is found before the broker is waited for.
         let lock = StoreLock::take(&store)?;
+        // What is stored is shown from the start on, also where the broker is away.
+        drop(Store::open(&store)?);
         let bind_error = |error| Reason::Bind { address: listen, error };
         let listener = TcpListener::bind(listen).await.map_err(bind_error)?;
         let address = listener.local_addr().map_err(bind_error)?;
@@ -133,10 +134,7 @@ impl Orchestrator {
         let (own_commands, own_stop, own_export) = (commands.clone(), stop.clone(), export.clone());
         let run = move || {
             tracing::info!(broker = brain_config.bus.brokers.address, "looking for the broker");
-            match onrush_bus::ensure_topics(&brain_config.bus, BROKER_TIMEOUT) {
-                Ok(()) => brain::run(brain_config, (own_commands, questions), own_export, own_stop, ready),
-                Err(error) => drop(ready.send(Err(error.into()))),
-            }
+            brain::run(brain_config, (own_commands, questions), own_export, own_stop, ready);
             // The file is free for another orchestrator only when nothing writes to it any more.
             drop(lock);
             let _ = ended.send(());
@@ -151,7 +149,7 @@ impl Orchestrator {
             let closed = async { drop(closed.await) };
             axum::serve(listener, router).with_graceful_shutdown(closed).await
         };
-        tracing::info!(%address, store = %store.display(), "orchestrator is ready");
+        tracing::info!(%address, store = %store.display(), "REST is served");
         Ok(Self {
             address,
             handle,

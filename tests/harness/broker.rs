@@ -72,15 +72,20 @@ impl Broker {
 
     /// Dies without a word, stays dead for `pause`, and comes back with all that it had confirmed.
     pub fn die_for(&self, pause: Duration) {
+        self.be_dead_while(|| std::thread::sleep(pause));
+    }
+
+    /// The same, while something else is done.
+    pub fn be_dead_while(&self, act: impl FnOnce()) {
         match &self.kind {
             Kind::Embedded(broker) => {
                 broker.set_up(false).expect("the embedded broker goes down");
-                std::thread::sleep(pause);
+                act();
                 broker.set_up(true).expect("the embedded broker comes back");
             }
             Kind::Own(kafka) => {
                 kafka.script("kill");
-                std::thread::sleep(pause);
+                act();
                 kafka.script("restart");
             }
             Kind::Shared(_) => panic!("other tests use this Kafka; take one of your own"),

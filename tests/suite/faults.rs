@@ -1,6 +1,6 @@
 //! Nodes that stand still for a while, and come back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use onrush_orchestrator::view::{DriverState, StoppedView, TestState};
 use onrush_protocol::Topic;
@@ -151,4 +151,41 @@ pub fn a_stop_that_somebody_else_sent_is_said(broker: &Broker) {
     let reason = test.reason.as_deref().unwrap_or_default();
     assert!(reason.contains("by somebody else") && reason.contains("of 45 s"), "{reason}");
     assert!(reason.contains("driver-1") && reason.contains("driver-2"), "{reason}");
+}
+
+/// What is stored can be seen, and what cannot be done is said, until the broker is there.
+pub fn an_orchestrator_without_a_broker_serves_and_waits(broker: &Broker) {
+    let _machine = beside_others();
+    let system = System::new(broker);
+    let target = system.target(&[]);
+    let (mut orchestrator, _drivers) = system.with_drivers(2);
+    let test_id = orchestrator.start(&avalanche(&target.url(), 100));
+    orchestrator.wait_for_end(&test_id);
+    let (test, metrics) = (orchestrator.test(&test_id), orchestrator.metrics(&test_id));
+    orchestrator.process.interrupt();
+    orchestrator.process.wait_for_end(SOON);
+    broker.be_dead_while(|| {
+        let orchestrator = system.orchestrator();
+        assert_eq!((orchestrator.test(&test_id), orchestrator.metrics(&test_id)), (test, metrics));
+        assert_eq!(orchestrator.tests().len(), 1);
+        assert_eq!(orchestrator.try_get("/").expect("the page").0, 200);
+        let refusal = orchestrator.create(&avalanche(&target.url(), 100)).expect_err("there is no broker");
+        let (status, health) = orchestrator.try_get("/healthz").expect("an answer");
+        for (status, words) in [(refusal.status, refusal.detail()), (status, health.as_str())] {
+            assert_eq!(status, 503, "{words}");
+            assert!(words.contains("waiting for the broker at") && words.contains(broker.address()), "{words}");
+        }
+        let mut process = orchestrator.process;
+        process.wait_for_line("waiting for the broker");
+        let asked = Instant::now();
+        process.interrupt();
+        assert!(process.wait_for_end(SOON).success());
+        assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?} to end", asked.elapsed());
+    });
+    broker.be_dead_while(|| orchestrator = system.orchestrator());
+    orchestrator.wait_for_idle(2);
+    assert_eq!(orchestrator.try_get("/healthz").expect("an answer").0, 200);
+    let test_id = orchestrator.start(&avalanche(&target.url(), 100));
+    orchestrator.wait_for_end(&test_id);
+    assert_exact(&orchestrator, &test_id, 2, 100);
 }

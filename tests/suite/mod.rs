@@ -41,7 +41,8 @@ macro_rules! instantiate {
         );
         suite::instantiate!(@tests $own;
             rates: sending_does_not_falter_without_the_broker;
-            faults: a_broker_that_was_away_makes_nobody_missing;
+            faults: a_broker_that_was_away_makes_nobody_missing,
+                an_orchestrator_without_a_broker_serves_and_waits;
         );
     };
     (@tests $broker:expr; $($module:ident: $($case:ident),+;)+) => {

@@ -35,9 +35,9 @@ pub enum Command {
     /// Stop a test.
     Stop(TestId, oneshot::Sender<Result<TestView, Problem>>),
     /// Stop every test; which were told to stop.
-    StopAll(oneshot::Sender<Vec<TestId>>),
+    StopAll(oneshot::Sender<Result<Vec<TestId>, Problem>>),
     /// Who is there?
-    Drivers(oneshot::Sender<Vec<DriverView>>),
+    Drivers(oneshot::Sender<Result<Vec<DriverView>, Problem>>),
     /// What was measured so far?
     Totals(TestId, oneshot::Sender<Option<Totalled>>),
     /// What happens from now on?
@@ -125,13 +125,13 @@ impl Brain {
             Command::StopAll(reply) => {
                 let stopped = life.core.stop_all(now);
                 self.step(life, Vec::new())?;
-                drop(reply.send(stopped));
+                drop(reply.send(Ok(stopped)));
             }
             Command::Trigger(test_id, reply) => match life.core.trigger(&test_id, now) {
                 Err(problem) => drop(reply.send(Err(problem))),
                 Ok(()) => drop(self.waiters.insert(test_id, reply)),
             },
-            Command::Drivers(reply) => drop(reply.send(life.core.registry.views(now))),
+            Command::Drivers(reply) => drop(reply.send(Ok(life.core.registry.views(now)))),
             Command::Totals(test_id, reply) => {
                 let totalled = life.core.test(&test_id).map(|test| (test.record.clone(), test.aggregate.totals()));
                 drop(reply.send(totalled));

@@ -6,6 +6,7 @@
 
 mod command;
 mod commit;
+mod waiting;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -37,8 +38,8 @@ const TICK: Duration = Duration::from_millis(100);
 const BATCH: usize = 64;
 /// Pause before everything is built anew.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long the broker is waited for when joining the topics.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the broker is waited for when joining the topics, which it has just answered about.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the broker has not confirmed at the end is waited for this long; the outbox keeps it.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Messages that the producer holds; more wait in the outbox.
@@ -54,6 +55,8 @@ pub enum BrainError {
     Bus(#[from] BusError),
     #[error("the thread that reads the topics ended")]
     IntakeEnded,
+    #[error("cannot start the orchestrator's main loop: {0}")]
+    Runtime(std::io::Error),
 }
 
 /// How the brain runs.
@@ -141,41 +144,44 @@ impl Brain {
         })
     }
 
-    /// Runs until it is told to stop. `ready` hears whether it could begin.
+    /// Runs until it is told to stop. `ready` hears that it began, or that it waits for the broker, or why it cannot.
     pub async fn run(mut self, ready: oneshot::Sender<Result<(), BrainError>>) {
-        let mut ready = Some(ready);
+        let (mut ready, mut has_begun) = (Some(ready), false);
+        // Nobody may be waiting for this any more.
+        let mut tell = |result| ready.take().is_some_and(|ready| ready.send(result).is_ok());
         loop {
-            let ended = match self.begin() {
-                Ok(life) => {
-                    if let Some(ready) = ready.take() {
-                        let _ = ready.send(Ok(()));
-                    }
-                    self.live(life).await
-                }
+            let waits = self.await_broker(|| _ = tell(Ok(())));
+            let ended = match waits.await {
+                Ok(false) => return,
                 Err(error) => Err(error),
+                Ok(true) => match self.begin() {
+                    Ok(life) => {
+                        has_begun = true;
+                        tell(Ok(()));
+                        self.live(life).await
+                    }
+                    Err(error) => Err(error),
+                },
             };
             let Err(error) = ended else { return };
-            if let Some(ready) = ready.take() {
-                let _ = ready.send(Err(error));
+            if matches!(&error, BrainError::Bus(error) if waiting::may_pass(error)) {
+                // It went away between two questions.
+                tell(Ok(()));
+                tracing::warn!("waiting for the broker: {error}");
+                continue;
+            }
+            let problem = Problem::begins_anew(&error);
+            if !has_begun {
+                tracing::error!("the orchestrator cannot begin: {error}");
+                tell(Err(error));
                 return;
             }
             tracing::error!(%error, "beginning anew from the store in a second");
             self.waiters.clear();
-            if self.pause().await {
+            if self.pause(RETRY, &problem).await {
                 return;
             }
         }
-    }
-
-    /// Lets questions go unanswered for a while; whether it was told to stop.
-    async fn pause(&mut self) -> bool {
-        let deadline = tokio::time::Instant::now() + RETRY;
-        while let Ok(Some(command)) = tokio::time::timeout_at(deadline, self.commands.recv()).await {
-            if matches!(command, Command::Shutdown) {
-                return true;
-            }
-        }
-        self.stop.load(Ordering::Relaxed)
     }
 
     /// Builds everything from the store, and reads on from the stored offsets.
@@ -371,15 +377,12 @@ pub fn run(
     stop: Arc<AtomicBool>,
     ready: oneshot::Sender<Result<(), BrainError>>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
-        Ok(runtime) => runtime,
-        Err(error) => unreachable!("a runtime with nothing but a timer needs nothing from outside: {error}"),
-    };
-    match Brain::new(config, commands, export, stop) {
-        Ok(brain) => runtime.block_on(brain.run(ready)),
-        Err(error) => {
-            let _ = ready.send(Err(error));
-        }
+    // Nothing but a timer.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(BrainError::Runtime);
+    let begun = runtime.and_then(|runtime| Ok((runtime, Brain::new(config, commands, export, stop)?)));
+    match begun {
+        Ok((runtime, brain)) => runtime.block_on(brain.run(ready)),
+        Err(error) => drop(ready.send(Err(error))),
     }
 }
 
