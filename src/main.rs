@@ -21,6 +21,7 @@ mod signals;
 mod sse;
 mod table;
 mod test;
+mod threads;
 mod threshold;
 
 use std::process::ExitCode;

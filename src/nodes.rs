@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::process::ExitCode;
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use onrush_bus::cpus::Claim;
@@ -16,6 +17,7 @@ use onrush_target::{Target, TargetConfig};
 use crate::cli::{DriverArgs, OrchestratorArgs, TargetArgs, TopicArgs, WaitArg};
 use crate::error::Error;
 use crate::signals::{LOOK_EVERY, Stop};
+use crate::threads;
 
 /// What `--brokers` says for the broker within the orchestrator's process.
 const EMBEDDED: &str = "embedded";
@@ -23,6 +25,11 @@ const EMBEDDED: &str = "embedded";
 pub const LISTENING_ON: &str = "listening on http://";
 /// A driver that was given no broker waits this long for an embedded one.
 const EMBEDDED_AT_MOST: Duration = Duration::from_secs(5);
+/// Threads of REST that may wait for the store or for a large answer to be written.
+const REST_THREADS: usize = 16;
+/// Threads of an orchestrator: those of REST, the brain with its readers and questions, Kafka's (some 16), and those of
+/// the embedded broker.
+const ORCHESTRATOR_THREADS: usize = REST_THREADS + 40;
 /// What is left to send and store has this long at the end.
 const SHUTDOWN_AT_MOST: Duration = Duration::from_secs(10);
 
@@ -34,6 +41,7 @@ pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
         return Err(Error::Usage(problem));
     }
     let stop = Stop::on_signals()?;
+    threads::ensure(ORCHESTRATOR_THREADS, "an orchestrator")?;
     // It lives as long as this function.
     let (_embedded, brokers) = match brokers.as_deref() {
         Some(EMBEDDED) => {
@@ -118,8 +126,16 @@ pub fn brokers_of(broker: &EmbeddedBroker) -> Brokers {
 /// The orchestrator's threads: one can write an answer while the other waits for the store.
 pub fn orchestrator_runtime() -> Result<tokio::runtime::Runtime, Error> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let built = builder.worker_threads(2).thread_name("onrush-rest").enable_all().build();
-    built.map_err(|e| Error::failed("cannot start the orchestrator's threads", e))
+    builder.worker_threads(2).max_blocking_threads(REST_THREADS).thread_keep_alive(Duration::MAX);
+    let runtime = builder.thread_name("onrush-rest").enable_all().build();
+    let runtime = runtime.map_err(|e| Error::failed("cannot start the orchestrator's threads", e))?;
+    // All of them now: one that could not be started later would leave a request without an answer.
+    let all = Arc::new(Barrier::new(REST_THREADS));
+    for _ in 0..REST_THREADS {
+        let all = all.clone();
+        runtime.spawn_blocking(move || _ = all.wait());
+    }
+    Ok(runtime)
 }
 
 /// Ends when a signal came.

@@ -7,6 +7,7 @@ pub mod clocks;
 pub mod faults;
 pub mod garbage;
 pub mod life;
+pub mod limits;
 pub mod loss;
 pub mod membership;
 pub mod python;
@@ -34,6 +35,7 @@ macro_rules! instantiate {
                 a_driver_that_comes_back_after_the_end_completes_the_result,
                 a_stop_reaches_what_nobody_knows, a_stop_that_somebody_else_sent_is_said;
             clocks: a_driver_whose_clock_is_set_while_it_lives;
+            limits: too_few_threads_are_said;
             garbage: garbage_on_every_topic_changes_nothing;
             spec_driver: a_driver_of_the_bare_specification_takes_part,
                 a_slow_driver_of_the_bare_specification_that_leaves_after_its_last_report;
