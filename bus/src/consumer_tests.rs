@@ -1,10 +1,13 @@
 //! Clients that are stuck, and messages that cannot be received, with librdkafka's in-process cluster.
 
+use onrush_protocol::MAX_MESSAGE_BYTES;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::*;
 use crate::Brokers;
+use crate::client::{Context, settings, with_options};
 
 const LONG: Duration = Duration::from_secs(60);
 

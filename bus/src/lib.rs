@@ -20,6 +20,7 @@ mod marker;
 mod outbox;
 mod positions;
 mod producer;
+mod reader;
 mod runtime;
 mod stamp;
 #[cfg(test)]

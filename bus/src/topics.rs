@@ -98,26 +98,55 @@ pub(crate) fn create(config: &BusConfig, topics: &[String]) -> Result<bool, BusE
     if config.brokers.embedded {
         return auto_create(config, topics);
     }
-    let address = &config.brokers.address;
     let settings = with_options(settings(config), config);
-    let context = Context::new(address);
+    let context = Context::new(&config.brokers.address);
     let admin: AdminClient<Context> = settings.create_with_context(context).map_err(BusError::client)?;
     let max_batch_bytes = MAX_BATCH_BYTES.to_string();
+    // What is stored unpacked was within the limit unpacked: a batch that unpacks to a thousand times its size is refused
+    // by the broker, and does not end every node that reads it.
+    let limits = [("max.message.bytes", max_batch_bytes.as_str()), ("compression.type", "uncompressed")];
+    match ask_for(config, &admin, topics, &limits)? {
+        // An embedded broker that is not known as one: it does not have this request.
+        None => auto_create(config, topics),
+        Some(Created { complete, without_limits }) if without_limits.is_empty() => Ok(complete),
+        // A broker's policy may not let us choose: better without limits than not at all.
+        Some(Created { complete, without_limits }) => {
+            Ok(ask_for(config, &admin, &without_limits, &[])?.is_some_and(|created| created.complete) && complete)
+        }
+    }
+}
+
+/// What came of asking for topics.
+struct Created {
+    /// All of those that could be created are there.
+    complete: bool,
+    /// The broker does not want these as they were asked for.
+    without_limits: Vec<String>,
+}
+
+/// `None`: the broker does not have this request.
+fn ask_for(
+    config: &BusConfig,
+    admin: &AdminClient<Context>,
+    topics: &[String],
+    limits: &[(&str, &str)],
+) -> Result<Option<Created>, BusError> {
+    let address = &config.brokers.address;
     let new_topic = |topic| {
         // -1: as many replicas as the broker has set as its default.
-        NewTopic::new(topic, 1, TopicReplication::Fixed(-1)).set("max.message.bytes", &max_batch_bytes)
+        let new = NewTopic::new(topic, 1, TopicReplication::Fixed(-1));
+        limits.iter().fold(new, |new, (key, value)| new.set(key, value))
     };
     let new: Vec<NewTopic> = topics.iter().map(|topic| new_topic(topic)).collect();
     let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT));
     let results = match pollster::block_on(admin.create_topics(&new, &options)) {
         Ok(results) => results,
-        // An embedded broker that is not known as one: it does not have this request.
         Err(error) => {
             tracing::debug!(broker = address, "creating topics: {error}");
-            return auto_create(config, topics);
+            return Ok(None);
         }
     };
-    let mut all = true;
+    let mut created = Created { complete: true, without_limits: Vec::new() };
     for result in results {
         use RDKafkaErrorCode as Code;
         match result {
@@ -128,16 +157,19 @@ pub(crate) fn create(config: &BusConfig, topics: &[String]) -> Result<bool, BusE
                 let problem = format!("it is missing and may not be created ({code}); create it, or allow it");
                 return Err(topic_error(&topic, address, &problem));
             }
+            Err((topic, Code::InvalidConfig | Code::PolicyViolation)) if !limits.is_empty() => {
+                created.without_limits.push(topic);
+            }
             Err((topic, code @ (Code::InvalidTopic | Code::PolicyViolation | Code::InvalidReplicationFactor))) => {
                 return Err(topic_error(&topic, address, &format!("it cannot be created: {code}")));
             }
             Err((topic, code)) => {
                 tracing::debug!(broker = address, topic, "creating the topic: {code}");
-                all = false;
+                created.complete = false;
             }
         }
     }
-    Ok(all)
+    Ok(Some(created))
 }
 
 /// The embedded broker knows no request for creating topics; it creates them as they are asked for.

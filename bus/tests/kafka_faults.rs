@@ -5,7 +5,7 @@
 mod kafka;
 mod proxy;
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use kafka::Kafka;
@@ -246,4 +246,109 @@ fn a_broker_that_lost_everything_gets_its_topics_again_and_all_that_was_not_conf
     assert!(producer.flush(LONG));
     // All five are there.
     Consumer::new(&config, &Topic::ALL, |_, _| Start::Now, Duration::from_secs(20)).unwrap();
+}
+
+/// Sends what unpacks to so many megabytes.
+fn send_packed(config: &BusConfig, megabytes: usize) -> Result<(), String> {
+    let mut settings = ClientConfig::new();
+    settings.set("bootstrap.servers", &config.brokers.address).set("compression.type", "gzip");
+    settings.set("message.max.bytes", "1000000000").set("queue.buffering.max.kbytes", "2000000");
+    let producer: BaseProducer<Outcome> = settings.create_with_context(Outcome::default()).unwrap();
+    let (name, payload) = (name(config, Topic::Metrics), vec![b' '; megabytes * 1_000_000]);
+    producer.send(BaseRecord::to(&name).key("").payload(&payload)).map_err(|(error, _)| error).unwrap();
+    producer.flush(LONG).unwrap();
+    producer.context().0.lock().unwrap().clone().expect("it was flushed")
+}
+
+#[derive(Default)]
+struct Outcome(Mutex<Option<Result<(), String>>>);
+
+impl rdkafka::ClientContext for Outcome {}
+
+impl rdkafka::producer::ProducerContext for Outcome {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &rdkafka::message::DeliveryResult<'_>, (): ()) {
+        *self.0.lock().unwrap() = Some(result.as_ref().map(|_| ()).map_err(|(error, _)| error.to_string()));
+    }
+}
+
+#[test]
+fn what_unpacks_to_more_than_a_message_may_have_is_refused_by_the_topics_that_we_create() {
+    let config = shared("packed.");
+    let consumer = consumer(&config, &[Topic::Metrics]);
+    let refused = send_packed(&config, 100).unwrap_err();
+    assert!(refused.contains("MessageSizeTooLarge"), "{refused}");
+    // The largest legal message is taken, and so is what is packed and small.
+    let producer = Producer::new(&config, 10).unwrap();
+    let largest = vec![b'x'; onrush_protocol::MAX_MESSAGE_BYTES];
+    producer.send(Topic::Metrics, &"k".repeat(200), largest.clone()).unwrap();
+    assert!(next(&consumer, LONG).payload == largest);
+    send_packed(&config, 1).unwrap();
+    assert_eq!(next(&consumer, LONG).payload.len(), 1_000_000);
+}
+
+/// In a process of its own (see below): reads on from an offset, and is killed for its memory as the system would.
+#[test]
+fn reader_with_little_memory() {
+    let Some(address) = std::env::var_os("READER_BROKER") else { return };
+    let marker = std::env::var_os("READER_MARKER").unwrap();
+    std::thread::spawn(|| {
+        loop {
+            if onrush_bus::Usage::read().resident_bytes.is_some_and(|bytes| bytes > 200_000_000) {
+                std::process::abort();
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let config = config(address.to_str().unwrap(), "killer.");
+    let reader = Consumer::resume(&config, &[Topic::Metrics], |_| Start::At(1), Some(marker.as_ref()), LONG).unwrap();
+    println!("skipped {:?}", reader.skipped());
+    println!("read {}", String::from_utf8(next(&reader, LONG).payload).unwrap());
+}
+
+#[test]
+fn what_ended_two_readers_is_passed_over_by_the_third() {
+    let config = shared("killer.");
+    // As somebody else may have created it.
+    delete(&config, Topic::Metrics);
+    create(&config, Topic::Metrics, &[]);
+    let producer = Producer::new(&config, 10).unwrap();
+    send(&producer, "before");
+    assert!(producer.flush(LONG));
+    send_packed(&config, 400).unwrap();
+    send(&producer, "after");
+    assert!(producer.flush(LONG));
+    let folder = tempfile::tempdir().unwrap();
+    let marker = folder.path().join("reading");
+    let read = || {
+        let mut reader = std::process::Command::new(std::env::current_exe().unwrap());
+        reader.args(["--exact", "reader_with_little_memory", "--nocapture"]);
+        reader.env("READER_BROKER", &config.brokers.address).env("READER_MARKER", &marker);
+        reader.output().unwrap()
+    };
+    for life in 1..=2 {
+        let killed = read();
+        assert!(!killed.status.success(), "life {life} should have ended: {killed:?}");
+    }
+    let third = read();
+    let said = String::from_utf8_lossy(&third.stdout);
+    assert!(third.status.success() && said.contains("read after") && said.contains("from: 1, to: 2"), "{third:?}");
+}
+
+#[test]
+fn a_topic_that_refuses_every_time_stamp_holds_no_other_up() {
+    let config = shared("clock.");
+    let consumer = consumer(&config, &[Topic::Heartbeat]);
+    // Nothing is ever young enough.
+    delete(&config, Topic::Metrics);
+    create(
+        &config,
+        Topic::Metrics,
+        &[("message.timestamp.before.max.ms", "0"), ("message.timestamp.after.max.ms", "0")],
+    );
+    let producer = Producer::new(&config, 100).unwrap();
+    send(&producer, "refused");
+    producer.send(Topic::Heartbeat, "key", "others are not held up".into()).unwrap();
+    assert_eq!(next(&consumer, Duration::from_secs(10)).payload, b"others are not held up");
 }
