@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use onrush_protocol::{NodeId, TestId, Topic};
+use onrush_protocol::{NodeId, TestId};
 use rusqlite::Transaction;
 use url::Url;
 
 use super::command::Command;
-use super::{Brain, BrainError, Life};
+use super::{Brain, BrainError, Life, Offsets, places};
 use crate::aggregate::{Part, SealedSecond};
 use crate::clock::{Now, rfc3339};
 use crate::core::{Core, Effect, Unsaved};
@@ -50,19 +50,15 @@ pub(super) struct After {
 
 impl Brain {
     /// Makes the effects, and the offsets behind them, one transaction.
-    pub(super) fn commit(
-        &mut self,
-        life: &mut Life,
-        offsets: HashMap<(Topic, i32), i64>,
-        now: Now,
-    ) -> Result<(), BrainError> {
+    pub(super) fn commit(&mut self, life: &mut Life, offsets: Offsets, now: Now) -> Result<(), BrainError> {
         let (effects, unsaved) = life.core.take_effects();
         if !(effects.is_empty() && unsaved.is_empty() && offsets.is_empty()) {
             let begun = Instant::now();
             let transaction = life.store.begin()?;
             let after = apply(&transaction, &life.core, effects, &unsaved, now)?;
-            for ((topic, partition), next) in offsets {
-                store::save_offset(&transaction, &self.source, topic, partition, next)?;
+            for ((topic, topic_id, partition), next) in offsets {
+                let source = places::source(&self.source, &topic_id);
+                store::save_offset(&transaction, &source, topic, partition, next)?;
             }
             transaction.commit().map_err(StoreError::from)?;
             self.export.wrote(begun.elapsed());

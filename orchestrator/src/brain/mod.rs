@@ -6,15 +6,16 @@
 
 mod command;
 mod commit;
+mod places;
 mod waiting;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use onrush_bus::{BrokerWatch, BusConfig, BusError, Producer, Start};
+use onrush_bus::{BrokerWatch, BusConfig, BusError, Place, Producer, Start};
 use onrush_protocol::{TestId, Topic};
 use rusqlite::Connection;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -27,7 +28,7 @@ use crate::clock::{Clock, Now};
 use crate::core::{Core, Message, Seats};
 use crate::export::{Export, Live, TestSeries};
 use crate::handle::{Problem, Update};
-use crate::intake::{Arrived, Intake};
+use crate::intake::{Intake, News};
 use crate::record::TestRecord;
 use crate::store::{self, Store, StoreError};
 use crate::view::{TestState, TestView};
@@ -40,6 +41,8 @@ const BATCH: usize = 64;
 const RETRY: Duration = Duration::from_secs(1);
 /// How long the broker is waited for when joining the topics, which it has just answered about.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Heartbeats that lie at the broker for so long and are not read are no silence.
+const DEAF_AFTER: Duration = Duration::from_secs(4);
 /// What the broker has not confirmed at the end is waited for this long; the outbox keeps it.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Messages that the producer holds; more wait in the outbox.
@@ -79,6 +82,10 @@ impl BrainConfig {
 }
 
 use command::Held;
+use places::Places;
+
+/// What was read of which partition: the next offset.
+type Offsets = HashMap<(Topic, Arc<str>, i32), i64>;
 
 type TriggerWaiter = oneshot::Sender<Result<TestView, Problem>>;
 
@@ -204,21 +211,14 @@ impl Brain {
         let published = store::last_published_order(connection)?;
         let any_open = !tests.is_empty();
         let core = Core::new(self.config.seats, store::drivers(connection)?, tests, published, now);
-        let mut stored = HashMap::new();
-        for topic in [Topic::Register, Topic::Metrics] {
-            stored.insert(topic, store::offsets(connection, &self.source, topic)?);
-        }
-        let start = |topic: Topic, partition: i32| match stored.get(&topic).and_then(|offsets| offsets.get(&partition))
-        {
-            Some(next) => Start::At(*next),
-            // Who registered before us shows up at once. Reports matter only to a test of ours; if there is one and
-            // no offset, then nothing of it was read.
-            None if topic == Topic::Register || any_open => Start::Oldest,
-            None => Start::Now,
-        };
+        let places = Places::read(connection, &self.source, any_open)?;
         let bus = &self.config.bus;
-        let heartbeats = Intake::start(bus, &[Topic::Heartbeat], |_, _| Start::Now, JOIN_TIMEOUT)?;
-        let reports = Intake::start(bus, &[Topic::Register, Topic::Metrics], start, JOIN_TIMEOUT)?;
+        let heartbeats = Intake::start(bus, &[Topic::Heartbeat], |_| Start::Now, None, JOIN_TIMEOUT)?;
+        let mut marker = self.config.store.as_os_str().to_owned();
+        marker.push(".reading");
+        let topics = [Topic::Register, Topic::Metrics];
+        let start = |place: &Place<'_>| places.start(place);
+        let reports = Intake::start(bus, &topics, start, Some(Path::new(&marker)), JOIN_TIMEOUT)?;
         Ok(Life { store, core, reports, heartbeats })
     }
 
@@ -236,7 +236,7 @@ impl Brain {
                 },
                 heartbeat = life.heartbeats.messages.recv() => {
                     let heartbeat = heartbeat.ok_or(BrainError::IntakeEnded)?;
-                    self.take(&mut life, heartbeat)?;
+                    self.take(&mut life, heartbeat, &mut Offsets::new())?;
                 }
                 report = life.reports.messages.recv() => batch.push(report.ok_or(BrainError::IntakeEnded)?),
                 _ = ticks.tick() => {
@@ -266,9 +266,13 @@ impl Brain {
         now
     }
 
-    /// Since when the broker answers, on this thread's clock.
-    fn reachable_since(&mut self) -> Option<Instant> {
+    /// Since when the broker answers, on this thread's clock; `None` also while heartbeats that it has are not read, for
+    /// whatever reason: nobody is silent then.
+    fn reachable_since(&mut self, life: &Life) -> Option<Instant> {
         let since = self.watch.reachable_since()?;
+        if life.heartbeats.current_as_of().elapsed() > DEAF_AFTER {
+            return None;
+        }
         // One outage has one end, however much is left out of the clock afterwards.
         match self.reachable {
             Some((known, own)) if known == since => Some(own),
@@ -293,8 +297,17 @@ impl Brain {
         });
     }
 
-    fn take(&mut self, life: &mut Life, arrived: Arrived) -> Result<(), BrainError> {
+    /// Takes what the broker brought, and notes the offset behind it.
+    fn take(&mut self, life: &mut Life, news: News, offsets: &mut Offsets) -> Result<(), BrainError> {
         let now = self.now(life);
+        let arrived = match news {
+            News::Skipped(skipped) => {
+                life.core.give_up(&skipped, now);
+                return Ok(());
+            }
+            News::Arrived(arrived) => arrived,
+        };
+        offsets.insert((arrived.topic, arrived.topic_id, arrived.partition), arrived.offset + 1);
         if arrived.topic == Topic::Metrics
             && let Some(sent_unix_ms) = arrived.timestamp_unix_ms
         {
@@ -310,20 +323,20 @@ impl Brain {
     }
 
     /// Takes a batch, draws the conclusions, makes it one transaction.
-    fn step(&mut self, life: &mut Life, batch: Vec<Arrived>) -> Result<(), BrainError> {
-        // Whoever was heard meanwhile is not silent.
+    fn step(&mut self, life: &mut Life, batch: Vec<News>) -> Result<(), BrainError> {
+        // Whoever was heard meanwhile is not silent. Nobody reads heartbeats on from where he was.
         for _ in 0..BATCH {
             let Ok(heartbeat) = life.heartbeats.messages.try_recv() else { break };
-            self.take(life, heartbeat)?;
+            self.take(life, heartbeat, &mut Offsets::new())?;
         }
-        let mut offsets = HashMap::new();
-        for arrived in batch {
-            offsets.insert((arrived.topic, arrived.partition), arrived.offset + 1);
-            self.take(life, arrived)?;
+        let mut offsets = Offsets::new();
+        for report in batch {
+            self.take(life, report, &mut offsets)?;
         }
         let caught_up = life.reports.messages.is_empty() && life.heartbeats.messages.is_empty();
         let now = self.now(life);
-        life.core.settle(self.reachable_since(), caught_up, now);
+        let reachable_since = self.reachable_since(life);
+        life.core.settle(reachable_since, caught_up, now);
         self.commit(life, offsets, now)
     }
 

@@ -24,7 +24,8 @@ fn open(path: &Path, now: Now) -> (Store, Core, usize) {
         (record, aggregate)
     });
     let core = Core::new(SEATS, store::drivers(connection).unwrap(), tests.collect(), 0, now);
-    let next = store::offsets(connection, "here", Topic::Metrics).unwrap().get(&0).copied().unwrap_or(0);
+    let here = ("here".to_owned(), "metrics".to_owned(), 0);
+    let next = store::all_offsets(connection).unwrap().get(&here).copied().unwrap_or(0);
     (store, core, usize::try_from(next).unwrap())
 }
 

@@ -42,7 +42,7 @@ impl Brain {
         std::thread::Builder::new()
             .name("broker search".into())
             .spawn(move || search(&bus, &stop, &sender))
-            .map_err(BusError::Thread)?;
+            .map_err(|error| BusError::Thread { error })?;
         let mut logged = None::<Instant>;
         let mut problem = Problem::waiting(&address, None);
         loop {

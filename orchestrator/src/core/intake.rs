@@ -2,13 +2,15 @@
 
 use std::time::Instant;
 
+use onrush_bus::Skipped;
 use onrush_protocol::{Heartbeat, Metrics, NodeState, ReadError, Register, TestId, Topic};
 
-use super::{Core, Effect};
+use super::{Core, Effect, Unsaved};
 use crate::clock::Now;
 use crate::lifecycle::{Taken, Turn};
 use crate::registry::Registry;
 use crate::store::ReportRow;
+use crate::view::TestState;
 
 /// A message from a driver.
 #[derive(Debug)]
@@ -64,6 +66,22 @@ impl Core {
             }
             Ok(Message::Metrics(metrics)) => self.take_metrics(metrics, now),
         }
+    }
+
+    /// Messages were given up that nobody can receive.
+    pub fn give_up(&mut self, skipped: &Skipped, now: Now) {
+        let Skipped { topic, partition, from, to } = skipped;
+        let count = u64::try_from(to.saturating_sub(*from)).unwrap_or(0);
+        let detail = format!(
+            "{count} messages of topic {} (partition {partition}, from offset {from}) cannot be received and were passed over",
+            topic.name()
+        );
+        self.skips.add_many(*topic, "given up unread", &detail, count);
+        for test in self.tests.values_mut().filter(|test| test.record.state == TestState::Running) {
+            test.record.event(now, "passed over", None, detail.clone());
+            self.unsaved.insert(test.record.test_id.clone(), Unsaved::Everything);
+        }
+        self.unsettled = true;
     }
 
     fn take_metrics(&mut self, metrics: Metrics, now: Now) {

@@ -679,6 +679,16 @@ fn foreign_and_second_hand_reports_are_skipped() {
 }
 
 #[test]
+fn messages_that_nobody_can_receive_are_said() {
+    let (mut world, ..) = World::with_running();
+    world.core.give_up(&onrush_bus::Skipped { topic: Topic::Metrics, partition: 2, from: 7, to: 11 }, world.now);
+    world.settle();
+    assert_eq!(world.core.skips.counts(), [("metrics: given up unread".to_owned(), 4)].into());
+    let event = world.record("t").events.last().unwrap();
+    assert!(event.detail.contains("4 messages of topic metrics (partition 2, from offset 7)"), "{event:?}");
+}
+
+#[test]
 fn absurd_reports_do_not_pass_for_a_result() {
     let (mut world, mut a, mut b) = World::with_running();
     let mut huge = stats(&[1]);

@@ -114,11 +114,10 @@ impl Store {
     }
 }
 
-/// Where to go on reading a topic's partitions; `source` tells one broker's offsets from another's.
-pub fn offsets(connection: &Connection, source: &str, topic: Topic) -> Result<HashMap<i32, i64>, StoreError> {
-    let mut statement =
-        connection.prepare("SELECT partition, next_offset FROM offsets WHERE source = ?1 AND topic = ?2")?;
-    let rows = statement.query_map(params![source, topic.name()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+/// Where to go on reading: by source (which tells one topic's offsets from another's), topic and partition.
+pub fn all_offsets(connection: &Connection) -> Result<HashMap<(String, String, i32), i64>, StoreError> {
+    let mut statement = connection.prepare("SELECT source, topic, partition, next_offset FROM offsets")?;
+    let rows = statement.query_map([], |row| Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get(3)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -173,8 +173,8 @@ fn offsets_and_drivers_come_back() {
     save_offset(&transaction, "there", Topic::Metrics, 0, 99).unwrap();
     save_driver(&transaction, &driver).unwrap();
     transaction.commit().unwrap();
-    assert_eq!(offsets(store.connection(), "here", Topic::Metrics).unwrap(), HashMap::from([(0, 6)]));
-    assert!(offsets(store.connection(), "here", Topic::Register).unwrap().is_empty());
+    let here = ("here".to_owned(), "metrics".to_owned(), 0);
+    assert_eq!(all_offsets(store.connection()).unwrap().get(&here), Some(&6));
     assert_eq!(drivers(store.connection()).unwrap(), [driver]);
     let transaction = store.begin().unwrap();
     remove_driver(&transaction, &node("a")).unwrap();
