@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use onrush_orchestrator::view::{DriverState, StoppedView, TestState};
+use onrush_orchestrator::view::{DriverState, StoppedView, TestState, Verdict};
 use onrush_protocol::Topic;
 use serde_json::json;
 
@@ -63,7 +63,11 @@ pub fn a_driver_that_comes_back_after_the_end_completes_the_result(broker: &Brok
             assert_eq!((test.state, test.complete), (TestState::Completed, Some(false)), "{test:#?}");
         }
         drivers[1].resume();
-        let test = orchestrator.wait_for_test(&test_id, "complete", |test| test.complete == Some(true));
+        // The target is asked once more when everything is in.
+        let test = orchestrator.wait_for_test(&test_id, "complete and compared with the target", |test| {
+            let checks = test.conservation.iter().flat_map(|conservation| &conservation.checks);
+            test.complete == Some(true) && checks.into_iter().all(|check| check.verdict == Verdict::Exact)
+        });
         assert_exact(&orchestrator, &test_id, 2, 800);
         assert!(test.events.iter().any(|event| event.kind == "completed late"), "{test:#?}");
         assert_eq!(target.counted().0, round * 1_600);
