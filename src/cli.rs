@@ -146,7 +146,8 @@ pub struct DriverArgs {
     /// How to reach Kafka.
     #[command(flatten)]
     pub topics: TopicArgs,
-    /// This driver's name, unique among all drivers [default: machine's name and process number]
+    /// This driver's name, unique among all drivers [default: the machine's name, the process number
+    /// and a few random digits]
     #[arg(long, value_name = "NAME", env = "ONRUSH_NODE_ID", help_heading = "Driver")]
     pub node_id: Option<String>,
     /// The address that it registers with, for people to read [default: the one it reaches the broker from]

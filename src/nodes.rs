@@ -40,6 +40,7 @@ pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
         let problem = format!("--min-drivers {min_drivers} is more than --max-drivers {max_drivers}");
         return Err(Error::Usage(problem));
     }
+    check_topics(&topics)?;
     let stop = Stop::on_signals()?;
     threads::ensure(ORCHESTRATOR_THREADS, "an orchestrator")?;
     // It lives as long as this function.
@@ -79,6 +80,7 @@ pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
 /// `onrush driver`.
 pub fn driver(args: DriverArgs) -> Result<ExitCode, Error> {
     let DriverArgs { brokers, topics, node_id, node_ip, cpus, wait, io, target_url } = args;
+    check_topics(&topics)?;
     let stop = Stop::on_signals()?;
     let name = node_id.unwrap_or_else(default_node_name);
     let node_id = NodeId::new(name.as_str()).ok_or_else(|| {
@@ -168,6 +170,15 @@ fn discover(given: Option<&str>) -> Result<Brokers, Error> {
     Brokers::discover(given).map_err(|e| Error::Failed(e.to_string()))
 }
 
+/// What is wrong with these flags, whatever the broker says.
+pub fn check_topics(topics: &TopicArgs) -> Result<(), Error> {
+    if topics.kafka_options.iter().any(|(name, _)| name.is_empty()) {
+        let rule = "write NAME=VALUE, like socket.timeout.ms=5000 (what was given is not shown: it may be a password)";
+        return Err(Error::Usage(format!("--kafka-option has no name: {rule}")));
+    }
+    onrush_bus::check_topic_prefix(&topics.topic_prefix).map_err(|e| Error::Usage(e.to_string()))
+}
+
 fn bus_config(brokers: Brokers, topics: TopicArgs, client_id: String) -> BusConfig {
     let TopicArgs { topic_prefix, kafka_options } = topics;
     BusConfig { brokers, topic_prefix, client_id, options: kafka_options }
@@ -188,11 +199,11 @@ fn announce(address: SocketAddr) {
     let _ = writeln!(out, "{LISTENING_ON}{address}").and_then(|()| out.flush());
 }
 
-/// Unique on the machine by the process number, and readable by the machine's name.
+/// Readable by the machine's name and the process number; unique by chance, because containers may share both.
 fn default_node_name() -> String {
     let machine = rustix::system::uname().nodename().to_string_lossy().trim().to_owned();
     let machine = if machine.is_empty() { "driver".to_owned() } else { machine };
-    format!("{machine}-{}", std::process::id())
+    format!("{machine}-{}-{:04x}", std::process::id(), fastrand::u16(..))
 }
 
 /// The address from which this machine reaches the first broker. No packet is sent: connecting a UDP socket only
@@ -214,7 +225,8 @@ mod tests {
     fn a_driver_has_a_usable_name_and_address_by_itself() {
         let name = default_node_name();
         assert!(NodeId::new(name.as_str()).is_some(), "{name}");
-        assert!(name.ends_with(&format!("-{}", std::process::id())));
+        assert!(name.contains(&format!("-{}-", std::process::id())));
+        assert!((0..10).any(|_| default_node_name() != name), "two in containers of one machine");
         assert_eq!(own_address("127.0.0.1:9092,other:9092"), Some(IpAddr::from([127, 0, 0, 1])));
         assert_eq!(own_address("nonsense"), None);
     }

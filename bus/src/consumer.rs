@@ -105,6 +105,8 @@ struct State {
     heard: Instant,
     /// Everything that was sent before was read.
     current_as_of: Instant,
+    /// Partitions that had something at the start, and where they ended.
+    was_there: Vec<(Topic, i32, i64)>,
     marker: Option<Marker>,
     skipped: Vec<Skipped>,
 }
@@ -141,6 +143,8 @@ impl Consumer {
         let mut joined = join(&config, &client, topics, start, timeout)?;
         let mut marker = marker.map(Marker::open);
         let skipped = marker.as_mut().map(|marker| marker.skip(&mut joined)).unwrap_or_default();
+        let was_there = joined.iter().filter(|j| j.partition.next < j.end);
+        let was_there = was_there.map(|j| (j.partition.topic, j.partition.partition, j.end)).collect();
         let partitions = joined.into_iter().map(|joined| joined.partition).collect();
         let positions = Positions::new(partitions, broker);
         let bell = Arc::default();
@@ -153,6 +157,7 @@ impl Consumer {
             resume_after: None,
             heard: Instant::now(),
             current_as_of: begun,
+            was_there,
             marker,
             skipped,
         };
@@ -202,6 +207,11 @@ impl Consumer {
         std::mem::take(&mut self.lock().skipped)
     }
 
+    /// Whether everything was returned that the topics had when this consumer was made.
+    pub fn has_read_what_was_there(&self) -> bool {
+        self.lock().was_there.is_empty()
+    }
+
     /// Everything that was sent before this moment was returned by [`poll`](Self::poll), as far as is known: what is
     /// returned now is no older. Known again every second while the broker answers.
     pub fn current_as_of(&self) -> Instant {
@@ -233,6 +243,9 @@ impl Consumer {
             return None;
         }
         state.heard = Instant::now();
+        if !state.was_there.is_empty() {
+            state.was_there.retain(|(of, n, end)| (*of, *n) != (topic, partition) || offset + 1 < *end);
+        }
         if let Some(marker) = &mut state.marker {
             marker.read(topic, partition, offset);
         }

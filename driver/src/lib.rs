@@ -4,7 +4,10 @@
 //! seconds into reports, and the sidecar that talks to Kafka. What to do on which message is decided by
 //! `node`, a state machine without clocks, sockets and threads. This crate refuses to know the orchestrator.
 
+mod known;
 mod machine;
+mod moment;
+mod namesake;
 mod node;
 mod plan;
 mod report;
@@ -55,6 +58,11 @@ pub enum DriverError {
     Affinity(std::io::Error),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
+    #[error(
+        "another driver lives under the name {node_id} (session {session}): end it first, or give this one another name \
+         by --node-id (without it, names are unique)"
+    )]
+    NameTaken { node_id: NodeId, session: String },
     #[error("the {0} thread ended by an error of the program; what it said stands above")]
     Died(&'static str),
 }

@@ -13,7 +13,7 @@ use onrush_protocol::Topic;
 use onrush_stats::Totals;
 
 use crate::DriverError;
-use crate::node::Ticket;
+use crate::known::Ticket;
 use crate::report::{Clocks, Reporter};
 
 /// How long the runner listens to the engine before it looks for commands.

@@ -26,11 +26,18 @@ pub struct Process {
 impl Process {
     /// Starts the binary under test.
     pub fn onrush(name: &str, args: &[&str]) -> Self {
-        Self::onrush_with(name, args, &[])
+        Self::start(name, Self::command(args))
     }
 
     /// The same, with more in its environment.
     pub fn onrush_with(name: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = Self::command(args);
+        command.envs(environment.iter().copied());
+        Self::start(name, command)
+    }
+
+    /// The command that starts the binary under test.
+    pub fn command(args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_onrush"));
         // What a developer has set for real nodes must not reach those of the tests.
         for (variable, _) in std::env::vars_os() {
@@ -39,7 +46,14 @@ impl Process {
                 command.env_remove(&variable);
             }
         }
-        command.env("RUST_LOG", "info").envs(environment.iter().copied()).args(args);
+        command.env("RUST_LOG", "info").args(args);
+        command
+    }
+
+    /// The same with a runtime folder of its own, in which no other nodes are found.
+    pub fn onrush_in(runtime_folder: &std::path::Path, name: &str, args: &[&str]) -> Self {
+        let mut command = Self::command(args);
+        command.env("ONRUSH_RUNTIME_DIR", runtime_folder);
         Self::start(name, command)
     }
 

@@ -80,6 +80,8 @@ pub struct Stage {
     pub broker: EmbeddedBroker,
     pub producer: Producer,
     consumer: Consumer,
+    /// How the topics are reached.
+    pub bus: BusConfig,
     /// Everything that came and was not asked for yet.
     seen: Vec<Record>,
     stop: Arc<AtomicBool>,
@@ -101,19 +103,11 @@ impl Stage {
         let topics = [Topic::Register, Topic::Heartbeat, Topic::Metrics];
         let consumer = Consumer::new(&bus, &topics, |_, _| Start::Now, LONG).unwrap();
         let producer = Producer::new(&bus, 1000).unwrap();
-        let config = DriverConfig {
-            io: onrush_engine::Io::Auto,
-            bus,
-            node_id: NodeId::new("node").unwrap(),
-            node_ip: Some("127.0.0.1".into()),
-            cpus,
-            wait,
-            target_url,
-        };
+        let config = DriverConfig { cpus, wait, target_url, ..driver_config(&bus, "node") };
         let stop = Arc::new(AtomicBool::new(false));
         let theirs = stop.clone();
         let driver = Some(std::thread::spawn(move || onrush_driver::run(config, theirs)));
-        let mut stage = Self { broker, producer, consumer, seen: Vec::new(), stop, driver };
+        let mut stage = Self { broker, producer, consumer, bus, seen: Vec::new(), stop, driver };
         let register = stage.next_register();
         assert_eq!((register.node_id.as_str(), register.node_ip.as_deref()), ("node", Some("127.0.0.1")));
         assert!(register.session_id.is_some() && register.cpus.is_some());
@@ -220,6 +214,19 @@ impl Drop for Stage {
         if let Some(driver) = self.driver.take() {
             let _ = driver.join();
         }
+    }
+}
+
+/// A driver of that name.
+pub fn driver_config(bus: &BusConfig, name: &str) -> DriverConfig {
+    DriverConfig {
+        io: onrush_engine::Io::Auto,
+        bus: bus.clone(),
+        node_id: NodeId::new(name).unwrap(),
+        node_ip: Some("127.0.0.1".into()),
+        cpus: None,
+        wait: Some(Wait::Timer),
+        target_url: None,
     }
 }
 

@@ -6,8 +6,12 @@ use std::time::{Duration, Instant};
 /// Heartbeats that the estimate is made from: the delivery of one may take long, that of all hardly does, and a clock
 /// that is set anew is followed within as many seconds.
 const SAMPLES: usize = 5;
-/// A warning needs so many, so that a heartbeat that lay at a broker for a while raises none.
+/// A clock that seems behind may be a heartbeat that lay somewhere: it needs so many, or two that agree.
 const MIN_SAMPLES: usize = 3;
+/// As much as this two agree.
+const AGREES_MS: f64 = 300.0;
+/// No heartbeat lies anywhere for so long.
+const MAX_DELIVERY_MS: f64 = 60_000.0;
 /// Heartbeats closer together are one sample: they come in a bunch when they were held up.
 const APART: Duration = Duration::from_millis(250);
 /// Clocks that differ by more than this are said, and corrected for.
@@ -44,8 +48,11 @@ impl ClockOffset {
 
     /// The same where the clock is wrong by more than delivery explains.
     pub fn wrong_by_ms(&self) -> Option<f64> {
-        let is_wrong = |ms: &f64| self.samples.len() >= MIN_SAMPLES && ms.abs() > MAX_OFFSET_MS;
-        self.estimate_ms().filter(is_wrong)
+        let samples = &self.samples;
+        let agree = || samples.len() == 2 && (samples[0] - samples[1]).abs() < AGREES_MS;
+        // No delivery makes a clock seem ahead.
+        let is_sure = |ms: f64| ms > 0.0 || ms < -MAX_DELIVERY_MS || samples.len() >= MIN_SAMPLES || agree();
+        self.estimate_ms().filter(|ms| ms.abs() > MAX_OFFSET_MS && is_sure(*ms))
     }
 }
 
@@ -70,6 +77,21 @@ mod tests {
         let mut right = ClockOffset::default();
         heard(&mut right, 0.0, &[(1000, 30.0), (1000, 3_000.0), (1000, 4_000.0)]);
         assert_eq!((right.estimate_ms(), right.wrong_by_ms()), (Some(-30.0), None));
+    }
+
+    #[test]
+    fn a_clock_that_is_far_off_is_known_by_the_first_heartbeat() {
+        let first = |ahead_ms: f64| {
+            let mut offset = ClockOffset::default();
+            heard(&mut offset, ahead_ms, &[(1000, 3.0)]);
+            offset
+        };
+        assert_eq!(first(20_000.0).wrong_by_ms(), Some(19_997.0));
+        assert_eq!(first(-3_600_000.0).wrong_by_ms(), Some(-3_600_003.0));
+        let mut behind = first(-20_000.0);
+        assert_eq!(behind.wrong_by_ms(), None, "it may have lain somewhere");
+        heard(&mut behind, -20_000.0, &[(1000, 9.0)]);
+        assert_eq!(behind.wrong_by_ms(), Some(-20_003.0));
     }
 
     #[test]
