@@ -21,6 +21,7 @@ mod record;
 mod registry;
 mod rest;
 mod store;
+mod summary;
 mod target_check;
 pub mod view;
 mod views;
@@ -31,6 +32,8 @@ mod testing;
 mod tests;
 
 pub use handle::{Handle, NewTest, Problem, Update};
+pub use store::TestPage;
+pub use summary::{ConfigSummary, TestSummary};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -144,7 +147,7 @@ impl Orchestrator {
         std::thread::Builder::new().name("brain".into()).spawn(run).map_err(Reason::Thread)?;
         is_ready.await.map_err(|_| Reason::BrainEnded)??;
 
-        let handle = Handle::new(commands.clone(), Reader::new(&store), export);
+        let handle = Handle::new(commands.clone(), Reader::open(&store)?, export, max);
         let (close, closed) = oneshot::channel::<()>();
         let router = rest::router(handle.clone());
         let serve = async move {

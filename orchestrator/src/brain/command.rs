@@ -8,7 +8,7 @@ use super::{Brain, BrainError, Life};
 use crate::clock::Now;
 use crate::handle::{NewTest, Problem, Update};
 use crate::record::TestRecord;
-use crate::store;
+use crate::store::{self, Stored};
 use crate::target_check::Probe;
 use crate::view::{DriverView, TestView};
 use crate::views::{self, Totals};
@@ -49,7 +49,7 @@ impl Brain {
             Command::Create(test, reply) => {
                 let test_id = test.config.test_id.clone();
                 let made = if life.core.test(&test_id).is_none()
-                    && store::test(life.store.connection(), test_id.as_str())?.is_some()
+                    && store::exists(life.store.connection(), test_id.as_str())?
                 {
                     Err(Problem::conflict(format!("there was a test {test_id} already")))
                 } else {
@@ -100,7 +100,7 @@ impl Brain {
         self.step(life, Vec::new())?;
         let record = match life.core.test(test_id) {
             Some(test) => Some(test.record.clone()),
-            None => store::test(life.store.connection(), test_id.as_str())?,
+            None => store::test(life.store.connection(), test_id.as_str())?.map(Stored::record),
         };
         let view = record.map(|record| views::test(&record));
         drop(reply.send(view.ok_or_else(|| Problem::no_such_test(test_id.as_str()))));

@@ -25,7 +25,7 @@ use crate::core::{Core, Seats};
 use crate::export::{Export, Live, TestSeries};
 use crate::handle::{Problem, Update};
 use crate::intake::{Arrived, Intake};
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Store, StoreError, Stored};
 use crate::view::{TestState, TestView};
 
 /// How often the passing of time is noticed.
@@ -169,20 +169,34 @@ impl Brain {
     /// Builds everything from the store, and reads on from the stored offsets.
     fn begin(&mut self) -> Result<Life, BrainError> {
         let now = Now::read();
-        let store = Store::open(&self.config.store)?;
-        let connection = store.connection();
+        let mut store = Store::open(&self.config.store)?;
         let mut tests = Vec::new();
-        for record in store::open_tests(connection)? {
+        for stored in store::open_tests(store.connection())? {
+            let record = match stored {
+                Stored::Whole(record) => *record,
+                Stored::Unreadable(record) => {
+                    store.give_up(&record.test_id, record.reason.as_deref().unwrap_or_default(), now)?;
+                    continue;
+                }
+            };
             let mut series = TestSeries::new(&record, now.mono);
-            let aggregate = store::open_aggregate(connection, &record, now, |node_id, report| {
+            let aggregate = store::open_aggregate(store.connection(), &record, now, |node_id, report| {
                 series.add([(node_id, &report.stats)], &report.stats);
-            })?;
+            });
+            let aggregate = match aggregate {
+                Err(error) if error.is_unreadable() => {
+                    store.give_up(&record.test_id, &store::reason(&error), now)?;
+                    continue;
+                }
+                aggregate => aggregate?,
+            };
             series.update_medians(|node_id| aggregate.driver(node_id).map(|driver| &driver.part));
             if record.state == TestState::Running {
                 self.export.resume(series, &record);
             }
             tests.push((record, aggregate));
         }
+        let connection = store.connection();
         let published = store::last_published_order(connection)?;
         let any_open = !tests.is_empty();
         let core = Core::new(self.config.seats, store::drivers(connection)?, tests, published, now);

@@ -11,7 +11,7 @@ mod skips;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use onrush_protocol::{NodeId, Participant, TestConfig, TestId, Topic, Trigger};
+use onrush_protocol::{MAX_MESSAGE_BYTES, NodeId, Participant, TestConfig, TestId, Topic, Trigger};
 use url::Url;
 
 pub use intake::Message;
@@ -212,17 +212,32 @@ impl Core {
             .iter()
             .map(|p| Participant { node_id: p.node_id.clone(), session_id: p.session_id.clone() });
         let config = TestConfig { participants: Some(participants.collect()), ..test.record.config.clone() };
-        self.effects.push(Effect::Publish {
-            topic: Topic::TestConfig,
-            key: test_id.to_string(),
-            payload: config.write(),
-        });
+        let payload = config.write();
+        if payload.len() > MAX_MESSAGE_BYTES {
+            return self.too_long(test_id, payload.len(), now);
+        }
+        self.effects.push(Effect::Publish { topic: Topic::TestConfig, key: test_id.to_string(), payload });
         self.changed(test_id);
+    }
+
+    /// Ends a test whose message no driver would read: it was made under other rules, or for fewer drivers.
+    fn too_long(&mut self, test_id: &TestId, bytes: usize, now: Now) {
+        let Some(test) = self.tests.get_mut(test_id) else { return };
+        let drivers = test.record.participants.len();
+        let why = format!(
+            "its message has {bytes} bytes with the names of {drivers} drivers; drivers read at most {MAX_MESSAGE_BYTES}"
+        );
+        test.end_unrun(TestState::Failed, why.clone(), now);
+        if self.pending.as_ref().is_some_and(|pending| pending.test_id == *test_id) {
+            self.effects.push(Effect::TriggerAnswer(test_id.clone(), Err(Problem::conflict(why))));
+        }
+        self.close(test_id);
     }
 
     fn publish_trigger(&mut self, test_id: &TestId, start_at_unix_ms: Option<f64>) {
         let test = test_id.clone();
-        let trigger = if start_at_unix_ms.is_some() { Trigger::start(test, start_at_unix_ms) } else { Trigger::stop(test) };
+        let trigger =
+            if start_at_unix_ms.is_some() { Trigger::start(test, start_at_unix_ms) } else { Trigger::stop(test) };
         self.effects.push(Effect::Publish {
             topic: Topic::Trigger,
             key: test_id.to_string(),

@@ -17,8 +17,12 @@ use crate::NewTest;
 
 const MAX_NAME_CHARS: usize = 200;
 
-/// The test that the fields describe, or all that is wrong with them.
-pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId) -> Result<NewTest, Vec<FieldError>> {
+/// The test that the fields describe, or all that is wrong with them; at most so many drivers will take part.
+pub(super) fn parse(
+    fields: &Map<String, Value>,
+    test_id: TestId,
+    max_drivers: usize,
+) -> Result<NewTest, Vec<FieldError>> {
     let mut reader = Reader::of(fields);
     let test_type = reader.read("test_type", |value| TestType::from_name(value.as_str()?));
     if test_type.is_none() && !reader.is_wrong("test_type") {
@@ -76,7 +80,7 @@ pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId) -> Result<NewT
     config.keepalive = keepalive.unwrap_or(config.keepalive);
 
     reader.check_delay(test_type, config.delay);
-    reader.check_config(&config);
+    reader.check_config(&config, max_drivers);
     let Reader { errors, .. } = reader;
     if !errors.is_empty() {
         return Err(errors.into_iter().map(|(_, error)| error).collect());
@@ -173,8 +177,13 @@ impl<'a> Reader<'a> {
 
     /// The rules that hold for whoever writes a test. What is wrong already is not reported again, nor is what
     /// only seems missing because its alternative could not be read.
-    fn check_config(&mut self, config: &TestConfig) {
-        for problem in config.problems() {
+    fn check_config(&mut self, config: &TestConfig, max_drivers: usize) {
+        let mut problems = config.problems();
+        // Measured last: what is too long by itself says more.
+        if problems.is_empty() && self.errors.is_empty() {
+            problems.extend(config.message_problem(max_drivers));
+        }
+        for problem in problems {
             let name = match problem.field {
                 "body" if self.given.contains_key("body_base64") => "body_base64",
                 name => name,

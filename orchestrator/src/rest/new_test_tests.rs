@@ -5,7 +5,7 @@ use super::*;
 
 fn read(value: Value) -> Result<NewTest, Vec<FieldError>> {
     let Value::Object(fields) = value else { panic!("the tests give objects") };
-    parse(&fields, TestId::new("t1").expect("a name"))
+    parse(&fields, TestId::new("t1").expect("a name"), 8)
 }
 
 fn valid(value: Value) -> TestConfig {
@@ -224,7 +224,7 @@ proptest! {
     #[test]
     fn no_json_breaks_the_reader(fields in prop::collection::vec((any_key(), any_json()), 0..8)) {
         let fields: Map<String, Value> = fields.into_iter().collect();
-        match parse(&fields, TestId::new("t1").expect("a name")) {
+        match parse(&fields, TestId::new("t1").expect("a name"), 8) {
             Ok(test) => prop_assert!(test.config.problems().is_empty()),
             Err(errors) => prop_assert!(!errors.is_empty()),
         }

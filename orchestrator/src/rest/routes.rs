@@ -19,11 +19,14 @@ use super::new_test;
 use super::problem::{Failure, ProblemBody};
 use super::query::Query;
 use crate::view::{DriverView, HistogramView, MetricsView, SeriesView, TestView};
+use crate::{TestPage, TestSummary};
 
 const DEFAULT_TESTS: u64 = 50;
 const MAX_TESTS: u64 = 500;
 const DEFAULT_SECONDS: u64 = 600;
 const MAX_SECONDS: u64 = 3600;
+/// A page of a list ends before it has more bytes than this, or some more for what is not counted.
+const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// The brain answers in milliseconds; after this it is stuck.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -79,14 +82,15 @@ pub(super) async fn create_test<A: Api>(
     request: Request,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<TestView>), Failure> {
     let fields = json_object(request).await?;
-    let test = new_test::parse(&fields, new_test_id(Timestamp::now())).map_err(Failure::fields)?;
+    let test = new_test::parse(&fields, new_test_id(Timestamp::now()), api.max_drivers()).map_err(Failure::fields)?;
     let view = api.create(test).await?;
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("/v1/tests/{}", view.test_id))], Json(view)))
 }
 
 /// List tests
 ///
-/// The newest first. Where there may be older ones, the Link header names the next page.
+/// The newest first, each in short; a page has 4 MiB at most. Where there are older ones, the Link header names the next
+/// page.
 #[utoipa::path(
     get, path = "/v1/tests", tag = "tests",
     params(
@@ -94,7 +98,7 @@ pub(super) async fn create_test<A: Api>(
         ("before" = Option<String>, Query, description = "Only tests created before this one"),
     ),
     responses(
-        (status = 200, description = "Tests", body = Vec<TestView>),
+        (status = 200, description = "Tests", body = Vec<TestSummary>),
         (status = 422, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -106,8 +110,8 @@ pub(super) async fn list_tests<A: Api>(State(api): State<A>, uri: Uri) -> Result
         query.wrong("before", "is no test; give the test_id of one".to_owned());
     }
     query.finish()?;
-    let tests = api.tests(limit as usize, before.flatten()).await?;
-    let oldest = tests.last().filter(|_| tests.len() as u64 == limit);
+    let TestPage { tests, more } = api.tests(limit as usize, before.flatten(), MAX_PAGE_BYTES).await?;
+    let oldest = tests.last().filter(|_| more);
     let next = oldest.map(|test| {
         let parameters = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("limit", &limit.to_string())
@@ -186,7 +190,8 @@ pub(super) async fn metrics<A: Api>(State(api): State<A>, InPath(id): InPath) ->
 
 /// Seconds of a test
 ///
-/// The sealed seconds, per driver and over all, a page at a time.
+/// The sealed seconds, per driver and over all, a page at a time; a page has 4 MiB at most. next_from says where the next
+/// one begins.
 #[utoipa::path(
     get, path = "/v1/tests/{id}/series", tag = "results",
     params(
@@ -209,7 +214,7 @@ pub(super) async fn series<A: Api>(
     let from = query.whole_number("from", 0..=u64::MAX).unwrap_or(0);
     let limit = query.whole_number("limit", 1..=MAX_SECONDS).unwrap_or(DEFAULT_SECONDS);
     query.finish()?;
-    Ok(Json(api.series(id, from, limit as usize).await?))
+    Ok(Json(api.series(id, from, limit as usize, MAX_PAGE_BYTES).await?))
 }
 
 /// Distributions of a test

@@ -28,8 +28,9 @@ use crate::{Problem, Update};
 
 /// Events between the reader of updates and the writer to the client.
 const QUEUED_EVENTS: usize = 4;
-/// Earlier seconds are read this many at a time.
+/// Earlier seconds are read this many at a time, and no more than so many bytes: each reader has a page of its own.
 const PAGE_SECONDS: usize = 100;
+const PAGE_BYTES: usize = 128 * 1024;
 /// Proxies and clients give up connections on which nothing happens.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
@@ -154,7 +155,7 @@ impl<A: Api> Follower<A> {
     async fn catch_up(&mut self, from: u64) -> Result<(), Over> {
         let mut next = Some(from);
         while let Some(from) = next {
-            let page = self.api.series(self.test_id.clone(), from, PAGE_SECONDS).await?;
+            let page = self.api.series(self.test_id.clone(), from, PAGE_SECONDS, PAGE_BYTES).await?;
             for second in &page.seconds {
                 self.send_second(second, None).await?;
                 self.next_second = self.next_second.max(second.second_index.saturating_add(1));

@@ -142,7 +142,8 @@ async fn tests_are_listed_a_page_at_a_time() {
     let body = r#"{"test_type": "AVALANCHE", "requests": 1}"#;
     let made = post(&fake, "/v1/tests", body).await.json();
     let page = get(&fake, "/v1/tests?limit=1").await;
-    assert_eq!(page.json(), json!([made]));
+    assert_eq!(page.json().as_array().map(Vec::len), Some(1));
+    assert_eq!(page.json()[0]["test_id"], made["test_id"]);
     let next = format!("</v1/tests?limit=1&before={}>; rel=\"next\"", made["test_id"].as_str().expect("an id"));
     assert_eq!(page.header(header::LINK), next);
     let (path, _) = next[1..].split_once('>').expect("a link");
