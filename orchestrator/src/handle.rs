@@ -20,6 +20,8 @@ use crate::views;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Whoever asks for what takes work waits at most this long for his turn.
 const TURN_PATIENCE: Duration = Duration::from_secs(10);
+/// How much of a name that nobody has comes back.
+const MAX_SHOWN_CHARS: usize = 100;
 /// Scrapes that are rendered at once: Prometheus must not wait for those who read results.
 const SCRAPES: usize = 2;
 
@@ -180,6 +182,7 @@ impl Handle {
         if let Some(name) = &node_id
             && !record.participants.iter().any(|p| p.node_id.as_str() == name)
         {
+            let name: String = name.chars().take(MAX_SHOWN_CHARS).collect();
             return Err(Problem::new(404, format!("no driver {name} takes part in test {test_id}")));
         }
         self.work(&turn, move || {

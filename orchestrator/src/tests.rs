@@ -1,6 +1,7 @@
 //! The orchestrator whole, on the in-process broker, with drivers made of nothing but messages.
 
 mod http;
+mod limits;
 mod stored;
 
 use std::net::SocketAddr;

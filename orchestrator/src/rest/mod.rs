@@ -19,6 +19,7 @@ mod routes;
 mod stream;
 #[cfg(test)]
 mod stream_tests;
+mod strict_json;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -30,7 +31,8 @@ use axum::middleware::from_fn;
 use axum::routing::{get, post};
 
 use self::api::Api;
-use self::problem::Failure;
+use self::problem::{Failure, MAX_NAME_CHARS};
+use self::values::short;
 use crate::Handle;
 
 /// Everything that the orchestrator serves by HTTP.
@@ -63,11 +65,12 @@ fn router_for<A: Api>(api: A) -> Router {
 }
 
 async fn nothing_here(uri: Uri) -> Failure {
-    let detail = format!("there is nothing at {}; /docs describes what there is", uri.path());
+    let detail = format!("there is nothing at {}; /docs describes what there is", short(uri.path(), MAX_NAME_CHARS));
     Failure::new(StatusCode::NOT_FOUND, detail)
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Failure {
-    let detail = format!("{} cannot be asked by {method}; the Allow header says by what", uri.path());
+    let (path, method) = (short(uri.path(), MAX_NAME_CHARS), short(method.as_str(), MAX_NAME_CHARS));
+    let detail = format!("{path} cannot be asked by {method}; the Allow header says by what");
     Failure::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }

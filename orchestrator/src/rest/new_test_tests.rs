@@ -5,7 +5,7 @@ use super::*;
 
 fn read(value: Value) -> Result<NewTest, Vec<FieldError>> {
     let Value::Object(fields) = value else { panic!("the tests give objects") };
-    parse(&fields, TestId::new("t1").expect("a name"), 8)
+    parse(&fields, TestId::new("t1").expect("a name"), 8).map_err(|errors| errors.shown().to_vec())
 }
 
 fn valid(value: Value) -> TestConfig {
@@ -170,6 +170,31 @@ fn all_errors_come_at_once() {
     names.sort_unstable();
     expected.sort_unstable();
     assert_eq!(names, expected, "{errors:?}");
+}
+
+#[test]
+fn however_much_is_wrong_little_is_said() {
+    let unknown = |key: String| (key, json!(1));
+    // Nothing like a field, like one, the same field over and over, and names without end.
+    let bodies: [serde_json::Map<_, _>; 5] = [
+        (0..100_000).map(|n| unknown(format!("k{n}"))).collect(),
+        (0..50_000).map(|n| unknown(format!("conections{n}"))).collect(),
+        (0..2000).map(|n| unknown(format!("connections{}", "_".repeat(n)))).collect(),
+        (0..100).map(|n| unknown(format!("{n}{}", "x".repeat(10_000)))).collect(),
+        [
+            ("targets".to_owned(), json!([{"y".repeat(500_000): 1}])),
+            ("url".to_owned(), json!(format!("{}:", "z".repeat(9000)))),
+        ]
+        .into_iter()
+        .collect(),
+    ];
+    for (index, fields) in bodies.into_iter().enumerate() {
+        let errors = parse(&fields, TestId::new("t1").expect("a name"), 8).expect_err("nothing is right");
+        assert!(errors.shown().len() <= 20, "{index}");
+        let said = serde_json::to_string(errors.shown()).expect("texts");
+        assert!(said.len() < 10_000, "{index}: {} bytes", said.len());
+        assert!(said.matches("message_count_per_driver, duration").count() <= 1, "{index}: {said}");
+    }
 }
 
 #[test]

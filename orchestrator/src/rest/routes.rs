@@ -81,8 +81,8 @@ pub(super) async fn create_test<A: Api>(
     State(api): State<A>,
     request: Request,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<TestView>), Failure> {
-    let fields = json_object(request).await?;
-    let test = new_test::parse(&fields, new_test_id(Timestamp::now()), api.max_drivers()).map_err(Failure::fields)?;
+    let (test_id, max_drivers) = (new_test_id(Timestamp::now()), api.max_drivers());
+    let test = json_object(request, move |fields| new_test::parse(fields, test_id, max_drivers)).await?;
     let view = api.create(test).await?;
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("/v1/tests/{}", view.test_id))], Json(view)))
 }

@@ -130,6 +130,35 @@ async fn a_body_may_be_large_and_not_too_large() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_given_twice_is_refused_by_its_name() {
+    for (body, key) in [
+        (r#"{"test_type": "AVALANCHE", "requests": 1, "requests": 2}"#, "requests"),
+        (r#"{"test_type": "AVALANCHE", "requests": 1, "headers": {"a": "1", "a": "2"}}"#, "a"),
+        (r#"{"test_type": "AVALANCHE", "requests": 1, "targets": [{"url": "http://h/", "url": "http://i/"}]}"#, "url"),
+    ] {
+        let problem = post(&idle(), "/v1/tests", body).await.problem(422);
+        assert_eq!(problem["errors"][0]["field"], key, "{problem}");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("twice")), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn however_much_is_wrong_little_comes_back() {
+    let keys: Vec<String> = (0..90_000).map(|n| format!("\"k{n}\":1")).collect();
+    let answer = post(&idle(), "/v1/tests", format!("{{{}}}", keys.join(","))).await;
+    let problem = answer.problem(422);
+    assert_eq!(problem["errors"].as_array().map(Vec::len), Some(20));
+    // test_type and an end are missing, too.
+    let detail = problem["detail"].as_str().expect("a text");
+    assert!(detail.ends_with("and 89982 more"), "{detail}");
+    assert!(answer.body.len() < 10_000, "{} bytes", answer.body.len());
+    let long = format!("/{}?{}", "x".repeat(30_000), "y&".repeat(10_000));
+    assert!(get(&idle(), &long).await.body.len() < 1000);
+    let parameters: String = (0..5000).map(|n| format!("p{n}=1&")).collect();
+    assert!(get(&idle(), &format!("/v1/tests?{parameters}")).await.body.len() < 10_000);
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_is_a_bad_request() {
     let chunks = [Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("gone"))];
     let answer = post(&idle(), "/v1/tests", Body::from_stream(tokio_stream::iter(chunks))).await;

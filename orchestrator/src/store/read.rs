@@ -36,6 +36,8 @@ impl Reader {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(path, flags)?;
             connection.busy_timeout(Duration::from_secs(5))?;
+            // Only now is all of it open.
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
             Ok(Mutex::new(connection))
         };
         Ok(Self((0..READERS).map(|_| connect()).collect::<Result<_, _>>()?))

@@ -7,7 +7,7 @@ use crate::record::TestRecord;
 use crate::store::{Store, save_test};
 use crate::testing::running;
 
-fn save(path: &Path, records: &[TestRecord]) {
+pub(super) fn save(path: &Path, records: &[TestRecord]) {
     let mut store = Store::open(path).unwrap();
     let transaction = store.begin().unwrap();
     records.iter().for_each(|record| save_test(&transaction, record).unwrap());
