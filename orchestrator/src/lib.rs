@@ -32,6 +32,7 @@ mod testing;
 mod tests;
 
 pub use handle::{Handle, NewTest, Problem, Update};
+pub use rest::allowed_host;
 pub use store::TestPage;
 pub use summary::{ConfigSummary, TestSummary};
 
@@ -71,6 +72,8 @@ pub struct OrchestratorConfig {
     pub min_drivers: usize,
     /// A driver beyond this number is rejected.
     pub max_drivers: usize,
+    /// Names by which REST may be asked, beside addresses, `localhost` and the machine's own name.
+    pub allow_hosts: Vec<String>,
 }
 
 /// Why the orchestrator could not run.
@@ -117,7 +120,7 @@ impl Orchestrator {
     }
 
     async fn try_start(config: OrchestratorConfig) -> Result<Self, Reason> {
-        let OrchestratorConfig { bus, listen, store, min_drivers: min, max_drivers: max } = config;
+        let OrchestratorConfig { bus, listen, store, min_drivers: min, max_drivers: max, allow_hosts } = config;
         if min == 0 || min > max {
             return Err(Reason::Seats { min, max });
         }
@@ -149,7 +152,7 @@ impl Orchestrator {
 
         let handle = Handle::new(commands.clone(), Reader::open(&store)?, export, max);
         let (close, closed) = oneshot::channel::<()>();
-        let router = rest::router(handle.clone());
+        let router = rest::router(handle.clone(), rest::Hosts::new(&allow_hosts));
         let serve = async move {
             let closed = async { drop(closed.await) };
             axum::serve(listener, router).with_graceful_shutdown(closed).await

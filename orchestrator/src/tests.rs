@@ -37,6 +37,7 @@ async fn orchestrator(broker: &EmbeddedBroker, store: &Path) -> Orchestrator {
         store: store.to_owned(),
         min_drivers: 2,
         max_drivers: 8,
+        allow_hosts: vec!["Other.Name".into()],
     };
     Orchestrator::start(config).await.unwrap()
 }
@@ -379,6 +380,7 @@ async fn what_is_taken_is_said_at_the_start() {
         store: store.to_owned(),
         min_drivers,
         max_drivers: 8,
+        allow_hosts: vec!["Other.Name".into()],
     };
     let refusal = async |config| Orchestrator::start(config).await.map(drop).unwrap_err().to_string();
     let in_use = refusal(config(ANY_PORT, &store, 2)).await;

@@ -11,6 +11,7 @@ mod body;
 mod fake;
 mod fields;
 mod guard;
+mod hosts;
 mod new_test;
 mod openapi;
 mod problem;
@@ -27,20 +28,23 @@ mod values;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
 use self::api::Api;
+pub(crate) use self::hosts::Hosts;
 use self::problem::{Failure, MAX_NAME_CHARS};
 use self::values::short;
 use crate::Handle;
 
-/// Everything that the orchestrator serves by HTTP.
-pub(crate) fn router(handle: Handle) -> Router {
-    router_for(handle)
+pub use self::hosts::allowed_host;
+
+/// Everything that the orchestrator serves by HTTP, to those who ask for it by one of these names.
+pub(crate) fn router(handle: Handle, hosts: Hosts) -> Router {
+    router_for(handle, hosts)
 }
 
-fn router_for<A: Api>(api: A) -> Router {
+fn router_for<A: Api>(api: A, hosts: Hosts) -> Router {
     Router::new()
         .route("/v1/tests", get(routes::list_tests::<A>).post(routes::create_test::<A>))
         .route("/v1/tests/{id}", get(routes::show_test::<A>))
@@ -60,6 +64,7 @@ fn router_for<A: Api>(api: A) -> Router {
         .with_state(api)
         .layer(DefaultBodyLimit::disable()) // `body` has a limit of its own, which answers in words.
         .layer(from_fn(guard::same_origin))
+        .layer(from_fn_with_state(hosts, guard::known_host))
         .layer(from_fn(problem::render))
         .layer(from_fn(guard::headers))
 }

@@ -11,7 +11,7 @@ use tower::ServiceExt;
 use super::body::MAX_BODY_BYTES;
 use super::fake::{Fake, TEST_ID};
 use super::problem::PROBLEM_JSON;
-use super::router_for;
+use super::{Hosts, router_for};
 use crate::Problem;
 use crate::view::TestState;
 
@@ -48,8 +48,9 @@ impl Answer {
     }
 }
 
-async fn send(fake: &Fake, request: Request<Body>) -> Answer {
-    let response = router_for(fake.clone()).oneshot(request).await.expect("the router cannot fail");
+async fn send(fake: &Fake, mut request: Request<Body>) -> Answer {
+    request.headers_mut().entry(header::HOST).or_insert(header::HeaderValue::from_static("127.0.0.1:7400"));
+    let response = router_for(fake.clone(), Hosts::new(&[])).oneshot(request).await.expect("the router cannot fail");
     let (parts, body) = response.into_parts();
     let body = tokio::time::timeout(DEADLINE, body.collect()).await.expect("in time").expect("a whole body").to_bytes();
     assert_eq!(parts.headers.get(header::X_CONTENT_TYPE_OPTIONS).map(|v| v.as_bytes()), Some(&b"nosniff"[..]));
@@ -286,16 +287,54 @@ async fn a_page_of_another_origin_changes_nothing() {
         ("http://127.0.0.1:8080", "127.0.0.1:7400"),
         ("null", "127.0.0.1:7400"),
         ("", "127.0.0.1:7400"),
+        ("https://127.0.0.1:7400", "127.0.0.1:7400"),
+        ("http://127.0.0.1", "127.0.0.1:7400"),
+        ("http://localhost:7400", "127.0.0.1:7400"),
+        ("http://127.0.0.1:7400, http://evil", "127.0.0.1:7400"),
     ] {
         send(&fake, from(origin, host)).await.problem(403);
     }
     assert!(fake.lock().created.is_empty());
     assert_eq!(send(&fake, from("http://LocalHost:7400", "localhost:7400")).await.status, StatusCode::CREATED);
     // Reading is left to the browser, which shows foreign pages nothing: there are no CORS headers.
-    let read = Request::get("/v1/tests").header(header::ORIGIN, "http://evil.example").header(header::HOST, "h:1");
+    assert_eq!(send(&fake, from("http://127.0.0.1", "127.0.0.1:80")).await.status, StatusCode::CREATED);
+    for (site, status) in [("cross-site", 403), ("same-site", 201), ("same-origin", 201), ("none", 201)] {
+        let mut request = from("http://127.0.0.1", "127.0.0.1");
+        request.headers_mut().insert("sec-fetch-site", site.parse().expect("a value"));
+        assert_eq!(send(&fake, request).await.status, status, "{site}");
+    }
+    let read = Request::get("/v1/tests").header(header::ORIGIN, "http://evil.example");
     let answer = send(&fake, read.body(Body::empty()).expect("a request")).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert!(!answer.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+}
+
+#[tokio::test]
+async fn nothing_is_served_under_a_name_of_somebody_else() {
+    let fake = idle();
+    for path in ["/", "/v1/tests", "/v1/drivers", "/metrics", "/healthz", "/openapi.json", "/docs/", "/nothing"] {
+        for method in ["GET", "HEAD", "POST", "OPTIONS", "DELETE"] {
+            let request = |uri: &str| Request::builder().method(method).uri(uri).header(header::HOST, "evil:7400");
+            let answer = send(&fake, request(path).body(Body::empty()).expect("a request")).await;
+            if method == "HEAD" {
+                assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST, "{path}");
+                continue;
+            }
+            let problem = answer.problem(421);
+            assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("--allow-host")), "{problem}");
+        }
+    }
+    let body = || Body::from(r#"{"test_type": "AVALANCHE", "requests": 1}"#);
+    let post = Request::post("/v1/tests").header(header::HOST, "evil:7400").header(header::ORIGIN, "http://evil:7400");
+    send(&fake, post.body(body()).expect("a request")).await.problem(421);
+    // The first line may name another server than the header, and the header may come twice.
+    let absolute = Request::post("http://evil:7400/v1/tests").header(header::HOST, "127.0.0.1:7400");
+    send(&fake, absolute.body(body()).expect("a request")).await.problem(421);
+    let twice = Request::post("/v1/tests").header(header::HOST, "127.0.0.1:7400").header(header::HOST, "evil");
+    send(&fake, twice.body(body()).expect("a request")).await.problem(400);
+    assert!(fake.lock().created.is_empty());
+    let absolute = Request::get("http://127.0.0.1:7400/healthz").body(Body::empty()).expect("a request");
+    assert_eq!(send(&fake, absolute).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
