@@ -20,6 +20,7 @@ mod lifecycle;
 mod record;
 mod registry;
 mod rest;
+mod serve;
 mod store;
 mod summary;
 mod target_check;
@@ -31,7 +32,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use handle::{Handle, NewTest, Problem, Update};
+pub use handle::{Handle, NewTest, Problem, Shown, Update};
 pub use rest::allowed_host;
 pub use store::TestPage;
 pub use summary::{ConfigSummary, TestSummary};
@@ -109,7 +110,7 @@ pub struct Orchestrator {
     stop: Arc<AtomicBool>,
     /// Tells REST to take no more requests.
     close: Option<oneshot::Sender<()>>,
-    served: Option<JoinHandle<std::io::Result<()>>>,
+    served: Option<JoinHandle<()>>,
     brain: Option<JoinHandle<()>>,
 }
 
@@ -153,10 +154,8 @@ impl Orchestrator {
         let handle = Handle::new(commands.clone(), Reader::open(&store)?, export, max);
         let (close, closed) = oneshot::channel::<()>();
         let router = rest::router(handle.clone(), rest::Hosts::new(&allow_hosts));
-        let serve = async move {
-            let closed = async { drop(closed.await) };
-            axum::serve(listener, router).with_graceful_shutdown(closed).await
-        };
+        let closed = async { drop(closed.await) };
+        let serve = serve::serve(listener, router, serve::Limits::default(), closed);
         tracing::info!(%address, store = %store.display(), "orchestrator is ready");
         Ok(Self {
             address,
@@ -186,8 +185,7 @@ impl Orchestrator {
         };
         let reason = tokio::select! {
             served = served => match served {
-                Ok(Ok(())) => Reason::Serve("it was closed".into()),
-                Ok(Err(error)) => Reason::Serve(error.to_string()),
+                Ok(()) => Reason::Serve("it was closed".into()),
                 Err(error) => Reason::Serve(error.to_string()),
             },
             _ = brain => Reason::BrainEnded,

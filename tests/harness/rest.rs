@@ -70,6 +70,11 @@ impl Rest {
         serde_json::from_str(&text).map_err(|e| format!("GET {path}: {e} in {text}"))
     }
 
+    /// Where it listens: `http://ADDRESS`.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The answer to a GET that must succeed.
     #[track_caller]
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> T {

@@ -14,7 +14,7 @@ use crate::view::{DriverView, TestView};
 use crate::views::{self, Totals};
 
 /// What one subscriber of a test may be behind.
-const UPDATES_KEPT: usize = 64;
+const UPDATES_KEPT: usize = 32;
 
 /// A test with its totals.
 pub type Totalled = (TestRecord, Totals);

@@ -50,14 +50,14 @@ impl Fake {
         inner.seconds.push(second.clone());
         let totals = metrics_view(TEST_ID, TestState::Running);
         // Nobody may be listening.
-        let _ = inner.updates.send(Update::Second(Arc::new((second, totals))));
+        let _ = inner.updates.send(Update::second(second, totals));
     }
 
     /// Moves the first test to a state.
     pub(super) fn enter(&self, state: TestState) {
         let mut inner = self.lock();
         inner.tests[0].state = state;
-        let _ = inner.updates.send(Update::Test(Arc::new(inner.tests[0].clone())));
+        let _ = inner.updates.send(Update::test(inner.tests[0].clone()));
     }
 }
 

@@ -8,7 +8,9 @@ use axum::response::{IntoResponse, Response};
 
 use super::hosts::Hosts;
 use super::problem::{Failure, MAX_NAME_CHARS};
+use super::room::busy;
 use super::values::short;
+use crate::serve::OneTooMany;
 
 /// Serves only those who ask for this orchestrator by an address or a name of its own.
 pub(super) async fn known_host(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
@@ -62,6 +64,14 @@ fn is_own(origin: &HeaderValue, host: Option<&str>) -> bool {
     let (Some(origin), Some(host)) = (origin, host) else { return false };
     let plain = |authority: &str| authority.strip_suffix(":80").unwrap_or(authority).to_ascii_lowercase();
     plain(origin) == plain(host)
+}
+
+/// Answers only whether the orchestrator works, where so many requests are served that this is one too many.
+pub(super) async fn not_too_many(request: Request, next: Next) -> Response {
+    if request.extensions().get::<OneTooMany>().is_none() || request.uri().path() == "/healthz" {
+        return next.run(request).await;
+    }
+    busy("too many requests are served at once; try again in a few seconds").into_response()
 }
 
 /// Headers of every answer that does not set its own.

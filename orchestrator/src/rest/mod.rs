@@ -7,6 +7,7 @@
 mod api;
 mod assets;
 mod body;
+mod events;
 #[cfg(test)]
 mod fake;
 mod fields;
@@ -16,6 +17,7 @@ mod new_test;
 mod openapi;
 mod problem;
 mod query;
+mod room;
 mod routes;
 mod stream;
 #[cfg(test)]
@@ -25,15 +27,16 @@ mod strict_json;
 mod tests;
 mod values;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 
 use self::api::Api;
 pub(crate) use self::hosts::Hosts;
 use self::problem::{Failure, MAX_NAME_CHARS};
+use self::room::Rooms;
 use self::values::short;
 use crate::Handle;
 
@@ -63,6 +66,8 @@ fn router_for<A: Api>(api: A, hosts: Hosts) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .with_state(api)
         .layer(DefaultBodyLimit::disable()) // `body` has a limit of its own, which answers in words.
+        .layer(Extension(Rooms::new()))
+        .layer(from_fn(guard::not_too_many))
         .layer(from_fn(guard::same_origin))
         .layer(from_fn_with_state(hosts, guard::known_host))
         .layer(from_fn(problem::render))

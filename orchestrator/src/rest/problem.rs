@@ -165,5 +165,8 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
         }
     }
     rendered.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        rendered.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+    }
     rendered
 }
