@@ -128,6 +128,13 @@ pub struct OrchestratorArgs {
         env = "ONRUSH_MAX_DRIVERS", help_heading = "Orchestrator"
     )]
     pub max_drivers: usize,
+    /// A name by which the REST interface may be asked, repeatable. Addresses, `localhost` and this machine's own name
+    /// always may; requests for any other name are refused, so that no web site can reach it through a browser
+    #[arg(
+        long = "allow-host", value_name = "NAME", value_parser = onrush_orchestrator::allowed_host, value_delimiter = ',',
+        env = "ONRUSH_ALLOW_HOST", help_heading = "Orchestrator"
+    )]
+    pub allow_hosts: Vec<String>,
 }
 
 /// Options of `onrush driver`.

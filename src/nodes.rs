@@ -35,7 +35,7 @@ const SHUTDOWN_AT_MOST: Duration = Duration::from_secs(10);
 
 /// `onrush orchestrator`.
 pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
-    let OrchestratorArgs { brokers, topics, listen, store, min_drivers, max_drivers } = args;
+    let OrchestratorArgs { brokers, topics, listen, store, min_drivers, max_drivers, allow_hosts } = args;
     if min_drivers > max_drivers {
         let problem = format!("--min-drivers {min_drivers} is more than --max-drivers {max_drivers}");
         return Err(Error::Usage(problem));
@@ -54,7 +54,7 @@ pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
         given => (None, discover(given)?),
     };
     let bus = bus_config(brokers, topics, "onrush-orchestrator".into());
-    let config = OrchestratorConfig { bus, listen, store, min_drivers, max_drivers };
+    let config = OrchestratorConfig { bus, listen, store, min_drivers, max_drivers, allow_hosts };
     let runtime = orchestrator_runtime()?;
     let ended = runtime.block_on(async {
         let start = Orchestrator::start(config);

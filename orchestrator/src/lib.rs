@@ -20,7 +20,9 @@ mod lifecycle;
 mod record;
 mod registry;
 mod rest;
+mod serve;
 mod store;
+mod summary;
 mod target_check;
 pub mod view;
 mod views;
@@ -30,7 +32,10 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use handle::{Handle, NewTest, Problem, Update};
+pub use handle::{Handle, NewTest, Problem, Shown, Update};
+pub use rest::allowed_host;
+pub use store::TestPage;
+pub use summary::{ConfigSummary, TestSummary};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -66,6 +71,8 @@ pub struct OrchestratorConfig {
     pub min_drivers: usize,
     /// A driver beyond this number is rejected.
     pub max_drivers: usize,
+    /// Names by which REST may be asked, beside addresses, `localhost` and the machine's own name.
+    pub allow_hosts: Vec<String>,
 }
 
 /// Why the orchestrator could not run.
@@ -101,7 +108,7 @@ pub struct Orchestrator {
     stop: Arc<AtomicBool>,
     /// Tells REST to take no more requests.
     close: Option<oneshot::Sender<()>>,
-    served: Option<JoinHandle<std::io::Result<()>>>,
+    served: Option<JoinHandle<()>>,
     brain: Option<JoinHandle<()>>,
 }
 
@@ -113,7 +120,7 @@ impl Orchestrator {
     }
 
     async fn try_start(config: OrchestratorConfig) -> Result<Self, Reason> {
-        let OrchestratorConfig { bus, listen, store, min_drivers: min, max_drivers: max } = config;
+        let OrchestratorConfig { bus, listen, store, min_drivers: min, max_drivers: max, allow_hosts } = config;
         if min == 0 || min > max {
             return Err(Reason::Seats { min, max });
         }
@@ -142,13 +149,11 @@ impl Orchestrator {
         std::thread::Builder::new().name("brain".into()).spawn(run).map_err(Reason::Thread)?;
         is_ready.await.map_err(|_| Reason::BrainEnded)??;
 
-        let handle = Handle::new(commands.clone(), Reader::new(&store), export);
+        let handle = Handle::new(commands.clone(), Reader::open(&store)?, export, max);
         let (close, closed) = oneshot::channel::<()>();
-        let router = rest::router(handle.clone());
-        let serve = async move {
-            let closed = async { drop(closed.await) };
-            axum::serve(listener, router).with_graceful_shutdown(closed).await
-        };
+        let router = rest::router(handle.clone(), rest::Hosts::new(&allow_hosts));
+        let closed = async { drop(closed.await) };
+        let serve = serve::serve(listener, router, serve::Limits::default(), closed);
         tracing::info!(%address, store = %store.display(), "REST is served");
         Ok(Self {
             address,
@@ -178,8 +183,7 @@ impl Orchestrator {
         };
         let reason = tokio::select! {
             served = served => match served {
-                Ok(Ok(())) => Reason::Serve("it was closed".into()),
-                Ok(Err(error)) => Reason::Serve(error.to_string()),
+                Ok(()) => Reason::Serve("it was closed".into()),
                 Err(error) => Reason::Serve(error.to_string()),
             },
             _ = brain => Reason::BrainEnded,

@@ -1,5 +1,9 @@
 //! The orchestrator whole, on the in-process broker, with drivers made of nothing but messages.
 
+pub(crate) mod http;
+mod limits;
+mod stored;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +37,7 @@ async fn orchestrator(broker: &EmbeddedBroker, store: &Path) -> Orchestrator {
         store: store.to_owned(),
         min_drivers: 2,
         max_drivers: 8,
+        allow_hosts: vec!["Other.Name".into()],
     };
     Orchestrator::start(config).await.unwrap()
 }
@@ -173,10 +178,10 @@ async fn a_test_on_two_drivers_is_seen_stored_and_exact() {
     assert_eq!(conservation.verdict, Verdict::Exact, "{}", conservation.line);
     assert_eq!(handle.test(test_id("t")).await.unwrap(), last, "what is stored is what was shown");
 
-    let series = handle.series(test_id("t"), 0, 100).await.unwrap();
+    let series = handle.series(test_id("t"), 0, 100, usize::MAX).await.unwrap();
     assert_eq!(series.seconds, seconds);
     assert_eq!(series.next_from, None);
-    let page = handle.series(test_id("t"), 1, 2).await.unwrap();
+    let page = handle.series(test_id("t"), 1, 2, usize::MAX).await.unwrap();
     assert_eq!((page.seconds.len(), page.next_from), (2, Some(3)));
     let metrics = handle.metrics(test_id("t")).await.unwrap();
     assert_eq!((metrics.all.sent, metrics.all.answered, metrics.all.failed), (Some(100), Some(100), Some(0)));
@@ -222,7 +227,7 @@ async fn a_test_on_two_drivers_is_seen_stored_and_exact() {
 
     // And once more on the same drivers, stopped in the middle.
     handle.create(NewTest { trigger: false, ..new("u", 1_000_000) }).await.unwrap();
-    assert_eq!(handle.tests(10, None).await.unwrap().len(), 2);
+    assert_eq!(handle.tests(10, None, usize::MAX).await.unwrap().tests.len(), 2);
     handle.stop(test_id("u")).await.unwrap();
     assert_eq!(until_ended(&handle, "u").await.state, TestState::Stopped);
     orchestrator.shutdown().await;
@@ -375,6 +380,7 @@ async fn what_is_taken_is_said_at_the_start() {
         store: store.to_owned(),
         min_drivers,
         max_drivers: 8,
+        allow_hosts: vec!["Other.Name".into()],
     };
     let refusal = async |config| Orchestrator::start(config).await.map(drop).unwrap_err().to_string();
     let in_use = refusal(config(ANY_PORT, &store, 2)).await;

@@ -163,9 +163,18 @@ impl TestConfig {
 
     /// Reads a message. What it says may still be impossible: see [`problems`](Self::problems).
     pub fn read(payload: &[u8]) -> Result<Self, ReadError> {
-        let fields = Fields::read(payload)?;
+        Self::read_message(&Fields::read(payload)?)
+    }
+
+    /// Reads what this node wrote and kept, however long it is: a file of an earlier version may hold what no message
+    /// does today.
+    pub fn read_stored(bytes: &[u8]) -> Result<Self, ReadError> {
+        Self::read_message(&Fields::read_own(bytes)?)
+    }
+
+    fn read_message(fields: &Fields) -> Result<Self, ReadError> {
         let test_id = fields.test_id()?;
-        Self::read_fields(&fields, test_id.clone()).map_err(|e| e.about(&test_id))
+        Self::read_fields(fields, test_id.clone()).map_err(|e| e.about(&test_id))
     }
 
     fn read_fields(fields: &Fields, test_id: TestId) -> Result<Self, ReadError> {

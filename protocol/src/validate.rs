@@ -2,8 +2,18 @@
 
 use std::time::Duration;
 
-use crate::fields::quoted;
-use crate::{RequestConfig, TestConfig, TestType, TlsConfig};
+use serde::Serialize;
+
+use crate::fields::{MAX_MESSAGE_BYTES, quoted};
+use crate::ids::MAX_ID_BYTES;
+use crate::requests::json_body;
+use crate::{Expect, RequestConfig, TestConfig, TestType, TlsConfig};
+
+/// What a participant takes of a message at most: two names, each character of which JSON may have to escape, and what
+/// stands around them.
+const MAX_PARTICIPANT_BYTES: usize = 2 * 2 * MAX_ID_BYTES + 40;
+/// A broker counts the key and its own framing into the size of a message.
+const FRAMING_BYTES: usize = 1024;
 
 /// The limits of a test.
 pub mod limits {
@@ -39,6 +49,10 @@ pub mod limits {
     pub const MAX_REQUESTS: usize = 10_000;
     /// URLs, headers and bodies of several requests together, in bytes: they travel in one message.
     pub const MAX_REQUESTS_BYTES: usize = 512 * 1024;
+    /// Checks of the test, and of each of its requests.
+    pub const MAX_CHECKS: usize = 100;
+    /// All checks of a test and its requests together, as text, in bytes.
+    pub const MAX_CHECKS_BYTES: usize = 64 * 1024;
     /// A file of certificates or of a key, in bytes.
     pub const MAX_PEM_BYTES: usize = 64 * 1024;
 }
@@ -85,11 +99,45 @@ impl TestConfig {
         report("connections", self.connections_problem());
         report("timeout", timeout_problem(self.timeout));
         report("connect_timeout", timeout_problem(self.connect_timeout));
+        report("expect", checks_problem(&self.expect));
         report("targets", self.requests_problem());
         for (field, problem) in tls_problems(&self.tls) {
             report(field, Some(problem));
         }
         problems
+    }
+
+    /// What keeps the message of this test from being read where it names so many drivers as participants; `None`: it fits.
+    pub fn message_problem(&self, drivers: usize) -> Option<FieldProblem> {
+        let most = MAX_MESSAGE_BYTES.saturating_sub(FRAMING_BYTES + drivers.saturating_mul(MAX_PARTICIPANT_BYTES));
+        let bytes = Self { participants: None, ..self.clone() }.write().len();
+        if bytes <= most {
+            return None;
+        }
+        let (field, part) = self.largest_field();
+        let problem = format!(
+            "takes {part} of the {bytes} bytes of the test's message; at most {most} fit beside the names of {drivers} \
+             drivers; make it shorter"
+        );
+        Some(FieldProblem { field, problem })
+    }
+
+    /// The field that takes the most room in the message, and how many bytes that is.
+    fn largest_field(&self) -> (&'static str, usize) {
+        let TlsConfig { insecure: _, ca_pem, cert_pem, key_pem } = &self.tls;
+        let body = json_body(self.body.as_deref());
+        let checks: Vec<String> = self.expect.iter().map(Expect::to_string).collect();
+        let fields = [
+            ("target_url", json_bytes(&self.target_url)),
+            ("headers", json_bytes(&self.headers)),
+            ("body", json_bytes(&body)),
+            ("expect", json_bytes(&checks)),
+            ("targets", json_bytes(&self.requests)),
+            ("tls_ca_pem", json_bytes(ca_pem)),
+            ("tls_cert_pem", json_bytes(cert_pem)),
+            ("tls_key_pem", json_bytes(key_pem)),
+        ];
+        fields.into_iter().max_by_key(|(_, bytes)| *bytes).unwrap_or_default()
     }
 
     fn delay_problem(&self) -> Option<String> {
@@ -134,12 +182,21 @@ impl TestConfig {
         if bytes > limits::MAX_REQUESTS_BYTES {
             return Some(format!("have {bytes} bytes together; at most {} fit", limits::MAX_REQUESTS_BYTES));
         }
+        let checks: usize = self.expect.iter().map(check_bytes).sum();
+        let all_checks = checks + requests.iter().flat_map(|request| &request.expect).map(check_bytes).sum::<usize>();
+        if checks <= limits::MAX_CHECKS_BYTES && all_checks > limits::MAX_CHECKS_BYTES {
+            let most = limits::MAX_CHECKS_BYTES;
+            return Some(format!(
+                "have checks of {all_checks} bytes together with those of the test; at most {most} fit"
+            ));
+        }
         requests.iter().enumerate().find_map(|(index, request)| {
-            let RequestConfig { url, method, headers, weight, .. } = request;
+            let RequestConfig { url, method, headers, weight, expect, body: _ } = request;
             let (field, problem) = (url.as_deref().and_then(url_problem).map(|problem| ("url", problem)))
                 .or_else(|| method_problem(method).map(|problem| ("method", problem)))
                 .or_else(|| headers_problem(headers).map(|problem| ("headers", problem)))
-                .or_else(|| (*weight == 0).then(|| ("weight", "is 0; give at least 1".to_owned())))?;
+                .or_else(|| (*weight == 0).then(|| ("weight", "is 0; give at least 1".to_owned())))
+                .or_else(|| checks_problem(expect).map(|problem| ("expect", problem)))?;
             Some(format!("in place {}: {field}: {problem}", index + 1))
         })
     }
@@ -155,6 +212,24 @@ fn request_bytes(request: &RequestConfig) -> usize {
     let RequestConfig { url, method, headers, body, .. } = request;
     let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     url.as_ref().map_or(0, String::len) + method.len() + headers + body.as_ref().map_or(0, Vec::len)
+}
+
+fn checks_problem(checks: &[Expect]) -> Option<String> {
+    if checks.len() > limits::MAX_CHECKS {
+        return Some(format!("has {} checks; at most {} fit", checks.len(), limits::MAX_CHECKS));
+    }
+    let bytes: usize = checks.iter().map(check_bytes).sum();
+    let most = limits::MAX_CHECKS_BYTES;
+    (bytes > most).then(|| format!("has checks of {bytes} bytes together; at most {most} fit"))
+}
+
+/// A check as it travels.
+fn check_bytes(check: &Expect) -> usize {
+    check.to_string().len()
+}
+
+fn json_bytes(value: &impl Serialize) -> usize {
+    crate::histogram::to_json(value).len()
 }
 
 fn tls_problems(tls: &TlsConfig) -> Vec<(&'static str, String)> {

@@ -164,7 +164,7 @@ pub struct StopArgs {
     #[arg(value_name = "TEST", required_unless_present = "all", conflicts_with = "all")]
     pub test_id: Option<String>,
     /// Everything: open tests, and what drivers run though nobody here knows of it
-    #[arg(long)]
+    #[arg(long, env = "ONRUSH_TEST_STOP_ALL", value_parser = BoolishValueParser::new())]
     pub all: bool,
 }
 

@@ -9,13 +9,13 @@ use tokio::sync::{broadcast, oneshot};
 use super::{Brain, BrainError, Life};
 use crate::handle::{NewTest, Problem, Update};
 use crate::record::TestRecord;
-use crate::store;
+use crate::store::{self, Stored};
 use crate::target_check::Probe;
 use crate::view::{DriverView, TestView};
 use crate::views::{self, Totals};
 
 /// What one subscriber of a test may be behind.
-const UPDATES_KEPT: usize = 64;
+const UPDATES_KEPT: usize = 32;
 
 /// Triggers that wait for drivers at once.
 const MAX_HELD: usize = 16;
@@ -110,7 +110,7 @@ impl Brain {
             Command::Create(test, reply) => {
                 let test_id = test.config.test_id.clone();
                 let made = if life.core.test(&test_id).is_none()
-                    && store::test(life.store.connection(), test_id.as_str())?.is_some()
+                    && store::exists(life.store.connection(), test_id.as_str())?
                 {
                     Err(Problem::conflict(format!("there was a test {test_id} already")))
                 } else {
@@ -166,7 +166,7 @@ impl Brain {
         self.step(life, Vec::new())?;
         let record = match life.core.test(test_id) {
             Some(test) => Some(test.record.clone()),
-            None => store::test(life.store.connection(), test_id.as_str())?,
+            None => store::test(life.store.connection(), test_id.as_str())?.map(Stored::record),
         };
         let view = record.map(|record| views::test(&record));
         drop(reply.send(view.ok_or_else(|| Problem::no_such_test(test_id.as_str()))));

@@ -1,7 +1,6 @@
 //! One batch, one transaction; then the world hears of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::Instant;
 
 use onrush_protocol::{NodeId, TestId};
@@ -124,7 +123,7 @@ impl Brain {
         for test_id in &after.changed {
             if let (Some(sender), Some(test)) = (self.updates.get(test_id), core.test(test_id)) {
                 // No receiver is no error.
-                let _ = sender.send(Update::Test(Arc::new(views::test(&test.record))));
+                let _ = sender.send(Update::test(views::test(&test.record)));
             }
         }
         for (test_id, (record, _)) in &after.ended {
@@ -138,7 +137,7 @@ impl Brain {
                 "a test ended"
             );
             if let Some(sender) = self.updates.remove(test_id) {
-                let _ = sender.send(Update::Test(Arc::new(view)));
+                let _ = sender.send(Update::test(view));
             }
         }
         for (record, _) in after.amended.values() {
@@ -169,7 +168,7 @@ impl Brain {
             (None, Some((record, totals))) => views::metrics(record, totals),
             (None, None) => return,
         };
-        let _ = sender.send(Update::Second(Arc::new((second, metrics))));
+        let _ = sender.send(Update::second(second, metrics));
     }
 }
 

@@ -30,7 +30,7 @@ use crate::export::{Export, Live, TestSeries};
 use crate::handle::{Problem, Update};
 use crate::intake::{Intake, News};
 use crate::record::TestRecord;
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Store, StoreError, Stored};
 use crate::view::{TestState, TestView};
 
 /// How often the passing of time is noticed.
@@ -194,20 +194,34 @@ impl Brain {
     /// Builds everything from the store, and reads on from the stored offsets.
     fn begin(&mut self) -> Result<Life, BrainError> {
         let now = self.clock.now();
-        let store = Store::open(&self.config.store)?;
-        let connection = store.connection();
+        let mut store = Store::open(&self.config.store)?;
         let mut tests = Vec::new();
-        for record in store::open_tests(connection)? {
+        for stored in store::open_tests(store.connection())? {
+            let record = match stored {
+                Stored::Whole(record) => *record,
+                Stored::Unreadable(record) => {
+                    store.give_up(&record.test_id, record.reason.as_deref().unwrap_or_default(), now)?;
+                    continue;
+                }
+            };
             let mut series = TestSeries::new(&record, now.mono);
-            let aggregate = store::open_aggregate(connection, &record, now, |node_id, report| {
+            let aggregate = store::open_aggregate(store.connection(), &record, now, |node_id, report| {
                 series.add([(node_id, &report.stats)], &report.stats);
-            })?;
+            });
+            let aggregate = match aggregate {
+                Err(error) if error.is_unreadable() => {
+                    store.give_up(&record.test_id, &store::reason(&error), now)?;
+                    continue;
+                }
+                aggregate => aggregate?,
+            };
             series.update_medians(|node_id| aggregate.driver(node_id).map(|driver| &driver.part));
             if record.state == TestState::Running {
                 self.export.resume(series, &record);
             }
             tests.push((record, aggregate));
         }
+        let connection = store.connection();
         let published = store::last_published_order(connection)?;
         let any_open = !tests.is_empty();
         let core = Core::new(self.config.seats, store::drivers(connection)?, tests, published, now);
@@ -356,8 +370,8 @@ impl Brain {
 fn recall(life: &mut Life, test_id: &TestId, now: Now) -> Result<(), BrainError> {
     let (stored, followed) = match past_test(life.store.connection(), test_id, now) {
         // Reading it again would bring nothing else, and must not keep the brain from everything else.
-        Err(StoreError::BadValue(problem)) => {
-            tracing::error!(test = %test_id, problem, "its row in the store cannot be read; reports of it are skipped");
+        Err(error) if error.is_unreadable() => {
+            tracing::error!(test = %test_id, %error, "what the store has of it cannot be read; reports of it are skipped");
             (None, false)
         }
         read => read?,
@@ -373,13 +387,13 @@ fn past_test(
     test_id: &TestId,
     now: Now,
 ) -> Result<(Option<(TestRecord, Option<Aggregate>)>, bool), StoreError> {
-    let Some(record) = store::test(connection, test_id.as_str())? else { return Ok((None, false)) };
+    let Some(Stored::Whole(record)) = store::test(connection, test_id.as_str())? else { return Ok((None, false)) };
     let followed = store::triggered_since(connection, record.triggered_unix_ms)?;
     let aggregate = match Core::may_lack_reports(&record) {
         true => Some(store::open_aggregate(connection, &record, now, |_, _| ())?),
         false => None,
     };
-    Ok((Some((record, aggregate)), followed))
+    Ok((Some((*record, aggregate)), followed))
 }
 
 /// Runs the brain on the thread that calls this.

@@ -19,7 +19,7 @@ const SEATS: Seats = Seats { min: 2, max: 8 };
 fn open(path: &Path, now: Now) -> (Store, Core, usize) {
     let store = Store::open(path).unwrap();
     let connection = store.connection();
-    let tests = store::open_tests(connection).unwrap().into_iter().map(|record| {
+    let tests = store::open_tests(connection).unwrap().into_iter().map(Stored::record).map(|record| {
         let aggregate = store::open_aggregate(connection, &record, now, |_, _| ()).unwrap();
         (record, aggregate)
     });
@@ -86,16 +86,17 @@ fn run(log: &[Metrics], batch: usize, deaths: &[(usize, usize)]) -> (TestRecord,
         next = end;
         batches += 1;
     }
-    let (record, totals) = Reader::new(&path).totals("t").unwrap().unwrap();
-    let (_, seconds) = Reader::new(&path).seconds("t", 0, 1000).unwrap().unwrap();
-    assert_eq!(seconds.len(), 10);
-    assert_eq!(seconds.iter().map(|second| second.all.sent.unwrap()).sum::<u64>(), 80);
+    let reader = Reader::open(&path).unwrap();
+    let (record, totals) = reader.totals("t").unwrap().unwrap();
+    let (_, page) = reader.seconds("t", 0, 1000, usize::MAX).unwrap().unwrap();
+    assert_eq!(page.seconds.len(), 10);
+    assert_eq!(page.seconds.iter().map(|second| second.all.sent.unwrap()).sum::<u64>(), 80);
     let mut merged = SecondStats::default();
     for second_index in 0..10 {
         let (second, _) = store::second_of(store.connection(), &test_id("t"), second_index).unwrap();
         merged.merge(&second.all().stats);
     }
-    (record, totals, merged)
+    (record.record(), totals, merged)
 }
 
 proptest! {
@@ -160,7 +161,9 @@ fn run_cut_off(log: &[Metrics], cut: u64, batch: usize, restart: bool) -> (TestR
         hear(&mut core, &drivers[0], NodeState::Idle, now);
         settle_and_commit(&mut store, &mut core, None, now);
     }
-    let (record, totals) = Reader::new(&path).totals("t").unwrap().unwrap();
+    let reader = Reader::open(&path).unwrap();
+    let (record, totals) = reader.totals("t").unwrap().unwrap();
+    let record = record.record();
     assert_eq!((record.state, record.complete), (TestState::Completed, Some(false)));
     assert_eq!(totals.get(&node("b")).map_or(0, |total| total.stats.counts.sent), 4 * cut);
     let late: Vec<&Metrics> = log.iter().filter(is_late).collect();
@@ -172,9 +175,9 @@ fn run_cut_off(log: &[Metrics], cut: u64, batch: usize, restart: bool) -> (TestR
         reports.iter().for_each(|metrics| take(&store, &mut core, metrics, now));
         settle_and_commit(&mut store, &mut core, None, now);
     }
-    let (record, totals) = Reader::new(&path).totals("t").unwrap().unwrap();
-    let (_, seconds) = Reader::new(&path).seconds("t", 0, 1000).unwrap().unwrap();
-    (record, totals, seconds)
+    let (record, totals) = reader.totals("t").unwrap().unwrap();
+    let (_, page) = reader.seconds("t", 0, 1000, usize::MAX).unwrap().unwrap();
+    (record.record(), totals, page.seconds)
 }
 
 proptest! {

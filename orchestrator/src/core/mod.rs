@@ -13,7 +13,7 @@ mod skips;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use onrush_protocol::{NodeId, Participant, TestConfig, TestId, Topic, Trigger};
+use onrush_protocol::{MAX_MESSAGE_BYTES, NodeId, Participant, TestConfig, TestId, Topic, Trigger};
 use url::Url;
 
 pub use intake::Message;
@@ -218,12 +218,26 @@ impl Core {
             .iter()
             .map(|p| Participant { node_id: p.node_id.clone(), session_id: p.session_id.clone() });
         let config = TestConfig { participants: Some(participants.collect()), ..test.record.config.clone() };
-        self.effects.push(Effect::Publish {
-            topic: Topic::TestConfig,
-            key: test_id.to_string(),
-            payload: config.write(),
-        });
+        let payload = config.write();
+        if payload.len() > MAX_MESSAGE_BYTES {
+            return self.too_long(test_id, payload.len(), now);
+        }
+        self.effects.push(Effect::Publish { topic: Topic::TestConfig, key: test_id.to_string(), payload });
         self.changed(test_id);
+    }
+
+    /// Ends a test whose message no driver would read: it was made under other rules, or for fewer drivers.
+    fn too_long(&mut self, test_id: &TestId, bytes: usize, now: Now) {
+        let Some(test) = self.tests.get_mut(test_id) else { return };
+        let drivers = test.record.participants.len();
+        let why = format!(
+            "its message has {bytes} bytes with the names of {drivers} drivers; drivers read at most {MAX_MESSAGE_BYTES}"
+        );
+        test.end_unrun(TestState::Failed, why.clone(), now);
+        if self.pending.as_ref().is_some_and(|pending| pending.test_id == *test_id) {
+            self.effects.push(Effect::TriggerAnswer(test_id.clone(), Err(Problem::conflict(why))));
+        }
+        self.close(test_id, now);
     }
 
     /// Tells the drivers to start a test at that moment, each with what is wrong with its clock.

@@ -4,7 +4,7 @@
 import { setUpCharts } from "./charts.js";
 import { Follower, hasEnded } from "./follow.js";
 import { setUpForm } from "./form.js";
-import { ask, post, testPath } from "./rest.js";
+import { ask, askList, post, testPath } from "./rest.js";
 import {
   aboutTest, clock, count, driverRow, element, emptyRow, emptyScope, look, milliseconds, numbersRow, pill, rate,
   seconds, tally, testRow,
@@ -205,14 +205,14 @@ const resultOf = ({ test_id, complete }) => `${test_id} ${complete}`;
 let testsShown = TESTS_A_PAGE;
 
 async function drawTests() {
-  let tests;
+  let tests, more;
   try {
-    tests = await ask(`/v1/tests?limit=${testsShown}`);
+    ({ items: tests, more } = await askList("/v1/tests", testsShown));
   } catch {
     return; // The drivers' turn says so.
   }
   if (!shown.pinned && tests.length > 0) choose(tests[0].test_id, false);
-  byId("older").hidden = tests.length < testsShown || testsShown >= TESTS_AT_MOST;
+  byId("older").hidden = !more || testsShown >= TESTS_AT_MOST;
   drawHistory(tests);
   const missing = tests.filter((test) => hasEnded(test) && !results.has(resultOf(test)));
   if (missing.length === 0) return;

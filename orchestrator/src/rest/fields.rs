@@ -1,6 +1,9 @@
 //! The fields of a new test: their names, other spellings and what is right in them. The reader of requests and
 //! the API's description both go by this table, so they cannot disagree.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use onrush_protocol::limits;
 use serde_json::{Value, json};
 use utoipa::openapi::{RefOr, Schema};
@@ -223,8 +226,12 @@ pub(super) const FIELDS: &[Field] = &[
 
 /// The field of that name or alias; case, underscores and dashes do not matter.
 pub(super) fn field_named(key: &str) -> Option<&'static Field> {
-    let same = |name: &&str| plain(name) == plain(key);
-    FIELDS.iter().find(|field| same(&field.name) || field.aliases.iter().any(same))
+    static BY_SPELLING: LazyLock<HashMap<String, &Field>> = LazyLock::new(|| {
+        let spellings =
+            |field: &'static Field| std::iter::once(&field.name).chain(field.aliases).map(|name| plain(name));
+        FIELDS.iter().flat_map(|field| spellings(field).map(move |spelling| (spelling, field))).collect()
+    });
+    BY_SPELLING.get(&plain(key)).copied()
 }
 
 fn plain(key: &str) -> String {

@@ -1,7 +1,7 @@
 //! Reads the body of `POST /v1/tests`. Pure; every field that is wrong is reported at once, under the name that
 //! the client gave it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use axum::http::Method;
@@ -11,14 +11,14 @@ use onrush_protocol::{Expect, RequestConfig, RequestOrder, TestConfig, TestId, T
 use serde_json::{Map, Value};
 
 use super::fields::{FIELDS, field_meant, field_named};
-use super::problem::FieldError;
+use super::problem::{FieldError, FieldErrors};
 use super::values::{duration, flag, number, shown, whole_number};
 use crate::NewTest;
 
 const MAX_NAME_CHARS: usize = 200;
 
-/// The test that the fields describe, or all that is wrong with them.
-pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId) -> Result<NewTest, Vec<FieldError>> {
+/// The test that the fields describe, or all that is wrong with them; at most so many drivers will take part.
+pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId, max_drivers: usize) -> Result<NewTest, FieldErrors> {
     let mut reader = Reader::of(fields);
     let test_type = reader.read("test_type", |value| TestType::from_name(value.as_str()?));
     if test_type.is_none() && !reader.is_wrong("test_type") {
@@ -76,10 +76,10 @@ pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId) -> Result<NewT
     config.keepalive = keepalive.unwrap_or(config.keepalive);
 
     reader.check_delay(test_type, config.delay);
-    reader.check_config(&config);
+    reader.check_config(&config, max_drivers);
     let Reader { errors, .. } = reader;
     if !errors.is_empty() {
-        return Err(errors.into_iter().map(|(_, error)| error).collect());
+        return Err(errors);
     }
     Ok(NewTest { config, name: name.filter(|name| !name.is_empty()), trigger })
 }
@@ -88,16 +88,18 @@ pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId) -> Result<NewT
 struct Reader<'a> {
     /// By the field's name: how the client spelled it, and the value.
     given: BTreeMap<&'static str, (&'a str, &'a Value)>,
-    /// With the name of the field where it is a known one.
-    errors: Vec<(Option<&'static str>, FieldError)>,
+    errors: FieldErrors,
+    /// The known fields that are wrong.
+    wrong: BTreeSet<&'static str>,
 }
 
 impl<'a> Reader<'a> {
     fn of(fields: &'a Map<String, Value>) -> Self {
-        let mut reader = Self { given: BTreeMap::new(), errors: Vec::new() };
+        let mut reader = Self { given: BTreeMap::new(), errors: FieldErrors::default(), wrong: BTreeSet::new() };
+        let mut named_all = false;
         for (key, value) in fields {
             let Some(field) = field_named(key) else {
-                reader.errors.push((None, FieldError::new(key, unknown(key))));
+                reader.errors.push(|| FieldError::new(key, unknown(key, &mut named_all)));
                 continue;
             };
             if value.is_null() {
@@ -107,7 +109,8 @@ impl<'a> Reader<'a> {
                 None => _ = reader.given.insert(field.name, (key, value)),
                 Some((other, _)) => {
                     let problem = format!("is the same as {other}, which is given too; give one of them");
-                    reader.errors.push((Some(field.name), FieldError::new(key, problem)));
+                    reader.errors.push(|| FieldError::new(key, problem));
+                    reader.wrong.insert(field.name);
                 }
             }
         }
@@ -115,13 +118,14 @@ impl<'a> Reader<'a> {
     }
 
     fn is_wrong(&self, name: &str) -> bool {
-        self.errors.iter().any(|(wrong, _)| *wrong == Some(name))
+        self.wrong.contains(name)
     }
 
     /// Notes that a field is wrong, under the client's name for it.
     fn wrong(&mut self, name: &'static str, problem: impl Into<String>) {
         let spelled = self.given.get(name).map_or(name, |(spelled, _)| spelled);
-        self.errors.push((Some(name), FieldError::new(spelled, problem)));
+        self.errors.push(|| FieldError::new(spelled, problem));
+        self.wrong.insert(name);
     }
 
     /// A field's value, where it is given and right; where it is wrong, the table says what would be right.
@@ -173,8 +177,13 @@ impl<'a> Reader<'a> {
 
     /// The rules that hold for whoever writes a test. What is wrong already is not reported again, nor is what
     /// only seems missing because its alternative could not be read.
-    fn check_config(&mut self, config: &TestConfig) {
-        for problem in config.problems() {
+    fn check_config(&mut self, config: &TestConfig, max_drivers: usize) {
+        let mut problems = config.problems();
+        // Measured last: what is too long by itself says more.
+        if problems.is_empty() && self.errors.is_empty() {
+            problems.extend(config.message_problem(max_drivers));
+        }
+        for problem in problems {
             let name = match problem.field {
                 "body" if self.given.contains_key("body_base64") => "body_base64",
                 name => name,
@@ -191,12 +200,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn unknown(key: &str) -> String {
+/// The known names are listed once in an answer.
+fn unknown(key: &str, named_all: &mut bool) -> String {
     if key == "test_id" {
         return "is given by the orchestrator; leave it out (name labels a test)".to_owned();
     }
     match field_meant(key) {
         Some(meant) => format!("is an unknown field; did you mean {meant}?"),
+        None if std::mem::replace(named_all, true) => "is an unknown field".to_owned(),
         None => {
             let names: Vec<_> = FIELDS.iter().map(|field| field.name).collect();
             format!("is an unknown field; there are {}", names.join(", "))

@@ -5,7 +5,7 @@ use super::*;
 
 fn read(value: Value) -> Result<NewTest, Vec<FieldError>> {
     let Value::Object(fields) = value else { panic!("the tests give objects") };
-    parse(&fields, TestId::new("t1").expect("a name"))
+    parse(&fields, TestId::new("t1").expect("a name"), 8).map_err(|errors| errors.shown().to_vec())
 }
 
 fn valid(value: Value) -> TestConfig {
@@ -173,6 +173,31 @@ fn all_errors_come_at_once() {
 }
 
 #[test]
+fn however_much_is_wrong_little_is_said() {
+    let unknown = |key: String| (key, json!(1));
+    // Nothing like a field, like one, the same field over and over, and names without end.
+    let bodies: [serde_json::Map<_, _>; 5] = [
+        (0..100_000).map(|n| unknown(format!("k{n}"))).collect(),
+        (0..50_000).map(|n| unknown(format!("conections{n}"))).collect(),
+        (0..2000).map(|n| unknown(format!("connections{}", "_".repeat(n)))).collect(),
+        (0..100).map(|n| unknown(format!("{n}{}", "x".repeat(10_000)))).collect(),
+        [
+            ("targets".to_owned(), json!([{"y".repeat(500_000): 1}])),
+            ("url".to_owned(), json!(format!("{}:", "z".repeat(9000)))),
+        ]
+        .into_iter()
+        .collect(),
+    ];
+    for (index, fields) in bodies.into_iter().enumerate() {
+        let errors = parse(&fields, TestId::new("t1").expect("a name"), 8).expect_err("nothing is right");
+        assert!(errors.shown().len() <= 20, "{index}");
+        let said = serde_json::to_string(errors.shown()).expect("texts");
+        assert!(said.len() < 10_000, "{index}: {} bytes", said.len());
+        assert!(said.matches("message_count_per_driver, duration").count() <= 1, "{index}: {said}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_named_once() {
     let fields_of = |value: Value| -> Vec<String> {
         read(value).expect_err("something is missing").into_iter().map(|e| e.field).collect()
@@ -224,7 +249,7 @@ proptest! {
     #[test]
     fn no_json_breaks_the_reader(fields in prop::collection::vec((any_key(), any_json()), 0..8)) {
         let fields: Map<String, Value> = fields.into_iter().collect();
-        match parse(&fields, TestId::new("t1").expect("a name")) {
+        match parse(&fields, TestId::new("t1").expect("a name"), 8) {
             Ok(test) => prop_assert!(test.config.problems().is_empty()),
             Err(errors) => prop_assert!(!errors.is_empty()),
         }

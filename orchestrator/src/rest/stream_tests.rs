@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::fake::{Fake, TEST_ID};
-use super::router_for;
+use super::{Hosts, router_for};
 use crate::view::TestState;
 
 /// Far more than anything here takes.
@@ -23,12 +23,13 @@ struct Events {
 
 impl Events {
     async fn open(fake: &Fake, path: &str, last_event_id: Option<u64>) -> Self {
-        let mut request = Request::get(path);
+        let mut request = Request::get(path).header(header::HOST, "localhost");
         if let Some(id) = last_event_id {
             request = request.header("Last-Event-ID", id);
         }
         let request = request.body(Body::empty()).expect("a request");
-        let response = router_for(fake.clone()).oneshot(request).await.expect("the router cannot fail");
+        let response =
+            router_for(fake.clone(), Hosts::new(&[])).oneshot(request).await.expect("the router cannot fail");
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
         Self { body: response.into_body(), text: String::new() }

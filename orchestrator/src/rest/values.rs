@@ -14,9 +14,14 @@ pub(super) fn shown(value: &Value) -> String {
         Value::Object(_) => "an object".to_owned(),
         other => other.to_string(),
     };
-    match json.char_indices().nth(MAX_SHOWN_CHARS) {
-        None => json,
-        Some((end, _)) => format!("{}… ({} bytes)", &json[..end], json.len()),
+    short(&json, MAX_SHOWN_CHARS)
+}
+
+/// A text from outside, cut where it is longer than so many characters.
+pub(super) fn short(text: &str, max_chars: usize) -> String {
+    match text.char_indices().nth(max_chars) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
     }
 }
 

@@ -136,8 +136,8 @@ pub fn second_of(
         second.late_reports += u64::from(late);
         second.parts.entry(node_id).or_default().extend(length_ns(report.length_s), &report.stats);
     }
-    let view: Option<SecondView> =
-        seconds(connection, test_id.as_str(), second_index, 1)?.into_iter().find(|s| s.second_index == second_index);
+    let (seconds, _) = seconds(connection, test_id.as_str(), second_index, 1, 0)?;
+    let view: Option<SecondView> = seconds.into_iter().find(|second| second.second_index == second_index);
     let (missing, sealed_at) = view.map(|view| (view.missing, view.sealed_at)).unzip();
     let missing: Vec<String> = missing.unwrap_or_default();
     second.missing = missing.into_iter().map(|name| coding::id(name, NodeId::new)).collect::<Result<_, _>>()?;
@@ -165,16 +165,34 @@ pub fn save_sealed(
     Ok(())
 }
 
-/// The sealed seconds from `from` on, at most `limit`.
-pub fn seconds(connection: &Connection, test_id: &str, from: u64, limit: usize) -> Result<Vec<SecondView>, StoreError> {
-    let sql = "SELECT view FROM seconds WHERE test_id = ?1 AND second_index >= ?2 ORDER BY second_index LIMIT ?3";
+/// The sealed seconds from `from` on: at most `limit`, and no more than fit into `max_bytes` (at least one). With the first
+/// second that is left out, if any.
+pub fn seconds(
+    connection: &Connection,
+    test_id: &str,
+    from: u64,
+    limit: usize,
+    max_bytes: usize,
+) -> Result<(Vec<SecondView>, Option<u64>), StoreError> {
+    let sql = "SELECT second_index, view FROM seconds WHERE test_id = ?1 AND second_index >= ?2 ORDER BY second_index
+        LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![test_id, column(from), i64::try_from(limit).unwrap_or(i64::MAX)])?;
-    let mut seconds = Vec::new();
+    // One more than asked for says whether there are more.
+    let most = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+    let mut rows = statement.query(params![test_id, column(from), most])?;
+    let (mut seconds, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        seconds.push(coding::of_json(&row.get::<_, String>(0)?)?);
+        let view: String = row.get(1)?;
+        bytes += view.len();
+        if seconds.len() == limit || (bytes > max_bytes && !seconds.is_empty()) {
+            return Ok((seconds, Some(row.get::<_, i64>(0)?.unsigned_abs())));
+        }
+        match coding::of_json(&view) {
+            Ok(second) => seconds.push(second),
+            Err(error) => tracing::error!(test = test_id, %error, "a stored second cannot be read and is left out"),
+        }
     }
-    Ok(seconds)
+    Ok((seconds, None))
 }
 
 /// Writes the totals of a test that is over.

@@ -1,30 +1,35 @@
 //! The SQLite file: what must survive the death of this process.
 //!
-//! One writer, the brain; whoever only reads opens the file for himself. Every batch of messages is one
+//! One writer, the brain; whoever only reads has a few connections of his own. Every batch of messages is one
 //! transaction: its effects, the offsets behind it and the messages that follow from it. The journal is a WAL with
 //! `synchronous = NORMAL`: a commit survives the death of the process by whatever cause; the last ones may be lost
 //! to a power failure, and the file is whole even then (the offsets go back with their effects).
 
 mod coding;
+mod list;
 mod measures;
 mod read;
 mod schema;
 mod tests_table;
+mod unreadable;
 
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use onrush_protocol::{NodeId, Register, SessionId, Topic};
-use rusqlite::{Connection, Transaction, params};
+use onrush_protocol::{NodeId, Register, SessionId, TestId, Topic};
+use rusqlite::{Connection, Row, Transaction, params};
 
+use crate::clock::Now;
 use crate::registry::Identity;
 
 pub use coding::name_of;
+pub use list::TestPage;
 pub use measures::{ReportRow, open_aggregate, save_report, save_sealed, save_totals, second_of};
-pub use read::Reader;
-pub use tests_table::{last_published_order, open_tests, save_participants, save_test, test, triggered_since};
+pub use read::{READERS, Reader, SecondPage};
+pub use tests_table::{exists, last_published_order, open_tests, save_participants, save_test, test, triggered_since};
+pub use unreadable::{Stored, reason};
 
 /// Why the store could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +108,13 @@ impl Store {
         Ok(self.connection.transaction()?)
     }
 
+    /// Ends an open test of which something cannot be read: it can neither run nor go on.
+    pub fn give_up(&mut self, test_id: &TestId, why: &str, now: Now) -> Result<(), StoreError> {
+        let transaction = self.begin()?;
+        unreadable::give_up(&transaction, test_id, why, now)?;
+        Ok(transaction.commit()?)
+    }
+
     /// For reading.
     pub fn connection(&self) -> &Connection {
         &self.connection
@@ -142,10 +154,14 @@ pub fn post(transaction: &Transaction, topic: Topic, key: &str, payload: &[u8]) 
     Ok(())
 }
 
-/// The messages of the outbox behind `after`, in order, at most `limit`.
+/// The messages of the outbox behind `after`, in order, at most `limit`. One for a topic that this version does not know
+/// holds up no other.
 pub fn outbox(connection: &Connection, after: i64, limit: usize) -> Result<Vec<Outgoing>, StoreError> {
-    let sql = "SELECT id, topic, key, payload FROM outbox WHERE id > ?1 ORDER BY id LIMIT ?2";
-    let mut statement = connection.prepare_cached(sql)?;
+    let topics = Topic::ALL.map(|topic| format!("'{}'", topic.name())).join(", ");
+    let sql = format!(
+        "SELECT id, topic, key, payload FROM outbox WHERE id > ?1 AND topic IN ({topics}) ORDER BY id LIMIT ?2"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![after, limit as i64])?;
     let mut messages = Vec::new();
     while let Some(row) = rows.next()? {
@@ -169,17 +185,26 @@ pub fn drivers(connection: &Connection) -> Result<Vec<Identity>, StoreError> {
     let mut rows = statement.query([])?;
     let mut drivers = Vec::new();
     while let Some(row) = rows.next()? {
-        let register = Register {
-            node_id: coding::id(row.get(0)?, NodeId::new)?,
-            session_id: coding::optional_id(row.get(1)?, SessionId::new)?,
-            node_ip: row.get(2)?,
-            hostname: row.get(3)?,
-            version: row.get(4)?,
-            cpus: row.get(5)?,
-        };
-        drivers.push(Identity { register, registered_unix_ms: row.get(6)?, admitted: row.get(7)? });
+        match driver(row) {
+            Ok(driver) => drivers.push(driver),
+            // It will register again.
+            Err(error) if error.is_unreadable() => tracing::error!(%error, "a stored driver cannot be read"),
+            Err(error) => return Err(error),
+        }
     }
     Ok(drivers)
+}
+
+fn driver(row: &Row) -> Result<Identity, StoreError> {
+    let register = Register {
+        node_id: coding::id(row.get(0)?, NodeId::new)?,
+        session_id: coding::optional_id(row.get(1)?, SessionId::new)?,
+        node_ip: row.get(2)?,
+        hostname: row.get(3)?,
+        version: row.get(4)?,
+        cpus: row.get(5)?,
+    };
+    Ok(Identity { register, registered_unix_ms: row.get(6)?, admitted: row.get(7)? })
 }
 
 /// Writes a driver.

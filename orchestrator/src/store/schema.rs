@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// Each step brings a file one version further; the version is SQLite's `user_version`.
-const STEPS: &[&str] = &[V1];
+const STEPS: &[&str] = &[V1, V2];
 
 const V1: &str = "
 CREATE TABLE offsets (
@@ -49,6 +49,9 @@ CREATE TABLE totals (
     measures TEXT NOT NULL, latency BLOB NOT NULL, service_time BLOB NOT NULL, schedule_error BLOB NOT NULL,
     PRIMARY KEY (test_id, node_id));
 ";
+
+/// What the list of tests shows of a test, as JSON; NULL: not written yet, or no longer true.
+const V2: &str = "ALTER TABLE tests ADD COLUMN listed TEXT";
 
 /// Brings the file to this version; refuses one of a later version.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

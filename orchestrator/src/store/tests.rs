@@ -75,7 +75,7 @@ fn a_test_comes_back_as_it_was_stored() {
     save(&mut store, &record);
     drop(store);
     let store = Store::open(&path).unwrap();
-    assert_eq!(open_tests(store.connection()).unwrap(), [record.clone()]);
+    assert_eq!(open_tests(store.connection()).unwrap(), [Stored::Whole(Box::new(record.clone()))]);
     assert_eq!(last_published_order(store.connection()).unwrap(), 7);
 
     let mut store = store;
@@ -84,7 +84,7 @@ fn a_test_comes_back_as_it_was_stored() {
     (record.complete, record.valid, record.ended_unix_ms) = (Some(true), Some(true), Some(5000.0));
     save(&mut store, &record);
     assert!(open_tests(store.connection()).unwrap().is_empty());
-    assert_eq!(Reader::new(&path).test("t").unwrap(), Some(record));
+    assert_eq!(Reader::open(&path).unwrap().test("t").unwrap(), Some(Stored::Whole(Box::new(record))));
 }
 
 #[test]
@@ -94,15 +94,18 @@ fn tests_are_listed_newest_first_by_pages() {
     for i in 0..5 {
         save(&mut store, &running(&format!("t{i}"), 1, &["a"]));
     }
-    let reader = Reader::new(&path);
-    let page = |before: Option<&str>| {
-        let records = reader.tests(2, before).unwrap();
-        records.map(|records| records.iter().map(|r| r.test_id.to_string()).collect::<Vec<_>>())
+    let reader = Reader::open(&path).unwrap();
+    let page = |before: Option<&str>, max_bytes| {
+        let page = reader.tests(2, before, max_bytes).unwrap()?;
+        Some((page.tests.into_iter().map(|test| test.test_id).collect::<Vec<_>>(), page.more))
     };
-    assert_eq!(page(None).unwrap(), ["t4", "t3"]);
-    assert_eq!(page(Some("t3")).unwrap(), ["t2", "t1"]);
-    assert_eq!(page(Some("t0")).unwrap(), [] as [&str; 0]);
-    assert_eq!(page(Some("unheard of")), None);
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(page(None, usize::MAX).unwrap(), (names(&["t4", "t3"]), true));
+    assert_eq!(page(Some("t2"), usize::MAX).unwrap(), (names(&["t1", "t0"]), false));
+    assert_eq!(page(Some("t0"), usize::MAX).unwrap(), (names(&[]), false));
+    assert_eq!(page(Some("unheard of"), usize::MAX), None);
+    // However small a page must be, it goes on.
+    assert_eq!(page(None, 1).unwrap(), (names(&["t4"]), true));
 }
 
 #[test]
