@@ -23,13 +23,11 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 pub use command::{Command, Totalled};
 
-use crate::aggregate::Aggregate;
 use crate::clock::{Clock, Now};
-use crate::core::{Core, Message, Seats};
+use crate::core::{Core, Message, Seats, StoredTest};
 use crate::export::{Export, Live, TestSeries};
 use crate::handle::{Problem, Update};
 use crate::intake::{Intake, News};
-use crate::record::TestRecord;
 use crate::store::{self, Store, StoreError, Stored};
 use crate::view::{TestState, TestView};
 
@@ -368,32 +366,27 @@ impl Brain {
 
 /// Reads from the store what it has of a test that is not open.
 fn recall(life: &mut Life, test_id: &TestId, now: Now) -> Result<(), BrainError> {
-    let (stored, followed) = match past_test(life.store.connection(), test_id, now) {
+    let stored = match past_test(life.store.connection(), test_id, now) {
         // Reading it again would bring nothing else, and must not keep the brain from everything else.
         Err(error) if error.is_unreadable() => {
             tracing::error!(test = %test_id, %error, "what the store has of it cannot be read; reports of it are skipped");
-            (None, false)
+            None
         }
         read => read?,
     };
-    life.core.recall(test_id, stored, followed, now);
+    life.core.recall(test_id, stored, now);
     Ok(())
 }
 
-/// A test that is over, what was measured in it where some of that may be missing, and whether another was triggered
-/// after it.
-fn past_test(
-    connection: &Connection,
-    test_id: &TestId,
-    now: Now,
-) -> Result<(Option<(TestRecord, Option<Aggregate>)>, bool), StoreError> {
-    let Some(Stored::Whole(record)) = store::test(connection, test_id.as_str())? else { return Ok((None, false)) };
+/// A test that is over.
+fn past_test(connection: &Connection, test_id: &TestId, now: Now) -> Result<Option<StoredTest>, StoreError> {
+    let Some(Stored::Whole(record)) = store::test(connection, test_id.as_str())? else { return Ok(None) };
     let followed = store::triggered_since(connection, record.triggered_unix_ms)?;
     let aggregate = match Core::may_lack_reports(&record) {
         true => Some(store::open_aggregate(connection, &record, now, |_, _| ())?),
         false => None,
     };
-    Ok((Some((*record, aggregate)), followed))
+    Ok(Some(StoredTest { record: *record, aggregate, followed }))
 }
 
 /// Runs the brain on the thread that calls this.

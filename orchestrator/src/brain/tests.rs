@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::core::Message;
 use crate::handle::NewTest;
+use crate::record::TestRecord;
 use crate::store::Reader;
 use crate::testing::{SimDriver, config, node, reports, test_id};
 use crate::view::{SecondView, TestState, Verdict};
@@ -144,8 +145,8 @@ fn run_cut_off(log: &[Metrics], cut: u64, batch: usize, restart: bool) -> (TestR
     settle_and_commit(&mut store, &mut core, None, now);
     let take = |store: &Store, core: &mut Core, metrics: &Metrics, now: Now| {
         if core.lacks(&metrics.test_id) {
-            let (stored, followed) = past_test(store.connection(), &metrics.test_id, now).unwrap();
-            core.recall(&metrics.test_id, stored, followed, now);
+            let stored = past_test(store.connection(), &metrics.test_id, now).unwrap();
+            core.recall(&metrics.test_id, stored, now);
         }
         core.take(Topic::Metrics, Ok(Message::Metrics(metrics.clone())), now.mono, now);
     };

@@ -31,6 +31,16 @@ const LATE_RUN: Duration = Duration::from_secs(60);
 /// How often a driver is told to stop what has ended.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
+/// What the store has of a test that is over.
+pub struct StoredTest {
+    /// The test.
+    pub record: TestRecord,
+    /// What was measured in it, where some of that may be missing.
+    pub aggregate: Option<Aggregate>,
+    /// Another test was triggered after it.
+    pub followed: bool,
+}
+
 /// A test that has ended without some of its reports.
 struct Reopened {
     test: OpenTest,
@@ -104,18 +114,13 @@ impl Core {
         ran && (record.valid != Some(true) || !record.participants.iter().all(|p| ended_well(p.state)))
     }
 
-    /// The store has this of a test that this value lacks: one that is over, and what was measured in it where some of
-    /// that may be missing. `followed`: another test was triggered after it.
-    pub fn recall(
-        &mut self,
-        test_id: &TestId,
-        stored: Option<(TestRecord, Option<Aggregate>)>,
-        followed: bool,
-        now: Now,
-    ) {
+    /// The store has this of a test that this value lacks; `None`: nothing.
+    pub fn recall(&mut self, test_id: &TestId, stored: Option<StoredTest>, now: Now) {
         match stored {
-            Some((record, Some(aggregate))) => self.reopen(OpenTest::new(record, aggregate, now), followed, now),
-            Some((record, None)) => self.note_closed(test_id, Some(&record), now),
+            Some(StoredTest { record, aggregate: Some(aggregate), followed }) => {
+                self.reopen(OpenTest::new(record, aggregate, now), followed, now);
+            }
+            Some(StoredTest { record, aggregate: None, .. }) => self.note_closed(test_id, Some(&record), now),
             None => self.note_closed(test_id, None, now),
         }
     }

@@ -17,6 +17,7 @@ use onrush_protocol::{MAX_MESSAGE_BYTES, NodeId, Participant, TestConfig, TestId
 use url::Url;
 
 pub use intake::Message;
+pub use late::StoredTest;
 pub use skips::Skips;
 
 use crate::aggregate::{Aggregate, SealedSecond};

@@ -51,7 +51,8 @@ impl ClockOffset {
         let samples = &self.samples;
         let agree = || samples.len() == 2 && (samples[0] - samples[1]).abs() < AGREES_MS;
         // No delivery makes a clock seem ahead.
-        let is_sure = |ms: f64| ms > 0.0 || ms < -MAX_DELIVERY_MS || samples.len() >= MIN_SAMPLES || agree();
+        let may_be_delivery = |ms: f64| (-MAX_DELIVERY_MS..=0.0).contains(&ms);
+        let is_sure = |ms: f64| !may_be_delivery(ms) || samples.len() >= MIN_SAMPLES || agree();
         self.estimate_ms().filter(|ms| ms.abs() > MAX_OFFSET_MS && is_sure(*ms))
     }
 }

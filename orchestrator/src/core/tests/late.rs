@@ -25,6 +25,10 @@ fn ended_without_b(stopped: bool) -> (World, SimDriver, SimDriver, Vec<Metrics>)
     (world, a, b, kept)
 }
 
+fn stored(record: TestRecord, aggregate: Option<Aggregate>) -> Option<StoredTest> {
+    Some(StoredTest { record, aggregate, followed: false })
+}
+
 fn conservation(record: &TestRecord) -> &ConservationView {
     record.conservation.as_ref().unwrap()
 }
@@ -104,8 +108,8 @@ fn a_test_that_is_not_in_memory_comes_back_from_the_store() {
     }
     world.core = Core::new(Seats { min: 2, max: 8 }, Vec::new(), Vec::new(), 0, world.now);
     assert!(world.core.lacks(&test_id("t")) && world.core.lacks(&test_id("never")));
-    world.core.recall(&test_id("t"), Some((record, Some(aggregate))), false, world.now);
-    world.core.recall(&test_id("never"), None, false, world.now);
+    world.core.recall(&test_id("t"), stored(record, Some(aggregate)), world.now);
+    world.core.recall(&test_id("never"), None, world.now);
     assert!(!world.core.lacks(&test_id("t")) && !world.core.lacks(&test_id("never")));
     kept.into_iter().for_each(|metrics| world.report(metrics));
     let (record, _) = world.amended.last().unwrap();
@@ -119,9 +123,9 @@ fn only_a_few_are_kept_in_memory() {
     let lost = world.record("t").clone();
     for i in 0..20 {
         let record = TestRecord { test_id: test_id(&format!("t{i}")), ..lost.clone() };
-        world.core.recall(&record.test_id.clone(), Some((record, Some(Aggregate::default()))), false, world.now);
+        world.core.recall(&record.test_id.clone(), stored(record, Some(Aggregate::default())), world.now);
         for stranger in 0..40 {
-            world.core.recall(&test_id(&format!("x{i}-{stranger}")), None, false, world.now);
+            world.core.recall(&test_id(&format!("x{i}-{stranger}")), None, world.now);
         }
     }
     let kept = |world: &World| (0..20).filter(|i| !world.core.lacks(&test_id(&format!("t{i}")))).count();
@@ -206,11 +210,11 @@ fn a_driver_that_runs_what_is_over_is_told_to_stop() {
     world.hear(runs(&b));
     assert_eq!(told(&world), 2);
     let (mut world, a, _) = World::with_running();
-    world.core.recall(&test_id("whole"), Some((crate::testing::running("whole", 1, &["a"]), None)), false, world.now);
+    world.core.recall(&test_id("whole"), stored(crate::testing::running("whole", 1, &["a"]), None), world.now);
     world.hear(a.heartbeat(NodeState::Running, Some("whole")));
     assert_eq!(told(&world), 1);
     // What nobody here knows is somebody else's.
-    world.core.recall(&test_id("unknown"), None, false, world.now);
+    world.core.recall(&test_id("unknown"), None, world.now);
     world.hear(a.heartbeat(NodeState::Running, Some("unknown")));
     assert_eq!(told(&world), 1);
 }
