@@ -78,7 +78,11 @@ pub struct Registry {
 
 impl Registry {
     /// Begins with the drivers of the store; they get the time of a fresh heartbeat to be heard again.
-    pub fn new(max_drivers: usize, stored: Vec<Identity>, now: Now) -> Self {
+    pub fn new(max_drivers: usize, mut stored: Vec<Identity>, now: Now) -> Self {
+        // Whatever was stored under other limits: those with a seat, and the newest.
+        stored.sort_by(|a, b| b.admitted.cmp(&a.admitted).then(b.registered_unix_ms.total_cmp(&a.registered_unix_ms)));
+        let beyond = stored.split_off(stored.len().min(MAX_ENTRIES));
+        let changes = beyond.into_iter().map(|identity| Change::Forgotten(identity.register.node_id)).collect();
         let known = |identity: Identity| (identity.register.node_id.clone(), Driver::stored(identity, now));
         Self {
             max_drivers,
@@ -90,7 +94,7 @@ impl Registry {
             reached: None,
             returned: None,
             crowding: Crowding::default(),
-            changes: Vec::new(),
+            changes,
         }
     }
 

@@ -48,15 +48,22 @@ impl Register {
         {
             return Err(ReadError::bad("message_type", format!("{} is not {MESSAGE_TYPE}", quoted(&kind))));
         }
-        let short = |field| Ok::<_, ReadError>(fields.text(field)?.map(|text| cut(&text)));
-        Ok(Self {
+        let read = Self {
             node_id: fields.node_id()?,
-            node_ip: short("node_ip")?,
+            node_ip: fields.text("node_ip")?,
             session_id: fields.session_id()?,
-            hostname: short("hostname")?,
-            version: short("version")?,
-            cpus: short("cpus")?,
-        })
+            hostname: fields.text("hostname")?,
+            version: fields.text("version")?,
+            cpus: fields.text("cpus")?,
+        };
+        Ok(read.shortened())
+    }
+
+    /// The same with no text longer than many drivers' may be together.
+    pub fn shortened(self) -> Self {
+        let Self { node_id, node_ip, session_id, hostname, version, cpus } = self;
+        let [node_ip, hostname, version, cpus] = [node_ip, hostname, version, cpus].map(|text| text.map(cut));
+        Self { node_id, node_ip, session_id, hostname, version, cpus }
     }
 
     /// Writes the message.
@@ -76,10 +83,10 @@ impl Register {
 }
 
 /// The beginning of a text, with a sign that there was more.
-fn cut(text: &str) -> String {
+fn cut(text: String) -> String {
     const SIGN: &str = "…";
     if text.len() <= MAX_TEXT_BYTES {
-        return text.to_owned();
+        return text;
     }
     let end = text.floor_char_boundary(MAX_TEXT_BYTES - SIGN.len());
     format!("{}{SIGN}", &text[..end])

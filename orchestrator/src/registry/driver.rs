@@ -73,6 +73,7 @@ impl Driver {
 
     /// One that a former life of this process knew.
     pub(super) fn stored(identity: Identity, now: Now) -> Self {
+        let identity = Identity { register: identity.register.shortened(), ..identity };
         let driver = Self::new(identity.register.clone(), now);
         Self { from_store: true, registered: true, identity, ..driver }
     }

@@ -267,6 +267,24 @@ fn the_registry_is_bounded_and_a_new_driver_finds_room() {
 }
 
 #[test]
+fn what_was_stored_under_other_limits_is_bounded_too() {
+    let now = Now::read();
+    let stored = (0..2 * MAX_ENTRIES).map(|i| {
+        let mut register = SimDriver::new(&format!("n{i}"), "s").register();
+        register.node_ip = Some("x".repeat(10_000));
+        Identity { register, registered_unix_ms: i as f64, admitted: i == 3 }
+    });
+    let mut registry = Registry::new(8, stored.collect(), now);
+    let forgotten = registry.take_changes();
+    assert_eq!(forgotten.len(), MAX_ENTRIES, "the store forgets them, too");
+    let views = registry.views(now);
+    assert_eq!(views.len(), MAX_ENTRIES);
+    assert!(views.iter().all(|view| view.node_ip.as_ref().is_some_and(|ip| ip.len() <= 200)));
+    assert_eq!(registry.live().map(|driver| driver.node_id().as_str()).collect::<Vec<_>>(), ["n3"]);
+    assert!(registry.get(&node("n1999")).is_some() && registry.get(&node("n4")).is_none());
+}
+
+#[test]
 fn a_bare_heartbeat_takes_no_seat_and_a_second_one_does() {
     let mut world = World::new(2);
     for i in 0..8 {
