@@ -20,6 +20,9 @@ const END_STATES = ["COMPLETED", "STOPPED", "FAILED"];
 
 export const hasEnded = (test) => END_STATES.includes(test?.state);
 
+/** What was missing when it ended may still come. */
+const mayGrow = (test) => test.complete === false && test.triggered_at != null;
+
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 export class Follower {
@@ -71,7 +74,7 @@ export class Follower {
         await this.#load();
         this.problem = null;
         this.#changed();
-        if (this.#closed || (hasEnded(this.test) && this.test.complete !== false)) return;
+        if (this.#closed || (hasEnded(this.test) && !mayGrow(this.test))) return;
         if (hasEnded(this.test)) {
           await this.#untilAmended();
           continue;
