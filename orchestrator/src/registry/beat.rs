@@ -44,6 +44,8 @@ impl Beat {
 
     /// So much time passed between two heartbeats; `was_lost`: it was given up in it.
     pub fn heard(&mut self, interval: Duration, was_lost: bool) {
+        // One of ours was cut off, and keeps its rhythm all the same; where it does not, it is learned step by step.
+        let interval = if was_lost && !self.is_plain { interval.min(2 * self.smoothed) } else { interval };
         let (smoothed_s, interval_s) = (self.smoothed.as_secs_f64(), interval.as_secs_f64());
         let weight = 1.0 - (-interval_s / LEARNED_WITHIN.as_secs_f64()).exp();
         let averaged_s = smoothed_s + weight * (interval_s - smoothed_s);
@@ -86,8 +88,10 @@ mod tests {
         for intervals in [&[][..], &[1000; 60], &[1000, 20, 980, 1000, 3, 1, 1000]] {
             assert_eq!(heard(false, intervals).patience(), ours);
         }
-        // Cut off once, it is not waited for much longer the next time.
-        assert!(lost_s(heard(false, &[1000, 1000, 8000])) < 13.0);
+        // Cut off now and then, it is not waited for longer the next time.
+        assert_eq!(heard(false, &[1000, 1000, 8000, 1000, 30_000, 1000, 1000, 12_000]).patience(), ours);
+        // One that sends our fields and beats seldom shows it in the end.
+        assert!(lost_s(heard(false, &[4000; 100])) > 10.0 && lost_s(heard(false, &[6000; 100])) > 15.0);
     }
 
     #[test]
