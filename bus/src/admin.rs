@@ -1,5 +1,5 @@
-//! Two questions to the broker that rdkafka does not ask: what topics there are, with their ids, and where their
-//! partitions end. Each is a single request, whatever the number of topics and partitions.
+//! Questions to the broker that rdkafka does not ask: what topics there are, with their ids, where their partitions end,
+//! and how late their messages are. Each is a single request, whatever the number of topics and partitions.
 
 use std::ffi::{CStr, CString, c_char};
 use std::sync::Arc;
@@ -135,6 +135,31 @@ pub(crate) fn ends(
     timeout: Duration,
     bell: &Arc<Bell>,
 ) -> Result<Vec<(String, i32, i64)>, KafkaError> {
+    let latest = sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST;
+    let found = list_offsets(client, partitions, latest, timeout, bell)?;
+    Ok(found.into_iter().map(|(name, partition, offset, _)| (name, partition, offset)).collect())
+}
+
+/// Asks for the latest time-stamp of all messages in these partitions, in milliseconds since 1970.
+pub(crate) fn latest_time_stamp(
+    client: &BaseConsumer<Context>,
+    partitions: &[(String, i32)],
+    timeout: Duration,
+    bell: &Arc<Bell>,
+) -> Result<Option<i64>, KafkaError> {
+    let latest = sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_MAX_TIMESTAMP;
+    let found = list_offsets(client, partitions, latest, timeout, bell)?;
+    Ok(found.into_iter().map(|(.., time_stamp)| time_stamp).max().filter(|time_stamp| *time_stamp > 0))
+}
+
+/// Topic, partition, offset and time-stamp of what `spec` asks for.
+fn list_offsets(
+    client: &BaseConsumer<Context>,
+    partitions: &[(String, i32)],
+    spec: sys::rd_kafka_OffsetSpec_t,
+    timeout: Duration,
+    bell: &Arc<Bell>,
+) -> Result<Vec<(String, i32, i64, i64)>, KafkaError> {
     if partitions.is_empty() {
         return Ok(Vec::new());
     }
@@ -148,7 +173,7 @@ pub(crate) fn ends(
     unsafe {
         let elements = &*list.ptr();
         for element in slice_mut(elements.elems, elements.cnt as usize) {
-            element.offset = sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST as i64;
+            element.offset = spec as i64;
         }
         let event = ask(client, operation, timeout, bell, |client, options, queue| {
             sys::rd_kafka_ListOffsets(client, list.ptr(), options, queue);
@@ -163,7 +188,8 @@ pub(crate) fn ends(
             let found = &*sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*info);
             let name = CStr::from_ptr(found.topic).to_string_lossy().into_owned();
             let fine = found.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && found.offset >= 0;
-            fine.then_some((name, found.partition, found.offset))
+            let time_stamp = sys::rd_kafka_ListOffsetsResultInfo_timestamp(*info);
+            fine.then_some((name, found.partition, found.offset, time_stamp))
         };
         Ok(slice(infos, count).iter().filter_map(read).collect())
     }

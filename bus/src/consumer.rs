@@ -137,7 +137,7 @@ impl Consumer {
     ) -> Result<Self, BusError> {
         let asker = Asker::of(config)?;
         let config = asker.config();
-        let broker = asker.view().broker;
+        let view = asker.view();
         let client = new_client(&config)?;
         let begun = Instant::now();
         let mut joined = join(&config, &client, topics, start, timeout)?;
@@ -146,10 +146,10 @@ impl Consumer {
         let was_there = joined.iter().filter(|j| j.partition.next < j.end);
         let was_there = was_there.map(|j| (j.partition.topic, j.partition.partition, j.end)).collect();
         let partitions = joined.into_iter().map(|joined| joined.partition).collect();
-        let positions = Positions::new(partitions, broker);
+        let positions = Positions::new(partitions, view.broker);
         let bell = Arc::default();
         let state = State {
-            client: Some(Client::begin(client, &positions, &config, &bell)?),
+            client: Some(Client::begin(client, &positions, &config, &bell, view.clock_setbacks)?),
             burial: None,
             bell,
             positions,
@@ -255,7 +255,8 @@ impl Consumer {
     /// Looks whether topics changed and whether the client is stuck.
     fn look(&self, state: &mut State, is_drained: bool, now: Instant) {
         let view = self.asker.view();
-        let has_changed = self.follow(state, &view);
+        let is_set_back = state.client.as_ref().is_some_and(|client| client.clock_setbacks != view.clock_setbacks);
+        let has_changed = self.follow(state, &view) || is_set_back;
         let State { client, positions, marker, heard, .. } = state;
         let Some(context) = client.as_ref().map(Client::context) else { return };
         let fetched = |p: &Partition| context.fetched_up_to(&p.topic.full_name(&self.topic_prefix), p.partition);
@@ -305,7 +306,8 @@ impl Consumer {
         self.follow(state, &view);
         let config = self.asker.config();
         let made = new_client(&config);
-        match made.and_then(|client| Client::begin(client, &state.positions, &config, &state.bell)) {
+        match made.and_then(|client| Client::begin(client, &state.positions, &config, &state.bell, view.clock_setbacks))
+        {
             Ok(client) => state.client = Some(client),
             Err(error) => {
                 tracing::error!("cannot start a Kafka client anew, trying again: {error}");
