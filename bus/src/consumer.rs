@@ -18,6 +18,8 @@ use crate::{BusConfig, BusError};
 
 /// Between two looks whether the client is stuck and the topics are what they were.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// What librdkafka has to say before the next message may take so much longer than was allowed.
+const GRACE: Duration = Duration::from_millis(100);
 /// Between two looks whether a client that is ending has ended.
 const BURIAL_PAUSE: Duration = Duration::from_millis(20);
 
@@ -109,6 +111,8 @@ struct State {
     was_there: Vec<(Topic, i32, i64)>,
     marker: Option<Marker>,
     skipped: Vec<Skipped>,
+    /// No new client could be started, and that was said.
+    said_impossible: bool,
 }
 
 impl Consumer {
@@ -160,6 +164,7 @@ impl Consumer {
             was_there,
             marker,
             skipped,
+            said_impossible: false,
         };
         let topic_prefix = config.topic_prefix;
         Ok(Self { state: Mutex::new(state), asker: asker.read(topics), topic_prefix })
@@ -187,7 +192,7 @@ impl Consumer {
                 state.next_look = now + LOOK_EVERY;
                 self.look(&mut state, is_drained, now);
             }
-            if !is_drained {
+            if !is_drained && now < deadline + GRACE {
                 continue;
             }
             if now >= deadline {
@@ -243,6 +248,7 @@ impl Consumer {
             return None;
         }
         state.heard = Instant::now();
+        state.said_impossible = false;
         if !state.was_there.is_empty() {
             state.was_there.retain(|(of, n, end)| (*of, *n) != (topic, partition) || offset + 1 < *end);
         }
@@ -310,7 +316,10 @@ impl Consumer {
         {
             Ok(client) => state.client = Some(client),
             Err(error) => {
-                tracing::error!("cannot start a Kafka client anew, trying again: {error}");
+                // As long as nothing is heard, once is enough.
+                if !std::mem::replace(&mut state.said_impossible, true) {
+                    tracing::error!("cannot start a Kafka client anew, trying again: {error}");
+                }
                 std::thread::sleep(LOOK_EVERY);
             }
         }
