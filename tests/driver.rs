@@ -212,3 +212,40 @@ fn flags_that_can_never_work_are_named_and_no_password_is_shown() {
         }
     }
 }
+
+/// A driver under a limit (an argument of prlimit), as a user whose limits hold: how it ended, and what it said.
+fn limited(limit: &str) -> (Option<i32>, String) {
+    harness::set_up();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let runtime = folder.path().join("runtime");
+    let binary = folder.path().join("onrush");
+    std::fs::create_dir(&runtime).expect("there is room");
+    // Where the tests are built, another user may not look.
+    std::fs::copy(env!("CARGO_BIN_EXE_onrush"), &binary).expect("there is room");
+    let mut command = std::process::Command::new("prlimit");
+    if rustix::process::getuid().is_root() {
+        // Limits of processes do not hold for root.
+        const USER: u32 = 54_321;
+        std::os::unix::fs::chown(&runtime, Some(USER), Some(USER)).expect("root may");
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(folder.path(), open).expect("it is ours");
+        command = std::process::Command::new("setpriv");
+        command.args([&format!("--reuid={USER}"), &format!("--regid={USER}"), "--clear-groups", "prlimit"]);
+    }
+    command.arg(limit).arg(binary).args(["driver", "--brokers", "127.0.0.1:1"]);
+    command.env("ONRUSH_RUNTIME_DIR", &runtime).env("RUST_LOG", "info");
+    let mut driver = Process::start("limited", command);
+    let status = driver.wait_for_end(SOON);
+    (status.code(), driver.output())
+}
+
+#[test]
+fn a_driver_without_room_says_what_it_lacks_and_ends() {
+    let limits =
+        [("nproc=3", "ulimit -u"), ("nproc=12", "ulimit -u"), ("nofile=6", "ulimit -n"), ("nofile=40", "ulimit -n")];
+    for (limit, advice) in limits {
+        let (code, said) = limited(&format!("--{limit}"));
+        assert_eq!(code, Some(1), "under {limit}: {said}");
+        assert!(said.contains(advice) && !said.contains("panicked"), "under {limit}: {said}");
+    }
+}

@@ -1,5 +1,6 @@
-//! Two questions to the broker that rdkafka does not ask: what topics there are, with their ids, and where their
-//! partitions end. Each is a single request, whatever the number of topics and partitions.
+//! Questions to the broker that rdkafka does not ask: what topics there are, with their ids, where their partitions end,
+//! and how late their messages are. Each is a single request, whatever the number of topics and partitions. And new
+//! topics, for which rdkafka would start a thread, and panic where there is none.
 
 use std::ffi::{CStr, CString, c_char};
 use std::sync::Arc;
@@ -135,6 +136,31 @@ pub(crate) fn ends(
     timeout: Duration,
     bell: &Arc<Bell>,
 ) -> Result<Vec<(String, i32, i64)>, KafkaError> {
+    let latest = sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST;
+    let found = list_offsets(client, partitions, latest, timeout, bell)?;
+    Ok(found.into_iter().map(|(name, partition, offset, _)| (name, partition, offset)).collect())
+}
+
+/// Asks for the latest time-stamp of all messages in these partitions, in milliseconds since 1970.
+pub(crate) fn latest_time_stamp(
+    client: &BaseConsumer<Context>,
+    partitions: &[(String, i32)],
+    timeout: Duration,
+    bell: &Arc<Bell>,
+) -> Result<Option<i64>, KafkaError> {
+    let latest = sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_MAX_TIMESTAMP;
+    let found = list_offsets(client, partitions, latest, timeout, bell)?;
+    Ok(found.into_iter().map(|(.., time_stamp)| time_stamp).max().filter(|time_stamp| *time_stamp > 0))
+}
+
+/// Topic, partition, offset and time-stamp of what `spec` asks for.
+fn list_offsets(
+    client: &BaseConsumer<Context>,
+    partitions: &[(String, i32)],
+    spec: sys::rd_kafka_OffsetSpec_t,
+    timeout: Duration,
+    bell: &Arc<Bell>,
+) -> Result<Vec<(String, i32, i64, i64)>, KafkaError> {
     if partitions.is_empty() {
         return Ok(Vec::new());
     }
@@ -148,7 +174,7 @@ pub(crate) fn ends(
     unsafe {
         let elements = &*list.ptr();
         for element in slice_mut(elements.elems, elements.cnt as usize) {
-            element.offset = sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST as i64;
+            element.offset = spec as i64;
         }
         let event = ask(client, operation, timeout, bell, |client, options, queue| {
             sys::rd_kafka_ListOffsets(client, list.ptr(), options, queue);
@@ -163,9 +189,59 @@ pub(crate) fn ends(
             let found = &*sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*info);
             let name = CStr::from_ptr(found.topic).to_string_lossy().into_owned();
             let fine = found.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && found.offset >= 0;
-            fine.then_some((name, found.partition, found.offset))
+            let time_stamp = sys::rd_kafka_ListOffsetsResultInfo_timestamp(*info);
+            fine.then_some((name, found.partition, found.offset, time_stamp))
         };
         Ok(slice(infos, count).iter().filter_map(read).collect())
+    }
+}
+
+/// Asks for new topics with one partition each and these settings; what became of each. Replicas: as many as the broker
+/// has set as its default.
+pub(crate) fn create(
+    client: &BaseConsumer<Context>,
+    names: &[String],
+    settings: &[(&str, &str)],
+    timeout: Duration,
+    bell: &Arc<Bell>,
+) -> Result<Vec<(String, RDKafkaErrorCode)>, KafkaError> {
+    let texts: Vec<CString> = names.iter().filter_map(|name| CString::new(name.as_str()).ok()).collect();
+    let settings: Vec<(CString, CString)> = settings
+        .iter()
+        .filter_map(|(key, value)| Some((CString::new(*key).ok()?, CString::new(*value).ok()?)))
+        .collect();
+    let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS;
+    // SAFETY: the texts live until the end of this function and are copied; the new topics are given back after their
+    // only use; what the event holds is read before the event is dropped.
+    unsafe {
+        let new = |name: &CString| {
+            let topic = sys::rd_kafka_NewTopic_new(name.as_ptr(), 1, -1, std::ptr::null_mut(), 0);
+            for (key, value) in &settings {
+                if !topic.is_null() {
+                    sys::rd_kafka_NewTopic_set_config(topic, key.as_ptr(), value.as_ptr());
+                }
+            }
+            topic
+        };
+        let mut topics: Vec<*mut sys::rd_kafka_NewTopic_t> = texts.iter().map(new).filter(|t| !t.is_null()).collect();
+        let asked = ask(client, operation, timeout, bell, |client, options, queue| {
+            let ms = timeout.as_millis().clamp(1, 3_600_000) as i32;
+            sys::rd_kafka_AdminOptions_set_operation_timeout(options, ms, std::ptr::null_mut(), 0);
+            sys::rd_kafka_CreateTopics(client, topics.as_mut_ptr(), topics.len(), options, queue);
+        });
+        topics.iter().for_each(|topic| sys::rd_kafka_NewTopic_destroy(*topic));
+        let event = asked?;
+        let result = sys::rd_kafka_event_CreateTopics_result(event.0);
+        if result.is_null() {
+            return Err(KafkaError::AdminOp(RDKafkaErrorCode::BadMessage));
+        }
+        let mut count = 0;
+        let results = sys::rd_kafka_CreateTopics_result_topics(result, &raw mut count);
+        let read = |result: &*const _| {
+            let name = CStr::from_ptr(sys::rd_kafka_topic_result_name(*result)).to_string_lossy().into_owned();
+            (name, RDKafkaErrorCode::from(sys::rd_kafka_topic_result_error(*result)))
+        };
+        Ok(slice(results, count).iter().map(read).collect())
     }
 }
 

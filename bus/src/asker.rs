@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use onrush_protocol::Topic;
 use rdkafka::consumer::BaseConsumer;
@@ -26,6 +26,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 const MAX_FAILURES: u32 = 3;
 /// Questions in a row without an answer before that is said: a single late answer is no outage.
 const WORTH_SAYING: u32 = 2;
+/// The wall clock was set back when it shows so much less than it should.
+const SETBACK: Duration = Duration::from_millis(1_500);
 /// A topic that was there is created again when it has been missing for so long: somebody may be about to do it.
 const MISSING_AT_MOST: Duration = Duration::from_secs(2);
 /// Between two attempts to create a topic again.
@@ -38,6 +40,9 @@ pub(crate) struct View {
     pub address: String,
     /// Counts the brokers: an embedded one that is started again is another, somewhere else.
     pub broker: u64,
+    /// How often the wall clock was set back: librdkafka's own waits that were under way then take so much longer, so
+    /// that a client from before is as good as stuck.
+    pub clock_setbacks: u64,
     /// Since when it has answered without a break; `None` while it does not.
     pub reachable_since: Option<Instant>,
     /// The topics that are there.
@@ -73,6 +78,8 @@ struct Shared {
     stop: AtomicBool,
     /// Somebody cannot wait for the next question.
     hurry: AtomicBool,
+    /// The broker refuses this machine's clock: by how much it is wrong is to be said.
+    clock_doubted: AtomicBool,
     bell: Arc<Bell>,
 }
 
@@ -103,6 +110,7 @@ impl Asker {
             next_reader: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             hurry: AtomicBool::new(false),
+            clock_doubted: AtomicBool::new(false),
             bell: Arc::default(),
         });
         let mut asking = Asking::new(shared.clone(), client);
@@ -125,6 +133,11 @@ impl Asker {
     pub fn ask_now(&self) {
         self.shared.hurry.store(true, Relaxed);
         self.shared.bell.ring();
+    }
+
+    /// Finds out and says by how much this machine's clock differs from that of the others.
+    pub fn doubt_clock(&self) {
+        self.shared.clock_doubted.store(true, Relaxed);
     }
 
     /// Asks for the ends of these topics for as long as the result lives.
@@ -187,6 +200,8 @@ struct Asking {
     /// The full name of every topic.
     names: Vec<(Topic, String)>,
     failures: u32,
+    /// One moment on both clocks.
+    clocks: (Instant, SystemTime),
     /// Since when the broker has not answered, once that was said.
     away: Option<Instant>,
     /// Topics that were there and are not: since when, and when to create them (again).
@@ -198,11 +213,14 @@ impl Asking {
         let name = |topic: Topic| (topic, topic.full_name(&shared.config.topic_prefix));
         let names = Topic::ALL.into_iter().map(name).collect();
         let oracle = Oracle::of(&shared.config);
-        Self { shared, client, oracle, has_answered: false, names, failures: 0, away: None, missing: HashMap::new() }
+        let clocks = (Instant::now(), SystemTime::now());
+        let (has_answered, failures, away, missing) = (false, 0, None, HashMap::new());
+        Self { shared, client, oracle, has_answered, names, failures, clocks, away, missing }
     }
 
     fn run(&mut self) {
         while !self.shared.stop.load(Relaxed) {
+            self.compare_clocks();
             let asked = Instant::now();
             match self.ask() {
                 Ok((topics, ends)) => self.answered(asked, &topics, ends),
@@ -216,6 +234,21 @@ impl Asking {
         }
     }
 
+    fn compare_clocks(&mut self) {
+        let now = (Instant::now(), SystemTime::now());
+        let (then, wall_then) = std::mem::replace(&mut self.clocks, now);
+        let expected = wall_then + now.0.saturating_duration_since(then);
+        let Ok(back) = expected.duration_since(now.1) else { return };
+        if back > SETBACK {
+            tracing::warn!("the wall clock was set back by {} s", back.as_secs());
+            let mut view = self.shared.lock_view();
+            let clock_setbacks = view.clock_setbacks + 1;
+            *view = Arc::new(View { clock_setbacks, ..View::clone(&view) });
+            drop(view);
+            self.replace_client();
+        }
+    }
+
     fn ask(&self) -> Result<(Vec<Described>, Ends), KafkaError> {
         let names: Vec<String> = self.names.iter().map(|(_, name)| name.clone()).collect();
         let topics = admin::describe(&self.client, self.oracle, &names, PERIOD, &self.shared.bell)?;
@@ -226,11 +259,7 @@ impl Asking {
         let is_read = |found: &&Described| {
             found.usable && self.names.iter().any(|(topic, name)| *name == found.name && read.contains(topic))
         };
-        let partitions: Vec<(String, i32)> = topics
-            .iter()
-            .filter(is_read)
-            .flat_map(|found| (0..found.partitions as i32).map(|partition| (found.name.clone(), partition)))
-            .collect();
+        let partitions = partitions_of(topics.iter().filter(is_read));
         let asked = Instant::now();
         // Without them the broker lives all the same.
         let ends = admin::ends(&self.client, &partitions, PERIOD, &self.shared.bell)
@@ -275,6 +304,24 @@ impl Asking {
         self.missing.retain(|topic, _| !view.topics.contains_key(topic) && !refused.contains(topic));
         *self.shared.lock_view() = Arc::new(view);
         self.create_missing();
+        if self.shared.clock_doubted.swap(false, Relaxed) {
+            self.judge_clock(topics);
+        }
+    }
+
+    /// Compares this machine's clock with the latest time-stamp of all messages.
+    fn judge_clock(&self, topics: &[Described]) {
+        let partitions = partitions_of(topics.iter().filter(|found| found.usable));
+        let latest = admin::latest_time_stamp(&self.client, &partitions, PERIOD, &self.shared.bell).ok().flatten();
+        let Some(latest_ms) = latest else { return };
+        let now_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
+        let seconds = now_ms.abs_diff(latest_ms).div_ceil(1000);
+        let more = if now_ms > latest_ms { "more" } else { "less" };
+        let broker = self.address();
+        tracing::warn!(
+            broker,
+            "the clock of this machine shows {seconds} s {more} than the latest message in the topics"
+        );
     }
 
     /// Creates topics that have been missing for long enough.
@@ -315,7 +362,8 @@ impl Asking {
         if let Some(address) = &moved {
             tracing::warn!(broker = address, "the embedded broker at {} is gone; taking the new one", before.address);
             let (address, broker) = (address.clone(), before.broker + 1);
-            *self.shared.lock_view() = Arc::new(View { address, broker, ..View::default() });
+            let clock_setbacks = before.clock_setbacks;
+            *self.shared.lock_view() = Arc::new(View { address, broker, clock_setbacks, ..View::default() });
         }
         if moved.is_some() || self.failures.is_multiple_of(MAX_FAILURES) {
             self.replace_client();
@@ -333,6 +381,10 @@ impl Asking {
             Err(error) => tracing::debug!("no new client: {error}"),
         }
     }
+}
+
+fn partitions_of<'a>(topics: impl Iterator<Item = &'a Described>) -> Vec<(String, i32)> {
+    topics.flat_map(|found| (0..found.partitions as i32).map(|partition| (found.name.clone(), partition))).collect()
 }
 
 /// When ends were asked for, and what was found.

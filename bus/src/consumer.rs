@@ -18,6 +18,8 @@ use crate::{BusConfig, BusError};
 
 /// Between two looks whether the client is stuck and the topics are what they were.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// What librdkafka has to say before the next message may take so much longer than was allowed.
+const GRACE: Duration = Duration::from_millis(100);
 /// Between two looks whether a client that is ending has ended.
 const BURIAL_PAUSE: Duration = Duration::from_millis(20);
 
@@ -109,6 +111,8 @@ struct State {
     was_there: Vec<(Topic, i32, i64)>,
     marker: Option<Marker>,
     skipped: Vec<Skipped>,
+    /// No new client could be started, and that was said.
+    said_impossible: bool,
 }
 
 impl Consumer {
@@ -137,7 +141,7 @@ impl Consumer {
     ) -> Result<Self, BusError> {
         let asker = Asker::of(config)?;
         let config = asker.config();
-        let broker = asker.view().broker;
+        let view = asker.view();
         let client = new_client(&config)?;
         let begun = Instant::now();
         let mut joined = join(&config, &client, topics, start, timeout)?;
@@ -146,10 +150,10 @@ impl Consumer {
         let was_there = joined.iter().filter(|j| j.partition.next < j.end);
         let was_there = was_there.map(|j| (j.partition.topic, j.partition.partition, j.end)).collect();
         let partitions = joined.into_iter().map(|joined| joined.partition).collect();
-        let positions = Positions::new(partitions, broker);
+        let positions = Positions::new(partitions, view.broker);
         let bell = Arc::default();
         let state = State {
-            client: Some(Client::begin(client, &positions, &config, &bell)?),
+            client: Some(Client::begin(client, &positions, &config, &bell, view.clock_setbacks)?),
             burial: None,
             bell,
             positions,
@@ -160,6 +164,7 @@ impl Consumer {
             was_there,
             marker,
             skipped,
+            said_impossible: false,
         };
         let topic_prefix = config.topic_prefix;
         Ok(Self { state: Mutex::new(state), asker: asker.read(topics), topic_prefix })
@@ -187,7 +192,7 @@ impl Consumer {
                 state.next_look = now + LOOK_EVERY;
                 self.look(&mut state, is_drained, now);
             }
-            if !is_drained {
+            if !is_drained && now < deadline + GRACE {
                 continue;
             }
             if now >= deadline {
@@ -243,6 +248,7 @@ impl Consumer {
             return None;
         }
         state.heard = Instant::now();
+        state.said_impossible = false;
         if !state.was_there.is_empty() {
             state.was_there.retain(|(of, n, end)| (*of, *n) != (topic, partition) || offset + 1 < *end);
         }
@@ -255,7 +261,8 @@ impl Consumer {
     /// Looks whether topics changed and whether the client is stuck.
     fn look(&self, state: &mut State, is_drained: bool, now: Instant) {
         let view = self.asker.view();
-        let has_changed = self.follow(state, &view);
+        let is_set_back = state.client.as_ref().is_some_and(|client| client.clock_setbacks != view.clock_setbacks);
+        let has_changed = self.follow(state, &view) || is_set_back;
         let State { client, positions, marker, heard, .. } = state;
         let Some(context) = client.as_ref().map(Client::context) else { return };
         let fetched = |p: &Partition| context.fetched_up_to(&p.topic.full_name(&self.topic_prefix), p.partition);
@@ -305,10 +312,14 @@ impl Consumer {
         self.follow(state, &view);
         let config = self.asker.config();
         let made = new_client(&config);
-        match made.and_then(|client| Client::begin(client, &state.positions, &config, &state.bell)) {
+        match made.and_then(|client| Client::begin(client, &state.positions, &config, &state.bell, view.clock_setbacks))
+        {
             Ok(client) => state.client = Some(client),
             Err(error) => {
-                tracing::error!("cannot start a Kafka client anew, trying again: {error}");
+                // As long as nothing is heard, once is enough.
+                if !std::mem::replace(&mut state.said_impossible, true) {
+                    tracing::error!("cannot start a Kafka client anew, trying again: {error}");
+                }
                 std::thread::sleep(LOOK_EVERY);
             }
         }

@@ -1,19 +1,17 @@
 //! What becomes of messages that a client was given: confirmed, refused, or given up.
 
-use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError, Weak};
-use std::time::Instant;
+use std::time::SystemTime;
 
 use rdkafka::ClientContext;
-use rdkafka::bindings as sys;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, DeliveryResult};
+use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 
 use crate::producer::Shared;
-use crate::stamp::{Refused, Stamp};
+use crate::stamp::Refused;
 
 /// Hears what becomes of messages, for one client.
 pub(crate) struct Events {
@@ -57,36 +55,23 @@ impl Events {
     }
 
     /// The broker did not take a message, and never will from this client.
-    fn refused(&self, owner: &Shared, error: &KafkaError, message: &BorrowedMessage<'_>) {
+    fn refused(&self, owner: &Shared, error: &KafkaError) {
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::InvalidTimestamp) {
-            return self.give_up(&error.to_string());
-        }
-        let words = words_of(message);
-        let outcome = owner.lock().stamp.refused(&words, Stamp::now());
-        let seconds = |ms: i64| ms.unsigned_abs().div_ceil(1000);
-        match outcome {
-            Refused::Corrected => self.give_up("the clock of this machine was set"),
-            Refused::Wrong { ahead_ms } => {
-                let way = if ahead_ms > 0 { "ahead of" } else { "behind" };
-                self.give_up(&format!(
-                    "the clock of this machine is at least {} s {way} what the broker accepts: set it right (NTP); \
-                     messages get a time-stamp that is accepted",
-                    seconds(ahead_ms)
-                ));
+            // One reason tells all.
+            if !self.has_given_up() {
+                self.give_up(&error.to_string());
             }
-            Refused::Unknown => self.give_up(&format!(
-                "the broker refuses the clock of this machine ({words}): set it right (NTP), or the broker's"
-            )),
+            return;
         }
-    }
-}
-
-/// What the broker said of a message.
-fn words_of(message: &BorrowedMessage<'_>) -> String {
-    // SAFETY: the message lives, and the text as long as it; it may be null.
-    unsafe {
-        let words = sys::rd_kafka_message_produce_errstr(message.ptr());
-        if words.is_null() { "invalid time-stamp".into() } else { CStr::from_ptr(words).to_string_lossy().into_owned() }
+        match owner.lock().stamp.refused(SystemTime::now()) {
+            Refused::Corrected => self.give_up("the clock of this machine was set"),
+            Refused::Wrong => {
+                owner.doubt_clock();
+                self.give_up(
+                    "the broker refuses the clock of this machine: set it right (NTP); messages go without a time-stamp",
+                );
+            }
+        }
     }
 }
 
@@ -116,17 +101,14 @@ impl ProducerContext for Events {
             Ok(_) => {
                 let mut state = owner.lock();
                 state.outbox.done(number);
-                state.last_progress = Instant::now();
                 state.was_confirmed = true;
             }
             // Of a client that was replaced: its successor sends this message.
             Err(_) if owner.lock().generation != self.generation => return,
-            Err((error, message)) => match error.rdkafka_error_code() {
+            Err((error, _)) => match error.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => return,
                 Some(RDKafkaErrorCode::MessageSizeTooLarge) => owner.drop_impossible(&mut owner.lock(), number),
-                // One of them tells all.
-                _ if self.has_given_up() => return,
-                _ => self.refused(&owner, error, message),
+                _ => self.refused(&owner, error),
             },
         }
         owner.tell_if_empty();

@@ -39,6 +39,16 @@ pub enum BusError {
     Embedded(String),
     #[error("cannot start a thread: {error}{}", advice(.error))]
     Thread { error: std::io::Error },
+    #[error(
+        "this process may start only {got} of the {wanted} threads that it needs ({error}): raise the limit of processes \
+         and threads (ulimit -u, or pids of the container)"
+    )]
+    Threads { wanted: usize, got: usize, error: std::io::Error },
+    #[error(
+        "this process may open only {got} of the {wanted} files and sockets that it needs ({error}): raise the limit of \
+         descriptors (ulimit -n)"
+    )]
+    Descriptors { wanted: usize, got: usize, error: std::io::Error },
     #[error("cannot use {}, where nodes on this machine find one another: {problem}; ONRUSH_RUNTIME_DIR may name another folder", .path.display())]
     RuntimeDir { path: PathBuf, problem: String },
 }
@@ -50,7 +60,11 @@ impl BusError {
             KafkaError::ClientConfig(_, problem, key, value) => {
                 Self::Setting { problem: without(&problem, &key, &value), key }
             }
-            other => Self::Client(other.to_string()),
+            other => {
+                let problem = other.to_string();
+                let advice = if problem.contains("create thread") { MORE_THREADS } else { "" };
+                Self::Client(format!("{problem}{advice}"))
+            }
         }
     }
 
@@ -66,12 +80,12 @@ impl BusError {
 /// What to do where the system has no more threads.
 fn advice(error: &std::io::Error) -> &'static str {
     match error.kind() {
-        std::io::ErrorKind::WouldBlock => {
-            "; raise the limit of processes and threads (ulimit -u, or pids of the container)"
-        }
+        std::io::ErrorKind::WouldBlock => MORE_THREADS,
         _ => "",
     }
 }
+
+const MORE_THREADS: &str = "; raise the limit of processes and threads (ulimit -u, or pids of the container)";
 
 /// librdkafka's words about a setting. They may repeat the value: a number or one of a few words stays, any other is left
 /// out.

@@ -21,6 +21,7 @@ mod outbox;
 mod positions;
 mod producer;
 mod reader;
+mod room;
 mod runtime;
 mod stamp;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use consumer::{Consumer, Place, Record, Skipped, Start};
 pub use embedded::EmbeddedBroker;
 pub use error::BusError;
 pub use producer::Producer;
+pub use room::check_room;
 pub use runtime::runtime_dir;
 pub use topics::{check_topic_prefix, ensure_topics};
 pub use usage::Usage;

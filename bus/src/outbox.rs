@@ -1,6 +1,7 @@
 //! What was taken and not confirmed yet, in order: the memory of the producer, without Kafka.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use onrush_protocol::Topic;
 
@@ -33,11 +34,21 @@ pub(crate) struct Outbox {
     next: usize,
     /// Messages before this one were handed to the present client.
     handed_over: usize,
+    /// Since when the oldest message is the oldest.
+    oldest_since: Instant,
 }
 
 impl Outbox {
     pub fn new(max_waiting: usize, max_bytes: usize) -> Self {
-        Self { messages: BTreeMap::new(), bytes: 0, max_waiting, max_bytes, next: 0, handed_over: 0 }
+        Self {
+            messages: BTreeMap::new(),
+            bytes: 0,
+            max_waiting,
+            max_bytes,
+            next: 0,
+            handed_over: 0,
+            oldest_since: Instant::now(),
+        }
     }
 
     /// Takes a message; false where too much waits.
@@ -45,6 +56,9 @@ impl Outbox {
         let bytes = self.bytes.saturating_add(message.bytes());
         if self.messages.len() >= self.max_waiting || bytes > self.max_bytes {
             return false;
+        }
+        if self.messages.is_empty() {
+            self.oldest_since = Instant::now();
         }
         self.bytes = bytes;
         self.messages.insert(self.next, message);
@@ -64,6 +78,10 @@ impl Outbox {
 
     /// The broker has this message (or never will): it is forgotten. Whether it was still waiting.
     pub fn done(&mut self, number: usize) -> bool {
+        let is_oldest = self.messages.first_key_value().is_some_and(|(oldest, _)| *oldest == number);
+        if is_oldest {
+            self.oldest_since = Instant::now();
+        }
         let message = self.messages.remove(&number);
         self.bytes -= message.as_ref().map_or(0, Message::bytes);
         message.is_some()
@@ -76,6 +94,16 @@ impl Outbox {
 
     pub fn len(&self) -> usize {
         self.messages.len()
+    }
+
+    /// Since when the oldest message is the oldest: all others may pass it while its own topic is stuck.
+    pub fn oldest_since(&self) -> Instant {
+        self.oldest_since
+    }
+
+    /// It was this process that stood still, and not who confirms messages.
+    pub fn forgive(&mut self) {
+        self.oldest_since = Instant::now();
     }
 
     /// What the messages take together.
@@ -100,6 +128,18 @@ mod tests {
         assert!(outbox.take(message(0)) && outbox.take(message(1)) && !outbox.take(message(2)));
         assert!(outbox.done(0) && !outbox.done(0));
         assert!(outbox.take(message(2)));
+    }
+
+    #[test]
+    fn a_message_that_all_others_pass_is_noticed() {
+        let mut outbox = Outbox::new(usize::MAX, usize::MAX);
+        (0..4).for_each(|n| assert!(outbox.take(message(n))));
+        let first = outbox.oldest_since();
+        outbox.done(1);
+        outbox.done(3);
+        assert_eq!(outbox.oldest_since(), first);
+        outbox.done(0);
+        assert!(outbox.oldest_since() > first);
     }
 
     #[test]

@@ -65,8 +65,6 @@ pub(crate) struct State {
     client: Option<Arc<Client>>,
     /// Counts the clients: what an earlier one still reports is known by its number.
     pub generation: u64,
-    /// The last confirmation, or when the outbox began to fill.
-    pub last_progress: Instant,
     /// Something was confirmed since the last client was made.
     pub was_confirmed: bool,
     pub stamp: Stamp,
@@ -78,6 +76,8 @@ struct Client {
     inner: BaseProducer<Events>,
     /// Which broker it is for, as [`View::broker`] counts.
     broker: u64,
+    /// As [`View::clock_setbacks`] counts.
+    clock_setbacks: u64,
     since: Instant,
 }
 
@@ -93,7 +93,6 @@ impl Producer {
             outbox: Outbox::new(max_waiting, max_bytes),
             client: None,
             generation: 0,
-            last_progress: Instant::now(),
             was_confirmed: false,
             stamp: Stamp::now(),
         };
@@ -117,9 +116,6 @@ impl Producer {
     /// Takes a message. It fails only where too much waits already; the message is then not taken.
     pub fn send(&self, topic: Topic, key: &str, payload: Vec<u8>) -> Result<(), BusError> {
         let mut state = self.shared.lock();
-        if state.outbox.len() == 0 {
-            state.last_progress = Instant::now();
-        }
         let message = Message { topic, key: key.into(), payload };
         if !state.outbox.take(message) {
             let (waiting, waiting_bytes) = (state.outbox.len(), state.outbox.bytes());
@@ -177,6 +173,11 @@ impl Shared {
         }
     }
 
+    /// The broker refuses this machine's clock.
+    pub fn doubt_clock(&self) {
+        self.asker.doubt_clock();
+    }
+
     fn new_client(self: &Arc<Self>, generation: u64) -> Result<Client, BusError> {
         let view = self.asker.view();
         let events = Events::new(Arc::downgrade(self), generation, &view.address);
@@ -184,7 +185,8 @@ impl Shared {
         let inner: BaseProducer<Events> = settings.create_with_context(events).map_err(BusError::client)?;
         // SAFETY: the queue stands before the client in the value that is made here.
         let queue = unsafe { RingingQueue::main(inner.client().native_ptr(), &self.bell) };
-        Ok(Client { queue, inner, broker: view.broker, since: Instant::now() })
+        let (broker, clock_setbacks) = (view.broker, view.clock_setbacks);
+        Ok(Client { queue, inner, broker, clock_setbacks, since: Instant::now() })
     }
 
     /// Gives the client what it does not have yet, as far as it takes it. Never waits.
@@ -225,7 +227,7 @@ impl Shared {
         while !self.stop.load(Relaxed) {
             if std::mem::replace(&mut last_lap, Instant::now()).elapsed() > PATIENCE {
                 // It was this process that stood still, not the broker.
-                self.lock().last_progress = Instant::now();
+                self.lock().outbox.forgive();
             }
             let client = self.lock().client.clone();
             match client {
@@ -236,7 +238,7 @@ impl Shared {
                     if std::mem::take(&mut state.was_confirmed) {
                         vain = 0;
                     }
-                    let stalled = state.outbox.len() > 0 && state.last_progress.elapsed() > PATIENCE;
+                    let stalled = state.outbox.len() > 0 && state.outbox.oldest_since().elapsed() > PATIENCE;
                     voice.say(stalled, state.outbox.len(), client.inner.context(), &self.asker);
                     drop(state);
                     self.bell.wait(LISTEN);
@@ -260,14 +262,14 @@ impl Shared {
             voice.give_up(&events.last_error().unwrap_or_default(), &view.address);
             return true;
         }
-        if client.broker != view.broker {
+        if (client.broker, client.clock_setbacks) != (view.broker, view.clock_setbacks) {
             return true;
         }
-        let (waiting, last_progress) = {
+        let (waiting, oldest_since) = {
             let state = self.lock();
-            (state.outbox.len(), state.last_progress)
+            (state.outbox.len(), state.outbox.oldest_since())
         };
-        let is_stuck = waiting > 0 && is_stuck(&view, last_progress.max(client.since), vain, Instant::now());
+        let is_stuck = waiting > 0 && is_stuck(&view, oldest_since.max(client.since), vain, Instant::now());
         if is_stuck {
             voice.give_up("the broker answers, and confirms nothing", &view.address);
         }
@@ -300,7 +302,7 @@ impl Shared {
     }
 }
 
-/// Whether a client that has had messages unconfirmed since `since` is stuck, given what the broker says to others.
+/// Whether a client that has had the same message unconfirmed since `since` is stuck, given what the broker says to others.
 fn is_stuck(view: &View, since: Instant, vain: u32, now: Instant) -> bool {
     match view.reachable_since {
         None => false,

@@ -66,7 +66,7 @@ fn a_client_that_is_stuck_after_an_outage_is_replaced_a_second_or_two_after_the_
     let inner: BaseProducer<Events> = inner;
     // SAFETY: the queue stands before the client in the value that is made here.
     let queue = unsafe { RingingQueue::main(inner.client().native_ptr(), &producer.shared.bell) };
-    let lost = Arc::new(Client { queue, inner, broker: 0, since: Instant::now() });
+    let lost = Arc::new(Client { queue, inner, broker: 0, clock_setbacks: 0, since: Instant::now() });
     let healthy = producer.shared.lock().client.replace(lost);
     drop(healthy);
     send(&producer, 10..20);

@@ -21,6 +21,8 @@ pub(crate) struct Client {
     /// Before the client: it is one of its queues.
     queue: RingingQueue,
     pub inner: BaseConsumer<Context>,
+    /// As [`View::clock_setbacks`](crate::asker::View) counts.
+    pub clock_setbacks: u64,
 }
 
 pub(crate) enum Next {
@@ -48,6 +50,7 @@ impl Client {
         positions: &Positions,
         config: &BusConfig,
         bell: &Arc<Bell>,
+        clock_setbacks: u64,
     ) -> Result<Self, BusError> {
         let mut assignment = TopicPartitionList::with_capacity(positions.partitions.len());
         for Partition { topic, partition, next, .. } in &positions.partitions {
@@ -58,7 +61,7 @@ impl Client {
         inner.assign(&assignment).map_err(BusError::client)?;
         // SAFETY: it is a consumer, and the queue stands before it in the value that is made here.
         let queue = unsafe { RingingQueue::consumer(inner.client().native_ptr(), bell) };
-        Ok(Self { queue, inner })
+        Ok(Self { queue, inner, clock_setbacks })
     }
 
     pub fn context(&self) -> &Context {

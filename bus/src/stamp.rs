@@ -2,99 +2,77 @@
 //!
 //! Kafka refuses a message whose time-stamp is more than an hour ahead of its own clock. A wall clock that is set while
 //! a node lives must not silence it, so time goes on by the monotonic clock here, from what the wall clock said once.
+//! Where even that is refused messages go without one, which Kafka always takes.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A time-stamp is moved so far into what the broker accepts, so that it still is when it gets there.
-const MARGIN_MS: i64 = 10_000;
+/// A wall clock that differs so much from time-stamps that were refused has been set since.
+const SET: Duration = Duration::from_secs(10);
+/// What Kafka takes for no time-stamp.
+const NONE: i64 = -1;
 
 /// A clock for time-stamps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stamp {
-    unix_ms: i64,
-    at: Instant,
+    /// One moment on both clocks; `None`: there are no time-stamps.
+    clocks: Option<(SystemTime, Instant)>,
 }
 
 /// What came of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// The wall clock has been set since; by what it says now the time-stamps are fine.
+    /// The wall clock has been set since; what it says now may be right.
     Corrected,
-    /// The wall clock is ahead of everything that the broker accepts, or behind it, by so much.
-    Wrong { ahead_ms: i64 },
-    /// The broker does not say what it accepts.
-    Unknown,
+    /// The wall clock itself is refused.
+    Wrong,
 }
 
 impl Stamp {
     /// By the wall clock.
     pub fn now() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { unix_ms: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX), at: Instant::now() }
+        Self { clocks: Some((SystemTime::now(), Instant::now())) }
     }
 
     /// The time, in milliseconds since 1970.
     pub fn unix_ms(&self) -> i64 {
-        self.unix_ms.saturating_add(ms(self.at.elapsed()))
+        let Some((wall, at)) = self.clocks else { return NONE };
+        let since_1970 = (wall + at.elapsed()).duration_since(UNIX_EPOCH).unwrap_or_default();
+        // 0 would mean: librdkafka's own.
+        i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX).max(1)
     }
 
-    /// The broker refused a time-stamp, in these words. `wall` is the wall clock's time.
-    pub fn refused(&mut self, words: &str, wall: Stamp) -> Refused {
-        *self = wall;
-        let Some((oldest, newest)) = accepted(words) else { return Refused::Unknown };
-        let now = wall.unix_ms;
-        let ahead_ms = if now > newest { now - newest } else { (now - oldest).min(0) };
-        if ahead_ms == 0 {
-            return Refused::Corrected;
+    /// The broker refused a time-stamp, and the wall clock says `wall`.
+    pub fn refused(&mut self, wall: SystemTime) -> Refused {
+        let Some((then, at)) = self.clocks else { return Refused::Wrong };
+        let ours = then + at.elapsed();
+        let differs = wall.duration_since(ours).or_else(|_| ours.duration_since(wall)).unwrap_or_default();
+        if differs > SET {
+            self.clocks = Some((wall, Instant::now()));
+            Refused::Corrected
+        } else {
+            self.clocks = None;
+            Refused::Wrong
         }
-        let inside = if ahead_ms > 0 { newest - MARGIN_MS } else { oldest + MARGIN_MS };
-        self.unix_ms = inside.clamp(oldest.min(newest), newest);
-        Refused::Wrong { ahead_ms }
     }
-}
-
-fn ms(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// What the broker accepts: "… The timestamp should be within [1, 2]".
-fn accepted(words: &str) -> Option<(i64, i64)> {
-    let (_, range) = words.split_once("within [")?;
-    let (oldest, rest) = range.split_once(',')?;
-    let (newest, _) = rest.split_once(']')?;
-    Some((oldest.trim().parse().ok()?, newest.trim().parse().ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const WORDS: &str = "Timestamp 1 of message with offset 0 is out of range. The timestamp should be within [";
-
-    fn after(wall_ms: i64, range: &str) -> (Refused, i64) {
-        let mut stamp = Stamp { unix_ms: 1, at: Instant::now() };
-        let wall = Stamp { unix_ms: wall_ms, at: Instant::now() };
-        (stamp.refused(&format!("{WORDS}{range}]"), wall), stamp.unix_ms)
-    }
-
     #[test]
-    fn a_refused_clock_is_corrected_and_its_error_known() {
-        assert_eq!(
-            after(5_000_000, "-9223372036854775808, 3600000"),
-            (Refused::Wrong { ahead_ms: 1_400_000 }, 3_590_000)
-        );
-        assert_eq!(after(1_000, "100000, 3600000"), (Refused::Wrong { ahead_ms: -99_000 }, 110_000));
-        assert_eq!(after(500_000, "100000, 3600000"), (Refused::Corrected, 500_000));
-        // Narrower than the margin.
-        assert_eq!(after(900, "1000, 1001"), (Refused::Wrong { ahead_ms: -100 }, 1_001));
-        assert_eq!(after(900, "one, two").0, Refused::Unknown);
-        let mut stamp = Stamp { unix_ms: 1, at: Instant::now() };
-        assert_eq!(stamp.refused("", Stamp::now()), Refused::Unknown);
-    }
-
-    #[test]
-    fn time_goes_on_by_itself() {
-        let stamp = Stamp { unix_ms: 7_000, at: Instant::now() - Duration::from_secs(3) };
-        assert!((10_000..20_000).contains(&stamp.unix_ms()));
+    fn time_goes_on_by_itself_until_it_is_refused() {
+        let wall = UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let mut stamp = Stamp { clocks: Some((wall, Instant::now() - Duration::from_secs(3))) };
+        assert!((1_000_003_000..1_000_060_000).contains(&stamp.unix_ms()));
+        // The wall clock was set in the meantime: back, then forward.
+        for wall in [UNIX_EPOCH + Duration::from_secs(5_000), UNIX_EPOCH + Duration::from_secs(9_000_000)] {
+            assert_eq!(stamp.refused(wall), Refused::Corrected);
+            assert!(stamp.unix_ms().abs_diff(wall.duration_since(UNIX_EPOCH).unwrap().as_millis() as i64) < 60_000);
+        }
+        // What it says is refused as well.
+        assert_eq!(stamp.refused(UNIX_EPOCH + Duration::from_secs(9_000_001)), Refused::Wrong);
+        assert_eq!((stamp.unix_ms(), stamp.refused(SystemTime::now())), (-1, Refused::Wrong));
+        assert_eq!(Stamp { clocks: Some((UNIX_EPOCH, Instant::now())) }.unix_ms().max(1_000), 1_000, "never 0");
     }
 }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use onrush_protocol::{MAX_MESSAGE_BYTES, Topic};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
 
-use crate::admin::{Oracle, describe};
+use crate::admin::{self, Oracle, describe};
 use crate::bell::Bell;
-use crate::client::{Context, asking_client, settings, with_options};
+use crate::client::{Context, asking_client};
 use crate::{BusConfig, BusError};
 
 /// The longest wait for one answer of the broker.
@@ -98,20 +97,18 @@ pub(crate) fn create(config: &BusConfig, topics: &[String]) -> Result<bool, BusE
     if config.brokers.embedded {
         return auto_create(config, topics);
     }
-    let settings = with_options(settings(config), config);
-    let context = Context::new(&config.brokers.address);
-    let admin: AdminClient<Context> = settings.create_with_context(context).map_err(BusError::client)?;
+    let client = asking_client(config, false)?;
     let max_batch_bytes = MAX_BATCH_BYTES.to_string();
     // What is stored unpacked was within the limit unpacked: a batch that unpacks to a thousand times its size is refused
     // by the broker, and does not end every node that reads it.
     let limits = [("max.message.bytes", max_batch_bytes.as_str()), ("compression.type", "uncompressed")];
-    match ask_for(config, &admin, topics, &limits)? {
+    match ask_for(config, &client, topics, &limits)? {
         // An embedded broker that is not known as one: it does not have this request.
         None => auto_create(config, topics),
         Some(Created { complete, without_limits }) if without_limits.is_empty() => Ok(complete),
         // A broker's policy may not let us choose: better without limits than not at all.
         Some(Created { complete, without_limits }) => {
-            Ok(ask_for(config, &admin, &without_limits, &[])?.is_some_and(|created| created.complete) && complete)
+            Ok(ask_for(config, &client, &without_limits, &[])?.is_some_and(|created| created.complete) && complete)
         }
     }
 }
@@ -127,19 +124,12 @@ struct Created {
 /// `None`: the broker does not have this request.
 fn ask_for(
     config: &BusConfig,
-    admin: &AdminClient<Context>,
+    client: &BaseConsumer<Context>,
     topics: &[String],
     limits: &[(&str, &str)],
 ) -> Result<Option<Created>, BusError> {
     let address = &config.brokers.address;
-    let new_topic = |topic| {
-        // -1: as many replicas as the broker has set as its default.
-        let new = NewTopic::new(topic, 1, TopicReplication::Fixed(-1));
-        limits.iter().fold(new, |new, (key, value)| new.set(key, value))
-    };
-    let new: Vec<NewTopic> = topics.iter().map(|topic| new_topic(topic)).collect();
-    let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT));
-    let results = match pollster::block_on(admin.create_topics(&new, &options)) {
+    let results = match admin::create(client, topics, limits, REQUEST_TIMEOUT, &Arc::default()) {
         Ok(results) => results,
         Err(error) => {
             tracing::debug!(broker = address, "creating topics: {error}");
@@ -150,20 +140,20 @@ fn ask_for(
     for result in results {
         use RDKafkaErrorCode as Code;
         match result {
-            Ok(topic) => tracing::info!(broker = address, topic, "created the topic"),
+            (topic, Code::NoError) => tracing::info!(broker = address, topic, "created the topic"),
             // Another node was faster.
-            Err((_, Code::TopicAlreadyExists)) => {}
-            Err((topic, code @ (Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed))) => {
+            (_, Code::TopicAlreadyExists) => {}
+            (topic, code @ (Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)) => {
                 let problem = format!("it is missing and may not be created ({code}); create it, or allow it");
                 return Err(topic_error(&topic, address, &problem));
             }
-            Err((topic, Code::InvalidConfig | Code::PolicyViolation)) if !limits.is_empty() => {
+            (topic, Code::InvalidConfig | Code::PolicyViolation) if !limits.is_empty() => {
                 created.without_limits.push(topic);
             }
-            Err((topic, code @ (Code::InvalidTopic | Code::PolicyViolation | Code::InvalidReplicationFactor))) => {
+            (topic, code @ (Code::InvalidTopic | Code::PolicyViolation | Code::InvalidReplicationFactor)) => {
                 return Err(topic_error(&topic, address, &format!("it cannot be created: {code}")));
             }
-            Err((topic, code)) => {
+            (topic, code) => {
                 tracing::debug!(broker = address, topic, "creating the topic: {code}");
                 created.complete = false;
             }
