@@ -21,7 +21,6 @@ mod signals;
 mod sse;
 mod table;
 mod test;
-mod threads;
 mod threshold;
 
 use std::process::ExitCode;

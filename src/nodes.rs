@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use onrush_bus::cpus::Claim;
-use onrush_bus::{Brokers, BusConfig, BusError, EmbeddedBroker};
+use onrush_bus::{Brokers, BusConfig, BusError, EmbeddedBroker, check_room};
 use onrush_driver::DriverConfig;
 use onrush_engine::Wait;
 use onrush_orchestrator::{Orchestrator, OrchestratorConfig};
@@ -17,7 +17,6 @@ use onrush_target::{Target, TargetConfig};
 use crate::cli::{DriverArgs, OrchestratorArgs, TargetArgs, TopicArgs, WaitArg};
 use crate::error::Error;
 use crate::signals::{LOOK_EVERY, Stop};
-use crate::threads;
 
 /// What `--brokers` says for the broker within the orchestrator's process.
 const EMBEDDED: &str = "embedded";
@@ -30,6 +29,8 @@ const REST_THREADS: usize = 16;
 /// Threads of an orchestrator: those of REST, the brain with its readers and questions, Kafka's (some 16), and those of
 /// the embedded broker.
 const ORCHESTRATOR_THREADS: usize = REST_THREADS + 40;
+/// The store's, Kafka's and a few connections.
+const ORCHESTRATOR_DESCRIPTORS: usize = 64;
 /// What is left to send and store has this long at the end.
 const SHUTDOWN_AT_MOST: Duration = Duration::from_secs(10);
 
@@ -42,7 +43,9 @@ pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
     }
     check_topics(&topics)?;
     let stop = Stop::on_signals()?;
-    threads::ensure(ORCHESTRATOR_THREADS, "an orchestrator")?;
+    // Before the first thread is missed in the middle of something, by a library that can say nothing but a panic.
+    check_room(ORCHESTRATOR_THREADS, ORCHESTRATOR_DESCRIPTORS)
+        .map_err(|e| Error::failed("cannot start the orchestrator", e))?;
     // It lives as long as this function.
     let (_embedded, brokers) = match brokers.as_deref() {
         Some(EMBEDDED) => {
