@@ -43,6 +43,29 @@ async fn a_test_whose_message_no_driver_would_read_is_not_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_seed_comes_back_as_it_was_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = EmbeddedBroker::start("").unwrap();
+    let orchestrator = orchestrator(&broker, &folder.path().join("onrush.db")).await;
+    let url = "http://127.0.0.1:1/";
+    for (given, shown) in
+        [(json!({"seed": 0}), 0), (json!({"seed": 7}), 7), (json!({"seed": u64::MAX}), u64::MAX), (json!({}), 0)]
+    {
+        for order in ["in_turn", "shuffled"] {
+            let mut body = json!({"test_type": "AVALANCHE", "requests": 1, "targets": [{"url": url}], "order": order});
+            body.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
+            let made = http::post(orchestrator.address(), "/v1/tests", &body.to_string());
+            let id = made.json()["test_id"].as_str().unwrap().to_owned();
+            assert_eq!(made.json()["config"]["seed"], shown, "{body}");
+            http::post(orchestrator.address(), &format!("/v1/tests/{id}/stop"), "");
+            let stored = http::get(orchestrator.address(), &format!("/v1/tests/{id}"));
+            assert_eq!(stored.json()["config"]["seed"], shown, "{body}");
+        }
+    }
+    orchestrator.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_that_cannot_be_read_take_neither_the_list_nor_the_start_down() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("onrush.db");
