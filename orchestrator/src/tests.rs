@@ -2,6 +2,8 @@
 
 pub(crate) mod http;
 mod limits;
+mod power;
+mod power_cut;
 mod stored;
 
 use std::net::SocketAddr;

@@ -6,7 +6,7 @@ use super::stored::save;
 use super::*;
 use crate::aggregate::{Part, SealedSecond};
 use crate::record::TestRecord;
-use crate::store::{Store, save_sealed};
+use crate::store::{Durability, Store, save_sealed};
 use crate::testing::{node, running};
 use crate::views;
 
@@ -53,7 +53,7 @@ async fn a_page_of_seconds_is_bounded_and_the_next_one_goes_on() {
     let path = folder.path().join("onrush.db");
     save(&path, &[ended("t")]);
     let mut store = Store::open(&path).unwrap();
-    let transaction = store.begin().unwrap();
+    let transaction = store.begin(Durability::Process).unwrap();
     let parts: BTreeMap<_, _> = (0..50).map(|n| (node(&format!("driver-{n}")), Part::default())).collect();
     for second_index in 0..300 {
         let second = SealedSecond {

@@ -4,12 +4,12 @@ use serde_json::json;
 
 use super::*;
 use crate::record::TestRecord;
-use crate::store::{Store, save_test};
+use crate::store::{Durability, Store, save_test};
 use crate::testing::running;
 
 pub(super) fn save(path: &Path, records: &[TestRecord]) {
     let mut store = Store::open(path).unwrap();
-    let transaction = store.begin().unwrap();
+    let transaction = store.begin(Durability::Process).unwrap();
     records.iter().for_each(|record| save_test(&transaction, record).unwrap());
     transaction.commit().unwrap();
 }
