@@ -33,16 +33,19 @@ fn bus(broker: &EmbeddedBroker, client_id: &str) -> BusConfig {
     }
 }
 
-async fn orchestrator(broker: &EmbeddedBroker, store: &Path) -> Orchestrator {
-    let config = OrchestratorConfig {
+fn config_of(broker: &EmbeddedBroker, store: &Path) -> OrchestratorConfig {
+    OrchestratorConfig {
         bus: bus(broker, "orchestrator"),
         listen: ANY_PORT,
         store: store.to_owned(),
         min_drivers: 2,
         max_drivers: 8,
         allow_hosts: vec!["Other.Name".into()],
-    };
-    Orchestrator::start(config).await.unwrap()
+    }
+}
+
+async fn orchestrator(broker: &EmbeddedBroker, store: &Path) -> Orchestrator {
+    Orchestrator::start(config_of(broker, store)).await.unwrap()
 }
 
 /// A driver on a thread of its own: 10 requests in each of `seconds` seconds, which last 100 ms here.

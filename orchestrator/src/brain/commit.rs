@@ -53,6 +53,19 @@ impl Brain {
         offsets: HashMap<(Topic, i32), i64>,
         now: Now,
     ) -> Result<(), BrainError> {
+        let committed = self.try_commit(life, offsets, now);
+        committed.map_err(|error| {
+            let error = match error {
+                BrainError::Store(error) => error.of_file(&self.config.store).into(),
+                error => error,
+            };
+            // Before whoever waits for this hears that there is no answer.
+            self.config.trouble.note(&error);
+            error
+        })
+    }
+
+    fn try_commit(&mut self, life: &mut Life, offsets: HashMap<(Topic, i32), i64>, now: Now) -> Result<(), BrainError> {
         let (effects, unsaved) = life.core.take_effects();
         if !(effects.is_empty() && unsaved.is_empty() && offsets.is_empty()) {
             let begun = Instant::now();

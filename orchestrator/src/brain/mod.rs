@@ -26,6 +26,7 @@ use crate::export::{Export, Live, TestSeries};
 use crate::handle::{Problem, Update};
 use crate::intake::{Arrived, Intake};
 use crate::store::{self, Store, StoreError, Stored};
+use crate::trouble::Trouble;
 use crate::view::{TestState, TestView};
 
 /// How often the passing of time is noticed.
@@ -62,6 +63,8 @@ pub struct BrainConfig {
     pub store: PathBuf,
     /// How many drivers.
     pub seats: Seats,
+    /// Where it says what keeps it from its work.
+    pub trouble: Trouble,
 }
 
 impl BrainConfig {
@@ -135,6 +138,7 @@ impl Brain {
         loop {
             let ended = match self.begin() {
                 Ok(life) => {
+                    self.config.trouble.is_over();
                     if let Some(ready) = ready.take() {
                         let _ = ready.send(Ok(()));
                     }
@@ -147,7 +151,7 @@ impl Brain {
                 let _ = ready.send(Err(error));
                 return;
             }
-            tracing::error!(%error, "beginning anew from the store in a second");
+            self.config.trouble.note(&error);
             self.waiters.clear();
             if self.pause().await {
                 return;
@@ -168,8 +172,16 @@ impl Brain {
 
     /// Builds everything from the store, and reads on from the stored offsets.
     fn begin(&mut self) -> Result<Life, BrainError> {
+        let named = |error: StoreError| error.of_file(&self.config.store);
+        let mut store = Store::open(&self.config.store).map_err(named)?;
+        if self.config.trouble.text().is_some() {
+            store.try_writing().map_err(named)?;
+        }
+        self.begin_with(store)
+    }
+
+    fn begin_with(&mut self, mut store: Store) -> Result<Life, BrainError> {
         let now = Now::read();
-        let mut store = Store::open(&self.config.store)?;
         let mut tests = Vec::new();
         for stored in store::open_tests(store.connection())? {
             let record = match stored {

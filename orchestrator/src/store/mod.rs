@@ -7,6 +7,7 @@
 //! and the offsets go back with their effects.
 
 mod coding;
+mod disk;
 mod list;
 mod measures;
 mod private;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use onrush_protocol::{NodeId, Register, SessionId, TestId, Topic};
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, ErrorCode, Row, Transaction, params};
 
 use crate::clock::Now;
 use crate::registry::Identity;
@@ -49,8 +50,26 @@ pub enum StoreError {
     Foreign,
     #[error("the store holds a value that this version cannot read: {0}")]
     BadValue(String),
+    #[error("{disk} is full: {} cannot be written; free some space, and everything goes on", .path.display())]
+    Full { disk: String, path: PathBuf },
+    #[error("the store {}: {error}", .path.display())]
+    Fails { path: PathBuf, error: rusqlite::Error },
     #[error("the store: {0}")]
     Sqlite(#[from] rusqlite::Error),
+}
+
+impl StoreError {
+    /// The same with the name of the file, and of the disk where that is full.
+    pub fn of_file(self, path: &Path) -> Self {
+        let Self::Sqlite(error) = self else { return self };
+        let path = path.to_owned();
+        let full = match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => true,
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => disk::is_full(&path),
+            _ => false,
+        };
+        if full { Self::Full { disk: disk::name(&path), path } } else { Self::Fails { path, error } }
+    }
 }
 
 /// Keeps other orchestrators from a store file, until it is dropped.
@@ -130,6 +149,14 @@ impl Store {
             self.durability = durability;
         }
         Ok(self.connection.transaction()?)
+    }
+
+    /// Whether anything can be written.
+    pub fn try_writing(&mut self) -> Result<(), StoreError> {
+        let version: i64 = self.connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let transaction = self.begin(Durability::Power)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        Ok(transaction.commit()?)
     }
 
     /// Ends an open test of which something cannot be read: it can neither run nor go on.

@@ -1,5 +1,5 @@
-//! A machine whose power can be cut: of each file of a store it remembers what was synced last, and nothing else is left
-//! afterwards.
+//! A machine whose power can be cut and whose disk can be full: of each file of a store it remembers what was synced last, and
+//! nothing else is left after the power was cut.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int};
@@ -21,6 +21,8 @@ struct Synced {
 struct Machine {
     /// Folders whose files are remembered.
     folders: Vec<PathBuf>,
+    /// Those of them whose disk is full.
+    full: Vec<PathBuf>,
     /// The path of each file that SQLite has open, by its handle.
     open: HashMap<usize, PathBuf>,
     files: HashMap<PathBuf, Synced>,
@@ -37,6 +39,14 @@ pub fn watch(folder: &Path) {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(install);
     machine(|machine| machine.folders.push(folder.to_owned()));
+}
+
+/// Whether there is room on the disk of this folder, which is watched.
+pub fn set_full(folder: &Path, full: bool) {
+    machine(|machine| {
+        machine.full.retain(|other| other != folder);
+        machine.full.extend(full.then(|| folder.to_owned()));
+    });
 }
 
 /// How often any of a store's files was synced.
@@ -66,7 +76,10 @@ struct Original {
     open:
         unsafe extern "C" fn(*mut ffi::sqlite3_vfs, *const c_char, *mut ffi::sqlite3_file, c_int, *mut c_int) -> c_int,
     sync: OnceLock<unsafe extern "C" fn(*mut ffi::sqlite3_file, c_int) -> c_int>,
+    write: OnceLock<Write>,
 }
+
+type Write = unsafe extern "C" fn(*mut ffi::sqlite3_file, *const std::ffi::c_void, c_int, i64) -> c_int;
 
 static ORIGINAL: OnceLock<Original> = OnceLock::new();
 
@@ -78,7 +91,7 @@ fn install() {
         let mut own = *default;
         own.pNext = std::ptr::null_mut();
         own.zName = c"remembers what is synced".as_ptr();
-        let original = Original { open: own.xOpen.unwrap(), sync: OnceLock::new() };
+        let original = Original { open: own.xOpen.unwrap(), sync: OnceLock::new(), write: OnceLock::new() };
         assert!(ORIGINAL.set(original).is_ok());
         own.xOpen = Some(open);
         assert_eq!(ffi::sqlite3_vfs_register(Box::leak(Box::new(own)), 1), ffi::SQLITE_OK);
@@ -112,7 +125,8 @@ unsafe extern "C" fn open(
         return code;
     }
     // A database and its journal have different methods, and the same sync.
-    let own = ffi::sqlite3_io_methods { xSync: Some(sync), ..*theirs };
+    let own = ffi::sqlite3_io_methods { xSync: Some(sync), xWrite: Some(write), ..*theirs };
+    original.write.get_or_init(|| theirs.xWrite.unwrap());
     assert_eq!(*original.sync.get_or_init(|| theirs.xSync.unwrap()) as usize, theirs.xSync.unwrap() as usize);
     machine(|machine| machine.open.insert(file as usize, path));
     // SAFETY: the file is SQLite's own, and these methods do with it what its own do; they never go away.
@@ -137,4 +151,26 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
         });
     }
     code
+}
+
+/// Writes to a file as always, where there is room.
+///
+/// # Safety
+/// To be called by SQLite with a file that [`open`] opened.
+unsafe extern "C" fn write(
+    file: *mut ffi::sqlite3_file,
+    bytes: *const std::ffi::c_void,
+    count: c_int,
+    offset: i64,
+) -> c_int {
+    let is_full = machine(|machine| {
+        let path = machine.open.get(&(file as usize));
+        path.is_some_and(|path| machine.full.iter().any(|folder| path.starts_with(folder)))
+    });
+    if is_full {
+        return ffi::SQLITE_FULL;
+    }
+    let original = ORIGINAL.get().and_then(|original| original.write.get()).unwrap();
+    // SAFETY: the arguments are SQLite's own.
+    unsafe { original(file, bytes, count, offset) }
 }
