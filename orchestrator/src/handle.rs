@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 use crate::brain::{self, Command, Totalled};
 use crate::export::Export;
 use crate::store::{READERS, Reader, SecondPage, StoreError, Stored, TestPage};
+use crate::trouble::Trouble;
 use crate::view::{ConfigView, DriverView, HistogramView, MetricsView, SecondView, SeriesView, StoppedView, TestView};
 use crate::views;
 
@@ -79,8 +80,8 @@ impl Problem {
         Self::new(503, "too many ask for results at once; try again in a few seconds")
     }
 
-    fn unavailable() -> Self {
-        Self::new(503, "the orchestrator is ending, or its store or broker fails (its log says which); try again")
+    fn ending() -> Self {
+        Self::new(503, "the orchestrator is ending, or it is too busy to answer; try again")
     }
 }
 
@@ -140,6 +141,7 @@ pub struct Handle {
     /// One for each result that is put together at once: one takes megabytes.
     turns: Arc<Semaphore>,
     scrapes: Arc<Semaphore>,
+    trouble: Trouble,
     max_drivers: usize,
 }
 
@@ -147,9 +149,15 @@ pub struct Handle {
 type Turn = Arc<OwnedSemaphorePermit>;
 
 impl Handle {
-    pub(crate) fn new(commands: mpsc::Sender<Command>, reader: Reader, export: Export, max_drivers: usize) -> Self {
+    pub(crate) fn new(
+        commands: mpsc::Sender<Command>,
+        reader: Reader,
+        export: Export,
+        trouble: Trouble,
+        max_drivers: usize,
+    ) -> Self {
         let [turns, scrapes] = [READERS, SCRAPES].map(|n| Arc::new(Semaphore::new(n)));
-        Self { commands, reader, export, turns, scrapes, max_drivers }
+        Self { commands, reader, export, turns, scrapes, trouble, max_drivers }
     }
 
     /// At most so many drivers take part in a test.
@@ -299,8 +307,11 @@ impl Handle {
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Problem> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| Problem::unavailable())?;
-        brain::answer(answer, PATIENCE).await.ok_or_else(Problem::unavailable)
+        self.commands.send(command(reply)).await.map_err(|_| Problem::ending())?;
+        brain::answer(answer, PATIENCE).await.ok_or_else(|| match self.trouble.text() {
+            Some(trouble) => Problem::new(503, trouble),
+            None => Problem::ending(),
+        })
     }
 
     /// Reads from the store without keeping other requests waiting.
@@ -329,13 +340,13 @@ impl Handle {
             drop(turn);
             done
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| Problem::unavailable())
+        tokio::task::spawn_blocking(work).await.map_err(|_| Problem::ending())
     }
 }
 
 async fn turn_of(turns: &Arc<Semaphore>) -> Result<Turn, Problem> {
     let turn = tokio::time::timeout(TURN_PATIENCE, turns.clone().acquire_owned()).await;
-    let turn = turn.map_err(|_| Problem::busy())?.map_err(|_| Problem::unavailable())?;
+    let turn = turn.map_err(|_| Problem::busy())?.map_err(|_| Problem::ending())?;
     Ok(Arc::new(turn))
 }
 

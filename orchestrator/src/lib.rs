@@ -24,6 +24,7 @@ mod serve;
 mod store;
 mod summary;
 mod target_check;
+mod trouble;
 pub mod view;
 mod views;
 
@@ -52,6 +53,7 @@ use crate::brain::{BrainConfig, BrainError, Command};
 use crate::core::Seats;
 use crate::export::Export;
 use crate::store::{Reader, Store, StoreError, StoreLock};
+use crate::trouble::Trouble;
 
 /// Connections that stay open (live streams) are cut this long after the shutdown began.
 const SERVE_PATIENCE: Duration = Duration::from_secs(1);
@@ -136,7 +138,9 @@ impl Orchestrator {
         let stop = Arc::new(AtomicBool::new(false));
         let (ready, is_ready) = oneshot::channel();
         let (ended, has_ended) = oneshot::channel::<()>();
-        let brain_config = BrainConfig { bus, store: store.clone(), seats: Seats { min, max } };
+        let trouble = Trouble::default();
+        let seats = Seats { min, max };
+        let brain_config = BrainConfig { bus, store: store.clone(), seats, trouble: trouble.clone() };
         let export = Export::default();
         let (own_commands, own_stop, own_export) = (commands.clone(), stop.clone(), export.clone());
         let run = move || {
@@ -149,7 +153,7 @@ impl Orchestrator {
         std::thread::Builder::new().name("brain".into()).spawn(run).map_err(Reason::Thread)?;
         is_ready.await.map_err(|_| Reason::BrainEnded)??;
 
-        let handle = Handle::new(commands.clone(), Reader::open(&store)?, export, max);
+        let handle = Handle::new(commands.clone(), Reader::open(&store)?, export, trouble, max);
         let (close, closed) = oneshot::channel::<()>();
         let router = rest::router(handle.clone(), rest::Hosts::new(&allow_hosts));
         let closed = async { drop(closed.await) };

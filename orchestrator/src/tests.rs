@@ -2,6 +2,8 @@
 
 pub(crate) mod http;
 mod limits;
+mod power;
+mod power_cut;
 mod stored;
 
 use std::net::SocketAddr;
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use onrush_bus::{Brokers, BusConfig, Consumer, EmbeddedBroker, Producer, Start};
 use onrush_protocol::{EndReason, NodeState, TestConfig, Topic, Trigger};
+use onrush_stats::SecondStats;
 
 use crate::testing::{Exposition, SimDriver, config, stats, test_id};
 use crate::view::{DriverState, TestState, TestView, Verdict};
@@ -30,16 +33,19 @@ fn bus(broker: &EmbeddedBroker, client_id: &str) -> BusConfig {
     }
 }
 
-async fn orchestrator(broker: &EmbeddedBroker, store: &Path) -> Orchestrator {
-    let config = OrchestratorConfig {
+fn config_of(broker: &EmbeddedBroker, store: &Path) -> OrchestratorConfig {
+    OrchestratorConfig {
         bus: bus(broker, "orchestrator"),
         listen: ANY_PORT,
         store: store.to_owned(),
         min_drivers: 2,
         max_drivers: 8,
         allow_hosts: vec!["Other.Name".into()],
-    };
-    Orchestrator::start(config).await.unwrap()
+    }
+}
+
+async fn orchestrator(broker: &EmbeddedBroker, store: &Path) -> Orchestrator {
+    Orchestrator::start(config_of(broker, store)).await.unwrap()
 }
 
 /// A driver on a thread of its own: 10 requests in each of `seconds` seconds, which last 100 ms here.
@@ -50,12 +56,23 @@ struct Driver {
 
 impl Driver {
     fn start(broker: &EmbeddedBroker, name: &'static str, seconds: u64) -> Self {
+        let measure = |second| stats(&(1..=10).map(|k| k * 100_000 + second).collect::<Vec<u64>>());
+        Self::measuring(broker, name, seconds, measure)
+    }
+
+    /// One that reports this of each second.
+    fn measuring(
+        broker: &EmbeddedBroker,
+        name: &'static str,
+        seconds: u64,
+        measure: impl Fn(u64) -> SecondStats + Send + 'static,
+    ) -> Self {
         let bus = bus(broker, name);
         let consumer = Consumer::new(&bus, &[Topic::TestConfig, Topic::Trigger], |_, _| Start::Now, PATIENCE).unwrap();
         let producer = Producer::new(&bus, 10_000).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let thread = std::thread::spawn(move || live(name, seconds, &consumer, &producer, &stopped));
+        let thread = std::thread::spawn(move || live(name, seconds, measure, &consumer, &producer, &stopped));
         Self { stop, thread: Some(thread) }
     }
 }
@@ -69,7 +86,14 @@ impl Drop for Driver {
     }
 }
 
-fn live(name: &str, seconds: u64, consumer: &Consumer, producer: &Producer, stop: &AtomicBool) {
+fn live(
+    name: &str,
+    seconds: u64,
+    measure: impl Fn(u64) -> SecondStats,
+    consumer: &Consumer,
+    producer: &Producer,
+    stop: &AtomicBool,
+) {
     let send = |topic, payload| producer.send(topic, name, payload).unwrap();
     let mut driver = SimDriver::new(name, "first");
     send(Topic::Register, driver.register().write());
@@ -100,9 +124,8 @@ fn live(name: &str, seconds: u64, consumer: &Consumer, producer: &Producer, stop
                 (false, true) => Some(EndReason::Completed),
                 _ => None,
             };
-            let latencies: Vec<u64> = (1..=10).map(|k| k * 100_000 + second).collect();
             let over = end.is_some();
-            send(Topic::Metrics, driver.report(id, second, stats(&latencies), end).write());
+            send(Topic::Metrics, driver.report(id, second, measure(second), end).write());
             second += 1;
             if over {
                 (state, test) = (NodeState::Idle, None);

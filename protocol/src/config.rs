@@ -258,7 +258,7 @@ impl TestConfig {
             expect: expect.iter().map(ToString::to_string).collect(),
             targets: requests,
             order: (!requests.is_empty()).then(|| order.name()),
-            seed: (*order == RequestOrder::Shuffled).then_some(*seed),
+            seed: (*order == RequestOrder::Shuffled || *seed != 0).then_some(*seed),
             tls_insecure: tls.insecure,
             tls_ca_pem: tls.ca_pem.as_deref(),
             tls_cert_pem: tls.cert_pem.as_deref(),

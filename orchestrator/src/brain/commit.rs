@@ -15,7 +15,7 @@ use crate::core::{Core, Effect, Unsaved};
 use crate::export::News;
 use crate::handle::{Problem, Update};
 use crate::record::TestRecord;
-use crate::store::{self, ReportRow, StoreError};
+use crate::store::{self, Durability, ReportRow, StoreError};
 use crate::target_check;
 use crate::view::SecondView;
 use crate::views::{self, Totals};
@@ -50,10 +50,23 @@ pub(super) struct After {
 impl Brain {
     /// Makes the effects, and the offsets behind them, one transaction.
     pub(super) fn commit(&mut self, life: &mut Life, offsets: Offsets, now: Now) -> Result<(), BrainError> {
+        let committed = self.try_commit(life, offsets, now);
+        committed.map_err(|error| {
+            let error = match error {
+                BrainError::Store(error) => error.of_file(&self.config.store).into(),
+                error => error,
+            };
+            // Before whoever waits for this hears that there is no answer.
+            self.config.trouble.note(&error);
+            error
+        })
+    }
+
+    fn try_commit(&mut self, life: &mut Life, offsets: Offsets, now: Now) -> Result<(), BrainError> {
         let (effects, unsaved) = life.core.take_effects();
         if !(effects.is_empty() && unsaved.is_empty() && offsets.is_empty()) {
             let begun = Instant::now();
-            let transaction = life.store.begin()?;
+            let transaction = life.store.begin(durability(&effects, &unsaved))?;
             let after = apply(&transaction, &life.core, effects, &unsaved, now)?;
             for ((topic, topic_id, partition), next) in offsets {
                 let source = places::source(&self.source, &topic_id);
@@ -90,7 +103,8 @@ impl Brain {
     /// Takes from the outbox what the broker has.
     pub(super) fn confirm(&mut self, life: &mut Life) -> Result<(), BrainError> {
         if self.sent > self.confirmed && self.producer.waiting() == 0 {
-            let transaction = life.store.begin()?;
+            // What is forgotten of this is only sent once more.
+            let transaction = life.store.begin(Durability::Process)?;
             store::confirm(&transaction, self.sent)?;
             transaction.commit().map_err(StoreError::from)?;
             self.confirmed = self.sent;
@@ -170,6 +184,22 @@ impl Brain {
         };
         let _ = sender.send(Update::second(second, metrics));
     }
+}
+
+/// What others were told or are about to be told survives a power failure: a test, its state, its end, and the messages
+/// about it. Everything else comes again from the topics.
+fn durability(effects: &[Effect], unsaved: &BTreeMap<TestId, Unsaved>) -> Durability {
+    let is_told = effects.iter().any(|effect| match effect {
+        Effect::Publish { .. } | Effect::TriggerAnswer(..) | Effect::Ended(_) | Effect::Amended(_) => true,
+        Effect::Report(_)
+        | Effect::Sealed(..)
+        | Effect::AskTarget(..)
+        | Effect::Changed(_)
+        | Effect::SaveDriver(_)
+        | Effect::RemoveDriver(_) => false,
+    });
+    let is_changed = unsaved.values().any(|unsaved| matches!(unsaved, Unsaved::Everything));
+    if is_told || is_changed { Durability::Power } else { Durability::Process }
 }
 
 pub(super) fn apply(

@@ -29,6 +29,7 @@ use crate::export::{Export, Live, TestSeries};
 use crate::handle::{Problem, Update};
 use crate::intake::{Intake, News};
 use crate::store::{self, Store, StoreError, Stored};
+use crate::trouble::Trouble;
 use crate::view::{TestState, TestView};
 
 /// How often the passing of time is noticed.
@@ -69,6 +70,8 @@ pub struct BrainConfig {
     pub store: PathBuf,
     /// How many drivers.
     pub seats: Seats,
+    /// Where it says what keeps it from its work.
+    pub trouble: Trouble,
 }
 
 impl BrainConfig {
@@ -151,16 +154,20 @@ impl Brain {
 
     /// Runs until it is told to stop. `ready` hears that it began, or that it waits for the broker, or why it cannot.
     pub async fn run(mut self, ready: oneshot::Sender<Result<(), BrainError>>) {
-        let (mut ready, mut has_begun) = (Some(ready), false);
+        let (mut ready, mut has_begun, mut is_away) = (Some(ready), false, true);
         // Nobody may be waiting for this any more.
         let mut tell = |result| ready.take().is_some_and(|ready| ready.send(result).is_ok());
         loop {
-            let waits = self.await_broker(|| _ = tell(Ok(())));
-            let ended = match waits.await {
+            let is_there = match is_away {
+                true => self.await_broker(|| _ = tell(Ok(()))).await,
+                false => Ok(true),
+            };
+            let ended = match is_there {
                 Ok(false) => return,
                 Err(error) => Err(error),
                 Ok(true) => match self.begin() {
                     Ok(life) => {
+                        self.config.trouble.is_over();
                         has_begun = true;
                         tell(Ok(()));
                         self.live(life).await
@@ -169,7 +176,8 @@ impl Brain {
                 },
             };
             let Err(error) = ended else { return };
-            if matches!(&error, BrainError::Bus(error) if waiting::may_pass(error)) {
+            is_away = matches!(&error, BrainError::Bus(error) if waiting::may_pass(error));
+            if is_away {
                 // It went away between two questions.
                 tell(Ok(()));
                 tracing::warn!("waiting for the broker: {error}");
@@ -181,7 +189,7 @@ impl Brain {
                 tell(Err(error));
                 return;
             }
-            tracing::error!(%error, "beginning anew from the store in a second");
+            self.config.trouble.note(&error);
             self.waiters.clear();
             if self.pause(RETRY, &problem).await {
                 return;
@@ -191,8 +199,16 @@ impl Brain {
 
     /// Builds everything from the store, and reads on from the stored offsets.
     fn begin(&mut self) -> Result<Life, BrainError> {
+        let named = |error: StoreError| error.of_file(&self.config.store);
+        let mut store = Store::open(&self.config.store).map_err(named)?;
+        if self.config.trouble.text().is_some() {
+            store.try_writing().map_err(named)?;
+        }
+        self.begin_with(store)
+    }
+
+    fn begin_with(&mut self, mut store: Store) -> Result<Life, BrainError> {
         let now = self.clock.now();
-        let mut store = Store::open(&self.config.store)?;
         let mut tests = Vec::new();
         for stored in store::open_tests(store.connection())? {
             let record = match stored {

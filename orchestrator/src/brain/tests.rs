@@ -10,7 +10,7 @@ use super::*;
 use crate::core::Message;
 use crate::handle::NewTest;
 use crate::record::TestRecord;
-use crate::store::Reader;
+use crate::store::{Durability, Reader};
 use crate::testing::{SimDriver, config, node, reports, test_id};
 use crate::view::{SecondView, TestState, Verdict};
 use crate::views::Totals;
@@ -33,7 +33,7 @@ fn open(path: &Path, now: Now) -> (Store, Core, usize) {
 fn settle_and_commit(store: &mut Store, core: &mut Core, next_offset: Option<usize>, now: Now) {
     core.settle(Some(now.mono - Duration::from_secs(3600)), true, now);
     let (effects, unsaved) = core.take_effects();
-    let transaction = store.begin().unwrap();
+    let transaction = store.begin(Durability::Process).unwrap();
     commit::apply(&transaction, core, effects, &unsaved, now).unwrap();
     if let Some(next) = next_offset {
         store::save_offset(&transaction, "here", Topic::Metrics, 0, next as i64).unwrap();
@@ -71,7 +71,7 @@ fn run(log: &[Metrics], batch: usize, deaths: &[(usize, usize)]) -> (TestRecord,
             }
             core.settle(Some(now.mono), true, now);
             let (effects, unsaved) = core.take_effects();
-            let transaction = store.begin().unwrap();
+            let transaction = store.begin(Durability::Process).unwrap();
             commit::apply(&transaction, &core, effects, &unsaved, now).unwrap();
             // Dead before the commit.
             drop(transaction);

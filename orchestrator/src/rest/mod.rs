@@ -19,6 +19,7 @@ mod problem;
 mod query;
 mod room;
 mod routes;
+mod schema;
 mod stream;
 #[cfg(test)]
 mod stream_tests;

@@ -10,12 +10,10 @@ use base64::prelude::BASE64_STANDARD;
 use onrush_protocol::{Expect, RequestConfig, RequestOrder, TestConfig, TestId, TestType, TlsConfig, limits};
 use serde_json::{Map, Value};
 
-use super::fields::{FIELDS, field_meant, field_named};
+use super::fields::{FIELDS, MAX_NAME_CHARS, field_meant, field_named};
 use super::problem::{FieldError, FieldErrors};
 use super::values::{duration, flag, number, shown, whole_number};
 use crate::NewTest;
-
-const MAX_NAME_CHARS: usize = 200;
 
 /// The test that the fields describe, or all that is wrong with them; at most so many drivers will take part.
 pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId, max_drivers: usize) -> Result<NewTest, FieldErrors> {
@@ -102,7 +100,8 @@ impl<'a> Reader<'a> {
                 reader.errors.push(|| FieldError::new(key, unknown(key, &mut named_all)));
                 continue;
             };
-            if value.is_null() {
+            // Whoever writes null there means something, and it is not to start a test or not to.
+            if value.is_null() && field.name != "trigger" {
                 continue;
             }
             match reader.given.get(field.name) {
@@ -272,19 +271,40 @@ fn targets(value: &Value) -> Result<Vec<RequestConfig>, String> {
         if let Some(key) = object.keys().find(|key| !KNOWN.contains(&key.as_str())) {
             return Err(format!("in place {place}: {key} is an unknown field; there are {}", KNOWN.join(", ")));
         }
+        if let Some((key, right)) = object.iter().find_map(|(key, value)| Some((key, wrong_in_target(key, value)?))) {
+            return Err(format!("in place {place}: {key} is {}; give {right}", shown(&object[key])));
+        }
         let request = RequestConfig::read(item.to_string().as_bytes());
         request.map_err(|error| format!("in place {place}: {error}"))
     };
     list.iter().enumerate().map(read).collect()
 }
 
+/// Drivers read messages more generously than people mean them. What would be right, where this is not.
+fn wrong_in_target(key: &str, value: &Value) -> Option<&'static str> {
+    let is_text = |value: &Value| value.is_string();
+    let (fits, right) = match key {
+        "url" => (value.as_str().is_some_and(|url| !url.trim().is_empty()), "a URL, or leave it out"),
+        "method" | "body" => (is_text(value), "a text"),
+        "body_base64" => (is_text(value), "the body's bytes in base64"),
+        "weight" => (whole_number(value).is_some(), "a whole number of at least 1"),
+        _ => return None,
+    };
+    (!fits && !value.is_null()).then_some(right)
+}
+
+/// Blanks around a header's value are none of it; anything else that is not to be seen is an error.
+fn without_blanks(text: &str) -> String {
+    text.trim_matches([' ', '\t']).to_owned()
+}
+
 fn header(name: &str, value: &Value) -> Result<(String, String), String> {
     let text = match value {
-        Value::String(text) => text.trim().to_owned(),
+        Value::String(text) => without_blanks(text),
         Value::Number(number) => number.to_string(),
         other => return Err(format!("has {} as the value of {}; give a text", shown(other), shown(&name.into()))),
     };
-    Ok((name.trim().to_owned(), text))
+    Ok((without_blanks(name), text))
 }
 
 fn header_in_list(position: usize, item: &Value) -> Result<(String, String), String> {
@@ -294,7 +314,7 @@ fn header_in_list(position: usize, item: &Value) -> Result<(String, String), Str
     };
     match item {
         Value::String(line) => match line.split_once(':') {
-            Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
+            Some((name, value)) => Ok((without_blanks(name), without_blanks(value))),
             None => wrong(),
         },
         Value::Array(pair) => match pair.as_slice() {

@@ -152,8 +152,11 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
     }
     let Failure { status, detail, errors } =
         failure.unwrap_or_else(|| Failure::new(status, "the request cannot be served as it is"));
-    if status.is_server_error() {
-        tracing::warn!(status = status.as_u16(), instance, detail, "a request failed");
+    // Who is told to come again is no news; why is logged where it happens, once. What was asked is in nobody's log.
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => tracing::debug!(status = status.as_u16(), detail, "a request failed"),
+        status if status.is_server_error() => tracing::warn!(status = status.as_u16(), detail, "a request failed"),
+        _ => {}
     }
     let title = status.canonical_reason().unwrap_or("Error").to_owned();
     let body = ProblemBody { kind: "about:blank", title, status: status.as_u16(), detail, instance, errors };

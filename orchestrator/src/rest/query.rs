@@ -49,8 +49,7 @@ impl Query {
         let read = whole_number(&value).filter(|n| range.contains(n));
         if read.is_none() {
             let (low, high) = (range.start(), range.end());
-            let right = if *high == u64::MAX { format!("from {low} on") } else { format!("from {low} to {high}") };
-            self.wrong(name, format!("is {}; give a whole number {right}", shown(&value)));
+            self.wrong(name, format!("is {}; give a whole number from {low} to {high}", shown(&value)));
         }
         read
     }

@@ -26,6 +26,8 @@ const DEFAULT_TESTS: u64 = 50;
 const MAX_TESTS: u64 = 500;
 const DEFAULT_SECONDS: u64 = 600;
 const MAX_SECONDS: u64 = 3600;
+/// The highest second that can be asked for: a number that is exact in every JSON reader, and lies beyond any test.
+pub(super) const MAX_SECOND: u64 = (1 << 53) - 1;
 /// A page of a list ends before it has more bytes than this, or some more for what is not counted.
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// The brain answers in milliseconds; after this it is stuck.
@@ -97,11 +99,12 @@ pub(super) async fn create_test<A: Api>(
 #[utoipa::path(
     get, path = "/v1/tests", tag = "tests",
     params(
-        ("limit" = Option<u64>, Query, description = "At most this many, 1 to 500 (default 50)"),
-        ("before" = Option<String>, Query, description = "Only tests created before this one"),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 500, description = "At most this many, 1 to 500 (default 50)"),
+        ("before" = Option<String>, Query, pattern = r"^[!-~]([ -~]{0,198}[!-~])?$", description = "Only tests created before this one"),
     ),
     responses(
-        (status = 200, description = "Tests", body = Vec<TestSummary>),
+        (status = 200, description = "Tests", body = Vec<TestSummary>, headers(("link" = String, description = "The next page"))),
+        (status = 404, description = "There is no test \"before\"", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -234,8 +237,8 @@ pub(super) async fn metrics<A: Api>(
     get, path = "/v1/tests/{id}/series", tag = "results",
     params(
         ("id" = String, Path, description = "The test_id"),
-        ("from" = Option<u64>, Query, description = "The first second (default 0)"),
-        ("limit" = Option<u64>, Query, description = "At most this many, 1 to 3600 (default 600)"),
+        ("from" = Option<u64>, Query, maximum = 9_007_199_254_740_991_u64, description = "The first second (default 0)"),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 3600, description = "At most this many, 1 to 3600 (default 600)"),
     ),
     responses(
         (status = 200, description = "The seconds", body = SeriesView),
@@ -250,7 +253,7 @@ pub(super) async fn series<A: Api>(
     uri: Uri,
 ) -> Result<Response, Failure> {
     let mut query = Query::of(&uri, &["from", "limit"]);
-    let from = query.whole_number("from", 0..=u64::MAX).unwrap_or(0);
+    let from = query.whole_number("from", 0..=MAX_SECOND).unwrap_or(0);
     let limit = query.whole_number("limit", 1..=MAX_SECONDS).unwrap_or(DEFAULT_SECONDS);
     query.finish()?;
     let claim = rooms.answers.claim().await?;

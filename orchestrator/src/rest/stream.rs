@@ -14,7 +14,6 @@ use axum::http::Uri;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use onrush_protocol::TestId;
-use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -23,11 +22,11 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::api::Api;
-use super::events::{StreamEvent, comment, event};
+use super::events::{SecondData, StreamEvent, comment, event};
 use super::problem::{Failure, FieldError, FieldErrors, ProblemBody};
 use super::query::Query;
 use super::room::{MAX_STREAMS, Room, Rooms, busy};
-use super::routes::InPath;
+use super::routes::{InPath, MAX_SECOND};
 use super::values::{shown, whole_number};
 use crate::view::{MetricsView, SecondView};
 use crate::{Problem, Update};
@@ -50,8 +49,8 @@ const OPENING_PATIENCE: Duration = Duration::from_secs(10);
     get, path = "/v1/tests/{id}/stream", tag = "results",
     params(
         ("id" = String, Path, description = "The test_id"),
-        ("from" = Option<u64>, Query, description = "Begin with this second (default: with what comes next)"),
-        ("Last-Event-ID" = Option<u64>, Header, description = "The last second that the client has"),
+        ("from" = Option<u64>, Query, maximum = 9_007_199_254_740_991_u64, description = "Begin with this second (default: with what comes next)"),
+        ("Last-Event-ID" = Option<u64>, Header, maximum = 9_007_199_254_740_991_u64, description = "The last second that the client has"),
     ),
     responses(
         (status = 200, description = "Events, each with its name and its data as JSON", body = StreamEvent, content_type = "text/event-stream"),
@@ -67,7 +66,7 @@ pub(super) async fn stream<A: Api>(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let mut query = Query::of(&uri, &["from"]);
-    let asked = query.whole_number("from", 0..=u64::MAX);
+    let asked = query.whole_number("from", 0..=MAX_SECOND);
     query.finish()?;
     // A client that comes back repeats its first address; what it has by now says more.
     let from = last_event_id(&headers)?.map(|last| last.saturating_add(1)).or(asked);
@@ -102,7 +101,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
     const NAME: &str = "Last-Event-ID";
     let Some(given) = headers.get(NAME) else { return Ok(None) };
     let text = Value::from(String::from_utf8_lossy(given.as_bytes()));
-    whole_number(&text).map(Some).ok_or_else(|| {
+    whole_number(&text).filter(|id| *id <= MAX_SECOND).map(Some).ok_or_else(|| {
         let mut errors = FieldErrors::default();
         errors.push(|| {
             FieldError::new(NAME, format!("is {}; give the id of the last event, a whole number", shown(&text)))
@@ -224,10 +223,5 @@ impl<A: Api> Follower<A> {
 }
 
 fn second_event(index: u64, second: &SecondView, totals: Option<&MetricsView>) -> Bytes {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        second: &'a SecondView,
-        totals: Option<&'a MetricsView>,
-    }
-    event("second", Some(index), &Data { second, totals })
+    event("second", Some(index), &SecondData { second, totals })
 }

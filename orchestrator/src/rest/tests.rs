@@ -195,11 +195,22 @@ async fn wrong_parameters_are_all_named() {
         ("/v1/tests/T/series?from=1e300", &["from"]),
         ("/v1/tests/T/histogram?drivr=a", &["drivr"]),
         ("/v1/tests/T/stream?from=x", &["from"]),
+        ("/v1/tests/T/stream?from=9007199254740992", &["from"]),
     ] {
         let problem = get(&idle(), &path.replace("/T/", &format!("/{TEST_ID}/"))).await.problem(422);
         let named: Vec<&str> =
             problem["errors"].as_array().expect("a list").iter().filter_map(|e| e["field"].as_str()).collect();
         assert_eq!(named, fields, "{path}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn the_last_event_that_a_client_has_must_be_one() {
+    let path = format!("/v1/tests/{TEST_ID}/stream");
+    for wrong in ["", "x", "-1", "1.5", "null", "18446744073709551616"] {
+        let request = Request::get(&path).header("Last-Event-ID", wrong).body(Body::empty()).expect("a request");
+        let problem = send(&idle(), request).await.problem(422);
+        assert_eq!(problem["errors"][0]["field"], "Last-Event-ID", "{wrong:?}: {problem}");
     }
 }
 

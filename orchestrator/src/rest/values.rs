@@ -70,7 +70,8 @@ pub(super) fn duration(value: &Value) -> Option<Duration> {
         },
         _ => return None,
     };
-    Duration::try_from_secs_f64(seconds).ok()
+    // What is more than nothing must not become nothing.
+    Duration::try_from_secs_f64(seconds).ok().filter(|duration| seconds == 0.0 || !duration.is_zero())
 }
 
 fn number_in(text: &str) -> Option<f64> {
@@ -141,6 +142,10 @@ mod tests {
             (json!(0.1), Some(100_000_000)),
             (json!("0.25"), Some(250_000_000)),
             (json!(3), Some(3_000_000_000)),
+            (json!(1e-9), Some(1)),
+            (json!(1e-10), None),
+            (json!(2.5e-42), None),
+            (json!(0.0), Some(0)),
             (json!("1e-3"), Some(1_000_000)),
             (json!(-1), None),
             (json!("-10ms"), None),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use onrush_protocol::{EndReason, decode_bytes, encode_bytes};
+use onrush_protocol::{EndReason, decode_own_bytes, encode_bytes};
 use onrush_stats::{Counts, Distribution, FailureCause, SecondStats, Totals};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ impl Beside {
     }
 
     fn with(self, histogram: &[u8]) -> Result<Distribution, StoreError> {
-        let histogram = decode_bytes(histogram).map_err(|e| StoreError::BadValue(format!("a histogram {e}")))?;
+        let histogram = decode_own_bytes(histogram).map_err(|e| StoreError::BadValue(format!("a histogram {e}")))?;
         let (min_ns, max_ns) = (self.min_ns.unwrap_or_default(), self.max_ns.unwrap_or_default());
         Ok(Distribution::from_parts(histogram, self.sum_ns, min_ns, max_ns))
     }

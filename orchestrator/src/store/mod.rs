@@ -1,13 +1,16 @@
 //! The SQLite file: what must survive the death of this process.
 //!
 //! One writer, the brain; whoever only reads has a few connections of his own. Every batch of messages is one
-//! transaction: its effects, the offsets behind it and the messages that follow from it. The journal is a WAL with
-//! `synchronous = NORMAL`: a commit survives the death of the process by whatever cause; the last ones may be lost
-//! to a power failure, and the file is whole even then (the offsets go back with their effects).
+//! transaction: its effects, the offsets behind it and the messages that follow from it. The journal is a WAL. A commit
+//! survives the death of the process by whatever cause, and a power failure where it is a [`Durability::Power`] one: what
+//! others were told or will be told. Of the rest the last ones may be lost to a power failure; the file is whole even then,
+//! and the offsets go back with their effects.
 
 mod coding;
+mod disk;
 mod list;
 mod measures;
+mod private;
 mod read;
 mod schema;
 mod tests_table;
@@ -19,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use onrush_protocol::{NodeId, Register, SessionId, TestId, Topic};
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, ErrorCode, Row, Transaction, params};
 
 use crate::clock::Now;
 use crate::registry::Identity;
@@ -47,8 +50,26 @@ pub enum StoreError {
     Foreign,
     #[error("the store holds a value that this version cannot read: {0}")]
     BadValue(String),
+    #[error("{disk} is full: {} cannot be written; free some space, and everything goes on", .path.display())]
+    Full { disk: String, path: PathBuf },
+    #[error("the store {}: {error}", .path.display())]
+    Fails { path: PathBuf, error: rusqlite::Error },
     #[error("the store: {0}")]
     Sqlite(#[from] rusqlite::Error),
+}
+
+impl StoreError {
+    /// The same with the name of the file, and of the disk where that is full.
+    pub fn of_file(self, path: &Path) -> Self {
+        let Self::Sqlite(error) = self else { return self };
+        let path = path.to_owned();
+        let full = match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => true,
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => disk::is_full(&path),
+            _ => false,
+        };
+        if full { Self::Full { disk: disk::name(&path), path } } else { Self::Fails { path, error } }
+    }
 }
 
 /// Keeps other orchestrators from a store file, until it is dropped.
@@ -64,7 +85,8 @@ impl StoreLock {
         path.push(".lock");
         let path = PathBuf::from(path);
         let failed = |error| StoreError::Lock { path: path.clone(), error };
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        let file = private::options().truncate(false).open(&path).map_err(failed)?;
+        private::tighten_one(&path);
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse(store.to_owned())),
@@ -73,9 +95,19 @@ impl StoreLock {
     }
 }
 
+/// What a commit survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The death of the process. It waits for nothing.
+    Process,
+    /// A power failure. It waits for the disk.
+    Power,
+}
+
 /// The store, for its one writer.
 pub struct Store {
     connection: Connection,
+    durability: Durability,
 }
 
 /// A message that waits for the broker.
@@ -94,23 +126,42 @@ pub struct Outgoing {
 impl Store {
     /// Opens the file, makes it where it is missing, brings it to this version.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        private::create(path)?;
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         schema::migrate(&mut connection)?;
-        Ok(Self { connection })
+        // Now it is known to be ours.
+        private::tighten(path);
+        Ok(Self { connection, durability: Durability::Power })
     }
 
     /// Begins a transaction; dropped without a commit, nothing of it happened.
-    pub fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
+    pub fn begin(&mut self, durability: Durability) -> Result<Transaction<'_>, StoreError> {
+        if durability != self.durability {
+            let synchronous = match durability {
+                Durability::Process => "NORMAL",
+                Durability::Power => "FULL",
+            };
+            self.connection.pragma_update(None, "synchronous", synchronous)?;
+            self.durability = durability;
+        }
         Ok(self.connection.transaction()?)
+    }
+
+    /// Whether anything can be written.
+    pub fn try_writing(&mut self) -> Result<(), StoreError> {
+        let version: i64 = self.connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let transaction = self.begin(Durability::Power)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        Ok(transaction.commit()?)
     }
 
     /// Ends an open test of which something cannot be read: it can neither run nor go on.
     pub fn give_up(&mut self, test_id: &TestId, why: &str, now: Now) -> Result<(), StoreError> {
-        let transaction = self.begin()?;
+        let transaction = self.begin(Durability::Power)?;
         unreadable::give_up(&transaction, test_id, why, now)?;
         Ok(transaction.commit()?)
     }

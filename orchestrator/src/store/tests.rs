@@ -20,7 +20,7 @@ fn folder() -> (TempDir, PathBuf) {
 }
 
 fn save(store: &mut Store, record: &TestRecord) {
-    let transaction = store.begin().unwrap();
+    let transaction = store.begin(Durability::Process).unwrap();
     save_test(&transaction, record).unwrap();
     transaction.commit().unwrap();
 }
@@ -40,6 +40,39 @@ fn another_programs_database_is_refused_and_untouched() {
     assert!(matches!(Store::open(&path), Err(StoreError::Foreign)));
     std::fs::write(&path, "this is no database, but it is long enough to be taken for one".repeat(20)).unwrap();
     assert!(matches!(Store::open(&path), Err(StoreError::Sqlite(_))));
+}
+
+#[test]
+fn only_its_owner_can_read_the_store() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, path) = folder();
+    let modes = || {
+        let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap());
+        let mode = |entry: &std::fs::DirEntry| entry.metadata().unwrap().permissions().mode() & 0o777;
+        files.map(|entry| (entry.file_name().into_string().unwrap(), mode(&entry))).collect::<BTreeMap<_, _>>()
+    };
+    let all: BTreeMap<String, u32> =
+        ["", "-wal", "-shm", ".lock"].iter().map(|suffix| (format!("onrush.db{suffix}"), 0o600)).collect();
+    let lock = StoreLock::take(&path).unwrap();
+    let mut store = Store::open(&path).unwrap();
+    save(&mut store, &running("t", 1, &[]));
+    let _reader = Reader::open(&path).unwrap();
+    assert_eq!(modes(), all);
+    // As an earlier version left them.
+    drop((store, lock));
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        std::fs::set_permissions(entry.unwrap().path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let _lock = StoreLock::take(&path).unwrap();
+    let mut store = Store::open(&path).unwrap();
+    save(&mut store, &running("u", 1, &[]));
+    assert_eq!(modes(), all);
+    // What is not ours stays as it is.
+    let other = folder.path().join("other");
+    Connection::open(&other).unwrap().execute_batch("CREATE TABLE cats (name TEXT)").unwrap();
+    std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(Store::open(&other).is_err());
+    assert_eq!(modes()["other"], 0o644);
 }
 
 #[test]
@@ -133,7 +166,7 @@ fn reports_rebuild_what_was_measured() {
         let report = metrics.measured.unwrap();
         assert_eq!(straight.enter(&metrics.node_id, &report, now.mono), Ok(Entered::InTime));
         let row = ReportRow { test_id: metrics.test_id, node_id: metrics.node_id, late: false, report };
-        let transaction = store.begin().unwrap();
+        let transaction = store.begin(Durability::Process).unwrap();
         save_report(&transaction, &row).unwrap();
         save_report(&transaction, &row).unwrap();
         transaction.commit().unwrap();
@@ -147,18 +180,18 @@ fn reports_rebuild_what_was_measured() {
 fn the_outbox_keeps_what_is_not_confirmed() {
     let (_folder, path) = folder();
     let mut store = Store::open(&path).unwrap();
-    let transaction = store.begin().unwrap();
+    let transaction = store.begin(Durability::Process).unwrap();
     post(&transaction, Topic::TestConfig, "t", b"config").unwrap();
     post(&transaction, Topic::Trigger, "t", b"trigger").unwrap();
     transaction.commit().unwrap();
-    let transaction = store.begin().unwrap();
+    let transaction = store.begin(Durability::Process).unwrap();
     post(&transaction, Topic::Trigger, "t", b"never committed").unwrap();
     drop(transaction);
     drop(store);
     let mut store = Store::open(&path).unwrap();
     let messages = outbox(store.connection(), 0, 10).unwrap();
     assert_eq!(messages.iter().map(|m| m.payload.as_slice()).collect::<Vec<_>>(), [b"config".as_slice(), b"trigger"]);
-    let transaction = store.begin().unwrap();
+    let transaction = store.begin(Durability::Process).unwrap();
     confirm(&transaction, messages[0].id).unwrap();
     transaction.commit().unwrap();
     let left = outbox(store.connection(), 0, 10).unwrap();
@@ -170,7 +203,7 @@ fn offsets_and_drivers_come_back() {
     let (_folder, path) = folder();
     let mut store = Store::open(&path).unwrap();
     let driver = Identity { register: SimDriver::new("a", "s").register(), registered_unix_ms: 12.5, admitted: true };
-    let transaction = store.begin().unwrap();
+    let transaction = store.begin(Durability::Process).unwrap();
     save_offset(&transaction, "here", Topic::Metrics, 0, 5).unwrap();
     save_offset(&transaction, "here", Topic::Metrics, 0, 6).unwrap();
     save_offset(&transaction, "there", Topic::Metrics, 0, 99).unwrap();
@@ -179,7 +212,7 @@ fn offsets_and_drivers_come_back() {
     let here = ("here".to_owned(), "metrics".to_owned(), 0);
     assert_eq!(all_offsets(store.connection()).unwrap().get(&here), Some(&6));
     assert_eq!(drivers(store.connection()).unwrap(), [driver]);
-    let transaction = store.begin().unwrap();
+    let transaction = store.begin(Durability::Process).unwrap();
     remove_driver(&transaction, &node("a")).unwrap();
     transaction.commit().unwrap();
     assert!(drivers(store.connection()).unwrap().is_empty());

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use onrush_stats::{Distribution, empty_histogram};
+
 use super::stored::save;
 use super::*;
 use crate::aggregate::{Part, SealedSecond};
 use crate::record::TestRecord;
-use crate::store::{Store, save_sealed};
+use crate::store::{Durability, Store, save_sealed};
 use crate::testing::{node, running};
 use crate::views;
 
@@ -53,7 +55,7 @@ async fn a_page_of_seconds_is_bounded_and_the_next_one_goes_on() {
     let path = folder.path().join("onrush.db");
     save(&path, &[ended("t")]);
     let mut store = Store::open(&path).unwrap();
-    let transaction = store.begin().unwrap();
+    let transaction = store.begin(Durability::Process).unwrap();
     let parts: BTreeMap<_, _> = (0..50).map(|n| (node(&format!("driver-{n}")), Part::default())).collect();
     for second_index in 0..300 {
         let second = SealedSecond {
@@ -81,6 +83,34 @@ async fn a_page_of_seconds_is_bounded_and_the_next_one_goes_on() {
     }
     assert_eq!(seconds, (0..300).collect::<Vec<_>>());
     assert!(pages > 1, "all of it came at once");
+    orchestrator.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_values_than_a_test_has_requests_are_shown_all_the_same() {
+    const MOST: u64 = onrush_protocol::limits::MAX_COUNT;
+    let folder = tempfile::tempdir().unwrap();
+    let broker = EmbeddedBroker::start("").unwrap();
+    let orchestrator = orchestrator(&broker, &folder.path().join("onrush.db")).await;
+    let handle = orchestrator.handle();
+    // As many as one report may have, in each.
+    let measure = |second: u64| {
+        let mut histogram = empty_histogram();
+        histogram.record_n(1_000_000 + second, MOST).unwrap();
+        let many = Distribution::from_parts(histogram, u64::MAX, 1_000_000, 1_000_100);
+        SecondStats { latency: many.clone(), service_time: many.clone(), schedule_error: many, ..stats(&[1]) }
+    };
+    let _drivers = ["a", "b"].map(|name| Driver::measuring(&broker, name, 3, measure));
+    until_registered(&handle, 2).await;
+    handle.create(new("t", 3)).await.unwrap();
+    until_ended(&handle, "t").await;
+    for what in ["metrics", "series", "histogram", "histogram?driver=a"] {
+        let answer = http::get(orchestrator.address(), &format!("/v1/tests/t/{what}"));
+        assert_eq!(answer.status, 200, "{what}: {}", answer.detail());
+    }
+    let metrics = http::get(orchestrator.address(), "/v1/tests/t/metrics").json();
+    assert_eq!(metrics["all"]["latency"]["count"], 6 * MOST);
+    assert_eq!(http::get(orchestrator.address(), "/metrics").status, 200);
     orchestrator.shutdown().await;
 }
 

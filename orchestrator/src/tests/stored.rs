@@ -4,12 +4,12 @@ use serde_json::json;
 
 use super::*;
 use crate::record::TestRecord;
-use crate::store::{Store, save_test};
+use crate::store::{Durability, Store, save_test};
 use crate::testing::running;
 
 pub(super) fn save(path: &Path, records: &[TestRecord]) {
     let mut store = Store::open(path).unwrap();
-    let transaction = store.begin().unwrap();
+    let transaction = store.begin(Durability::Process).unwrap();
     records.iter().for_each(|record| save_test(&transaction, record).unwrap());
     transaction.commit().unwrap();
 }
@@ -40,6 +40,29 @@ async fn a_test_whose_message_no_driver_would_read_is_not_made() {
     }
     first.shutdown().await;
     orchestrator(&broker, &store).await.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seed_comes_back_as_it_was_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = EmbeddedBroker::start("").unwrap();
+    let orchestrator = orchestrator(&broker, &folder.path().join("onrush.db")).await;
+    let url = "http://127.0.0.1:1/";
+    for (given, shown) in
+        [(json!({"seed": 0}), 0), (json!({"seed": 7}), 7), (json!({"seed": u64::MAX}), u64::MAX), (json!({}), 0)]
+    {
+        for order in ["in_turn", "shuffled"] {
+            let mut body = json!({"test_type": "AVALANCHE", "requests": 1, "targets": [{"url": url}], "order": order});
+            body.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
+            let made = http::post(orchestrator.address(), "/v1/tests", &body.to_string());
+            let id = made.json()["test_id"].as_str().unwrap().to_owned();
+            assert_eq!(made.json()["config"]["seed"], shown, "{body}");
+            http::post(orchestrator.address(), &format!("/v1/tests/{id}/stop"), "");
+            let stored = http::get(orchestrator.address(), &format!("/v1/tests/{id}"));
+            assert_eq!(stored.json()["config"]["seed"], shown, "{body}");
+        }
+    }
+    orchestrator.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,5 +125,50 @@ async fn rows_that_cannot_be_read_take_neither_the_list_nor_the_start_down() {
     until_registered(&handle, 2).await;
     handle.create(new("t", 20)).await.unwrap();
     assert_eq!(until_ended(&handle, "t").await.state, TestState::Completed);
+    orchestrator.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_named_and_room_on_it_is_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    power::watch(folder.path());
+    let path = folder.path().join("onrush.db");
+    let broker = EmbeddedBroker::start("").unwrap();
+    let orchestrator = orchestrator(&broker, &path).await;
+    let (address, handle) = (orchestrator.address(), orchestrator.handle());
+    let _drivers = [Driver::start(&broker, "a", 30), Driver::start(&broker, "b", 30)];
+    until_registered(&handle, 2).await;
+    handle.create(new("t", 300)).await.unwrap();
+    until("some reports are in", async || {
+        let metrics = handle.metrics(test_id("t")).await.ok()?;
+        metrics.all.sent.is_some_and(|sent| sent >= 40).then_some(())
+    })
+    .await;
+
+    power::set_full(folder.path(), true);
+    let names_it = |answer: &http::Answer| {
+        let detail = answer.detail();
+        detail.contains("is full") && detail.contains("mounted on /") && detail.contains(path.to_str().unwrap())
+    };
+    let body = r#"{"test_type": "AVALANCHE", "requests": 1}"#;
+    for _ in 0..5 {
+        let refused = http::post(address, "/v1/tests", body);
+        assert!(refused.status == 503 && names_it(&refused), "{}: {}", refused.status, refused.detail());
+        assert!(refused.header("retry-after").is_some());
+    }
+    let health = http::get(address, "/healthz");
+    assert!(health.status == 503 && names_it(&health), "{}: {}", health.status, health.detail());
+    // What is stored can be read.
+    assert_eq!(http::get(address, "/v1/tests").status, 200);
+    let other = folder.path().join("other.db");
+    let refused = Orchestrator::start(config_of(&broker, &other)).await.map(drop).unwrap_err().to_string();
+    assert!(refused.contains("is full") && refused.contains("other.db"), "{refused}");
+
+    power::set_full(folder.path(), false);
+    until("it works again", async || (http::get(address, "/healthz").status == 200).then_some(())).await;
+    let view = until_ended(&handle, "t").await;
+    assert_eq!((view.state, view.complete), (TestState::Completed, Some(true)), "{:?}", view.reason);
+    assert_eq!(view.conservation.as_ref().unwrap().verdict, Verdict::Exact);
+    assert_eq!(http::post(address, "/v1/tests", body).status, 201);
     orchestrator.shutdown().await;
 }
