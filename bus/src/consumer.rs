@@ -103,8 +103,6 @@ struct State {
     next_look: Instant,
     /// The next client waits for what the broker says of its topics after this moment.
     resume_after: Option<Instant>,
-    /// When this client last gave something, or was made.
-    heard: Instant,
     /// Everything that was sent before was read.
     current_as_of: Instant,
     /// Partitions that had something at the start, and where they ended.
@@ -159,7 +157,6 @@ impl Consumer {
             positions,
             next_look: begun + LOOK_EVERY,
             resume_after: None,
-            heard: Instant::now(),
             current_as_of: begun,
             was_there,
             marker,
@@ -190,7 +187,7 @@ impl Consumer {
             let now = Instant::now();
             if now >= state.next_look {
                 state.next_look = now + LOOK_EVERY;
-                self.look(&mut state, is_drained, now);
+                self.look(&mut state, is_drained);
             }
             if !is_drained && now < deadline + GRACE {
                 continue;
@@ -247,7 +244,6 @@ impl Consumer {
             self.asker.ask_now();
             return None;
         }
-        state.heard = Instant::now();
         state.said_impossible = false;
         if !state.was_there.is_empty() {
             state.was_there.retain(|(of, n, end)| (*of, *n) != (topic, partition) || offset + 1 < *end);
@@ -259,16 +255,16 @@ impl Consumer {
     }
 
     /// Looks whether topics changed and whether the client is stuck.
-    fn look(&self, state: &mut State, is_drained: bool, now: Instant) {
+    fn look(&self, state: &mut State, is_drained: bool) {
         let view = self.asker.view();
         let is_set_back = state.client.as_ref().is_some_and(|client| client.clock_setbacks != view.clock_setbacks);
         let has_changed = self.follow(state, &view) || is_set_back;
-        let State { client, positions, marker, heard, .. } = state;
-        let Some(context) = client.as_ref().map(Client::context) else { return };
+        let State { client, positions, marker, .. } = state;
+        let Some((context, made)) = client.as_ref().map(|client| (client.context(), client.since)) else { return };
         let fetched = |p: &Partition| context.fetched_up_to(&p.topic.full_name(&self.topic_prefix), p.partition);
         let look = Look {
             is_drained,
-            is_after_outage: view.reachable_since.is_some_and(|since| since > *heard),
+            is_after_outage: view.reachable_since.is_some_and(|back| back > made),
             met_too_large: context.met_too_large(),
             fetched_up_to: &fetched,
         };
@@ -287,7 +283,6 @@ impl Consumer {
             state.skipped.push(Skipped { topic, partition, from, to });
         }
         if remedy.is_some() || has_changed {
-            state.heard = now;
             state.burial = state.client.take().map(bury);
         }
     }
@@ -323,7 +318,6 @@ impl Consumer {
                 std::thread::sleep(LOOK_EVERY);
             }
         }
-        state.heard = Instant::now();
     }
 
     fn say(&self, change: &Change, positions: &Positions) {
@@ -365,12 +359,25 @@ impl Consumer {
         }
     }
 
-    /// Broker trouble is said by the asker; what else keeps messages away is said here.
+    /// Broker trouble and missing topics are said by the asker; what else keeps messages away is said here.
     fn note(&self, error: &KafkaError) {
-        use RDKafkaErrorCode::{AllBrokersDown, BadMessage, BrokerTransportFailure, OperationTimedOut, Resolve};
+        use RDKafkaErrorCode::{
+            AllBrokersDown, BadMessage, BrokerTransportFailure, OperationTimedOut, Resolve, UnknownPartition,
+            UnknownTopic, UnknownTopicOrPartition,
+        };
         let broker = &self.asker.view().address;
         match error.rdkafka_error_code() {
-            Some(AllBrokersDown | BadMessage | BrokerTransportFailure | OperationTimedOut | Resolve) | None => {
+            Some(
+                AllBrokersDown
+                | BadMessage
+                | BrokerTransportFailure
+                | OperationTimedOut
+                | Resolve
+                | UnknownPartition
+                | UnknownTopic
+                | UnknownTopicOrPartition,
+            )
+            | None => {
                 tracing::debug!(broker, "reading: {error}");
             }
             Some(_) => tracing::warn!(broker, "reading: {error}"),

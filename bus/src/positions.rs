@@ -8,7 +8,7 @@ use crate::asker::View;
 
 /// Looks at a partition that has something to read and gives nothing, before its client is taken for stuck.
 const PATIENCE_LOOKS: u32 = 12;
-/// The same right after the broker was away: that is when clients get stuck.
+/// The same for a client that lived through an outage: that is when clients get stuck.
 const PATIENCE_LOOKS_AFTER_OUTAGE: u32 = 4;
 /// The same where the client said that an answer is larger than it takes.
 const PATIENCE_LOOKS_TOO_LARGE: u32 = 8;
@@ -60,7 +60,7 @@ pub(crate) enum Remedy {
 pub(crate) struct Look<'a> {
     /// Everything that the client had was taken.
     pub is_drained: bool,
-    /// The broker was away since this client last gave something.
+    /// The broker was away since this client was made.
     pub is_after_outage: bool,
     /// The client met an answer larger than it takes.
     pub met_too_large: bool,

@@ -32,9 +32,9 @@ const REBUILD_PAUSE: Duration = Duration::from_millis(100);
 const MAX_REBUILD_PAUSE: Duration = Duration::from_secs(10);
 /// Messages that wait this long without any confirmation are worth a warning.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// A client that gets nothing confirmed is replaced when the broker has been back for so long.
+/// A client that lived through an outage and gets nothing confirmed for so long is replaced.
 const STUCK_AFTER_OUTAGE: Duration = Duration::from_secs(1);
-/// The same where the broker was never away; doubled for each in a row that gets nothing confirmed.
+/// The same where the broker was not away since; doubled for each in a row that gets nothing confirmed.
 const STUCK: Duration = Duration::from_secs(10);
 const MAX_DOUBLINGS: u32 = 7;
 
@@ -269,7 +269,7 @@ impl Shared {
             let state = self.lock();
             (state.outbox.len(), state.outbox.oldest_since())
         };
-        let is_stuck = waiting > 0 && is_stuck(&view, oldest_since.max(client.since), vain, Instant::now());
+        let is_stuck = waiting > 0 && is_stuck(&view, oldest_since, client.since, vain, Instant::now());
         if is_stuck {
             voice.give_up("the broker answers, and confirms nothing", &view.address);
         }
@@ -302,12 +302,13 @@ impl Shared {
     }
 }
 
-/// Whether a client that has had the same message unconfirmed since `since` is stuck, given what the broker says to others.
-fn is_stuck(view: &View, since: Instant, vain: u32, now: Instant) -> bool {
+/// Whether a client that was made at `made` is stuck, when its oldest message is unconfirmed since `oldest_since`, given
+/// what the broker says to others. One that lived through an outage may get stuck a little later: it is given less time.
+fn is_stuck(view: &View, oldest_since: Instant, made: Instant, vain: u32, now: Instant) -> bool {
     match view.reachable_since {
         None => false,
-        Some(back) if back > since => now.saturating_duration_since(back) >= STUCK_AFTER_OUTAGE,
-        Some(_) => now.saturating_duration_since(since) >= STUCK * (1 << vain.min(MAX_DOUBLINGS)),
+        Some(back) if back > made => now.saturating_duration_since(back.max(oldest_since)) >= STUCK_AFTER_OUTAGE,
+        Some(_) => now.saturating_duration_since(made.max(oldest_since)) >= STUCK * (1 << vain.min(MAX_DOUBLINGS)),
     }
 }
 

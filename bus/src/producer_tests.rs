@@ -88,14 +88,18 @@ fn a_client_that_is_stuck_after_an_outage_is_replaced_a_second_or_two_after_the_
 fn a_client_is_taken_for_stuck_soon_after_an_outage_and_late_without_one() {
     let now = Instant::now();
     let ago = |ms: u64| now - Duration::from_millis(ms);
-    let stuck = |back: Option<u64>, since: u64, vain| {
-        is_stuck(&View { reachable_since: back.map(ago), ..View::default() }, ago(since), vain, now)
+    let stuck = |back: Option<u64>, oldest: u64, made: u64, vain| {
+        let view = View { reachable_since: back.map(ago), ..View::default() };
+        is_stuck(&view, ago(oldest), ago(made), vain, now)
     };
-    assert!(!stuck(None, 60_000, 0), "nobody can be reached");
-    assert!(stuck(Some(1_000), 8_000, 0) && !stuck(Some(900), 8_000, 0));
-    assert!(stuck(Some(60_000), 10_000, 0) && !stuck(Some(60_000), 9_000, 0));
-    assert!(!stuck(Some(60_000), 19_000, 1) && stuck(Some(60_000), 20_000, 1));
-    assert!(stuck(Some(1_000), 8_000, 7), "an outage counts each time");
+    assert!(!stuck(None, 60_000, 60_000, 0), "nobody can be reached");
+    assert!(stuck(Some(1_000), 8_000, 60_000, 0) && !stuck(Some(900), 8_000, 60_000, 0));
+    // It went on after the outage, and got stuck then.
+    assert!(stuck(Some(30_000), 1_000, 60_000, 0) && !stuck(Some(30_000), 900, 60_000, 0));
+    // One that was made since, or never lived through an outage.
+    assert!(stuck(Some(60_000), 10_000, 50_000, 0) && !stuck(Some(60_000), 9_000, 50_000, 0));
+    assert!(stuck(Some(60_000), 50_000, 10_000, 0) && !stuck(Some(60_000), 50_000, 9_000, 0));
+    assert!(!stuck(Some(60_000), 19_000, 50_000, 1) && stuck(Some(60_000), 20_000, 50_000, 1));
 }
 
 #[test]

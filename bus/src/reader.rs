@@ -1,7 +1,7 @@
 //! The client behind a consumer: its settings, and what is taken of its messages.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use onrush_protocol::{MAX_MESSAGE_BYTES, Topic};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -23,6 +23,7 @@ pub(crate) struct Client {
     pub inner: BaseConsumer<Context>,
     /// As [`View::clock_setbacks`](crate::asker::View) counts.
     pub clock_setbacks: u64,
+    pub since: Instant,
 }
 
 pub(crate) enum Next {
@@ -61,7 +62,7 @@ impl Client {
         inner.assign(&assignment).map_err(BusError::client)?;
         // SAFETY: it is a consumer, and the queue stands before it in the value that is made here.
         let queue = unsafe { RingingQueue::consumer(inner.client().native_ptr(), bell) };
-        Ok(Self { queue, inner, clock_setbacks })
+        Ok(Self { queue, inner, clock_setbacks, since: Instant::now() })
     }
 
     pub fn context(&self) -> &Context {
