@@ -5,6 +5,8 @@
 //!
 //! Memory: per driver the totals and at most [`MAX_OPEN_SECONDS`] seconds of three histograms each.
 
+mod restored;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -98,7 +100,8 @@ pub struct DriverTotal {
     pub newest_second: Option<u64>,
     /// The sequence number of the final report.
     pub final_sequence: Option<u64>,
-    sequences: Sequences,
+    /// Which reports entered.
+    pub sequences: Sequences,
 }
 
 impl DriverTotal {
@@ -121,9 +124,11 @@ impl DriverTotal {
 
 /// The sequence numbers seen: all below `next`, and those ahead of it.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Sequences {
-    next: u64,
-    ahead: BTreeSet<u64>,
+pub struct Sequences {
+    /// The first that is missing.
+    pub next: u64,
+    /// Those behind it that are there.
+    pub ahead: BTreeSet<u64>,
 }
 
 impl Sequences {
@@ -154,6 +159,8 @@ struct OpenSecond {
     last_seen: Instant,
     parts: BTreeMap<NodeId, Part>,
 }
+
+pub use restored::Snapshot;
 
 /// Everything that was measured in one test that is not over.
 #[derive(Clone, Debug, Default)]

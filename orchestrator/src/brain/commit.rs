@@ -1,7 +1,7 @@
 //! One batch, one transaction; then the world hears of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use onrush_protocol::{NodeId, TestId, Topic};
 use rusqlite::Transaction;
@@ -23,6 +23,11 @@ use crate::views::{self, Totals};
 /// Messages of the outbox that are read at once.
 const OUTBOX_PAGE: usize = 100;
 
+/// A running test is stored as a whole so often: what a start reads is bounded by the reports of this time.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(30);
+/// Not more often than takes one part in so many of the brain's time.
+const SNAPSHOT_SHARE: u32 = 200;
+
 /// A second as it is shown from now on.
 pub(super) struct ShownSecond {
     test_id: TestId,
@@ -38,6 +43,8 @@ pub(super) struct ShownSecond {
 #[derive(Default)]
 pub(super) struct After {
     posted: bool,
+    /// The tests of which something was reported.
+    pub(super) reported: BTreeSet<TestId>,
     seconds: Vec<ShownSecond>,
     changed: BTreeSet<TestId>,
     ended: HashMap<TestId, (TestRecord, Totals)>,
@@ -71,6 +78,18 @@ impl Brain {
             let begun = Instant::now();
             let transaction = life.store.begin(durability(&effects, &unsaved))?;
             let after = apply(&transaction, &life.core, effects, &unsaved, now)?;
+            for test_id in &after.reported {
+                let due = *self.snapshots.entry(test_id.clone()).or_insert(begun + SNAPSHOT_EVERY);
+                if begun >= due
+                    && let Some(test) = life.core.test(test_id)
+                {
+                    let taken = Instant::now();
+                    store::save_snapshot(&transaction, test_id, &test.aggregate)?;
+                    let pause = SNAPSHOT_EVERY.max(SNAPSHOT_SHARE * taken.elapsed());
+                    self.snapshots.insert(test_id.clone(), Instant::now() + pause);
+                }
+            }
+            self.snapshots.retain(|test_id, _| life.core.test(test_id).is_some());
             for ((topic, partition), next) in offsets {
                 store::save_offset(&transaction, &self.source, topic, partition, next)?;
             }
@@ -223,6 +242,7 @@ pub(super) fn apply(
             }
             Effect::Report(row) => {
                 store::save_report(transaction, &row)?;
+                after.reported.insert(row.test_id.clone());
                 if row.late {
                     let ReportRow { test_id, node_id, report, .. } = row;
                     let (second, sealed_at) = store::second_of(transaction, &test_id, report.second_index)?;

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use onrush_bus::{BrokerWatch, BusConfig, BusError, Producer, Start};
 use onrush_protocol::{TestId, Topic};
@@ -89,6 +89,8 @@ pub struct Brain {
     confirmed: i64,
     /// Whether the outbox may hold messages behind `sent`.
     unsent: bool,
+    /// When the next snapshot of a running test is due.
+    snapshots: HashMap<TestId, Instant>,
     updates: HashMap<TestId, broadcast::Sender<Update>>,
     waiters: HashMap<TestId, TriggerWaiter>,
     commands: mpsc::Receiver<Command>,
@@ -123,6 +125,7 @@ impl Brain {
             sent: 0,
             confirmed: 0,
             unsent: true,
+            snapshots: HashMap::new(),
             updates: HashMap::new(),
             waiters: HashMap::new(),
             own_commands: commands.0,
@@ -192,8 +195,8 @@ impl Brain {
                 }
             };
             let mut series = TestSeries::new(&record, now.mono);
-            let aggregate = store::open_aggregate(store.connection(), &record, now, |node_id, report| {
-                series.add([(node_id, &report.stats)], &report.stats);
+            let aggregate = store::open_aggregate(store.connection(), &record, now, |node_id, stats| {
+                series.add([(node_id, stats)], stats);
             });
             let aggregate = match aggregate {
                 Err(error) if error.is_unreadable() => {
