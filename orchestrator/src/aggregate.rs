@@ -5,6 +5,7 @@
 //!
 //! Memory: per driver the totals, the gaps in its reports, and at most [`MAX_OPEN_SECONDS`] seconds of three histograms each.
 
+mod restored;
 mod sequences;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant};
 use onrush_protocol::{EndReason, Measured, NodeId, limits};
 use onrush_stats::{SecondStats, Totals};
 
-use self::sequences::Sequences;
+pub use self::restored::Snapshot;
+pub use self::sequences::Sequences;
 
 /// A second waits at most this long for drivers that have not reported it.
 pub const SEAL_AFTER: Duration = Duration::from_secs(2);
@@ -100,7 +102,8 @@ pub struct DriverTotal {
     pub newest_second: Option<u64>,
     /// The sequence number of the final report.
     pub final_sequence: Option<u64>,
-    sequences: Sequences,
+    /// Which reports entered.
+    pub sequences: Sequences,
 }
 
 impl DriverTotal {

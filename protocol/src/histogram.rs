@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer, V2Serializer};
 use onrush_stats::{Distribution, empty_histogram, same_layout};
 use serde::Serialize;
 
@@ -117,6 +117,26 @@ fn check_header(plain: &[u8]) -> Result<(), CodingError> {
     let digits = be_u32(plain, 12).ok_or(CodingError::NotV2Compressed)?;
     let highest = u64::from(be_u32(plain, 24).unwrap_or(u32::MAX)) << 32;
     if digits > MAX_FOREIGN_DIGITS || highest > 1 << 60 { Err(CodingError::TooFine) } else { Ok(()) }
+}
+
+/// The bytes of a histogram without compression: ten times as fast to write, for what is soon written anew. `None`: it has
+/// counts that the format cannot hold.
+pub fn encode_plain(distribution: &Distribution) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(histogram) = distribution.histogram() {
+        V2Serializer::new().serialize(histogram, &mut bytes).ok()?;
+    }
+    Some(bytes)
+}
+
+/// The histogram of [`encode_plain`].
+pub fn decode_plain(bytes: &[u8]) -> Result<Histogram<u64>, CodingError> {
+    if bytes.is_empty() {
+        return Ok(empty_histogram());
+    }
+    check_header(bytes)?;
+    let histogram: Result<Histogram<u64>, _> = Deserializer::new().deserialize(&mut &bytes[..]);
+    histogram.ok().filter(same_layout).ok_or(CodingError::NotV2Compressed)
 }
 
 fn be_u32(bytes: &[u8], at: usize) -> Option<u32> {

@@ -57,6 +57,23 @@ impl Counts {
         }
     }
 
+    /// Takes away what `part` counted, which was merged before. The gauge stays.
+    pub fn subtract(&mut self, part: &Self) {
+        let Self { sent, skipped, in_flight: _, bytes_sent, bytes_received, statuses, failures } = part;
+        self.sent = self.sent.saturating_sub(*sent);
+        self.skipped = self.skipped.saturating_sub(*skipped);
+        self.bytes_sent = self.bytes_sent.saturating_sub(*bytes_sent);
+        self.bytes_received = self.bytes_received.saturating_sub(*bytes_received);
+        for (status, n) in statuses {
+            self.statuses.entry(*status).and_modify(|sum| *sum = sum.saturating_sub(*n));
+        }
+        for (cause, n) in failures {
+            self.failures.entry(*cause).and_modify(|sum| *sum = sum.saturating_sub(*n));
+        }
+        self.statuses.retain(|_, n| *n > 0);
+        self.failures.retain(|_, n| *n > 0);
+    }
+
     /// Sets every count to zero.
     pub fn clear(&mut self) {
         *self = Self::default();

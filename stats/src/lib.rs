@@ -37,6 +37,15 @@ impl SecondStats {
         self.schedule_error.merge(schedule_error);
     }
 
+    /// Takes away what `part` measured, which was merged before. Gauges, minima and maxima stay.
+    pub fn subtract(&mut self, part: &Self) {
+        let Self { counts, latency, service_time, schedule_error } = part;
+        self.counts.subtract(counts);
+        self.latency.subtract(latency);
+        self.service_time.subtract(service_time);
+        self.schedule_error.subtract(schedule_error);
+    }
+
     /// Forgets every value and keeps the memory.
     pub fn clear(&mut self) {
         let Self { counts, latency, service_time, schedule_error } = self;

@@ -35,6 +35,19 @@ impl Sequences {
         true
     }
 
+    /// The ranges, each with the number behind its last.
+    pub fn ranges(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.ranges.iter().map(|(start, end)| (*start, *end))
+    }
+
+    /// Those of [`ranges`](Self::ranges); `None`: they are not in order, or touch, or are too many.
+    pub fn from_ranges(ranges: &[(u64, u64)]) -> Option<Self> {
+        let are_ranges = ranges.iter().all(|(start, end)| start < end);
+        let are_apart = ranges.windows(2).all(|pair| pair[0].1 < pair[1].0);
+        let fit = are_ranges && are_apart && ranges.len() <= MAX_RANGES;
+        fit.then(|| Self { ranges: ranges.iter().copied().collect(), count: ranges.iter().map(|(s, e)| e - s).sum() })
+    }
+
     /// The highest.
     pub fn newest(&self) -> Option<u64> {
         self.ranges.last_key_value().map(|(_, end)| end - 1)
@@ -73,6 +86,8 @@ mod tests {
                 prop_assert_eq!(sequences.without_gap(), whole);
             }
             prop_assert!((0..300).all(|number| sequences.contains(number) == set.contains(&number)));
+            let ranges: Vec<_> = sequences.ranges().collect();
+            prop_assert_eq!(Sequences::from_ranges(&ranges), Some(sequences));
         }
     }
 
@@ -84,6 +99,13 @@ mod tests {
         assert_eq!((sequences.ranges.len(), sequences.without_gap()), (2, false));
         assert!((1..10).all(|number| sequences.insert(number)));
         assert_eq!((sequences.ranges.len(), sequences.without_gap(), sequences.count()), (1, true, 200_000));
+    }
+
+    #[test]
+    fn ranges_that_no_sequences_have_are_refused() {
+        for ranges in [&[(3, 3)][..], &[(3, 2)], &[(0, 2), (2, 4)], &[(0, 2), (1, 4)], &[(5, 6), (0, 1)]] {
+            assert_eq!(Sequences::from_ranges(ranges), None, "{ranges:?}");
+        }
     }
 
     #[test]

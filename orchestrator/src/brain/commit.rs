@@ -1,7 +1,7 @@
 //! One batch, one transaction; then the world hears of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use onrush_protocol::{NodeId, TestId};
 use rusqlite::Transaction;
@@ -23,6 +23,11 @@ use crate::views::{self, Totals};
 /// Messages of the outbox that are read at once.
 const OUTBOX_PAGE: usize = 100;
 
+/// A running test is stored as a whole so often: what a start reads is bounded by the reports of this time.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(30);
+/// Not more often than takes one part in so many of the brain's time.
+const SNAPSHOT_SHARE: u32 = 200;
+
 /// A second as it is shown from now on.
 pub(super) struct ShownSecond {
     test_id: TestId,
@@ -38,6 +43,8 @@ pub(super) struct ShownSecond {
 #[derive(Default)]
 pub(super) struct After {
     posted: bool,
+    /// The tests of which something was reported.
+    pub(super) reported: BTreeSet<TestId>,
     seconds: Vec<ShownSecond>,
     changed: BTreeSet<TestId>,
     ended: HashMap<TestId, (TestRecord, Totals)>,
@@ -68,6 +75,7 @@ impl Brain {
             let begun = Instant::now();
             let transaction = life.store.begin(durability(&effects, &unsaved))?;
             let after = apply(&transaction, &life.core, effects, &unsaved, now)?;
+            self.save_snapshots(&transaction, &life.core, &after.reported)?;
             for ((topic, topic_id, partition), next) in offsets {
                 let source = places::source(&self.source, &topic_id);
                 store::save_offset(&transaction, &source, topic, partition, next)?;
@@ -79,6 +87,26 @@ impl Brain {
             self.announce(&life.core, after);
         } else if self.unsent {
             self.send_outbox(life)?;
+        }
+        Ok(())
+    }
+
+    /// Stores the tests of which something was reported as a whole, where that is due.
+    fn save_snapshots(
+        &mut self,
+        transaction: &Transaction,
+        core: &Core,
+        reported: &BTreeSet<TestId>,
+    ) -> Result<(), StoreError> {
+        self.snapshots.retain(|test_id, _| core.test(test_id).is_some());
+        for test_id in reported {
+            let Some(test) = core.test(test_id) else { continue };
+            let begun = Instant::now();
+            let due = self.snapshots.entry(test_id.clone()).or_insert(begun + SNAPSHOT_EVERY);
+            if begun >= *due {
+                store::save_snapshot(transaction, test_id, &test.aggregate)?;
+                *due = Instant::now() + SNAPSHOT_EVERY.max(SNAPSHOT_SHARE * begun.elapsed());
+            }
         }
         Ok(())
     }
@@ -225,6 +253,7 @@ pub(super) fn apply(
             }
             Effect::Report(row) => {
                 store::save_report(transaction, &row)?;
+                after.reported.insert(row.test_id.clone());
                 if row.late {
                     let ReportRow { test_id, node_id, report, .. } = row;
                     let (second, sealed_at) = store::second_of(transaction, &test_id, report.second_index)?;

@@ -105,6 +105,8 @@ pub struct Brain {
     confirmed: i64,
     /// Whether the outbox may hold messages behind `sent`.
     unsent: bool,
+    /// When the next snapshot of a running test is due.
+    snapshots: HashMap<TestId, Instant>,
     updates: HashMap<TestId, broadcast::Sender<Update>>,
     waiters: HashMap<TestId, TriggerWaiter>,
     held: Vec<Held>,
@@ -142,6 +144,7 @@ impl Brain {
             sent: 0,
             confirmed: 0,
             unsent: true,
+            snapshots: HashMap::new(),
             updates: HashMap::new(),
             waiters: HashMap::new(),
             held: Vec::new(),
@@ -219,8 +222,8 @@ impl Brain {
                 }
             };
             let mut series = TestSeries::new(&record, now.mono);
-            let aggregate = store::open_aggregate(store.connection(), &record, now, |node_id, report| {
-                series.add([(node_id, &report.stats)], &report.stats);
+            let aggregate = store::open_aggregate(store.connection(), &record, now, |node_id, stats| {
+                series.add([(node_id, stats)], stats);
             });
             let aggregate = match aggregate {
                 Err(error) if error.is_unreadable() => {

@@ -30,11 +30,16 @@ fn open(path: &Path, now: Now) -> (Store, Core, usize) {
     (store, core, usize::try_from(next).unwrap())
 }
 
-fn settle_and_commit(store: &mut Store, core: &mut Core, next_offset: Option<usize>, now: Now) {
+fn settle_and_commit(store: &mut Store, core: &mut Core, next_offset: Option<usize>, with_snapshot: bool, now: Now) {
     core.settle(Some(now.mono - Duration::from_secs(3600)), true, now);
     let (effects, unsaved) = core.take_effects();
     let transaction = store.begin(Durability::Process).unwrap();
-    commit::apply(&transaction, core, effects, &unsaved, now).unwrap();
+    let after = commit::apply(&transaction, core, effects, &unsaved, now).unwrap();
+    for test_id in after.reported.iter().filter(|_| with_snapshot) {
+        if let Some(test) = core.test(test_id) {
+            store::save_snapshot(&transaction, test_id, &test.aggregate).unwrap();
+        }
+    }
     if let Some(next) = next_offset {
         store::save_offset(&transaction, "here", Topic::Metrics, 0, next as i64).unwrap();
     }
@@ -42,8 +47,13 @@ fn settle_and_commit(store: &mut Store, core: &mut Core, next_offset: Option<usi
 }
 
 /// Runs a test over these reports in batches; `deaths`: before which batches the process dies, and how many reports
-/// it had taken into an uncommitted transaction when it did.
-fn run(log: &[Metrics], batch: usize, deaths: &[(usize, usize)]) -> (TestRecord, Totals, SecondStats) {
+/// it had taken into an uncommitted transaction when it did; `snapshot_every`: after how many batches one is stored.
+fn run(
+    log: &[Metrics],
+    batch: usize,
+    deaths: &[(usize, usize)],
+    snapshot_every: usize,
+) -> (TestRecord, Totals, SecondStats) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("onrush.db");
     let now = Now::read();
@@ -59,7 +69,7 @@ fn run(log: &[Metrics], batch: usize, deaths: &[(usize, usize)]) -> (TestRecord,
     hear(&mut core, NodeState::Armed);
     core.settle(Some(now.mono), true, now);
     core.create(NewTest { config: config("t", 40), name: None, trigger: true }, now).unwrap();
-    settle_and_commit(&mut store, &mut core, None, now);
+    settle_and_commit(&mut store, &mut core, None, false, now);
     let take = |core: &mut Core, metrics: &Metrics| {
         core.take(Topic::Metrics, Ok(Message::Metrics(metrics.clone())), now.mono, now);
     };
@@ -83,7 +93,7 @@ fn run(log: &[Metrics], batch: usize, deaths: &[(usize, usize)]) -> (TestRecord,
         for metrics in &log[next..end] {
             take(&mut core, metrics);
         }
-        settle_and_commit(&mut store, &mut core, Some(end), now);
+        settle_and_commit(&mut store, &mut core, Some(end), batches % snapshot_every == 0, now);
         next = end;
         batches += 1;
     }
@@ -108,15 +118,16 @@ proptest! {
         batch in 1usize..6,
         deaths in prop::collection::vec((0usize..20, 0usize..8), 0..4),
         repeated in prop::collection::vec(0usize..20, 0..6),
+        snapshot_every in 1usize..5,
     ) {
         let log = reports("t", &["a", "b"], 10, 4);
-        let (_, expected, expected_seconds) = run(&log, log.len(), &[]);
+        let (_, expected, expected_seconds) = run(&log, log.len(), &[], 1);
         let mut redelivered = log.clone();
         // Before the last, which ends the test.
         for again in repeated {
             redelivered.insert(19, log[again.min(18)].clone());
         }
-        let (record, totals, seconds) = run(&redelivered, batch, &deaths);
+        let (record, totals, seconds) = run(&redelivered, batch, &deaths, snapshot_every);
         prop_assert_eq!(record.state, TestState::Completed);
         prop_assert_eq!(record.conservation.map(|c| c.verdict), Some(Verdict::Exact));
         prop_assert_eq!(record.participants.iter().map(|p| p.reports).collect::<Vec<_>>(), vec![10, 10]);

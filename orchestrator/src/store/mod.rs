@@ -13,6 +13,7 @@ mod measures;
 mod private;
 mod read;
 mod schema;
+mod snapshot;
 mod tests_table;
 mod unreadable;
 
@@ -31,6 +32,7 @@ pub use coding::name_of;
 pub use list::TestPage;
 pub use measures::{ReportRow, open_aggregate, save_report, save_sealed, save_totals, second_of};
 pub use read::{READERS, Reader, SecondPage};
+pub use snapshot::save_snapshot;
 pub use tests_table::{exists, last_published_order, open_tests, save_participants, save_test, test, triggered_since};
 pub use unreadable::{Stored, reason};
 

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// Each step brings a file one version further; the version is SQLite's `user_version`.
-const STEPS: &[&str] = &[V1, V2];
+const STEPS: &[&str] = &[V1, V2, V3];
 
 const V1: &str = "
 CREATE TABLE offsets (
@@ -52,6 +52,13 @@ CREATE TABLE totals (
 
 /// What the list of tests shows of a test, as JSON; NULL: not written yet, or no longer true.
 const V2: &str = "ALTER TABLE tests ADD COLUMN listed TEXT";
+
+/// What was measured in a test, as a whole, up to the report in row `covered`; `snapshot.rs` says how.
+const V3: &str = "
+CREATE TABLE snapshots (
+    test_id TEXT PRIMARY KEY REFERENCES tests (test_id), version INTEGER NOT NULL, covered INTEGER NOT NULL,
+    state TEXT NOT NULL, histograms BLOB NOT NULL);
+";
 
 /// Brings the file to this version; refuses one of a later version.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

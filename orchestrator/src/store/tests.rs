@@ -176,6 +176,117 @@ fn reports_rebuild_what_was_measured() {
     assert_eq!(rebuilt.all(), straight.all());
 }
 
+/// Stores `seconds` seconds of reports of two drivers, the newest two unsealed, as the brain would; `at`: when the snapshot is
+/// taken.
+fn measured(store: &mut Store, seconds: u64, at: u64) -> Aggregate {
+    let record = running("t", 9, &["a", "b"]);
+    save(store, &record);
+    let now = Now::read();
+    let mut aggregate = Aggregate::default();
+    let mut drivers = ["a", "b"].map(|name| SimDriver::new(name, "s"));
+    for second in 0..seconds {
+        let transaction = store.begin(Durability::Process).unwrap();
+        for driver in &mut drivers {
+            let metrics = driver.report("t", second, stats(&[second + 1, 1 << (second % 30)]), None);
+            let report = metrics.measured.unwrap();
+            aggregate.enter(&metrics.node_id, &report, now.mono).unwrap();
+            save_report(
+                &transaction,
+                &ReportRow { test_id: metrics.test_id, node_id: metrics.node_id, late: false, report },
+            )
+            .unwrap();
+        }
+        let waiting = [node("a"), node("b"), node("late")];
+        // The third driver is waited for: the newest seconds are open until then.
+        let sealed = if second + 1 < seconds { aggregate.seal(&waiting, second >= 20, now.mono) } else { Vec::new() };
+        for sealed in &sealed {
+            let view = crate::views::second(sealed, &sealed.all(), "now".into());
+            save_sealed(&transaction, &record.test_id, &view, &sealed.all()).unwrap();
+        }
+        if second == at {
+            save_snapshot(&transaction, &record.test_id, &aggregate).unwrap();
+        }
+        transaction.commit().unwrap();
+    }
+    aggregate
+}
+
+/// What is read, and the sum of what is told to be sealed.
+fn read_back(store: &Store) -> (Aggregate, BTreeMap<NodeId, SecondStats>) {
+    let record = running("t", 9, &["a", "b"]);
+    let mut sealed = BTreeMap::<NodeId, SecondStats>::new();
+    let aggregate = open_aggregate(store.connection(), &record, Now::read(), |node_id, stats| {
+        sealed.entry(node_id.clone()).or_default().merge(stats);
+    });
+    (aggregate.unwrap(), sealed)
+}
+
+#[test]
+fn a_snapshot_and_the_reports_behind_it_are_the_same_as_all_reports() {
+    // Seconds are open when it is taken; open ones have been sealed since; nothing lies behind it.
+    for (seconds, at) in [(18, 5), (18, 15), (18, 17), (40, 10), (40, 25), (40, 39), (3, 0)] {
+        let (_folder, path) = folder();
+        let mut store = Store::open(&path).unwrap();
+        measured(&mut store, seconds, at);
+        let with = read_back(&store);
+        store.connection.execute("DELETE FROM snapshots", []).unwrap();
+        let without = read_back(&store);
+        let case = format!("{at} of {seconds}");
+        assert_eq!(with.0.drivers(), without.0.drivers(), "{case}");
+        assert_eq!(with.0.all(), without.0.all(), "{case}");
+        let open = |aggregate: &Aggregate| -> Vec<(u64, BTreeMap<NodeId, crate::aggregate::Part>)> {
+            let snapshot = aggregate.snapshot();
+            snapshot.open.into_iter().map(|(second, parts)| (second, parts.clone())).collect()
+        };
+        assert!(open(&with.0) == open(&without.0), "{case}: other seconds are open");
+        assert_eq!(with.0.snapshot().next, without.0.snapshot().next, "{case}");
+        for (node_id, expected) in &without.1 {
+            assert_eq!(with.1[node_id].counts, expected.counts, "{case}: {node_id}");
+            assert_eq!(with.1[node_id].latency.histogram(), expected.latency.histogram(), "{case}: {node_id}");
+            assert_eq!(with.1[node_id].latency.sum_ns(), expected.latency.sum_ns(), "{case}: {node_id}");
+        }
+    }
+}
+
+#[test]
+fn what_a_snapshot_covers_is_not_read_again() {
+    let (_folder, path) = folder();
+    let mut store = Store::open(&path).unwrap();
+    let straight = measured(&mut store, 40, 35);
+    // Whoever read one of these would stumble over it.
+    store.connection.execute("UPDATE driver_seconds SET latency = x'00' WHERE second_index <= 35", []).unwrap();
+    assert_eq!(read_back(&store).0.drivers(), straight.drivers());
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_used_is_thrown_away() {
+    for spoilt in [
+        "UPDATE snapshots SET version = 99",
+        "UPDATE snapshots SET state = '{'",
+        "UPDATE snapshots SET state = x'ff'",
+        "UPDATE snapshots SET state = replace(state, '\"next\"', '\"nxt\"')",
+        "UPDATE snapshots SET state = json_set(state, '$.added', 1)",
+        "UPDATE snapshots SET histograms = x''",
+        "UPDATE snapshots SET histograms = histograms || x'00'",
+        "UPDATE snapshots SET histograms = x'ffffffff'",
+        "UPDATE snapshots SET covered = covered - 1",
+        "UPDATE snapshots SET covered = covered + 1",
+        // Another program numbered the rows anew.
+        "UPDATE driver_seconds SET rowid = rowid + 1000",
+    ] {
+        let (_folder, path) = folder();
+        let mut store = Store::open(&path).unwrap();
+        let straight = measured(&mut store, 30, 25);
+        store.connection.execute_batch(spoilt).unwrap();
+        assert_eq!(
+            snapshot::snapshot(store.connection(), "t", Now::read().mono).unwrap().map(|_| ()),
+            None,
+            "{spoilt}"
+        );
+        assert_eq!(read_back(&store).0.drivers(), straight.drivers(), "{spoilt}");
+    }
+}
+
 #[test]
 fn the_outbox_keeps_what_is_not_confirmed() {
     let (_folder, path) = folder();
