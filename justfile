@@ -32,6 +32,11 @@ test-kafka *filter:
 test-browser *filter:
     cargo test --features browser-suite --test browser -- {{ filter }}
 
+# the REST interface against its own description; needs a Python with the packages of .ci/requirements.txt
+fuzz-rest:
+    cargo build
+    scripts/rest-fuzz
+
 # the dashboards' queries on a real Prometheus; needs Prometheus
 test-observability *filter:
     cargo test --features observability-suite --test observability -- {{ filter }}

@@ -132,6 +132,13 @@ pub struct OrchestratorArgs {
         env = "ONRUSH_MAX_DRIVERS", help_heading = "Orchestrator"
     )]
     pub max_drivers: usize,
+    /// A name by which the REST interface may be asked, repeatable. Addresses, `localhost` and this machine's own name
+    /// always may; requests for any other name are refused, so that no web site can reach it through a browser
+    #[arg(
+        long = "allow-host", value_name = "NAME", value_parser = onrush_orchestrator::allowed_host, value_delimiter = ',',
+        env = "ONRUSH_ALLOW_HOST", help_heading = "Orchestrator"
+    )]
+    pub allow_hosts: Vec<String>,
 }
 
 /// Options of `onrush driver`.
@@ -151,7 +158,8 @@ pub struct DriverArgs {
     /// How to reach Kafka.
     #[command(flatten)]
     pub topics: TopicArgs,
-    /// This driver's name, unique among all drivers [default: machine's name and process number]
+    /// This driver's name, unique among all drivers [default: the machine's name, the process number
+    /// and a few random digits]
     #[arg(long, value_name = "NAME", env = "ONRUSH_NODE_ID", help_heading = "Driver")]
     pub node_id: Option<String>,
     /// The address that it registers with, for people to read [default: the one it reaches the broker from]

@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use onrush_orchestrator::view::{DriverView, MetricsView, SecondView, TestView};
+use onrush_orchestrator::TestSummary;
+use onrush_orchestrator::view::{DriverView, MetricsView, SecondView, StoppedView, TestView};
 use onrush_protocol::RequestConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -216,16 +217,36 @@ impl Client {
         self.post(&["v1", "tests", test_id, "stop"], b"")
     }
 
+    /// Stops whatever is open or runs.
+    pub fn stop_all(&self) -> Result<StoppedView, ClientError> {
+        self.post(&["v1", "stop"], b"")
+    }
+
     /// One test.
     pub fn test(&self, test_id: &str) -> Result<TestView, ClientError> {
         self.get(&["v1", "tests", test_id])
     }
 
     /// At most `limit` (500) tests, the newest first.
-    pub fn tests(&self, limit: usize) -> Result<Vec<TestView>, ClientError> {
-        let mut url = self.url(&["v1", "tests"]);
-        url.query_pairs_mut().append_pair("limit", &limit.to_string());
-        self.read(self.agent.get(url.as_str()).call())
+    pub fn tests(&self, limit: usize) -> Result<Vec<TestSummary>, ClientError> {
+        let mut tests: Vec<TestSummary> = Vec::new();
+        // A page ends where it becomes long.
+        while tests.len() < limit {
+            let mut url = self.url(&["v1", "tests"]);
+            url.query_pairs_mut().append_pair("limit", &(limit - tests.len()).to_string());
+            if let Some(oldest) = tests.last() {
+                url.query_pairs_mut().append_pair("before", &oldest.test_id);
+            }
+            let response = self.agent.get(url.as_str()).call().map_err(|e| self.unreachable(&e))?;
+            let more = response.headers().contains_key("link");
+            let page: Vec<TestSummary> = self.read(Ok(response))?;
+            let ended = page.is_empty() || !more;
+            tests.extend(page);
+            if ended {
+                break;
+            }
+        }
+        Ok(tests)
     }
 
     /// Totals of a test.

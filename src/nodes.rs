@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::process::ExitCode;
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use onrush_bus::cpus::Claim;
-use onrush_bus::{Brokers, BusConfig, BusError, EmbeddedBroker};
+use onrush_bus::{Brokers, BusConfig, BusError, EmbeddedBroker, check_room};
 use onrush_driver::DriverConfig;
 use onrush_engine::Wait;
 use onrush_orchestrator::{Orchestrator, OrchestratorConfig};
@@ -23,17 +24,28 @@ const EMBEDDED: &str = "embedded";
 pub const LISTENING_ON: &str = "listening on http://";
 /// A driver that was given no broker waits this long for an embedded one.
 const EMBEDDED_AT_MOST: Duration = Duration::from_secs(5);
+/// Threads of REST that may wait for the store or for a large answer to be written.
+const REST_THREADS: usize = 16;
+/// Threads of an orchestrator: those of REST, the brain with its readers and questions, Kafka's (some 16), and those of
+/// the embedded broker.
+const ORCHESTRATOR_THREADS: usize = REST_THREADS + 40;
+/// The store's, Kafka's and a few connections.
+const ORCHESTRATOR_DESCRIPTORS: usize = 64;
 /// What is left to send and store has this long at the end.
 const SHUTDOWN_AT_MOST: Duration = Duration::from_secs(10);
 
 /// `onrush orchestrator`.
 pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
-    let OrchestratorArgs { brokers, topics, listen, store, min_drivers, max_drivers } = args;
+    let OrchestratorArgs { brokers, topics, listen, store, min_drivers, max_drivers, allow_hosts } = args;
     if min_drivers > max_drivers {
         let problem = format!("--min-drivers {min_drivers} is more than --max-drivers {max_drivers}");
         return Err(Error::Usage(problem));
     }
+    check_topics(&topics)?;
     let stop = Stop::on_signals()?;
+    // Before the first thread is missed in the middle of something, by a library that can say nothing but a panic.
+    check_room(ORCHESTRATOR_THREADS, ORCHESTRATOR_DESCRIPTORS)
+        .map_err(|e| Error::failed("cannot start the orchestrator", e))?;
     // It lives as long as this function.
     let (_embedded, brokers) = match brokers.as_deref() {
         Some(EMBEDDED) => {
@@ -45,7 +57,7 @@ pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
         given => (None, discover(given)?),
     };
     let bus = bus_config(brokers, topics, "onrush-orchestrator".into());
-    let config = OrchestratorConfig { bus, listen, store, min_drivers, max_drivers };
+    let config = OrchestratorConfig { bus, listen, store, min_drivers, max_drivers, allow_hosts };
     let runtime = orchestrator_runtime()?;
     let ended = runtime.block_on(async {
         let start = Orchestrator::start(config);
@@ -71,6 +83,7 @@ pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
 /// `onrush driver`.
 pub fn driver(args: DriverArgs) -> Result<ExitCode, Error> {
     let DriverArgs { brokers, topics, node_id, node_ip, cpus, wait, io, local_addresses, target_url } = args;
+    check_topics(&topics)?;
     let stop = Stop::on_signals()?;
     let name = node_id.unwrap_or_else(default_node_name);
     let node_id = NodeId::new(name.as_str()).ok_or_else(|| {
@@ -120,8 +133,16 @@ pub fn brokers_of(broker: &EmbeddedBroker) -> Brokers {
 /// The orchestrator's threads: one can write an answer while the other waits for the store.
 pub fn orchestrator_runtime() -> Result<tokio::runtime::Runtime, Error> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let built = builder.worker_threads(2).thread_name("onrush-rest").enable_all().build();
-    built.map_err(|e| Error::failed("cannot start the orchestrator's threads", e))
+    builder.worker_threads(2).max_blocking_threads(REST_THREADS).thread_keep_alive(Duration::MAX);
+    let runtime = builder.thread_name("onrush-rest").enable_all().build();
+    let runtime = runtime.map_err(|e| Error::failed("cannot start the orchestrator's threads", e))?;
+    // All of them now: one that could not be started later would leave a request without an answer.
+    let all = Arc::new(Barrier::new(REST_THREADS));
+    for _ in 0..REST_THREADS {
+        let all = all.clone();
+        runtime.spawn_blocking(move || _ = all.wait());
+    }
+    Ok(runtime)
 }
 
 /// Ends when a signal came.
@@ -154,6 +175,11 @@ fn discover(given: Option<&str>) -> Result<Brokers, Error> {
     Brokers::discover(given).map_err(|e| Error::Failed(e.to_string()))
 }
 
+/// What is wrong with these flags, whatever the broker says.
+pub fn check_topics(topics: &TopicArgs) -> Result<(), Error> {
+    onrush_bus::check_topic_prefix(&topics.topic_prefix).map_err(|e| Error::Usage(e.to_string()))
+}
+
 fn bus_config(brokers: Brokers, topics: TopicArgs, client_id: String) -> BusConfig {
     let TopicArgs { topic_prefix, kafka_options } = topics;
     BusConfig { brokers, topic_prefix, client_id, options: kafka_options }
@@ -174,11 +200,11 @@ fn announce(address: SocketAddr) {
     let _ = writeln!(out, "{LISTENING_ON}{address}").and_then(|()| out.flush());
 }
 
-/// Unique on the machine by the process number, and readable by the machine's name.
+/// Readable by the machine's name and the process number; unique by chance, because containers may share both.
 fn default_node_name() -> String {
     let machine = rustix::system::uname().nodename().to_string_lossy().trim().to_owned();
     let machine = if machine.is_empty() { "driver".to_owned() } else { machine };
-    format!("{machine}-{}", std::process::id())
+    format!("{machine}-{}-{:04x}", std::process::id(), fastrand::u16(..))
 }
 
 /// The address from which this machine reaches the first broker. No packet is sent: connecting a UDP socket only
@@ -200,7 +226,8 @@ mod tests {
     fn a_driver_has_a_usable_name_and_address_by_itself() {
         let name = default_node_name();
         assert!(NodeId::new(name.as_str()).is_some(), "{name}");
-        assert!(name.ends_with(&format!("-{}", std::process::id())));
+        assert!(name.contains(&format!("-{}-", std::process::id())));
+        assert!((0..10).any(|_| default_node_name() != name), "two in containers of one machine");
         assert_eq!(own_address("127.0.0.1:9092,other:9092"), Some(IpAddr::from([127, 0, 0, 1])));
         assert_eq!(own_address("nonsense"), None);
     }

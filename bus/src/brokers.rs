@@ -43,6 +43,16 @@ impl Brokers {
         Ok(Self { address, embedded })
     }
 
+    /// Where the embedded broker is that took the place of the one at `address`, if this is an embedded one, it is gone,
+    /// and just one other process of this machine runs one.
+    pub(crate) fn successor(&self, address: &str) -> Option<String> {
+        if !self.embedded {
+            return None;
+        }
+        let live = announcements(&runtime_dir().ok()?);
+        successor(address, &live, std::process::id())
+    }
+
     fn only(mut announced: Vec<String>) -> Result<Self, BusError> {
         announced.sort();
         match (announced.pop(), announced.is_empty()) {
@@ -63,10 +73,24 @@ pub(crate) fn announce(address: &str) -> Result<LiveFile, BusError> {
     LiveFile::create(&runtime_dir()?.join(FOLDER), &json)
 }
 
-/// The addresses of the embedded brokers that live on this machine.
-fn announced(runtime_dir: &std::path::Path) -> Vec<String> {
+/// The embedded brokers that live on this machine.
+fn announcements(runtime_dir: &std::path::Path) -> Vec<Announcement> {
     let files = LiveFile::live(&runtime_dir.join(FOLDER), None);
-    files.iter().filter_map(|json| serde_json::from_str::<Announcement>(json).ok()).map(|a| a.address).collect()
+    files.iter().filter_map(|json| serde_json::from_str(json).ok()).collect()
+}
+
+/// Their addresses.
+fn announced(runtime_dir: &std::path::Path) -> Vec<String> {
+    announcements(runtime_dir).into_iter().map(|announcement| announcement.address).collect()
+}
+
+fn successor(address: &str, live: &[Announcement], own_pid: u32) -> Option<String> {
+    let address = address.replace("localhost", "127.0.0.1");
+    match live {
+        // What this process itself runs is no successor of what another ran.
+        [only] if only.address != address && only.pid != own_pid => Some(only.address.clone()),
+        _ => None,
+    }
 }
 
 /// `HOST:PORT`, several with commas.
@@ -116,6 +140,21 @@ mod tests {
         assert!(none.contains("--brokers HOST:PORT") && none.contains("--brokers embedded"), "{none}");
         let several = found(&["127.0.0.1:8", "127.0.0.1:7"]).unwrap_err().to_string();
         assert!(several.contains("127.0.0.1:7, 127.0.0.1:8"), "{several}");
+    }
+
+    #[test]
+    fn an_embedded_broker_is_succeeded_by_the_only_one_of_another_process() {
+        let live = |all: &[(&str, u32)]| -> Vec<Announcement> {
+            all.iter().map(|(address, pid)| Announcement { address: (*address).into(), pid: *pid }).collect()
+        };
+        let next = |all: &[(&str, u32)]| successor("localhost:7", &live(all), 1);
+        assert_eq!(next(&[("127.0.0.1:8", 2)]), Some("127.0.0.1:8".into()));
+        assert_eq!(next(&[]), None);
+        assert_eq!(next(&[("127.0.0.1:7", 2)]), None, "it is still there");
+        assert_eq!(next(&[("127.0.0.1:8", 2), ("127.0.0.1:9", 3)]), None, "which one?");
+        assert_eq!(next(&[("127.0.0.1:8", 1)]), None, "of this process");
+        let kafka = Brokers { address: "127.0.0.1:7".into(), embedded: false };
+        assert_eq!(kafka.successor("127.0.0.1:7"), None);
     }
 
     #[test]

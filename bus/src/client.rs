@@ -1,14 +1,16 @@
-//! What every Kafka client of ours shares: its settings, and what it says in the log.
+//! What every Kafka client of ours shares: its settings, what it overhears, and its end.
 //!
-//! librdkafka repeats itself many times a second while a broker is away. Here an outage is said once, and its
-//! end once; the rest goes to the log at level debug.
+//! librdkafka repeats itself many times a second while a broker is away. That goes to the log at level debug; an outage
+//! is said once, by the [`asker`](crate::asker).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientContext, TopicPartitionList};
 use serde::Deserialize;
@@ -26,7 +28,8 @@ pub(crate) fn settings(config: &BusConfig) -> ClientConfig {
         .set("reconnect.backoff.max.ms", "500")
         // A broker that hangs is to be noticed too, and a connection that died without a word.
         .set("socket.timeout.ms", "10000")
-        .set("socket.connection.setup.timeout.ms", "5000")
+        // A first packet that is lost is sent again after a second, and after two more: then a new attempt is better.
+        .set("socket.connection.setup.timeout.ms", "3000")
         .set("socket.keepalive.enable", "true")
         .set("topic.metadata.refresh.fast.interval.ms", "100")
         .set_log_level(RDKafkaLogLevel::Info);
@@ -41,81 +44,85 @@ pub(crate) fn with_options(mut settings: ClientConfig, config: &BusConfig) -> Cl
     settings
 }
 
-/// A client that only asks for metadata. Asking may create the topic, where the broker does such a thing.
+/// A client that only asks. Asking for a topic's metadata may create it, where the broker does such a thing.
 pub(crate) fn asking_client(config: &BusConfig, creates_topics: bool) -> Result<BaseConsumer<Context>, BusError> {
     let mut settings = settings(config);
     settings.set("allow.auto.create.topics", if creates_topics { "true" } else { "false" });
-    let context = Context::quiet(&config.brokers.address);
+    let context = Context::new(&config.brokers.address);
     with_options(settings, config).create_with_context(context).map_err(BusError::client)
 }
 
-/// How many partitions a topic has at the broker; 0: there is no such topic, or it has no leader yet.
-pub(crate) fn partitions(client: &BaseConsumer<Context>, topic: &str, timeout: Duration) -> Result<i32, KafkaError> {
-    let metadata = client.fetch_metadata(Some(topic), timeout)?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic);
-    let Some(found) = found else { return Ok(0) };
-    if let Some(error) = found.error().map(RDKafkaErrorCode::from) {
-        use RDKafkaErrorCode::{LeaderNotAvailable, UnknownTopic, UnknownTopicOrPartition};
-        return match error {
-            UnknownTopic | UnknownTopicOrPartition | LeaderNotAvailable => Ok(0),
-            other => Err(KafkaError::MetadataFetch(other)),
-        };
+/// Ends a client aside: librdkafka waits for its threads, and one that is stuck may take its time.
+///
+/// Where no thread can be started it ends here and now.
+pub(crate) fn bury<C: Send + 'static>(client: C) -> Burial {
+    let begun = Instant::now();
+    let bury = std::thread::Builder::new().name("kafka-burial".into()).spawn(move || drop(client));
+    Burial { thread: bury.ok(), begun }
+}
+
+/// A client that is ending.
+pub(crate) struct Burial {
+    thread: Option<JoinHandle<()>>,
+    begun: Instant,
+}
+
+impl Burial {
+    /// Whether its successor may start: it is gone, or has had its time. Two at once would need the memory twice.
+    pub fn is_over(&self) -> bool {
+        const AT_MOST: Duration = Duration::from_secs(10);
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished) || self.begun.elapsed() > AT_MOST
     }
-    if found.partitions().iter().any(|partition| partition.leader() < 0) {
-        return Ok(0);
-    }
-    Ok(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX))
 }
 
 /// Hears what librdkafka has to say.
 pub(crate) struct Context {
     address: String,
-    /// Whether outages are worth a warning here (another client of this node may say it already).
-    speaks: bool,
-    /// The errors said in this outage; empty: there is none.
-    outage: Mutex<BTreeSet<String>>,
+    /// Why there was no connection, last.
+    trouble: Mutex<Option<String>>,
+    /// An answer was larger than this client takes.
+    too_large: AtomicBool,
+    /// Up to where each partition was fetched, by topic.
+    fetched: Mutex<HashMap<String, HashMap<String, Fetched>>>,
 }
 
 impl Context {
-    pub fn quiet(address: &str) -> Self {
-        Self { address: address.into(), speaks: false, outage: Mutex::default() }
+    pub fn new(address: &str) -> Self {
+        let (trouble, fetched) = (Mutex::default(), Mutex::default());
+        Self { address: address.into(), trouble, too_large: AtomicBool::new(false), fetched }
     }
 
-    pub fn speaking(address: &str) -> Self {
-        Self { speaks: true, ..Self::quiet(address) }
+    /// Why there was no connection, in librdkafka's words.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn broken(&self, code: RDKafkaErrorCode, reason: &str) {
-        use RDKafkaErrorCode::{AllBrokersDown, Authentication, Resolve, SSL};
-        // The end of a single connection is no outage; what really is one comes with one of these.
-        let is_outage = matches!(code, AllBrokersDown | Authentication | Resolve | SSL);
-        let first = is_outage && self.outage.lock().unwrap_or_else(PoisonError::into_inner).insert(code.to_string());
-        if first && self.speaks {
-            // librdkafka only counts connections here, which tells a person nothing.
-            let reason = if code == AllBrokersDown { "it is away" } else { reason };
-            tracing::warn!(broker = self.address, "no connection to the broker ({reason}); waiting for it");
-        } else {
-            tracing::debug!(broker = self.address, "{code}: {reason}");
-        }
+    /// Whether an answer was larger than this client takes.
+    pub fn met_too_large(&self) -> bool {
+        self.too_large.load(Relaxed)
     }
 
-    fn connected(&self) {
-        let said = std::mem::take(&mut *self.outage.lock().unwrap_or_else(PoisonError::into_inner));
-        if !said.is_empty() && self.speaks {
-            tracing::info!(broker = self.address, "connected to the broker again");
-        }
+    /// The offset that is fetched next, as of the last statistics.
+    pub fn fetched_up_to(&self, topic: &str, partition: i32) -> Option<i64> {
+        let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        fetched.get(topic)?.get(&partition.to_string()).map(|fetched| fetched.next_offset)
     }
 }
 
 /// What we read of librdkafka's statistics.
 #[derive(Deserialize)]
 struct Statistics {
-    brokers: HashMap<String, BrokerState>,
+    topics: HashMap<String, TopicStatistics>,
 }
 
 #[derive(Deserialize)]
-struct BrokerState {
-    state: String,
+struct TopicStatistics {
+    partitions: HashMap<String, Fetched>,
+}
+
+#[derive(Deserialize)]
+struct Fetched {
+    next_offset: i64,
 }
 
 impl ClientContext for Context {
@@ -125,14 +132,19 @@ impl ClientContext for Context {
 
     fn stats_raw(&self, statistics: &[u8]) {
         let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) else { return };
-        if statistics.brokers.values().any(|broker| broker.state == "UP") {
-            self.connected();
-        }
+        let fetched = statistics.topics.into_iter().map(|(name, topic)| (name, topic.partitions)).collect();
+        *self.fetched.lock().unwrap_or_else(PoisonError::into_inner) = fetched;
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if let Some(code) = error.rdkafka_error_code() {
-            self.broken(code, reason);
+        tracing::debug!(broker = self.address, "{error}: {reason}");
+        match error.rdkafka_error_code() {
+            // It only counts connections here, which tells a person nothing.
+            Some(RDKafkaErrorCode::AllBrokersDown) => {}
+            Some(RDKafkaErrorCode::BadMessage) if reason.contains("response size") => {
+                self.too_large.store(true, Relaxed)
+            }
+            _ => *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.into()),
         }
     }
 }
@@ -147,17 +159,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outage_is_remembered_once_until_a_broker_is_up() {
-        let context = Context::speaking("a:1");
-        let said = || context.outage.lock().unwrap().len();
-        context.broken(RDKafkaErrorCode::BrokerTransportFailure, "one connection");
-        assert_eq!(said(), 0);
-        context.broken(RDKafkaErrorCode::AllBrokersDown, "all");
-        context.broken(RDKafkaErrorCode::AllBrokersDown, "all");
-        assert_eq!(said(), 1);
-        context.stats_raw(br#"{"brokers":{"a:1/1":{"state":"TRY_CONNECT"}}}"#);
-        assert_eq!(said(), 1);
-        context.stats_raw(br#"{"brokers":{"a:1/1":{"state":"UP"}}}"#);
-        assert_eq!(said(), 0);
+    fn statistics_tell_up_to_where_was_fetched() {
+        let context = Context::new("a:1");
+        assert_eq!(context.fetched_up_to("metrics", 0), None);
+        context.stats_raw(
+            br#"{"name":"x","topics":{"metrics":{"topic":"metrics","partitions":{"0":{"partition":0,"next_offset":7},"-1":{"next_offset":0}}}}}"#,
+        );
+        assert_eq!(context.fetched_up_to("metrics", 0), Some(7));
+        context.stats_raw(b"nonsense");
+        assert_eq!(context.fetched_up_to("metrics", 0), Some(7));
     }
 }

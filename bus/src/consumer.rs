@@ -1,18 +1,27 @@
 //! Reading whole topics from chosen places, without a consumer group: every node reads everything.
 
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use onrush_protocol::Topic;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{Message, Offset, TopicPartitionList};
 
-use crate::client::{Context, partitions, settings, with_options};
+use crate::asker::{Asker, Reading, View};
+use crate::bell::Bell;
+use crate::client::{Burial, bury};
+use crate::joining::join;
+use crate::marker::Marker;
+use crate::positions::{Change, Look, Partition, Positions, Remedy};
+use crate::reader::{Client, Copied, MAX_ANSWER_BYTES, Next, new_client};
 use crate::{BusConfig, BusError};
 
-/// The longest wait for one answer of the broker.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(50);
+/// Between two looks whether the client is stuck and the topics are what they were.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// What librdkafka has to say before the next message may take so much longer than was allowed.
+const GRACE: Duration = Duration::from_millis(100);
+/// Between two looks whether a client that is ending has ended.
+const BURIAL_PAUSE: Duration = Duration::from_millis(20);
 
 /// Where to begin reading a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +32,20 @@ pub enum Start {
     Oldest,
     /// At this offset; where the broker has it no more (or not yet), at the oldest that it has.
     At(i64),
+    /// So many messages before now, or at the oldest.
+    Last(u32),
+}
+
+/// A partition that is about to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Its topic.
+    pub topic: Topic,
+    /// Its number.
+    pub partition: i32,
+    /// Which topic of that name it is of: offsets of one mean nothing in another, be it a topic that was deleted and
+    /// created anew or one at another cluster. Empty where the broker gives topics no ids.
+    pub topic_id: &'a str,
 }
 
 /// One message.
@@ -34,19 +57,60 @@ pub struct Record {
     pub partition: i32,
     /// Its place in the partition.
     pub offset: i64,
-    /// The broker's time-stamp of it, in milliseconds since 1970.
+    /// Which topic of that name it came from, as in [`Place`]: an offset that is kept is kept with it.
+    pub topic_id: Arc<str>,
+    /// The time-stamp that its sender gave it (or the broker, if its topic is set up so), in milliseconds since 1970.
     pub timestamp_unix_ms: Option<i64>,
-    /// Its bytes; empty for a tombstone.
+    /// Its bytes; empty for a tombstone. Of one longer than anybody reads, the first bytes, one more than that.
     pub payload: Vec<u8>,
 }
 
-/// Reads whole topics, all partitions, from chosen places.
+/// Messages that were given up: they could not be received, or ended the process that received them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Their topic.
+    pub topic: Topic,
+    /// Their partition.
+    pub partition: i32,
+    /// The first that was given up.
+    pub from: i64,
+    /// The first that was not.
+    pub to: i64,
+}
+
+/// Reads whole topics, all partitions, from chosen places. One thread polls it.
 ///
-/// Memory: librdkafka fetches at most 16 MiB ahead, or one message where that is larger.
+/// It looks after itself: a client that is stuck is replaced by one that reads on at the same place; partitions that are
+/// added are read from their beginning, and so is a topic that takes the place of another; what cannot be received is
+/// passed over. Each of these is said in the log.
+///
+/// Memory: librdkafka fetches at most 4 MiB ahead, in answers of at most 2 MiB (8 MiB where a single batch is as large;
+/// a larger one is passed over). A batch that was compressed counts as what it unpacks to only after it was unpacked:
+/// whoever may write to the topics can make that cost a thousand times its size.
 pub struct Consumer {
-    inner: BaseConsumer<Context>,
+    /// Before the asker: its client goes first.
+    state: Mutex<State>,
+    asker: Reading,
     topic_prefix: String,
-    address: String,
+}
+
+struct State {
+    /// `None` while its predecessor is ending.
+    client: Option<Client>,
+    burial: Option<Burial>,
+    bell: Arc<Bell>,
+    positions: Positions,
+    next_look: Instant,
+    /// The next client waits for what the broker says of its topics after this moment.
+    resume_after: Option<Instant>,
+    /// Everything that was sent before was read.
+    current_as_of: Instant,
+    /// Partitions that had something at the start, and where they ended.
+    was_there: Vec<(Topic, i32, i64)>,
+    marker: Option<Marker>,
+    skipped: Vec<Skipped>,
+    /// No new client could be started, and that was said.
+    said_impossible: bool,
 }
 
 impl Consumer {
@@ -58,158 +122,269 @@ impl Consumer {
         start: impl Fn(Topic, i32) -> Start,
         timeout: Duration,
     ) -> Result<Self, BusError> {
-        let address = config.brokers.address.clone();
-        let context = Context::speaking(&address);
-        let inner = consumer_settings(config).create_with_context(context).map_err(BusError::client)?;
-        let consumer = Self { inner, topic_prefix: config.topic_prefix.clone(), address };
-        let (started, deadline) = (Instant::now(), Instant::now() + timeout);
-        let mut assignment = TopicPartitionList::new();
-        for &topic in topics {
-            let name = topic.full_name(&config.topic_prefix);
-            let count = consumer.ask(&name, started, deadline, |left| {
-                partitions(&consumer.inner, &name, left).map(|n| (n > 0).then_some(n))
-            })?;
-            for partition in 0..count {
-                let offset = match start(topic, partition) {
-                    Start::Oldest | Start::At(..0) => Offset::Beginning,
-                    Start::At(offset) => Offset::Offset(offset),
-                    Start::Now => consumer.ask(&name, started, deadline, |left| {
-                        let (_, next) = consumer.inner.fetch_watermarks(&name, partition, left)?;
-                        Ok(Some(Offset::Offset(next)))
-                    })?,
-                };
-                assignment.add_partition_offset(&name, partition, offset).map_err(BusError::client)?;
-            }
-        }
-        consumer.inner.assign(&assignment).map_err(BusError::client)?;
-        Ok(consumer)
+        Self::resume(config, topics, |place| start(place.topic, place.partition), None, timeout)
     }
 
-    /// Asks until there is an answer, or until the time is over. `None` means: no such topic.
-    fn ask<T>(
-        &self,
-        topic: &str,
-        started: Instant,
-        deadline: Instant,
-        question: impl Fn(Duration) -> Result<Option<T>, KafkaError>,
-    ) -> Result<T, BusError> {
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let answer = question(left.clamp(PAUSE, REQUEST_TIMEOUT));
-            // Drains librdkafka's log and events.
-            self.inner.poll(Duration::ZERO);
-            let over = Instant::now() >= deadline;
-            match answer {
-                Ok(Some(answer)) => return Ok(answer),
-                Ok(None) if over => {
-                    let problem = "it does not exist".into();
-                    return Err(BusError::Topic { topic: topic.into(), address: self.address.clone(), problem });
-                }
-                Err(error) if over => {
-                    return Err(BusError::Unreachable {
-                        address: self.address.clone(),
-                        waited_s: started.elapsed().as_millis() as f64 / 1e3,
-                        problem: error.to_string(),
-                    });
-                }
-                Ok(None) | Err(_) => std::thread::sleep(PAUSE),
-            }
-        }
+    /// The same for a reader that keeps its place beyond its own life. `start` is told which topic it is (kept offsets
+    /// of another mean nothing), and `marker` is a file of this reader's own, in which it is noted while something is
+    /// being received for suspiciously long. If the process ends there twice, a third one begins behind it (and
+    /// [`skipped`](Self::skipped) tells): a batch that unpacks to more memory than there is would otherwise end every
+    /// further process as well.
+    pub fn resume(
+        config: &BusConfig,
+        topics: &[Topic],
+        start: impl Fn(&Place<'_>) -> Start,
+        marker: Option<&Path>,
+        timeout: Duration,
+    ) -> Result<Self, BusError> {
+        let asker = Asker::of(config)?;
+        let config = asker.config();
+        let view = asker.view();
+        let client = new_client(&config)?;
+        let begun = Instant::now();
+        let mut joined = join(&config, &client, topics, start, timeout)?;
+        let mut marker = marker.map(Marker::open);
+        let skipped = marker.as_mut().map(|marker| marker.skip(&mut joined)).unwrap_or_default();
+        let was_there = joined.iter().filter(|j| j.partition.next < j.end);
+        let was_there = was_there.map(|j| (j.partition.topic, j.partition.partition, j.end)).collect();
+        let partitions = joined.into_iter().map(|joined| joined.partition).collect();
+        let positions = Positions::new(partitions, view.broker);
+        let bell = Arc::default();
+        let state = State {
+            client: Some(Client::begin(client, &positions, &config, &bell, view.clock_setbacks)?),
+            burial: None,
+            bell,
+            positions,
+            next_look: begun + LOOK_EVERY,
+            resume_after: None,
+            current_as_of: begun,
+            was_there,
+            marker,
+            skipped,
+            said_impossible: false,
+        };
+        let topic_prefix = config.topic_prefix;
+        Ok(Self { state: Mutex::new(state), asker: asker.read(topics), topic_prefix })
     }
 
-    /// The next message; waits at most `timeout`. Trouble with the broker is logged once and waited out.
+    /// The next message; waits at most `timeout`. Trouble with the broker is logged and waited out.
     pub fn poll(&self, timeout: Duration) -> Option<Record> {
         let deadline = Instant::now() + timeout;
+        let mut state = self.lock();
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.inner.poll(left) {
-                None => return None,
-                Some(Ok(message)) => {
-                    // Only our topics are assigned, so only they come.
-                    let Some(topic) = Topic::from_full_name(message.topic(), &self.topic_prefix) else { continue };
-                    return Some(Record {
-                        topic,
-                        partition: message.partition(),
-                        offset: message.offset(),
-                        timestamp_unix_ms: message.timestamp().to_millis(),
-                        payload: message.payload().unwrap_or_default().to_vec(),
-                    });
+            let is_drained = match state.client.as_ref().map(|client| client.next(&self.topic_prefix)) {
+                Some(Next::Message(copied)) => match self.accept(&mut state, copied) {
+                    Some(record) => return Some(record),
+                    None => continue,
+                },
+                Some(Next::Error(error)) => {
+                    self.note(&error);
+                    false
                 }
-                Some(Err(error)) => self.note(&error),
+                Some(Next::Nothing { is_drained }) => is_drained,
+                None => true,
+            };
+            let now = Instant::now();
+            if now >= state.next_look {
+                state.next_look = now + LOOK_EVERY;
+                self.look(&mut state, is_drained);
+            }
+            if !is_drained && now < deadline + GRACE {
+                continue;
+            }
+            if now >= deadline {
+                return None;
+            }
+            let pause = if state.client.is_some() { state.next_look - now } else { BURIAL_PAUSE };
+            let bell = state.bell.clone();
+            bell.wait(pause.min(deadline - now));
+            if state.client.is_none() {
+                self.succeed(&mut state);
             }
         }
     }
 
-    /// Broker trouble was heard by the context already; what else keeps messages away is said here.
+    /// Messages that were given up since this was asked last.
+    pub fn skipped(&self) -> Vec<Skipped> {
+        std::mem::take(&mut self.lock().skipped)
+    }
+
+    /// Whether everything was returned that the topics had when this consumer was made.
+    pub fn has_read_what_was_there(&self) -> bool {
+        self.lock().was_there.is_empty()
+    }
+
+    /// Everything that was sent before this moment was returned by [`poll`](Self::poll), as far as is known: what is
+    /// returned now is no older. Known again every second while the broker answers.
+    pub fn current_as_of(&self) -> Instant {
+        self.lock().current_as_of
+    }
+
+    /// Which topic of this name is read; empty where the broker does not tell, or the topic is not read.
+    pub fn topic_id(&self, topic: Topic) -> Arc<str> {
+        let state = self.lock();
+        let found = state.positions.partitions.iter().find(|p| p.topic == topic);
+        found.map(|p| p.topic_id.clone()).unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn accept(&self, state: &mut State, copied: Copied) -> Option<Record> {
+        let Copied { topic, partition, offset, timestamp_unix_ms, payload } = copied;
+        let (topic_id, expected) = state.positions.read(topic, partition, offset)?;
+        if offset < expected {
+            let name = topic.full_name(&self.topic_prefix);
+            tracing::warn!("topic {name} (partition {partition}) goes on at offset {offset} where {expected} was next");
+            // It lost its end, or is another topic: which of them decides where to read on.
+            state.positions.go_back(topic, partition, offset);
+            state.resume_after = Some(Instant::now());
+            state.burial = state.client.take().map(bury);
+            self.asker.ask_now();
+            return None;
+        }
+        state.said_impossible = false;
+        if !state.was_there.is_empty() {
+            state.was_there.retain(|(of, n, end)| (*of, *n) != (topic, partition) || offset + 1 < *end);
+        }
+        if let Some(marker) = &mut state.marker {
+            marker.read(topic, partition, offset);
+        }
+        Some(Record { topic, partition, offset, topic_id, timestamp_unix_ms, payload })
+    }
+
+    /// Looks whether topics changed and whether the client is stuck.
+    fn look(&self, state: &mut State, is_drained: bool) {
+        let view = self.asker.view();
+        let is_set_back = state.client.as_ref().is_some_and(|client| client.clock_setbacks != view.clock_setbacks);
+        let has_changed = self.follow(state, &view) || is_set_back;
+        let State { client, positions, marker, .. } = state;
+        let Some((context, made)) = client.as_ref().map(|client| (client.context(), client.since)) else { return };
+        let fetched = |p: &Partition| context.fetched_up_to(&p.topic.full_name(&self.topic_prefix), p.partition);
+        let look = Look {
+            is_drained,
+            is_after_outage: view.reachable_since.is_some_and(|back| back > made),
+            met_too_large: context.met_too_large(),
+            fetched_up_to: &fetched,
+        };
+        let remedy = positions.look(&view, &look);
+        if let Some(marker) = marker {
+            marker.look(&positions.partitions);
+        }
+        let is_current = is_drained && !has_changed && positions.is_up_to(&view, &look);
+        if let Some(asked) = view.ends_asked.filter(|_| is_current) {
+            state.current_as_of = state.current_as_of.max(asked);
+        }
+        if let Some(remedy) = &remedy {
+            self.say_remedy(remedy, &view);
+        }
+        if let Some(Remedy::PassOver { topic, partition, from, to }) = remedy {
+            state.skipped.push(Skipped { topic, partition, from, to });
+        }
+        if remedy.is_some() || has_changed {
+            state.burial = state.client.take().map(bury);
+        }
+    }
+
+    /// Whether the topics have become others, or have more partitions.
+    fn follow(&self, state: &mut State, view: &View) -> bool {
+        let changes = state.positions.follow(view);
+        changes.iter().for_each(|change| self.say(change, &state.positions));
+        !changes.is_empty()
+    }
+
+    /// A new client in the place of the one that is ending, as soon as that has ended.
+    fn succeed(&self, state: &mut State) {
+        if state.burial.as_ref().is_some_and(|burial| !burial.is_over()) {
+            return;
+        }
+        let view = self.asker.view();
+        if state.resume_after.is_some_and(|after| view.topics_asked.is_none_or(|asked| asked < after)) {
+            return;
+        }
+        (state.burial, state.resume_after) = (None, None);
+        self.follow(state, &view);
+        let config = self.asker.config();
+        let made = new_client(&config);
+        match made.and_then(|client| Client::begin(client, &state.positions, &config, &state.bell, view.clock_setbacks))
+        {
+            Ok(client) => state.client = Some(client),
+            Err(error) => {
+                // As long as nothing is heard, once is enough.
+                if !std::mem::replace(&mut state.said_impossible, true) {
+                    tracing::error!("cannot start a Kafka client anew, trying again: {error}");
+                }
+                std::thread::sleep(LOOK_EVERY);
+            }
+        }
+    }
+
+    fn say(&self, change: &Change, positions: &Positions) {
+        let address = &self.asker.view().address;
+        match change {
+            Change::Grown { topic, before, partitions } => tracing::warn!(
+                broker = address,
+                "topic {} has {partitions} partitions now, {before} before; the new ones are read from their beginning",
+                topic.full_name(&self.topic_prefix)
+            ),
+            Change::Replaced { topic } => {
+                let id = positions.partitions.iter().find(|p| p.topic == *topic).map(|p| p.topic_id.clone());
+                tracing::warn!(
+                    broker = address,
+                    id = id.as_deref(),
+                    "topic {} is another one of the same name now; it is read from its beginning",
+                    topic.full_name(&self.topic_prefix)
+                );
+            }
+        }
+    }
+
+    fn say_remedy(&self, remedy: &Remedy, view: &View) {
+        let broker = &view.address;
+        match remedy {
+            Remedy::NewClient { topic, partition, next, end } => tracing::warn!(
+                broker,
+                "nothing is heard of topic {} (partition {partition}) though it has {} messages more; a new Kafka client \
+                 reads on at offset {next}",
+                topic.full_name(&self.topic_prefix),
+                end - next
+            ),
+            Remedy::PassOver { topic, partition, from, to } => tracing::error!(
+                broker,
+                "topic {} (partition {partition}) has something at offset {from} that is larger than {MAX_ANSWER_BYTES} \
+                 bytes; reading goes on at offset {to}",
+                topic.full_name(&self.topic_prefix)
+            ),
+        }
+    }
+
+    /// Broker trouble and missing topics are said by the asker; what else keeps messages away is said here.
     fn note(&self, error: &KafkaError) {
-        use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
+        use RDKafkaErrorCode::{
+            AllBrokersDown, BadMessage, BrokerTransportFailure, OperationTimedOut, Resolve, UnknownPartition,
+            UnknownTopic, UnknownTopicOrPartition,
+        };
+        let broker = &self.asker.view().address;
         match error.rdkafka_error_code() {
-            Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve) | None => {
-                tracing::debug!(broker = self.address, "reading: {error}");
+            Some(
+                AllBrokersDown
+                | BadMessage
+                | BrokerTransportFailure
+                | OperationTimedOut
+                | Resolve
+                | UnknownPartition
+                | UnknownTopic
+                | UnknownTopicOrPartition,
+            )
+            | None => {
+                tracing::debug!(broker, "reading: {error}");
             }
-            Some(_) => tracing::warn!(broker = self.address, "reading: {error}"),
+            Some(_) => tracing::warn!(broker, "reading: {error}"),
         }
     }
-}
-
-fn consumer_settings(config: &BusConfig) -> rdkafka::ClientConfig {
-    let mut settings = settings(config);
-    settings
-        // librdkafka wants a group's name; nobody ever joins it and nothing is committed.
-        .set("group.id", format!("onrush-unused-{:016x}", fastrand::u64(..)))
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("enable.partition.eof", "false")
-        .set("allow.auto.create.topics", "false")
-        .set("auto.offset.reset", "earliest")
-        .set("fetch.wait.max.ms", if config.brokers.embedded { "15" } else { "250" })
-        .set("fetch.min.bytes", "1")
-        .set("fetch.error.backoff.ms", "100")
-        .set("queued.max.messages.kbytes", "16384")
-        // A message of any size that a broker might hold: too large a one is skipped by its reader, not here.
-        .set("receive.message.max.bytes", "1000000000")
-        // Tells when a broker is back.
-        .set("statistics.interval.ms", "1000");
-    with_options(settings, config)
 }
 
 #[cfg(test)]
-mod tests {
-    use rdkafka::mocking::MockCluster;
-    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-
-    use super::*;
-    use crate::Brokers;
-
-    #[test]
-    fn a_message_of_20_megabytes_is_read_and_holds_nothing_up() {
-        let long = Duration::from_secs(30);
-        // A broker that takes such a message, unlike the embedded one.
-        let cluster = MockCluster::new(1).unwrap();
-        cluster.create_topic("metrics", 1, 1).unwrap();
-        let brokers = Brokers { address: cluster.bootstrap_servers(), embedded: true };
-        let options = vec![("message.max.bytes".to_owned(), "30000000".to_owned())];
-        let config = BusConfig { brokers, topic_prefix: String::new(), client_id: "test".into(), options };
-        let producer: BaseProducer = with_options(settings(&config), &config).create().unwrap();
-        let send = |payload: &[u8]| {
-            producer.send(BaseRecord::to("metrics").key("").payload(payload)).map_err(|(error, _)| error).unwrap();
-            producer.flush(long).unwrap();
-        };
-        let consumer =
-            Consumer::new(&BusConfig { options: Vec::new(), ..config }, &[Topic::Metrics], |_, _| Start::Now, long)
-                .unwrap();
-        let deadline = Instant::now() + long;
-        let next = || loop {
-            assert!(Instant::now() < deadline, "not in time");
-            if let Some(record) = consumer.poll(Duration::from_millis(50)) {
-                return record.payload.len();
-            }
-        };
-        send(&vec![b'x'; 20_000_000]);
-        assert_eq!(next(), 20_000_000);
-        // This broker loses the message after such a one, so there is a second.
-        send(b"ab");
-        send(b"abc");
-        assert!((2..=3).contains(&next()));
-    }
-}
+#[path = "consumer_tests.rs"]
+mod tests;

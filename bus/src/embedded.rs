@@ -15,7 +15,7 @@ use rdkafka::producer::{BaseProducer, Producer as _};
 
 use crate::BusError;
 use crate::brokers::announce;
-use crate::producer::Events;
+use crate::delivery::Events;
 use crate::runtime::LiveFile;
 
 /// Longer requests end the connection. librdkafka's cluster loses the next message when a partition's newest
@@ -39,12 +39,13 @@ struct Command {
 impl EmbeddedBroker {
     /// Starts it on a free port of loopback, with the five topics under this prefix.
     pub fn start(topic_prefix: &str) -> Result<Self, BusError> {
+        crate::check_topic_prefix(topic_prefix)?;
         let (commands, received) = channel();
         let (ready, address) = channel();
         let topics = Topic::ALL.map(|topic| topic.full_name(topic_prefix));
         let serve = move || serve(&topics, &ready, &received);
         let thread =
-            std::thread::Builder::new().name("embedded-broker".into()).spawn(serve).map_err(BusError::Thread)?;
+            std::thread::Builder::new().name("embedded-broker".into()).spawn(serve).map_err(BusError::thread)?;
         let address: String = address.recv().map_err(|_| BusError::Embedded("its thread ended".into()))??;
         let announced = announce(&address)?;
         Ok(Self { address, commands: Some(commands), thread: Some(thread), _announced: announced })

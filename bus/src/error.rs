@@ -17,8 +17,11 @@ pub enum BusError {
     NoBroker,
     #[error("several embedded brokers run on this machine ({}); choose one with --brokers", .0.join(", "))]
     SeveralBrokers(Vec<String>),
-    #[error("the Kafka setting {key}={value} is not possible: {problem}")]
-    Setting { key: String, value: String, problem: String },
+    #[error("--topic-prefix {prefix:?} cannot be used: {problem}")]
+    TopicPrefix { prefix: String, problem: String },
+    /// Without the value: it may be a password.
+    #[error("the Kafka setting {key} is not possible: {problem}")]
+    Setting { key: String, problem: String },
     #[error("cannot set up the Kafka client: {0}")]
     Client(String),
     #[error(
@@ -27,12 +30,25 @@ pub enum BusError {
     Unreachable { address: String, waited_s: f64, problem: String },
     #[error("topic {topic} at the broker {address}: {problem}")]
     Topic { topic: String, address: String, problem: String },
-    #[error("{waiting} messages wait for the broker at {address} already, so that no further one is taken")]
-    OutboxFull { address: String, waiting: usize },
+    #[error(
+        "{waiting} messages of {waiting_bytes} bytes wait for the broker at {address} already, so that no further one \
+         is taken"
+    )]
+    OutboxFull { address: String, waiting: usize, waiting_bytes: usize },
     #[error("cannot start the embedded broker: {0}")]
     Embedded(String),
-    #[error("cannot start a thread: {0}")]
-    Thread(std::io::Error),
+    #[error("cannot start a thread: {error}{}", advice(.error))]
+    Thread { error: std::io::Error },
+    #[error(
+        "this process may start only {got} of the {wanted} threads that it needs ({error}): raise the limit of processes \
+         and threads (ulimit -u, or pids of the container)"
+    )]
+    Threads { wanted: usize, got: usize, error: std::io::Error },
+    #[error(
+        "this process may open only {got} of the {wanted} files and sockets that it needs ({error}): raise the limit of \
+         descriptors (ulimit -n)"
+    )]
+    Descriptors { wanted: usize, got: usize, error: std::io::Error },
     #[error("cannot use {}, where nodes on this machine find one another: {problem}; ONRUSH_RUNTIME_DIR may name another folder", .path.display())]
     RuntimeDir { path: PathBuf, problem: String },
 }
@@ -41,12 +57,53 @@ impl BusError {
     /// A client that could not be made: where a setting is at fault, it is named.
     pub(crate) fn client(error: KafkaError) -> Self {
         match error {
-            KafkaError::ClientConfig(_, problem, key, value) => Self::Setting { key, value, problem },
-            other => Self::Client(other.to_string()),
+            KafkaError::ClientConfig(_, problem, key, value) => {
+                Self::Setting { problem: without(&problem, &key, &value), key }
+            }
+            other => {
+                let problem = other.to_string();
+                let advice = if problem.contains("create thread") { MORE_THREADS } else { "" };
+                Self::Client(format!("{problem}{advice}"))
+            }
         }
+    }
+
+    pub(crate) fn thread(error: std::io::Error) -> Self {
+        Self::Thread { error }
     }
 
     pub(crate) fn runtime_dir(path: &Path, problem: impl ToString) -> Self {
         Self::RuntimeDir { path: path.to_owned(), problem: problem.to_string() }
+    }
+}
+
+/// What to do where the system has no more threads.
+fn advice(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::WouldBlock => MORE_THREADS,
+        _ => "",
+    }
+}
+
+const MORE_THREADS: &str = "; raise the limit of processes and threads (ulimit -u, or pids of the container)";
+
+/// librdkafka's words about a setting. They may repeat the value: a number or one of a few words stays, any other is left
+/// out.
+fn without(problem: &str, key: &str, value: &str) -> String {
+    const WORDS: [&str; 9] = [
+        "acks",
+        "auto.offset.reset",
+        "client.dns.lookup",
+        "compression.codec",
+        "compression.type",
+        "debug",
+        "isolation.level",
+        "sasl.mechanisms",
+        "security.protocol",
+    ];
+    if value.is_empty() || value.parse::<f64>().is_ok() || WORDS.contains(&key) {
+        problem.into()
+    } else {
+        problem.replace(value, "…")
     }
 }

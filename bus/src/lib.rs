@@ -5,31 +5,46 @@
 //! nodes on one machine tell one another (where an embedded broker is, and who uses which CPU) and what a node's own
 //! process uses of its machine. This crate refuses to know what the messages mean.
 
+mod admin;
+mod asker;
+mod bell;
 mod brokers;
 mod client;
 mod consumer;
 pub mod cpus;
+mod delivery;
 mod embedded;
 mod error;
+mod joining;
+mod marker;
 mod outbox;
+mod positions;
 mod producer;
+mod reader;
+mod room;
 mod runtime;
+mod stamp;
+#[cfg(test)]
+mod testing;
 mod topics;
 mod usage;
+#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+mod waits;
 mod watch;
 
 pub use brokers::Brokers;
-pub use consumer::{Consumer, Record, Start};
+pub use consumer::{Consumer, Place, Record, Skipped, Start};
 pub use embedded::EmbeddedBroker;
 pub use error::BusError;
 pub use producer::Producer;
+pub use room::check_room;
 pub use runtime::runtime_dir;
-pub use topics::ensure_topics;
+pub use topics::{check_topic_prefix, ensure_topics};
 pub use usage::Usage;
 pub use watch::BrokerWatch;
 
 /// How to reach the topics.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct BusConfig {
     /// The broker.
     pub brokers: Brokers,
@@ -39,4 +54,18 @@ pub struct BusConfig {
     pub client_id: String,
     /// librdkafka's own settings, as the user gave them (`security.protocol` and the like); they win.
     pub options: Vec<(String, String)>,
+}
+
+/// Without the values of the settings: some are passwords.
+impl std::fmt::Debug for BusConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { brokers, topic_prefix, client_id, options } = self;
+        let settings: Vec<&str> = options.iter().map(|(key, _)| key.as_str()).collect();
+        f.debug_struct("BusConfig")
+            .field("brokers", brokers)
+            .field("topic_prefix", topic_prefix)
+            .field("client_id", client_id)
+            .field("options", &settings)
+            .finish()
+    }
 }

@@ -1,6 +1,7 @@
 //! What was taken and not confirmed yet, in order: the memory of the producer, without Kafka.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use onrush_protocol::Topic;
 
@@ -12,27 +13,54 @@ pub(crate) struct Message {
     pub payload: Vec<u8>,
 }
 
-/// Messages in the order in which they were taken, each with a number of its own. Bounded by `max_waiting`.
+impl Message {
+    /// What it takes to keep it.
+    fn bytes(&self) -> usize {
+        /// Its place in the map, and what the allocator adds.
+        const OVERHEAD: usize = 128;
+        self.key.len() + self.payload.len() + OVERHEAD
+    }
+}
+
+/// Messages in the order in which they were taken, each with a number of its own. Bounded by their number and bytes.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     messages: BTreeMap<usize, Message>,
+    /// What they take together.
+    bytes: usize,
     max_waiting: usize,
+    max_bytes: usize,
     /// The number of the next message that is taken.
     next: usize,
     /// Messages before this one were handed to the present client.
     handed_over: usize,
+    /// Since when the oldest message is the oldest.
+    oldest_since: Instant,
 }
 
 impl Outbox {
-    pub fn new(max_waiting: usize) -> Self {
-        Self { messages: BTreeMap::new(), max_waiting, next: 0, handed_over: 0 }
+    pub fn new(max_waiting: usize, max_bytes: usize) -> Self {
+        Self {
+            messages: BTreeMap::new(),
+            bytes: 0,
+            max_waiting,
+            max_bytes,
+            next: 0,
+            handed_over: 0,
+            oldest_since: Instant::now(),
+        }
     }
 
-    /// Takes a message; false where too many wait.
+    /// Takes a message; false where too much waits.
     pub fn take(&mut self, message: Message) -> bool {
-        if self.messages.len() >= self.max_waiting {
+        let bytes = self.bytes.saturating_add(message.bytes());
+        if self.messages.len() >= self.max_waiting || bytes > self.max_bytes {
             return false;
         }
+        if self.messages.is_empty() {
+            self.oldest_since = Instant::now();
+        }
+        self.bytes = bytes;
         self.messages.insert(self.next, message);
         self.next += 1;
         true
@@ -50,7 +78,13 @@ impl Outbox {
 
     /// The broker has this message (or never will): it is forgotten. Whether it was still waiting.
     pub fn done(&mut self, number: usize) -> bool {
-        self.messages.remove(&number).is_some()
+        let is_oldest = self.messages.first_key_value().is_some_and(|(oldest, _)| *oldest == number);
+        if is_oldest {
+            self.oldest_since = Instant::now();
+        }
+        let message = self.messages.remove(&number);
+        self.bytes -= message.as_ref().map_or(0, Message::bytes);
+        message.is_some()
     }
 
     /// The client is gone: what it had is to be handed over again.
@@ -60,6 +94,21 @@ impl Outbox {
 
     pub fn len(&self) -> usize {
         self.messages.len()
+    }
+
+    /// Since when the oldest message is the oldest: all others may pass it while its own topic is stuck.
+    pub fn oldest_since(&self) -> Instant {
+        self.oldest_since
+    }
+
+    /// It was this process that stood still, and not who confirms messages.
+    pub fn forgive(&mut self) {
+        self.oldest_since = Instant::now();
+    }
+
+    /// What the messages take together.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
@@ -75,17 +124,41 @@ mod tests {
 
     #[test]
     fn it_is_bounded() {
-        let mut outbox = Outbox::new(2);
+        let mut outbox = Outbox::new(2, usize::MAX);
         assert!(outbox.take(message(0)) && outbox.take(message(1)) && !outbox.take(message(2)));
         assert!(outbox.done(0) && !outbox.done(0));
         assert!(outbox.take(message(2)));
+    }
+
+    #[test]
+    fn a_message_that_all_others_pass_is_noticed() {
+        let mut outbox = Outbox::new(usize::MAX, usize::MAX);
+        (0..4).for_each(|n| assert!(outbox.take(message(n))));
+        let first = outbox.oldest_since();
+        outbox.done(1);
+        outbox.done(3);
+        assert_eq!(outbox.oldest_since(), first);
+        outbox.done(0);
+        assert!(outbox.oldest_since() > first);
+    }
+
+    #[test]
+    fn it_is_bounded_in_bytes() {
+        let mut outbox = Outbox::new(usize::MAX, 100_000);
+        let large = |n| Message { payload: vec![0; 40_000], ..message(n) };
+        assert!(outbox.take(large(0)) && outbox.take(large(1)) && !outbox.take(large(2)));
+        assert!(outbox.take(message(3)), "a small one fits");
+        outbox.done(0);
+        assert!(outbox.take(large(4)) && !outbox.take(large(5)));
+        (0..10).filter(|n| outbox.done(*n)).count();
+        assert_eq!((outbox.len(), outbox.bytes()), (0, 0));
     }
 
     proptest! {
         /// Whatever fails and whatever is confirmed: a new client gets everything that is unconfirmed, in order.
         #[test]
         fn a_new_client_gets_the_rest_in_order(steps in prop::collection::vec(0u8..4, 0..200)) {
-            let mut outbox = Outbox::new(1000);
+            let mut outbox = Outbox::new(1000, usize::MAX);
             let (mut taken, mut with_client, mut confirmed) = (0, Vec::new(), Vec::new());
             for step in steps {
                 match step {

@@ -2,37 +2,46 @@
 //!
 //! librdkafka sends in order and retries by itself for as long as it takes. What it gives up on nevertheless (a
 //! fatal error, a topic that was away for long) is sent again by a new client, from the oldest that is
-//! unconfirmed. So a receiver may see a message twice.
+//! unconfirmed; and so is what it goes on waiting for though the broker answers others. So a receiver may see a message
+//! twice.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use onrush_protocol::Topic;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
-use rdkafka::{ClientConfig, ClientContext};
+use rdkafka::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use crate::client::{settings, with_options};
+use crate::asker::{Asker, View};
+use crate::bell::{Bell, RingingQueue};
+use crate::client::{Burial, bury, settings, with_options};
+use crate::delivery::Events;
 use crate::outbox::{Message, Outbox};
+use crate::stamp::Stamp;
 use crate::{BusConfig, BusError};
 
-/// How long the background thread listens to librdkafka before it looks at the outbox again. Not shorter than need be:
-/// rdkafka spins through the last millisecond of each such wait.
+/// What all messages that wait may take together.
+const MAX_WAITING_BYTES: usize = 256 * 1024 * 1024;
+/// How long the background thread waits for librdkafka before it looks at the outbox again.
 const LISTEN: Duration = Duration::from_millis(200);
-/// Between the end of one client and the start of the next.
-const REBUILD_PAUSE: Duration = Duration::from_millis(500);
+/// Between the end of one client and the start of the next; doubled for each in a row that gets nothing confirmed.
+const REBUILD_PAUSE: Duration = Duration::from_millis(100);
+const MAX_REBUILD_PAUSE: Duration = Duration::from_secs(10);
 /// Messages that wait this long without any confirmation are worth a warning.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-type Client = BaseProducer<Events>;
+/// A client that lived through an outage and gets nothing confirmed for so long is replaced.
+const STUCK_AFTER_OUTAGE: Duration = Duration::from_secs(1);
+/// The same where the broker was not away since; doubled for each in a row that gets nothing confirmed.
+const STUCK: Duration = Duration::from_secs(10);
+const MAX_DOUBLINGS: u32 = 7;
 
 /// Sends, and keeps what it sends until the broker has confirmed it, however long that takes, in order and
-/// without waiting. It survives the broker's death and librdkafka's fatal errors (by starting anew and sending
-/// again: receivers must not mind a message twice). Messages that wait are bounded by `max_waiting`.
+/// without waiting. It survives the broker's death, its topics' and librdkafka's fatal errors (by starting anew and
+/// sending again: receivers must not mind a message twice). Messages that wait are bounded by `max_waiting`, and by
+/// 256 MiB.
 ///
 /// Dropping it forgets what is unconfirmed: [`flush`](Self::flush) first.
 pub struct Producer {
@@ -40,36 +49,59 @@ pub struct Producer {
     thread: Option<JoinHandle<()>>,
 }
 
-struct Shared {
-    settings: ClientConfig,
-    address: String,
+pub(crate) struct Shared {
+    asker: Arc<Asker>,
     topic_prefix: String,
     state: Mutex<State>,
     /// Told when the outbox became empty.
     empty: Condvar,
+    /// Rung by librdkafka, and at the end.
+    bell: Arc<Bell>,
     stop: AtomicBool,
 }
 
-struct State {
-    outbox: Outbox,
+pub(crate) struct State {
+    pub outbox: Outbox,
     client: Option<Arc<Client>>,
     /// Counts the clients: what an earlier one still reports is known by its number.
-    generation: u64,
-    /// The last confirmation, or when the outbox began to fill.
-    last_progress: Instant,
+    pub generation: u64,
+    /// Something was confirmed since the last client was made.
+    pub was_confirmed: bool,
+    pub stamp: Stamp,
+}
+
+struct Client {
+    /// Before the client: it is one of its queues.
+    queue: RingingQueue,
+    inner: BaseProducer<Events>,
+    /// Which broker it is for, as [`View::broker`] counts.
+    broker: u64,
+    /// As [`View::clock_setbacks`] counts.
+    clock_setbacks: u64,
+    since: Instant,
 }
 
 impl Producer {
     /// A producer; the broker may come later.
     pub fn new(config: &BusConfig, max_waiting: usize) -> Result<Self, BusError> {
-        let state =
-            State { outbox: Outbox::new(max_waiting), client: None, generation: 0, last_progress: Instant::now() };
+        crate::check_topic_prefix(&config.topic_prefix)?;
+        Self::bounded(config, max_waiting, MAX_WAITING_BYTES)
+    }
+
+    fn bounded(config: &BusConfig, max_waiting: usize, max_bytes: usize) -> Result<Self, BusError> {
+        let state = State {
+            outbox: Outbox::new(max_waiting, max_bytes),
+            client: None,
+            generation: 0,
+            was_confirmed: false,
+            stamp: Stamp::now(),
+        };
         let shared = Arc::new(Shared {
-            settings: producer_settings(config),
-            address: config.brokers.address.clone(),
+            asker: Asker::of(config)?,
             topic_prefix: config.topic_prefix.clone(),
             state: Mutex::new(state),
             empty: Condvar::new(),
+            bell: Arc::default(),
             stop: AtomicBool::new(false),
         });
         // The first client is made here, so that a wrong setting is an error of this call.
@@ -77,19 +109,18 @@ impl Producer {
         shared.lock().client = Some(Arc::new(client));
         let theirs = shared.clone();
         let run = move || theirs.run();
-        let thread = std::thread::Builder::new().name("bus-producer".into()).spawn(run).map_err(BusError::Thread)?;
+        let thread = std::thread::Builder::new().name("bus-producer".into()).spawn(run).map_err(BusError::thread)?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Takes a message. It fails only where `max_waiting` messages wait already; the message is then not taken.
+    /// Takes a message. It fails only where too much waits already; the message is then not taken.
     pub fn send(&self, topic: Topic, key: &str, payload: Vec<u8>) -> Result<(), BusError> {
         let mut state = self.shared.lock();
-        if state.outbox.len() == 0 {
-            state.last_progress = Instant::now();
-        }
         let message = Message { topic, key: key.into(), payload };
         if !state.outbox.take(message) {
-            return Err(BusError::OutboxFull { address: self.shared.address.clone(), waiting: state.outbox.len() });
+            let (waiting, waiting_bytes) = (state.outbox.len(), state.outbox.bytes());
+            let address = self.shared.asker.view().address.clone();
+            return Err(BusError::OutboxFull { address, waiting, waiting_bytes });
         }
         self.shared.hand_over(&mut state);
         Ok(())
@@ -111,36 +142,61 @@ impl Producer {
 impl Drop for Producer {
     fn drop(&mut self) {
         self.shared.stop.store(true, Relaxed);
+        self.shared.bell.ring();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
+impl Client {
+    /// Lets librdkafka tell what became of messages.
+    fn serve(&self) {
+        loop {
+            self.inner.poll(Duration::ZERO);
+            if self.queue.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub fn lock(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere leaves nothing half done here.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub fn tell_if_empty(&self) {
+        if self.lock().outbox.len() == 0 {
+            self.empty.notify_all();
+        }
+    }
+
+    /// The broker refuses this machine's clock.
+    pub fn doubt_clock(&self) {
+        self.asker.doubt_clock();
+    }
+
     fn new_client(self: &Arc<Self>, generation: u64) -> Result<Client, BusError> {
-        let events = Events {
-            owner: Arc::downgrade(self),
-            generation,
-            address: self.address.clone(),
-            given_up: AtomicBool::new(false),
-            last_error: Mutex::default(),
-        };
-        self.settings.create_with_context(events).map_err(BusError::client)
+        let view = self.asker.view();
+        let events = Events::new(Arc::downgrade(self), generation, &view.address);
+        let settings = producer_settings(&self.asker.config());
+        let inner: BaseProducer<Events> = settings.create_with_context(events).map_err(BusError::client)?;
+        // SAFETY: the queue stands before the client in the value that is made here.
+        let queue = unsafe { RingingQueue::main(inner.client().native_ptr(), &self.bell) };
+        let (broker, clock_setbacks) = (view.broker, view.clock_setbacks);
+        Ok(Client { queue, inner, broker, clock_setbacks, since: Instant::now() })
     }
 
     /// Gives the client what it does not have yet, as far as it takes it. Never waits.
     fn hand_over(&self, state: &mut State) {
         let Some(client) = state.client.clone() else { return };
+        let stamp = state.stamp.unix_ms();
         while let Some((number, message)) = state.outbox.to_hand_over() {
             let topic = message.topic.full_name(&self.topic_prefix);
             let record = BaseRecord::with_opaque_to(&topic, number).key(&message.key).payload(&message.payload);
-            let Err((error, _)) = client.send(record) else {
+            let Err((error, _)) = client.inner.send(record.timestamp(stamp)) else {
                 state.outbox.handed_over(number);
                 continue;
             };
@@ -149,7 +205,8 @@ impl Shared {
                 Some(RDKafkaErrorCode::QueueFull) => return,
                 Some(RDKafkaErrorCode::MessageSizeTooLarge) => self.drop_impossible(state, number),
                 _ => {
-                    client.context().give_up(&error.to_string());
+                    client.inner.context().give_up(&error.to_string());
+                    self.bell.ring();
                     return;
                 }
             }
@@ -157,25 +214,40 @@ impl Shared {
     }
 
     /// No broker would ever take this message, and everything behind it would wait for ever.
-    fn drop_impossible(&self, state: &mut State, number: usize) {
+    pub fn drop_impossible(&self, state: &mut State, number: usize) {
         state.outbox.done(number);
-        tracing::error!(broker = self.address, "a message is larger than a broker takes and is lost");
+        tracing::error!(broker = self.asker.view().address, "a message is larger than a broker takes and is lost");
     }
 
     /// The background thread.
     fn run(self: &Arc<Self>) {
-        let mut warned = false;
+        let mut voice = Voice::default();
+        let mut vain = 0;
+        let mut last_lap = Instant::now();
         while !self.stop.load(Relaxed) {
+            if std::mem::replace(&mut last_lap, Instant::now()).elapsed() > PATIENCE {
+                // It was this process that stood still, not the broker.
+                self.lock().outbox.forgive();
+            }
             let client = self.lock().client.clone();
             match client {
-                Some(client) if !client.context().given_up.load(Relaxed) => {
-                    client.poll(LISTEN);
+                Some(client) if !self.is_to_be_replaced(&client, vain, &mut voice) => {
+                    client.serve();
                     let mut state = self.lock();
                     self.hand_over(&mut state);
-                    let stalled = state.outbox.len() > 0 && state.last_progress.elapsed() > PATIENCE;
-                    self.say(stalled, &mut warned, state.outbox.len(), client.context());
+                    if std::mem::take(&mut state.was_confirmed) {
+                        vain = 0;
+                    }
+                    let stalled = state.outbox.len() > 0 && state.outbox.oldest_since().elapsed() > PATIENCE;
+                    voice.say(stalled, state.outbox.len(), client.inner.context(), &self.asker);
+                    drop(state);
+                    self.bell.wait(LISTEN);
                 }
-                _ => self.rebuild(),
+                client => {
+                    drop(client);
+                    self.rebuild(vain);
+                    vain += 1;
+                }
             }
         }
         // Dropped without the lock: what the client reports last needs it.
@@ -183,27 +255,41 @@ impl Shared {
         drop(client);
     }
 
-    fn say(&self, stalled: bool, warned: &mut bool, waiting: usize, events: &Events) {
-        if stalled && !*warned {
-            let last = events.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let reason = last.unwrap_or_else(|| "no answer".into());
-            tracing::warn!(broker = self.address, waiting, "the broker confirms nothing ({reason}); messages are kept");
-        } else if !stalled && *warned {
-            tracing::info!(broker = self.address, waiting, "the broker confirms messages again");
+    fn is_to_be_replaced(&self, client: &Client, vain: u32, voice: &mut Voice) -> bool {
+        let view = self.asker.view();
+        let events = client.inner.context();
+        if events.has_given_up() {
+            voice.give_up(&events.last_error().unwrap_or_default(), &view.address);
+            return true;
         }
-        *warned = stalled;
+        if (client.broker, client.clock_setbacks) != (view.broker, view.clock_setbacks) {
+            return true;
+        }
+        let (waiting, oldest_since) = {
+            let state = self.lock();
+            (state.outbox.len(), state.outbox.oldest_since())
+        };
+        let is_stuck = waiting > 0 && is_stuck(&view, oldest_since, client.since, vain, Instant::now());
+        if is_stuck {
+            voice.give_up("the broker answers, and confirms nothing", &view.address);
+        }
+        is_stuck
     }
 
     /// A new client in the old one's place; everything unconfirmed is for it.
-    fn rebuild(self: &Arc<Self>) {
+    fn rebuild(self: &Arc<Self>, vain: u32) {
         let (old, generation) = {
             let mut state = self.lock();
             state.generation += 1;
             (state.client.take(), state.generation)
         };
         // Without the lock: what it reports last needs it.
-        drop(old);
-        std::thread::sleep(REBUILD_PAUSE);
+        let burial = bury(old);
+        let pause = (REBUILD_PAUSE * (1 << vain.min(MAX_DOUBLINGS))).min(MAX_REBUILD_PAUSE);
+        let ready = Instant::now() + pause;
+        while !self.stop.load(Relaxed) && (Instant::now() < ready || !Burial::is_over(&burial)) {
+            self.bell.wait(Duration::from_millis(20));
+        }
         match self.new_client(generation) {
             Ok(client) => {
                 let mut state = self.lock();
@@ -216,75 +302,42 @@ impl Shared {
     }
 }
 
-/// Hears what becomes of messages, for one client.
-pub(crate) struct Events {
-    /// Weak: the owner holds the client, which holds this.
-    owner: Weak<Shared>,
-    generation: u64,
-    address: String,
-    /// The client cannot go on.
-    given_up: AtomicBool,
-    last_error: Mutex<Option<String>>,
-}
-
-impl Events {
-    /// For clients that send nothing.
-    pub fn deaf(address: &str) -> Self {
-        Self {
-            owner: Weak::new(),
-            generation: 0,
-            address: address.into(),
-            given_up: AtomicBool::new(false),
-            last_error: Mutex::default(),
-        }
-    }
-
-    fn give_up(&self, reason: &str) {
-        if !self.given_up.swap(true, Relaxed) {
-            tracing::warn!(broker = self.address, "the Kafka client cannot go on ({reason}); a new one sends the rest");
-        }
+/// Whether a client that was made at `made` is stuck, when its oldest message is unconfirmed since `oldest_since`, given
+/// what the broker says to others. One that lived through an outage may get stuck a little later: it is given less time.
+fn is_stuck(view: &View, oldest_since: Instant, made: Instant, vain: u32, now: Instant) -> bool {
+    match view.reachable_since {
+        None => false,
+        Some(back) if back > made => now.saturating_duration_since(back.max(oldest_since)) >= STUCK_AFTER_OUTAGE,
+        Some(_) => now.saturating_duration_since(made.max(oldest_since)) >= STUCK * (1 << vain.min(MAX_DOUBLINGS)),
     }
 }
 
-impl ClientContext for Events {
-    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", "{facility} {message}");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(broker = self.address, "{error}: {reason}");
-        // What librdkafka adds here counts connections, which tells a person nothing.
-        let away = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
-        let reason = if away { "no connection" } else { reason };
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.into());
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            self.give_up(reason);
-        }
-    }
+/// What the background thread says, each once until something is confirmed.
+#[derive(Default)]
+struct Voice {
+    stalled: bool,
+    given_up: Option<String>,
 }
 
-impl ProducerContext for Events {
-    /// The message's number in the outbox.
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
-        let Some(owner) = self.owner.upgrade() else { return };
-        let mut state = owner.lock();
-        match result {
-            Ok(_) => {
-                state.outbox.done(number);
-                state.last_progress = Instant::now();
-            }
-            // Of a client that was replaced: its successor sends this message.
-            Err(_) if state.generation != self.generation => return,
-            Err((error, _)) => match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => return,
-                Some(RDKafkaErrorCode::MessageSizeTooLarge) => owner.drop_impossible(&mut state, number),
-                _ => self.give_up(&error.to_string()),
-            },
+impl Voice {
+    fn say(&mut self, stalled: bool, waiting: usize, events: &Events, asker: &Asker) {
+        let broker = &asker.view().address;
+        if stalled && !self.stalled {
+            let reason = events.last_error().unwrap_or_else(|| "no answer".into());
+            tracing::warn!(broker, waiting, "the broker confirms nothing ({reason}); messages are kept");
+        } else if !stalled && self.stalled {
+            tracing::info!(broker, waiting, "the broker confirms messages again");
         }
-        if state.outbox.len() == 0 {
-            owner.empty.notify_all();
+        self.stalled = stalled;
+        if waiting == 0 {
+            self.given_up = None;
+        }
+    }
+
+    fn give_up(&mut self, reason: &str, broker: &str) {
+        if self.given_up.as_deref() != Some(reason) {
+            tracing::warn!(broker, "the Kafka client cannot go on ({reason}); a new one sends the rest");
+            self.given_up = Some(reason.into());
         }
     }
 }
@@ -309,44 +362,5 @@ fn producer_settings(config: &BusConfig) -> ClientConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::ffi::CString;
-
-    use rdkafka::mocking::MockCluster;
-
-    use super::*;
-    use crate::{Brokers, Consumer, Start};
-
-    #[test]
-    fn a_fatal_error_loses_nothing() {
-        let cluster = MockCluster::new(1).unwrap();
-        cluster.create_topic("metrics", 1, 1).unwrap();
-        let brokers = Brokers { address: cluster.bootstrap_servers(), embedded: true };
-        let config = BusConfig { brokers, topic_prefix: String::new(), client_id: "test".into(), options: Vec::new() };
-        let long = Duration::from_secs(30);
-        let consumer = Consumer::new(&config, &[Topic::Metrics], |_, _| Start::Now, long).unwrap();
-        let producer = Producer::new(&config, 1000).unwrap();
-        let send =
-            |numbers: std::ops::Range<u8>| numbers.for_each(|n| producer.send(Topic::Metrics, "", vec![n]).unwrap());
-        send(0..10);
-        let client = producer.shared.lock().client.clone().unwrap();
-        let reason = CString::new("made up").unwrap();
-        // SAFETY: the client lives, the text ends with a zero byte; the call only raises the error.
-        unsafe {
-            rdkafka::bindings::rd_kafka_test_fatal_error(
-                client.client().native_ptr(),
-                rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
-                reason.as_ptr(),
-            );
-        }
-        drop(client);
-        send(10..20);
-        assert!(producer.flush(long));
-        let deadline = Instant::now() + long;
-        let mut seen = std::collections::BTreeSet::new();
-        while seen.len() < 20 {
-            seen.extend(consumer.poll(Duration::from_millis(100)).map(|record| record.payload));
-            assert!(Instant::now() < deadline, "{} of 20 came", seen.len());
-        }
-    }
-}
+#[path = "producer_tests.rs"]
+mod tests;

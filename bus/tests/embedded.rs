@@ -233,6 +233,48 @@ fn a_wrong_setting_is_named() {
 }
 
 #[test]
+fn no_error_and_no_log_shows_a_password() {
+    let (_broker, config) = start("");
+    // What this build of librdkafka does not have, what it does not know, and what it knows and cannot take.
+    for key in ["ssl.key.password", "sasl.pasword", "sasl.password", "ssl.ca.location", "acks", "client.rack"] {
+        let mut config = config.clone();
+        config.options.push((key.into(), "hunter2 is secret".into()));
+        let shown = format!("{config:?}");
+        assert!(shown.contains(key) && !shown.contains("hunter2"), "{shown}");
+        let errors = [
+            Producer::new(&config, 1).err(),
+            Consumer::new(&config, &[Topic::Trigger], |_, _| Start::Now, LONG).err(),
+            ensure_topics(&config, LONG).err(),
+        ];
+        for error in errors.into_iter().flatten() {
+            let shown = format!("{error} {error:?}");
+            // The value of a setting with a few possible words may be repeated; that is no secret.
+            assert!(shown.contains(key) && (key == "acks" || !shown.contains("hunter2")), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_prefix_that_kafka_refuses_is_called_that_before_the_broker_is_asked() {
+    isolated();
+    let brokers = Brokers { address: "127.0.0.1:1".into(), embedded: false };
+    for prefix in ["prod/", "a b", &"x".repeat(300)] {
+        let brokers = brokers.clone();
+        let config = BusConfig { brokers, topic_prefix: prefix.into(), client_id: "test".into(), options: Vec::new() };
+        let errors = [
+            Producer::new(&config, 1).err().unwrap(),
+            Consumer::new(&config, &[Topic::Trigger], |_, _| Start::Now, LONG).err().unwrap(),
+            ensure_topics(&config, LONG).err().unwrap(),
+            EmbeddedBroker::start(prefix).err().unwrap(),
+        ];
+        for error in errors {
+            assert!(matches!(&error, BusError::TopicPrefix { .. }), "{error}");
+            assert!(error.to_string().contains("--topic-prefix"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn the_watch_sees_the_broker_go_and_come_back() {
     let (broker, config) = start("");
     let watch = BrokerWatch::start(&config).unwrap();

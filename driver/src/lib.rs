@@ -4,7 +4,10 @@
 //! seconds into reports, and the sidecar that talks to Kafka. What to do on which message is decided by
 //! `node`, a state machine without clocks, sockets and threads. This crate refuses to know the orchestrator.
 
+mod known;
 mod machine;
+mod moment;
+mod namesake;
 mod node;
 mod plan;
 mod report;
@@ -57,13 +60,29 @@ pub enum DriverError {
     Affinity(std::io::Error),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
+    #[error(
+        "another driver lives under the name {node_id} (session {session}): end it first, or give this one another name \
+         by --node-id (without it, names are unique)"
+    )]
+    NameTaken { node_id: NodeId, session: String },
     #[error("the {0} thread ended by an error of the program; what it said stands above")]
     Died(&'static str),
 }
 
+/// What a driver starts beside the engine's threads, with one Kafka client more than it has most of the time.
+const THREADS: usize = 20;
+/// The files and sockets that it has open beside the engine's connections, with one Kafka client more.
+const DESCRIPTORS: usize = 64;
+
 /// Runs a driver until `stop` is set; then it stops its test, delivers its reports and says goodbye.
 pub fn run(config: DriverConfig, stop: Arc<AtomicBool>) -> Result<(), DriverError> {
     plan::check_target(config.target_url.as_deref()).map_err(DriverError::TargetUrl)?;
+    let engine_threads = match &config.cpus {
+        Some(cpus) => cpus.len(),
+        None => onrush_bus::cpus::allowed().map_err(DriverError::Affinity)?.len(),
+    };
+    // What a Kafka client does without a thread or a socket is to wait, and say nothing.
+    onrush_bus::check_room(THREADS + engine_threads, DESCRIPTORS)?;
     let machine = machine::Machine::look(config.cpus.as_deref())?;
     let sidecar = std::thread::Builder::new().name("sidecar".into());
     // A thread of its own, so that the caller keeps its CPUs.

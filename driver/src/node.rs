@@ -2,7 +2,8 @@
 //!
 //! It knows up to 16 tests. Wanted is the one that was triggered (the first of them), else the one whose config came
 //! last. The engine does one thing at a time; whenever it becomes free or something else is wanted, `reconcile`
-//! brings the two together.
+//! brings the two together. A plan takes memory many times its config's: only tests that this driver takes part in get
+//! one, and only while it is handed to the engine.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,55 +11,31 @@ use std::time::{Duration, Instant};
 use onrush_engine::Plan;
 use onrush_protocol::{NodeId, NodeState, Refusal, SessionId, TestConfig, TestId, Trigger};
 
+use crate::known::{Held, Known, Part, Ticket};
+use crate::moment::{HOLD, moment_of};
 use crate::plan::plan_for;
+use crate::report::Clocks;
 
 /// Configs that are kept; the oldest goes first.
 const MAX_TESTS: usize = 16;
 /// Triggers that are kept for configs still to come.
 const MAX_HELD: usize = 16;
-/// How long such a trigger is kept.
-const HOLD: Duration = Duration::from_secs(60);
 /// Tests that are remembered as over, so that a repeated message does not run one again.
 const MAX_OVER: usize = 256;
-
-/// Names one arming: a test, and which edition of its plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket {
-    pub test_id: TestId,
-    pub edition: u64,
-}
 
 /// What is to be done, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Action {
     /// Open the connections for this plan, then call [`Node::armed`].
     Arm { ticket: Ticket, plan: Box<Plan> },
-    /// Close the connections of what was armed.
+    /// Close the connections of what was armed, or call its arming off.
     Disarm,
-    /// Start what was armed, then call [`Node::ended`] when it is over. `None`: at once.
-    Start { test_id: TestId, start_at_unix_ms: Option<f64> },
+    /// Start what was armed, then call [`Node::ended`] when it is over.
+    Start { test_id: TestId, at: Instant },
     /// Stop what runs.
     Stop,
     /// The test will not be run, and why.
     Refused(Refusal),
-}
-
-/// A test that is not over.
-#[derive(Debug)]
-struct Known {
-    ticket: Ticket,
-    /// Whether we are among its participants.
-    takes_part: bool,
-    /// Its plan, or why it was refused.
-    plan: Result<Plan, String>,
-    /// Its trigger, once it came.
-    trigger: Option<Trigger>,
-}
-
-impl Known {
-    fn can_run(&self) -> bool {
-        self.takes_part && self.plan.is_ok()
-    }
 }
 
 /// What the engine is doing.
@@ -66,6 +43,8 @@ impl Known {
 enum Work {
     Free,
     Arming(Ticket),
+    /// Nobody wants any more what is being armed.
+    CallingOff(Ticket),
     Armed(Ticket),
     Running(TestId),
 }
@@ -78,11 +57,13 @@ pub(crate) struct Node {
     default_target: Option<String>,
     /// In the order in which their configs came last.
     tests: VecDeque<Known>,
-    held: VecDeque<(Trigger, Instant)>,
+    held: VecDeque<(TestId, Held, Instant)>,
     over: VecDeque<TestId>,
     work: Work,
     refusal: Option<Refusal>,
     editions: u64,
+    /// The plan of the config that came just now.
+    fresh: Option<(Ticket, Plan)>,
 }
 
 impl Node {
@@ -97,13 +78,14 @@ impl Node {
             work: Work::Free,
             refusal: None,
             editions: 0,
+            fresh: None,
         }
     }
 
     /// What heartbeats say: the state, and the test that it is about.
     pub fn state(&self) -> (NodeState, Option<&TestId>) {
         match &self.work {
-            Work::Free | Work::Arming(_) => (NodeState::Idle, None),
+            Work::Free | Work::Arming(_) | Work::CallingOff(_) => (NodeState::Idle, None),
             Work::Armed(ticket) => (NodeState::Armed, Some(&ticket.test_id)),
             Work::Running(test_id) => (NodeState::Running, Some(test_id)),
         }
@@ -120,37 +102,63 @@ impl Node {
     }
 
     /// A test was described, or described again.
-    pub fn config(&mut self, config: &TestConfig, now: Instant) -> Vec<Action> {
-        let test_id = &config.test_id;
-        if self.over.contains(test_id) {
+    pub fn config(&mut self, mut config: TestConfig, now: Instant) -> Vec<Action> {
+        let test_id = config.test_id.clone();
+        if self.over.contains(&test_id) {
             tracing::debug!(%test_id, "a config of a test that was started or stopped already");
             return Vec::new();
         }
-        let takes_part = self.takes_part(config);
-        let plan = plan_for(config, self.default_target.as_deref());
-        let before = self.position(test_id).and_then(|at| self.tests.remove(at));
-        let mut trigger = before.as_ref().and_then(|known| known.trigger.clone());
+        let takes_part = self.takes_part(&config);
+        // Others may take part without its being another load.
+        config.participants = None;
+        let before = self.position(&test_id).and_then(|at| self.tests.remove(at));
+        let held = self.take_held(&test_id, now);
+        if held == Some(Held::Stop) {
+            tracing::info!(%test_id, "the test was stopped before its config came");
+            self.finish(test_id);
+            return Vec::new();
+        }
+        if !takes_part {
+            if before.is_none_or(|known| known.can_run()) {
+                tracing::info!("this driver is not among the participants of test {test_id}");
+            }
+            let ticket = Ticket { test_id, edition: 0 };
+            self.tests.push_back(Known { ticket, part: Part::None, start: None });
+            self.forget_oldest();
+            return self.reconcile(None, now);
+        }
+        let mut start = before.as_ref().and_then(|known| known.start);
         // The same load with other participants keeps its connections.
         let ticket = match before {
-            Some(known) if known.plan == plan => known.ticket,
+            Some(known) if known.config() == Some(&config) => known.ticket,
             _ => {
                 self.editions += 1;
                 Ticket { test_id: test_id.clone(), edition: self.editions }
             }
         };
-        let reason = plan.as_ref().err().filter(|_| takes_part).cloned();
-        if let Some(held) = self.take_held(test_id, now) {
-            if !held.start {
-                tracing::info!(%test_id, "the test was stopped before its config came");
-                self.finish(test_id.clone());
-                return Vec::new();
+        let plan = plan_for(&config, self.default_target.as_deref());
+        let refused = match (plan, held) {
+            (Err(reason), _) => Some(reason),
+            (Ok(_), Some(Held::Refuse(reason))) => Some(reason),
+            (Ok(plan), held) => {
+                if let Some(Held::Start(moment)) = held {
+                    start = Some(moment);
+                }
+                self.fresh = Some((ticket.clone(), plan));
+                None
             }
-            trigger = Some(held);
-        }
-        self.tests.push_back(Known { ticket, takes_part, plan, trigger });
+        };
+        let part = Part::Runs(Box::new(config));
+        let mut known = Known { ticket, part, start };
+        let refused = refused.map(|reason| {
+            known.refuse();
+            self.refuse(test_id, reason)
+        });
+        self.tests.push_back(known);
         self.forget_oldest();
-        let refused = reason.map(|reason| self.refuse(test_id.clone(), reason));
-        self.reconcile(refused)
+        let actions = self.reconcile(refused, now);
+        self.fresh = None;
+        actions
     }
 
     /// A config came that cannot be read, except for the test that it is about.
@@ -161,77 +169,90 @@ impl Node {
         vec![self.refuse(test_id, format!("the config cannot be read: {reason}"))]
     }
 
-    /// A test is to be started or stopped.
-    pub fn trigger(&mut self, trigger: Trigger, now: Instant) -> Vec<Action> {
+    /// A test is to be started or stopped. `age`: how long ago a trigger that names no moment may have been sent.
+    pub fn trigger(&mut self, trigger: &Trigger, clocks: Clocks, age: Duration) -> Vec<Action> {
         let test_id = trigger.test_id.clone();
-        let known = self.position(&test_id);
-        match known {
-            _ if self.work == Work::Running(test_id.clone()) => {
-                return if trigger.start { Vec::new() } else { vec![Action::Stop] };
-            }
-            _ if self.over.contains(&test_id) => {
-                tracing::debug!(%test_id, "a trigger of a test that was started or stopped already");
-            }
-            None => self.hold(trigger, now),
-            Some(at) if !trigger.start => {
-                self.tests.remove(at);
-                self.finish(test_id);
-            }
-            Some(at) if self.tests[at].can_run() => {
-                self.tests[at].trigger.get_or_insert(trigger);
-            }
-            Some(_) => tracing::info!(%test_id, "triggered, but this driver takes no part in that test"),
+        let now = clocks.monotonic;
+        if self.work == Work::Running(test_id.clone()) {
+            return if trigger.start { Vec::new() } else { vec![Action::Stop] };
         }
-        self.reconcile(None)
+        if self.over.contains(&test_id) {
+            tracing::debug!(%test_id, "a trigger of a test that was started or stopped already");
+            return Vec::new();
+        }
+        let Some(at) = self.position(&test_id) else {
+            let held = match moment_of(trigger, &self.node_id, clocks, age) {
+                _ if !trigger.start => Held::Stop,
+                Ok(moment) => Held::Start(moment),
+                Err(reason) => Held::Refuse(reason),
+            };
+            self.hold(test_id, held, now);
+            return Vec::new();
+        };
+        let mut refused = None;
+        if !trigger.start {
+            self.tests.remove(at);
+            self.finish(test_id);
+        } else if !self.tests[at].can_run() {
+            tracing::info!(%test_id, "triggered, but this driver takes no part in that test");
+        } else if self.tests[at].start.is_none() {
+            match moment_of(trigger, &self.node_id, clocks, age) {
+                Ok(moment) => self.tests[at].start = Some(moment),
+                Err(reason) => {
+                    self.tests[at].refuse();
+                    refused = Some(self.refuse(test_id, reason));
+                }
+            }
+        }
+        self.reconcile(refused, now)
     }
 
     /// The connections are open, or there is a reason why they are not.
-    pub fn armed(&mut self, ticket: &Ticket, result: Result<(), String>) -> Vec<Action> {
-        if self.work != Work::Arming(ticket.clone()) {
+    pub fn armed(&mut self, ticket: &Ticket, result: Result<(), String>, now: Instant) -> Vec<Action> {
+        let is_called_off = self.work == Work::CallingOff(ticket.clone());
+        if !is_called_off && self.work != Work::Arming(ticket.clone()) {
             return Vec::new();
         }
         let mut refused = None;
         match result {
             Ok(()) => self.work = Work::Armed(ticket.clone()),
+            Err(_) if is_called_off => self.work = Work::Free,
             Err(reason) => {
                 self.work = Work::Free;
                 if let Some(known) = self.tests.iter_mut().find(|known| known.ticket == *ticket) {
-                    known.plan = Err(reason.clone());
-                    known.trigger = None;
-                    if known.takes_part {
-                        refused = Some(self.refuse(ticket.test_id.clone(), reason));
-                    }
+                    known.refuse();
+                    refused = Some(self.refuse(ticket.test_id.clone(), reason));
                 }
             }
         }
-        self.reconcile(refused)
+        self.reconcile(refused, now)
     }
 
     /// What ran is over.
-    pub fn ended(&mut self) -> Vec<Action> {
+    pub fn ended(&mut self, now: Instant) -> Vec<Action> {
         if matches!(self.work, Work::Running(_)) {
             self.work = Work::Free;
         }
-        self.reconcile(None)
+        self.reconcile(None, now)
     }
 
     /// Forgets triggers whose config never came.
     pub fn tick(&mut self, now: Instant) {
-        while let Some((trigger, since)) = self.held.front()
+        while let Some((test_id, _, since)) = self.held.front()
             && now.saturating_duration_since(*since) > HOLD
         {
-            tracing::warn!(test_id = %trigger.test_id, "a trigger is dropped: its config did not come within {HOLD:?}");
+            tracing::warn!(%test_id, "a trigger is dropped: its config did not come within {HOLD:?}");
             self.held.pop_front();
         }
     }
 
     /// The driver ends: nothing is wanted any more.
-    pub fn shut_down(&mut self) -> Vec<Action> {
+    pub fn shut_down(&mut self, now: Instant) -> Vec<Action> {
         self.tests.clear();
         self.held.clear();
         match self.work {
             Work::Running(_) => vec![Action::Stop],
-            _ => self.reconcile(None),
+            _ => self.reconcile(None, now),
         }
     }
 
@@ -251,20 +272,33 @@ impl Node {
     /// The first that was triggered, else the last that was described.
     fn wanted(&self) -> Option<&Known> {
         let can_run = || self.tests.iter().filter(|known| known.can_run());
-        can_run().find(|known| known.trigger.is_some()).or_else(|| can_run().next_back())
+        can_run().find(|known| known.start.is_some()).or_else(|| can_run().next_back())
     }
 
     /// Brings what the engine does and what is wanted together.
-    fn reconcile(&mut self, first: Option<Action>) -> Vec<Action> {
+    fn reconcile(&mut self, first: Option<Action>, now: Instant) -> Vec<Action> {
         let mut actions: Vec<Action> = first.into_iter().collect();
+        // Connections that opened too late, or a driver that stood still: it is over for the others.
+        while let Some((at, reason)) = self.too_late(now) {
+            let known = &mut self.tests[at];
+            known.refuse();
+            let test_id = known.ticket.test_id.clone();
+            actions.push(self.refuse(test_id, reason));
+        }
+        if let Work::Arming(ticket) = &self.work
+            && self.wanted().is_none_or(|known| known.ticket != *ticket)
+        {
+            // A target that does not answer may keep an arming waiting for an hour.
+            actions.push(Action::Disarm);
+            self.work = Work::CallingOff(ticket.clone());
+        }
         if let Work::Armed(ticket) = &self.work {
             let wanted = self.wanted().filter(|known| known.ticket == *ticket);
-            match wanted.map(|known| known.trigger.clone()) {
+            match wanted.map(|known| known.start) {
                 Some(None) => {}
-                Some(Some(trigger)) => {
-                    let test_id = trigger.test_id;
-                    actions
-                        .push(Action::Start { test_id: test_id.clone(), start_at_unix_ms: trigger.start_at_unix_ms });
+                Some(Some(moment)) => {
+                    let test_id = ticket.test_id.clone();
+                    actions.push(Action::Start { test_id: test_id.clone(), at: moment.at });
                     self.tests.retain(|known| known.ticket.test_id != test_id);
                     self.finish(test_id.clone());
                     self.work = Work::Running(test_id);
@@ -276,13 +310,29 @@ impl Node {
             }
         }
         if self.work == Work::Free
-            && let Some(Known { ticket, plan: Ok(plan), .. }) = self.wanted()
+            && let Some(ticket) = self.wanted().map(|known| known.ticket.clone())
+            && let Some(plan) = self.plan(&ticket)
         {
-            let (ticket, plan) = (ticket.clone(), Box::new(plan.clone()));
             self.work = Work::Arming(ticket.clone());
-            actions.push(Action::Arm { ticket, plan });
+            actions.push(Action::Arm { ticket, plan: Box::new(plan) });
         }
         actions
+    }
+
+    /// A triggered test for whose start it is too late, and the reason.
+    fn too_late(&self, now: Instant) -> Option<(usize, String)> {
+        let too_late = |known: &Known| known.start.filter(|_| known.can_run())?.too_late(now);
+        self.tests.iter().enumerate().find_map(|(at, known)| Some((at, too_late(known)?)))
+    }
+
+    /// The plan of a test: the one that was made when its config came just now, or made again.
+    fn plan(&mut self, ticket: &Ticket) -> Option<Plan> {
+        if let Some((_, plan)) = self.fresh.take_if(|(of, _)| of == ticket) {
+            return Some(plan);
+        }
+        let known = self.tests.iter().find(|known| known.ticket == *ticket)?;
+        // It was fine when its config came, and nothing has changed since.
+        plan_for(known.config()?, self.default_target.as_deref()).ok()
     }
 
     fn refuse(&mut self, test_id: TestId, reason: String) -> Action {
@@ -301,27 +351,31 @@ impl Node {
 
     fn forget_oldest(&mut self) {
         while self.tests.len() > MAX_TESTS {
-            let oldest = self.tests.iter().position(|known| known.trigger.is_none()).unwrap_or(0);
+            let first = |is_least: fn(&Known) -> bool| self.tests.iter().position(is_least);
+            let oldest = first(|known| !known.can_run()).or_else(|| first(|known| known.start.is_none())).unwrap_or(0);
             let known = self.tests.remove(oldest);
             let test_id = known.map(|known| known.ticket.test_id);
             tracing::debug!(?test_id, "a config is forgotten for a newer one");
         }
     }
 
-    fn hold(&mut self, trigger: Trigger, now: Instant) {
-        tracing::info!(test_id = %trigger.test_id, "a trigger came before its config; it is kept for {HOLD:?}");
+    fn hold(&mut self, test_id: TestId, held: Held, now: Instant) {
+        match &held {
+            Held::Refuse(reason) => tracing::warn!(%test_id, "a trigger came whose config is not known: {reason}"),
+            _ => tracing::info!(%test_id, "a trigger came before its config; it is kept for {HOLD:?}"),
+        }
         // What was said last about a test is what counts.
-        self.held.retain(|(held, _)| held.test_id != trigger.test_id);
+        self.held.retain(|(of, ..)| *of != test_id);
         if self.held.len() == MAX_HELD {
             self.held.pop_front();
         }
-        self.held.push_back((trigger, now));
+        self.held.push_back((test_id, held, now));
     }
 
-    fn take_held(&mut self, test_id: &TestId, now: Instant) -> Option<Trigger> {
+    fn take_held(&mut self, test_id: &TestId, now: Instant) -> Option<Held> {
         self.tick(now);
-        let at = self.held.iter().position(|(held, _)| held.test_id == *test_id)?;
-        self.held.remove(at).map(|(trigger, _)| trigger)
+        let at = self.held.iter().position(|(of, ..)| of == test_id)?;
+        self.held.remove(at).map(|(_, held, _)| held)
     }
 }
 

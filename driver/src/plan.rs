@@ -1,6 +1,8 @@
 //! From a test as the orchestrator describes it to a plan that the engine runs, or the reason why not.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use onrush_engine::{Check, Identity, Mode, Order, Plan, Request, Route, Server, Tls};
 use onrush_protocol::{
@@ -12,6 +14,7 @@ use onrush_protocol::{
 const _: () = assert!(onrush_engine::MIN_RATE_PER_S <= limits::MIN_THROUGHPUT_PER_S);
 const _: () = assert!(limits::MAX_THROUGHPUT_PER_S <= onrush_engine::MAX_RATE_PER_S);
 const _: () = assert!(limits::MAX_REQUESTS <= onrush_engine::REQUESTS_MAX);
+const _: () = assert!(limits::MAX_ROUND <= onrush_engine::MAX_ROUND);
 
 const NO_TARGET: &str = "no target: the config has none and this driver was started without --target-url";
 
@@ -20,8 +23,24 @@ pub(crate) fn plan_for(config: &TestConfig, default_target: Option<&str>) -> Res
     if config.target_url.is_none() && default_target.is_none() && needs_target(config) {
         return Err(NO_TARGET.into());
     }
-    plan_of(config, default_target)
+    plan_of(&as_it_is_meant(config), default_target)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+}
+
+/// An orchestrator that sends only the specification's fields may leave no time between two requests of a Tsunami: they
+/// go out as fast as they can, as in an Avalanche.
+fn as_it_is_meant(config: &TestConfig) -> Cow<'_, TestConfig> {
+    let unpaced = config.delay < limits::MIN_DELAY && config.target_throughput_per_s.is_none();
+    if config.test_type != TestType::Tsunami || !unpaced {
+        return Cow::Borrowed(config);
+    }
+    let connections = config.connections.unwrap_or(TestConfig::default_connections(TestType::Tsunami));
+    Cow::Owned(TestConfig {
+        test_type: TestType::Avalanche,
+        delay: Duration::ZERO,
+        connections: Some(connections),
+        ..config.clone()
+    })
 }
 
 fn needs_target(config: &TestConfig) -> bool {
@@ -139,8 +158,6 @@ pub(crate) fn check_target(target_url: Option<&str>) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn config(test_type: TestType) -> TestConfig {
@@ -171,6 +188,19 @@ mod tests {
         let mut slower = config(TestType::Avalanche);
         slower.target_throughput_per_s = Some(limits::MIN_THROUGHPUT_PER_S * 0.999);
         assert!(plan_for(&slower, Some("http://localhost:1/")).unwrap_err().contains("target_throughput"));
+    }
+
+    #[test]
+    fn a_tsunami_without_delay_goes_as_fast_as_it_can() {
+        for delay in [Duration::ZERO, Duration::from_nanos(1)] {
+            let config = TestConfig { delay, ..config(TestType::Tsunami) };
+            let plan = plan_for(&config, Some("http://localhost:1/ping")).unwrap();
+            assert_eq!((plan.mode, plan.connections, plan.count), (Mode::Avalanche, 256, Some(10)));
+            let paced = TestConfig { target_throughput_per_s: Some(50.0), ..config };
+            let mode = plan_for(&paced, Some("http://localhost:1/ping")).map(|plan| plan.mode);
+            // Whoever names a throughput means it, and writes what Onrush writes.
+            assert_eq!(mode.ok(), delay.is_zero().then_some(Mode::Tsunami { delay }));
+        }
     }
 
     #[test]

@@ -6,9 +6,6 @@ use onrush_engine::{End, SecondReport};
 use onrush_protocol::{EndReason, LatencyMs, Measured, Metrics, NodeId, SessionId, TestId};
 use onrush_stats::Distribution;
 
-/// A start further ahead than this is taken for a clock that is wrong.
-const MAX_AHEAD: Duration = Duration::from_secs(60);
-
 /// One moment on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clocks {
@@ -28,25 +25,6 @@ impl Clocks {
         let behind = self.monotonic.saturating_duration_since(moment);
         self.unix_ms + (ahead.as_nanos() as f64 - behind.as_nanos() as f64) / 1e6
     }
-
-    /// The moment to start at. The error says why it is now instead: it has passed, or the clocks disagree.
-    pub fn start_at(self, unix_ms: f64) -> Result<Instant, LateOrWrong> {
-        let ahead_ms = unix_ms - self.unix_ms;
-        if ahead_ms <= 0.0 {
-            return Err(LateOrWrong::Late(Duration::try_from_secs_f64(-ahead_ms / 1e3).unwrap_or(Duration::MAX)));
-        }
-        let ahead = Duration::try_from_secs_f64(ahead_ms / 1e3).ok().filter(|ahead| *ahead <= MAX_AHEAD);
-        ahead.map(|ahead| self.monotonic + ahead).ok_or(LateOrWrong::Wrong { ahead_s: ahead_ms / 1e3 })
-    }
-}
-
-/// Why a start is now and not when it was asked for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum LateOrWrong {
-    /// The moment has passed, so long ago.
-    Late(Duration),
-    /// The moment is too far ahead to be meant.
-    Wrong { ahead_s: f64 },
 }
 
 /// Milliseconds since 1970, to the microsecond.
@@ -151,16 +129,5 @@ mod tests {
         assert_eq!((first.started_at_unix_ms, last.started_at_unix_ms), (4_998.5, 4_998.5));
         assert_eq!((first.end, last.end), (None, Some(EndReason::Failed("why".into()))));
         assert_eq!(last.stats.latency.count(), 1);
-    }
-
-    #[test]
-    fn a_start_is_ahead_or_now() {
-        let clocks = Clocks { monotonic: Instant::now(), unix_ms: 1e12 };
-        assert_eq!(clocks.start_at(1e12 + 250.0), Ok(clocks.monotonic + Duration::from_millis(250)));
-        assert_eq!(clocks.start_at(1e12 - 250.0), Err(LateOrWrong::Late(Duration::from_millis(250))));
-        for absurd in [1e12 + 61_000.0, 1e300] {
-            assert!(matches!(clocks.start_at(absurd), Err(LateOrWrong::Wrong { .. })), "{absurd}");
-        }
-        assert!(matches!(clocks.start_at(0.0), Err(LateOrWrong::Late(_))));
     }
 }

@@ -2,18 +2,19 @@
 //!
 //! Arming may take seconds, and so may the engine's last answers; the sidecar's heartbeats do not wait for either.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use onrush_bus::Producer;
-use onrush_engine::{Armed, End, Options, Plan, Running};
+use onrush_engine::{Armed, Cancel, End, Options, Plan, Running};
 use onrush_protocol::Topic;
 use onrush_stats::Totals;
 
 use crate::DriverError;
-use crate::node::Ticket;
+use crate::known::Ticket;
 use crate::report::{Clocks, Reporter};
 
 /// How long the runner listens to the engine before it looks for commands.
@@ -21,7 +22,7 @@ const LISTEN: Duration = Duration::from_millis(50);
 
 /// What the sidecar asks for.
 enum Command {
-    Arm { ticket: Ticket, plan: Box<Plan>, options: Options },
+    Arm { ticket: Ticket, plan: Box<Plan>, options: Options, cancel: Cancel },
     Disarm,
     Start { at: Instant, reporter: Box<Reporter> },
     Stop,
@@ -43,6 +44,8 @@ pub(crate) struct Runner {
     commands: Sender<Command>,
     events: Receiver<Event>,
     thread: JoinHandle<()>,
+    /// Calls off the arming that was asked for last.
+    arming: RefCell<Cancel>,
 }
 
 impl Runner {
@@ -51,14 +54,18 @@ impl Runner {
         let (events, heard) = channel();
         let run = move || work(&producer, &received, &events);
         let thread = std::thread::Builder::new().name("runner".into()).spawn(run).map_err(DriverError::Thread)?;
-        Ok(Self { commands, events: heard, thread })
+        Ok(Self { commands, events: heard, thread, arming: RefCell::default() })
     }
 
     pub fn arm(&self, ticket: Ticket, plan: Box<Plan>, options: Options) {
-        self.command(Command::Arm { ticket, plan, options });
+        let cancel = Cancel::default();
+        self.arming.replace(cancel.clone());
+        self.command(Command::Arm { ticket, plan, options, cancel });
     }
 
+    /// Closes the connections of what was armed, or calls its arming off.
     pub fn disarm(&self) {
+        self.arming.borrow().cancel();
         self.command(Command::Disarm);
     }
 
@@ -84,9 +91,10 @@ impl Runner {
         }
     }
 
-    /// Ends the thread; leaves it behind where it is still opening connections.
+    /// Ends the thread; leaves it behind where it is still looking up a name.
     pub fn finish(self, patience: Duration) {
-        let Self { commands, events, thread } = self;
+        let Self { commands, events, thread, arming } = self;
+        arming.borrow().cancel();
         drop((commands, events));
         let deadline = Instant::now() + patience;
         while !thread.is_finished() && Instant::now() < deadline {
@@ -102,10 +110,10 @@ fn work(producer: &Producer, commands: &Receiver<Command>, events: &Sender<Event
     let mut armed = None;
     while let Ok(command) = commands.recv() {
         let event = match command {
-            Command::Arm { ticket, plan, options } => {
+            Command::Arm { ticket, plan, options, cancel } => {
                 // The old connections go before the new ones come.
                 drop(armed.take());
-                let result = Armed::new(*plan, options).map_err(|e| e.to_string());
+                let result = Armed::unless_cancelled(*plan, options, &cancel).map_err(|e| e.to_string());
                 let result = result.map(|run| armed.insert(run).connections_open());
                 Event::Armed { ticket, result }
             }

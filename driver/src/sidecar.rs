@@ -12,8 +12,10 @@ use onrush_protocol::{
 };
 
 use crate::machine::Machine;
+use crate::moment::MAX_LATE;
+use crate::namesake::Namesakes;
 use crate::node::{Action, Node};
-use crate::report::{Clocks, LateOrWrong, Reporter};
+use crate::report::{Clocks, Reporter};
 use crate::runner::{Event, Runner};
 use crate::{DriverConfig, DriverError};
 
@@ -26,6 +28,8 @@ const LISTEN: Duration = Duration::from_millis(50);
 const ATTEMPT: Duration = Duration::from_secs(1);
 /// Between two lines in the log about a broker that is away at the start.
 const SAY_AGAIN: Duration = Duration::from_secs(5);
+/// A turn that takes longer than this: the process, or the machine, stood still.
+const STANDSTILL: Duration = Duration::from_secs(3);
 /// How long the last answers of a stopped test may take.
 const WIND_DOWN: Duration = Duration::from_secs(15);
 /// How long the last reports may take.
@@ -35,12 +39,16 @@ pub(crate) fn run(config: DriverConfig, machine: Machine, stop: &AtomicBool) -> 
     // First of all: Kafka's threads inherit it.
     machine.leave_engine_cpus();
     let Some(consumer) = join_topics(&config.bus, stop)? else { return Ok(()) };
-    let mut sidecar = Sidecar::new(config, machine, consumer)?;
+    let mut sidecar = Sidecar::new(config, machine, consumer, stop)?;
     sidecar.register();
-    while !stop.load(Relaxed) {
-        sidecar.turn()?;
+    let mut ended = Ok(());
+    while ended.is_ok() && !stop.load(Relaxed) {
+        ended = sidecar.turn();
     }
-    sidecar.say_goodbye()
+    if let Err(error @ DriverError::Died(_)) = ended {
+        return Err(error);
+    }
+    sidecar.say_goodbye().and(ended)
 }
 
 /// Waits for the broker, creates the topics and subscribes. `None`: told to stop meanwhile.
@@ -78,11 +86,15 @@ struct Sidecar {
     producer: Arc<Producer>,
     consumer: Consumer,
     watch: BrokerWatch,
+    namesakes: Namesakes,
     /// The unbroken time of the broker that we registered in.
     registered_in: Option<Instant>,
     /// Whether the log says so already.
     registered_said: bool,
     next_heartbeat: Instant,
+    last_turn: Instant,
+    /// When the engine starts what it was told to start.
+    starts_at: Option<Instant>,
     /// What the last heartbeat said.
     said: Option<Standing>,
     messages_skipped: u64,
@@ -90,13 +102,16 @@ struct Sidecar {
 }
 
 impl Sidecar {
-    fn new(config: DriverConfig, machine: Machine, consumer: Consumer) -> Result<Self, DriverError> {
+    fn new(config: DriverConfig, machine: Machine, consumer: Consumer, stop: &AtomicBool) -> Result<Self, DriverError> {
         let session_id = SessionId::new(format!("{:016x}", fastrand::u64(..))).expect("hexadecimal digits are a name");
+        let namesakes = Namesakes::look(&config.bus, &config.node_id, &session_id, || !stop.load(Relaxed))
+            .map_err(|session| DriverError::NameTaken { node_id: config.node_id.clone(), session })?;
         let producer = Arc::new(Producer::new(&config.bus, MAX_WAITING)?);
         Ok(Self {
             node: Node::new(config.node_id.clone(), session_id.clone(), config.target_url.clone()),
             runner: Runner::start(producer.clone())?,
             watch: BrokerWatch::start(&config.bus)?,
+            namesakes,
             producer,
             consumer,
             session_id,
@@ -105,6 +120,8 @@ impl Sidecar {
             registered_in: None,
             registered_said: false,
             next_heartbeat: Instant::now(),
+            last_turn: Instant::now(),
+            starts_at: None,
             said: None,
             messages_skipped: 0,
             kinds_said: HashSet::new(),
@@ -120,7 +137,12 @@ impl Sidecar {
             self.hear(event);
         }
         let now = Instant::now();
+        self.notice_standstill(now);
         self.node.tick(now);
+        self.namesakes.listen(Duration::ZERO).map_err(|session| {
+            let node_id = self.config.node_id.clone();
+            DriverError::NameTaken { node_id, session }
+        })?;
         // Who waits for this driver to be armed, or free, learns it now and not in a second.
         let changed = self.said.as_ref() != Some(&self.standing());
         if changed || now >= self.next_heartbeat {
@@ -134,6 +156,22 @@ impl Sidecar {
         Ok(())
     }
 
+    /// What to do when this driver stood still: another may have its name, and a start may have been missed.
+    fn notice_standstill(&mut self, now: Instant) {
+        let last_turn = std::mem::replace(&mut self.last_turn, now);
+        let stood_still = now.saturating_duration_since(last_turn);
+        if stood_still > STANDSTILL {
+            tracing::warn!("this driver stood still for {} s", stood_still.as_secs());
+            self.namesakes.listen_again(&self.config.bus);
+        }
+        let Some(at) = self.starts_at.take_if(|at| now >= *at) else { return };
+        let late = now.saturating_duration_since(at);
+        if last_turn < at && late > MAX_LATE {
+            tracing::error!("the test is stopped: its start moment passed {} s ago, unnoticed", late.as_secs());
+            self.runner.stop();
+        }
+    }
+
     /// Registers again when the broker was away: it, or who listened to it, may have forgotten us.
     fn follow_broker(&mut self) {
         let since = self.watch.reachable_since();
@@ -141,13 +179,14 @@ impl Sidecar {
             (Some(_), None) => self.registered_in = since,
             (Some(now), Some(then)) if now != then => {
                 self.registered_in = since;
+                tracing::info!("registering again at the broker {}", self.watch.address());
                 self.register();
             }
             _ => {}
         }
         if !self.registered_said && self.producer.waiting() == 0 {
             self.registered_said = true;
-            let (node, broker) = (&self.config.node_id, &self.config.bus.brokers.address);
+            let (node, broker) = (&self.config.node_id, self.watch.address());
             tracing::info!("registered as {node} at the broker {broker}");
         }
     }
@@ -206,8 +245,11 @@ impl Sidecar {
     fn read(&mut self, record: &Record) {
         let now = Instant::now();
         let read = match record.topic {
-            Topic::TestConfig => TestConfig::read(&record.payload).map(|config| self.node.config(&config, now)),
-            Topic::Trigger => Trigger::read(&record.payload).map(|trigger| self.node.trigger(trigger, now)),
+            Topic::TestConfig => TestConfig::read(&record.payload).map(|config| self.node.config(config, now)),
+            Topic::Trigger => Trigger::read(&record.payload).map(|trigger| {
+                let clocks = Clocks::now();
+                self.node.trigger(&trigger, clocks, self.age(record, clocks))
+            }),
             // Not subscribed.
             Topic::Register | Topic::Metrics | Topic::Heartbeat => return,
         };
@@ -216,6 +258,14 @@ impl Sidecar {
             Err(error) => self.skip(record, error),
         };
         self.act(actions);
+    }
+
+    /// How long ago a message may have been sent. No longer than since everything that had been sent was read; where
+    /// that is long (this driver stood still, or could not reach the broker), its sender's clock decides.
+    fn age(&self, record: &Record, clocks: Clocks) -> Duration {
+        let at_most = clocks.monotonic.saturating_duration_since(self.consumer.current_as_of());
+        let by_clock_ms = record.timestamp_unix_ms.map_or(0.0, |sent| clocks.unix_ms - sent as f64);
+        Duration::try_from_secs_f64(by_clock_ms / 1e3).unwrap_or_default().min(at_most)
     }
 
     /// A message that cannot be read is counted, said once per kind and skipped.
@@ -245,7 +295,7 @@ impl Sidecar {
                 if let Ok(connections) = result {
                     tracing::info!("armed for test {}: {connections} connections are open", ticket.test_id);
                 }
-                self.node.armed(&ticket, result.map(|_| ()))
+                self.node.armed(&ticket, result.map(|_| ()), Instant::now())
             }
             Event::Ended { end, totals } => {
                 let test = self.node.state().1.map(ToString::to_string).unwrap_or_default();
@@ -256,7 +306,7 @@ impl Sidecar {
                     totals.failed,
                     totals.skipped
                 );
-                self.node.ended()
+                self.node.ended(Instant::now())
             }
             Event::OutboxFull(reason) => {
                 tracing::error!("the test is stopped, its reports can no longer be kept: {reason}");
@@ -291,10 +341,17 @@ impl Sidecar {
                     );
                 }
                 Action::Disarm => self.runner.disarm(),
-                Action::Start { test_id, start_at_unix_ms } => {
-                    let at = start_moment(start_at_unix_ms);
-                    let ahead = at.saturating_duration_since(Instant::now());
-                    tracing::info!("test {test_id} starts in {} ms", ahead.as_millis());
+                Action::Start { test_id, at } => {
+                    let now = Instant::now();
+                    match at.checked_duration_since(now).filter(|ahead| !ahead.is_zero()) {
+                        Some(ahead) => tracing::info!("test {test_id} starts in {} ms", ahead.as_millis()),
+                        None => tracing::info!(
+                            "test {test_id} starts at once: its start moment was {} ms ago",
+                            now.saturating_duration_since(at).as_millis()
+                        ),
+                    }
+                    self.starts_at = Some(at);
+                    let at = at.max(now);
                     let (node_id, session_id) = (self.config.node_id.clone(), self.session_id.clone());
                     self.runner.begin(at, Reporter::new(node_id, session_id, test_id));
                 }
@@ -320,7 +377,7 @@ impl Sidecar {
 
     /// Stops the test, delivers what was measured and says that this driver is gone.
     fn say_goodbye(mut self) -> Result<(), DriverError> {
-        let actions = self.node.shut_down();
+        let actions = self.node.shut_down(Instant::now());
         self.act(actions);
         let deadline = Instant::now() + WIND_DOWN;
         while !self.node.is_free() && Instant::now() < deadline {
@@ -337,19 +394,4 @@ impl Sidecar {
         self.runner.finish(Duration::from_secs(1));
         Ok(())
     }
-}
-
-/// When to start, on the monotonic clock.
-fn start_moment(start_at_unix_ms: Option<f64>) -> Instant {
-    let clocks = Clocks::now();
-    let Some(unix_ms) = start_at_unix_ms else { return clocks.monotonic };
-    clocks.start_at(unix_ms).unwrap_or_else(|wrong| {
-        match wrong {
-            LateOrWrong::Late(by) => tracing::info!("the start moment was {by:?} ago: starting at once"),
-            LateOrWrong::Wrong { ahead_s } => {
-                tracing::warn!("the start moment is {ahead_s:.0} s ahead: the clocks disagree; starting at once");
-            }
-        }
-        clocks.monotonic
-    })
 }

@@ -45,7 +45,7 @@ mod watch;
 
 pub use check::{Check, JSON_BODY_MAX};
 pub use io::Io;
-pub use order::Order;
+pub use order::{MAX_ROUND, Order};
 pub use pem::pem_only;
 pub use plan::{MAX_RATE_PER_S, MIN_RATE_PER_S, Mode, Plan, PlanError, REQUESTS_MAX, Request, Route, Server};
 pub use run::{ArmError, Armed, Cancel, End, Options, Running, SecondReport, Stopper, Wait};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::plan::{PlanError, Request};
 
 /// Weights together, with their common divisor taken out: the length of one round.
-const LONGEST_ROUND: u64 = 1_000_000;
+pub const MAX_ROUND: u64 = 1_000_000;
 
 /// The order of a plan's requests. It is laid down before the start: request *k* of a run is the one at `k mod round`,
 /// whatever the answers do; in an Avalanche without a rate, whose threads go as fast as each can, request *k* of a thread,
@@ -27,16 +27,16 @@ impl Order {
         let divisor =
             requests.iter().fold(0, |divisor, request| greatest_common_divisor(divisor, request.weight)).max(1);
         let round: u64 = requests.iter().map(|request| u64::from(request.weight / divisor)).sum();
-        if round > LONGEST_ROUND {
+        if round > MAX_ROUND {
             let problem =
-                format!("the weights make a round of {round} requests; give smaller ones ({LONGEST_ROUND} in all)");
+                format!("the weights make a round of {round} requests; give smaller ones ({MAX_ROUND} in all)");
             return Err(PlanError::new("weight", problem));
         }
         // Occurrence j of w lies in the middle of its share of the round; ties keep the plan's order.
         let mut places = Vec::with_capacity(round as usize);
         for (index, request) in (0_u32..).zip(requests) {
             let weight = u64::from(request.weight / divisor);
-            places.extend((0..weight).map(|j| ((2 * j + 1) * LONGEST_ROUND / (2 * weight), index)));
+            places.extend((0..weight).map(|j| ((2 * j + 1) * MAX_ROUND / (2 * weight), index)));
         }
         places.sort_unstable();
         let mut slots: Vec<u32> = places.into_iter().map(|(_, index)| index).collect();

@@ -3,13 +3,19 @@
 //! Whatever the order and however often reports come, the totals are the same: a report counts once, by its
 //! driver and its sequence number, and merging is commutative. Only *when* a second is sealed depends on time.
 //!
-//! Memory: per driver the totals and at most [`MAX_OPEN_SECONDS`] seconds of three histograms each.
+//! Memory: per driver the totals, the gaps in its reports, and at most [`MAX_OPEN_SECONDS`] seconds of three histograms each.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod restored;
+mod sequences;
+
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use onrush_protocol::{EndReason, Measured, NodeId, limits};
 use onrush_stats::{SecondStats, Totals};
+
+pub use self::restored::Snapshot;
+pub use self::sequences::Sequences;
 
 /// A second waits at most this long for drivers that have not reported it.
 pub const SEAL_AFTER: Duration = Duration::from_secs(2);
@@ -19,8 +25,6 @@ pub const MAX_SECOND_INDEX: u64 = limits::MAX_DURATION.as_secs() + limits::MAX_T
 const MAX_SEQUENCE: u64 = 4 * MAX_SECOND_INDEX;
 /// Seconds kept open; the oldest is sealed before one more is opened.
 pub const MAX_OPEN_SECONDS: usize = 16;
-/// Sequence numbers that may be ahead of a gap.
-const MAX_AHEAD: usize = 4096;
 
 /// What happened to a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,8 +108,9 @@ pub struct DriverTotal {
     /// The sequence number of the final report.
     pub final_sequence: Option<u64>,
     /// What the newest report said of the time in which requests were sent.
-    sending_ns: Option<u64>,
-    sequences: Sequences,
+    pub sending_ns: Option<u64>,
+    /// Which reports entered.
+    pub sequences: Sequences,
 }
 
 impl DriverTotal {
@@ -116,41 +121,14 @@ impl DriverTotal {
 
     /// Whether every report up to the newest is in, and up to the final one where that is known.
     pub fn without_gap(&self) -> bool {
-        self.sequences.ahead.is_empty() && self.final_sequence.is_none_or(|last| self.sequences.next == last + 1)
+        let to_the_end = self.final_sequence.is_none_or(|last| self.sequences.newest() == Some(last));
+        self.sequences.without_gap() && to_the_end
     }
 
     /// Reports that should be there, as far as is known.
     pub fn expected_reports(&self) -> u64 {
         let newest = self.sequences.newest().map_or(0, |newest| newest + 1);
         newest.max(self.final_sequence.map_or(0, |last| last + 1))
-    }
-}
-
-/// The sequence numbers seen: all below `next`, and those ahead of it.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Sequences {
-    next: u64,
-    ahead: BTreeSet<u64>,
-}
-
-impl Sequences {
-    fn contains(&self, sequence: u64) -> bool {
-        sequence < self.next || self.ahead.contains(&sequence)
-    }
-
-    fn insert(&mut self, sequence: u64) {
-        self.ahead.insert(sequence);
-        while self.ahead.remove(&self.next) {
-            self.next += 1;
-        }
-    }
-
-    fn newest(&self) -> Option<u64> {
-        self.ahead.last().copied().or_else(|| self.next.checked_sub(1))
-    }
-
-    fn count(&self) -> u64 {
-        self.next + self.ahead.len() as u64
     }
 }
 
@@ -194,13 +172,12 @@ impl Aggregate {
         if driver.sequences.contains(report.sequence) {
             return Ok(Entered::Duplicate);
         }
-        if driver.sequences.ahead.len() >= MAX_AHEAD {
-            return Err("too many of its driver's reports before it are missing");
-        }
         let length_ns = length_ns(report.length_s);
         let is_newest = driver.sequences.newest().is_none_or(|newest| report.sequence > newest);
         let in_flight = driver.part.stats.counts.in_flight;
-        driver.sequences.insert(report.sequence);
+        if !driver.sequences.insert(report.sequence) {
+            return Err("its driver's reports have too many gaps");
+        }
         driver.part.extend(length_ns, &report.stats);
         if is_newest {
             driver.sending_ns = report.sending_s.map(self::length_ns);

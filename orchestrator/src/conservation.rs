@@ -1,5 +1,7 @@
 //! The proof that nothing was lost: counts that were made apart from each other must agree. Pure.
 
+mod partial;
+
 use std::collections::BTreeMap;
 
 use onrush_protocol::NodeId;
@@ -11,13 +13,15 @@ use crate::target_check::{self, Counters, Probe};
 use crate::view::{CheckView, ConservationView, ParticipantState, Verdict};
 
 /// The check against the target's counters: without it, a result may still be exact.
-const TARGET_CHECK: &str = "target counted = sent";
+pub const TARGET_CHECK: &str = "target counted = sent";
 
 /// Checks a test that is over.
 pub fn check(record: &TestRecord, aggregate: &Aggregate, target_after: &Probe) -> ConservationView {
     let mut checks = Vec::new();
     for participant in &record.participants {
-        checks.extend(driver_checks(record, participant, aggregate.driver(&participant.node_id)));
+        let total = aggregate.driver(&participant.node_id);
+        checks.extend(driver_checks(record, participant, total));
+        checks.extend(partial::contradictions(record, participant, total));
     }
     checks.push(merged_check(aggregate));
     checks.push(target_check(record, aggregate, target_after));
@@ -194,7 +198,8 @@ fn target_delta(record: &TestRecord, before: &Counters, after: &Counters) -> Res
         let counted = count(after).ok_or_else(|| format!("the target does not count requests of {path}"))?;
         // A path that was never asked for may not be listed yet.
         let since = counted.checked_sub(count(before).unwrap_or(0));
-        delta += since.ok_or("the target's counters went backwards during the test")?;
+        let since = since.ok_or("the target's counters went backwards during the test")?;
+        delta = u64::checked_add(delta, since).ok_or("the target's counters count more than any server answers")?;
     }
     Ok(delta)
 }

@@ -4,20 +4,30 @@
 //! whatever changes something.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use axum::body::Bytes;
+use onrush_bus::BusError;
 use onrush_protocol::{FieldProblem, TestConfig, TestId};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 
 use crate::brain::{self, Command, Totalled};
 use crate::export::Export;
-use crate::store::{Reader, StoreError};
-use crate::view::{DriverView, HistogramView, MetricsView, SecondView, SeriesView, TestView};
+use crate::store::{READERS, Reader, SecondPage, StoreError, Stored, TestPage};
+use crate::trouble::Trouble;
+use crate::view::{ConfigView, DriverView, HistogramView, MetricsView, SecondView, SeriesView, StoppedView, TestView};
 use crate::views;
 
 /// The brain answers most questions within milliseconds; a trigger waits for the drivers.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Whoever asks for what takes work waits at most this long for his turn.
+const TURN_PATIENCE: Duration = Duration::from_secs(10);
+/// How much of a name that nobody has comes back.
+const MAX_SHOWN_CHARS: usize = 100;
+/// Scrapes that are rendered at once: Prometheus must not wait for those who read results.
+const SCRAPES: usize = 2;
 
 /// A test as REST asks for it; its `test_id` is already made and its config has no problems.
 #[derive(Clone, Debug)]
@@ -54,8 +64,24 @@ impl Problem {
         Self::new(404, format!("there is no test {test_id}"))
     }
 
-    fn unavailable() -> Self {
-        Self::new(503, "the orchestrator is ending, or its store or broker fails (its log says which); try again")
+    /// The broker is not there yet.
+    pub(crate) fn waiting(address: &str, error: Option<&BusError>) -> Self {
+        let why = error.map(|error| format!(": {error}")).unwrap_or_default();
+        let meanwhile = "what is stored can be seen; tests can be made and driven once it answers";
+        Self::new(503, format!("waiting for the broker at {address}{why}; {meanwhile}"))
+    }
+
+    /// The store failed, and everything is built anew from it.
+    pub(crate) fn begins_anew(error: &dyn std::fmt::Display) -> Self {
+        Self::new(503, format!("{error}; the orchestrator begins anew from its store, try again in a moment"))
+    }
+
+    fn busy() -> Self {
+        Self::new(503, "too many ask for results at once; try again in a few seconds")
+    }
+
+    fn ending() -> Self {
+        Self::new(503, "the orchestrator is ending, or it is too busy to answer; try again")
     }
 }
 
@@ -63,9 +89,47 @@ impl Problem {
 #[derive(Clone, Debug)]
 pub enum Update {
     /// The test or one of its participants changed its state.
-    Test(Arc<TestView>),
+    Test(Arc<Shown<TestView>>),
     /// A second was sealed, or merged anew because a report came late; with the totals so far.
-    Second(Arc<(SecondView, MetricsView)>),
+    Second(Arc<Shown<(SecondView, MetricsView)>>),
+}
+
+impl Update {
+    /// The test as it is now.
+    pub fn test(test: TestView) -> Self {
+        Self::Test(Arc::new(Shown::new(test)))
+    }
+
+    /// A second, and the totals with it.
+    pub fn second(second: SecondView, totals: MetricsView) -> Self {
+        Self::Second(Arc::new(Shown::new((second, totals))))
+    }
+}
+
+/// What many are shown, and the event that tells them, which is written once for all.
+#[derive(Debug)]
+pub struct Shown<T> {
+    value: T,
+    event: OnceLock<Bytes>,
+}
+
+impl<T> Shown<T> {
+    /// A value that nobody was told of yet.
+    pub fn new(value: T) -> Self {
+        Self { value, event: OnceLock::new() }
+    }
+
+    pub(crate) fn event(&self, write: impl FnOnce() -> Bytes) -> Bytes {
+        self.event.get_or_init(write).clone()
+    }
+}
+
+impl<T> Deref for Shown<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
 }
 
 /// Asks the brain. Cheap to clone.
@@ -74,11 +138,31 @@ pub struct Handle {
     commands: mpsc::Sender<Command>,
     reader: Reader,
     export: Export,
+    /// One for each result that is put together at once: one takes megabytes.
+    turns: Arc<Semaphore>,
+    scrapes: Arc<Semaphore>,
+    trouble: Trouble,
+    max_drivers: usize,
 }
 
+/// The right to put a result together; gone when the last that uses it has.
+type Turn = Arc<OwnedSemaphorePermit>;
+
 impl Handle {
-    pub(crate) fn new(commands: mpsc::Sender<Command>, reader: Reader, export: Export) -> Self {
-        Self { commands, reader, export }
+    pub(crate) fn new(
+        commands: mpsc::Sender<Command>,
+        reader: Reader,
+        export: Export,
+        trouble: Trouble,
+        max_drivers: usize,
+    ) -> Self {
+        let [turns, scrapes] = [READERS, SCRAPES].map(|n| Arc::new(Semaphore::new(n)));
+        Self { commands, reader, export, turns, scrapes, trouble, max_drivers }
+    }
+
+    /// At most so many drivers take part in a test.
+    pub fn max_drivers(&self) -> usize {
+        self.max_drivers
     }
 
     /// Stores and publishes a test. 409 where it is to be triggered and cannot be.
@@ -92,10 +176,23 @@ impl Handle {
         self.unless_ended(&test_id, done).await
     }
 
-    /// Stops a test. 404, or 409 where it has ended.
+    /// Stops a test. 404, or 409 where it has ended; the drivers are told to stop in any case.
     pub async fn stop(&self, test_id: TestId) -> Result<TestView, Problem> {
         let done = self.ask(|reply| Command::Stop(test_id.clone(), reply)).await?;
-        self.unless_ended(&test_id, done).await
+        let told = |problem: Problem| match problem.status {
+            404 | 409 => Problem {
+                detail: format!("{}; the drivers were told to stop it all the same", problem.detail),
+                ..problem
+            },
+            _ => problem,
+        };
+        self.unless_ended(&test_id, done).await.map_err(told)
+    }
+
+    /// Stops every test that is open, and whatever else drivers say that they are armed for or run.
+    pub async fn stop_all(&self) -> Result<StoppedView, Problem> {
+        let stopped = self.ask(Command::StopAll).await??;
+        Ok(StoppedView { stopped: stopped.iter().map(ToString::to_string).collect() })
     }
 
     /// The brain knows open tests only: one that it does not know may have ended.
@@ -104,7 +201,9 @@ impl Handle {
             Err(problem) if problem.status == 404 => {
                 let view = self.test(test_id.clone()).await?;
                 let state = crate::store::name_of(&view.state);
-                Err(Problem::conflict(format!("the test has ended ({state}); its result never changes again")))
+                Err(Problem::conflict(format!(
+                    "the test has ended ({state}) and cannot be started or stopped any more"
+                )))
             }
             other => other,
         }
@@ -113,49 +212,56 @@ impl Handle {
     /// One test.
     pub async fn test(&self, test_id: TestId) -> Result<TestView, Problem> {
         let id = test_id.to_string();
-        let record = self.read(move |reader| reader.test(&id)).await?;
-        record.map(|record| views::test(&record)).ok_or_else(|| Problem::no_such_test(test_id.as_str()))
+        let stored = self.read(&self.turn().await?, move |reader| reader.test(&id)).await?;
+        stored.map(|stored| shown(&stored)).ok_or_else(|| Problem::no_such_test(test_id.as_str()))
     }
 
-    /// The newest tests first: at most `limit`, created before the test `before`.
-    pub async fn tests(&self, limit: usize, before: Option<TestId>) -> Result<Vec<TestView>, Problem> {
+    /// The newest tests first, created before the test `before`: at most `limit`, and as many as fit into `max_bytes`.
+    pub async fn tests(&self, limit: usize, before: Option<TestId>, max_bytes: usize) -> Result<TestPage, Problem> {
         let id = before.as_ref().map(ToString::to_string);
-        let records = self.read(move |reader| reader.tests(limit, id.as_deref())).await?;
-        let records = records.ok_or_else(|| Problem::no_such_test(before.as_ref().map_or("", |id| id.as_str())))?;
-        Ok(records.iter().map(views::test).collect())
+        let page = self.read(&self.turn().await?, move |reader| reader.tests(limit, id.as_deref(), max_bytes)).await?;
+        page.ok_or_else(|| Problem::no_such_test(before.as_ref().map_or("", |id| id.as_str())))
     }
 
     /// Every driver that is known.
     pub async fn drivers(&self) -> Result<Vec<DriverView>, Problem> {
-        self.ask(Command::Drivers).await
+        self.ask(Command::Drivers).await?
     }
 
     /// Totals of a test.
     pub async fn metrics(&self, test_id: TestId) -> Result<MetricsView, Problem> {
-        let (record, totals) = self.totals(&test_id).await?;
-        self.work(move || views::metrics(&record, &totals)).await
+        let turn = self.turn().await?;
+        let (record, totals) = self.totals(&turn, &test_id).await?;
+        self.work(&turn, move || views::metrics(&record, &totals)).await
     }
 
-    /// The sealed seconds `from..from + limit` of a test.
-    pub async fn series(&self, test_id: TestId, from: u64, limit: usize) -> Result<SeriesView, Problem> {
+    /// The sealed seconds of a test from `from` on: at most `limit`, and as many as fit into `max_bytes`.
+    pub async fn series(
+        &self,
+        test_id: TestId,
+        from: u64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<SeriesView, Problem> {
         let id = test_id.to_string();
-        // One more than asked for says whether there is a next page.
-        let read = self.read(move |reader| reader.seconds(&id, from, limit.saturating_add(1))).await?;
-        let (record, mut seconds) = read.ok_or_else(|| Problem::no_such_test(test_id.as_str()))?;
-        let next_from = seconds.get(limit).map(|second| second.second_index);
-        seconds.truncate(limit);
-        Ok(SeriesView { test_id: test_id.to_string(), state: record.state, seconds, next_from })
+        let turn = self.turn().await?;
+        let read = self.read(&turn, move |reader| reader.seconds(&id, from, limit, max_bytes)).await?;
+        let (stored, page) = read.ok_or_else(|| Problem::no_such_test(test_id.as_str()))?;
+        let SecondPage { seconds, next_from } = page;
+        Ok(SeriesView { test_id: test_id.to_string(), state: stored.record().state, seconds, next_from })
     }
 
     /// The distributions of a test: of one driver, or of all merged.
     pub async fn histogram(&self, test_id: TestId, node_id: Option<String>) -> Result<HistogramView, Problem> {
-        let (record, totals) = self.totals(&test_id).await?;
+        let turn = self.turn().await?;
+        let (record, totals) = self.totals(&turn, &test_id).await?;
         if let Some(name) = &node_id
             && !record.participants.iter().any(|p| p.node_id.as_str() == name)
         {
+            let name: String = name.chars().take(MAX_SHOWN_CHARS).collect();
             return Err(Problem::new(404, format!("no driver {name} takes part in test {test_id}")));
         }
-        self.work(move || {
+        self.work(&turn, move || {
             let stats = match &node_id {
                 None => views::merged(&totals).stats,
                 Some(name) => totals.get(name.as_str()).map(|total| total.stats.clone()).unwrap_or_default(),
@@ -181,38 +287,73 @@ impl Handle {
     /// Everything that Prometheus is shown, in its text format. The brain is not asked, and not kept waiting.
     pub async fn exposition(&self) -> Result<String, Problem> {
         let export = self.export.clone();
-        self.work(move || export.render()).await
+        let turn = turn_of(&self.scrapes).await?;
+        self.work(&turn, move || export.render()).await
     }
 
-    async fn totals(&self, test_id: &TestId) -> Result<Totalled, Problem> {
+    async fn totals(&self, turn: &Turn, test_id: &TestId) -> Result<Totalled, Problem> {
         if let Some(totalled) = self.ask(|reply| Command::Totals(test_id.clone(), reply)).await? {
             return Ok(totalled);
         }
         let id = test_id.to_string();
-        let stored = self.read(move |reader| reader.totals(&id)).await?;
-        stored.ok_or_else(|| Problem::no_such_test(test_id.as_str()))
+        let read = self.read(turn, move |reader| reader.totals(&id)).await?;
+        let (stored, totals) = read.ok_or_else(|| Problem::no_such_test(test_id.as_str()))?;
+        Ok((stored.record(), totals))
+    }
+
+    async fn turn(&self) -> Result<Turn, Problem> {
+        turn_of(&self.turns).await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Problem> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| Problem::unavailable())?;
-        brain::answer(answer, PATIENCE).await.ok_or_else(Problem::unavailable)
+        self.commands.send(command(reply)).await.map_err(|_| Problem::ending())?;
+        brain::answer(answer, PATIENCE).await.ok_or_else(|| match self.trouble.text() {
+            Some(trouble) => Problem::new(503, trouble),
+            None => Problem::ending(),
+        })
     }
 
     /// Reads from the store without keeping other requests waiting.
     async fn read<T: Send + 'static>(
         &self,
+        turn: &Turn,
         read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Problem> {
         let reader = self.reader.clone();
-        let read = self.work(move || read(&reader)).await?;
+        let read = self.work(turn, move || read(&reader)).await?;
         read.map_err(|error| {
             tracing::error!(%error, "the store could not be read");
             Problem::new(503, format!("the store could not be read: {error}"))
         })
     }
 
-    async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        tokio::task::spawn_blocking(work).await.map_err(|_| Problem::unavailable())
+    /// Does it on a thread that may block. Who asked may go away; the turn is kept until it is done.
+    async fn work<T: Send + 'static>(
+        &self,
+        turn: &Turn,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = turn.clone();
+        let work = move || {
+            let done = work();
+            drop(turn);
+            done
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| Problem::ending())
+    }
+}
+
+async fn turn_of(turns: &Arc<Semaphore>) -> Result<Turn, Problem> {
+    let turn = tokio::time::timeout(TURN_PATIENCE, turns.clone().acquire_owned()).await;
+    let turn = turn.map_err(|_| Problem::busy())?.map_err(|_| Problem::ending())?;
+    Ok(Arc::new(turn))
+}
+
+fn shown(stored: &Stored) -> TestView {
+    match stored {
+        Stored::Whole(record) => views::test(record),
+        // The config of the stand-in means nothing.
+        Stored::Unreadable(record) => TestView { config: ConfigView::default(), ..views::test(record) },
     }
 }

@@ -20,8 +20,11 @@ mod lifecycle;
 mod record;
 mod registry;
 mod rest;
+mod serve;
 mod store;
+mod summary;
 mod target_check;
+mod trouble;
 pub mod view;
 mod views;
 
@@ -31,7 +34,10 @@ mod testing;
 mod tests;
 
 pub use conservation::balance;
-pub use handle::{Handle, NewTest, Problem, Update};
+pub use handle::{Handle, NewTest, Problem, Shown, Update};
+pub use rest::allowed_host;
+pub use store::TestPage;
+pub use summary::{ConfigSummary, TestSummary};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -47,10 +53,9 @@ use tokio::task::JoinHandle;
 use crate::brain::{BrainConfig, BrainError, Command};
 use crate::core::Seats;
 use crate::export::Export;
-use crate::store::{Reader, StoreError, StoreLock};
+use crate::store::{Reader, Store, StoreError, StoreLock};
+use crate::trouble::Trouble;
 
-/// How long the broker is waited for at the start.
-const BROKER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections that stay open (live streams) are cut this long after the shutdown began.
 const SERVE_PATIENCE: Duration = Duration::from_secs(1);
 /// Questions that wait for the brain; more wait at the door.
@@ -69,6 +74,8 @@ pub struct OrchestratorConfig {
     pub min_drivers: usize,
     /// A driver beyond this number is rejected.
     pub max_drivers: usize,
+    /// Names by which REST may be asked, beside addresses, `localhost` and the machine's own name.
+    pub allow_hosts: Vec<String>,
 }
 
 /// Why the orchestrator could not run.
@@ -104,23 +111,26 @@ pub struct Orchestrator {
     stop: Arc<AtomicBool>,
     /// Tells REST to take no more requests.
     close: Option<oneshot::Sender<()>>,
-    served: Option<JoinHandle<std::io::Result<()>>>,
+    served: Option<JoinHandle<()>>,
     brain: Option<JoinHandle<()>>,
 }
 
 impl Orchestrator {
-    /// Opens the store, joins the topics, binds REST and begins to serve.
+    /// Opens the store, binds REST, joins the topics and begins to serve. Where the broker is away, it serves what is
+    /// stored and goes on waiting.
     pub async fn start(config: OrchestratorConfig) -> Result<Self, OrchestratorError> {
         Ok(Self::try_start(config).await?)
     }
 
     async fn try_start(config: OrchestratorConfig) -> Result<Self, Reason> {
-        let OrchestratorConfig { bus, listen, store, min_drivers: min, max_drivers: max } = config;
+        let OrchestratorConfig { bus, listen, store, min_drivers: min, max_drivers: max, allow_hosts } = config;
         if min == 0 || min > max {
             return Err(Reason::Seats { min, max });
         }
         // What can be wrong on this machine is found before the broker is waited for.
         let lock = StoreLock::take(&store)?;
+        // What is stored is shown from the start on, also where the broker is away.
+        drop(Store::open(&store).map_err(|error| error.of_file(&store))?);
         let bind_error = |error| Reason::Bind { address: listen, error };
         let listener = TcpListener::bind(listen).await.map_err(bind_error)?;
         let address = listener.local_addr().map_err(bind_error)?;
@@ -129,15 +139,14 @@ impl Orchestrator {
         let stop = Arc::new(AtomicBool::new(false));
         let (ready, is_ready) = oneshot::channel();
         let (ended, has_ended) = oneshot::channel::<()>();
-        let brain_config = BrainConfig { bus, store: store.clone(), seats: Seats { min, max } };
+        let trouble = Trouble::default();
+        let seats = Seats { min, max };
+        let brain_config = BrainConfig { bus, store: store.clone(), seats, trouble: trouble.clone() };
         let export = Export::default();
         let (own_commands, own_stop, own_export) = (commands.clone(), stop.clone(), export.clone());
         let run = move || {
             tracing::info!(broker = brain_config.bus.brokers.address, "looking for the broker");
-            match onrush_bus::ensure_topics(&brain_config.bus, BROKER_TIMEOUT) {
-                Ok(()) => brain::run(brain_config, (own_commands, questions), own_export, own_stop, ready),
-                Err(error) => drop(ready.send(Err(error.into()))),
-            }
+            brain::run(brain_config, (own_commands, questions), own_export, own_stop, ready);
             // The file is free for another orchestrator only when nothing writes to it any more.
             drop(lock);
             let _ = ended.send(());
@@ -145,14 +154,18 @@ impl Orchestrator {
         std::thread::Builder::new().name("brain".into()).spawn(run).map_err(Reason::Thread)?;
         is_ready.await.map_err(|_| Reason::BrainEnded)??;
 
-        let handle = Handle::new(commands.clone(), Reader::new(&store), export);
+        let handle = Handle::new(
+            commands.clone(),
+            Reader::open(&store).map_err(|error| error.of_file(&store))?,
+            export,
+            trouble,
+            max,
+        );
         let (close, closed) = oneshot::channel::<()>();
-        let router = rest::router(handle.clone());
-        let serve = async move {
-            let closed = async { drop(closed.await) };
-            axum::serve(listener, router).with_graceful_shutdown(closed).await
-        };
-        tracing::info!(%address, store = %store.display(), "orchestrator is ready");
+        let router = rest::router(handle.clone(), rest::Hosts::new(&allow_hosts));
+        let closed = async { drop(closed.await) };
+        let serve = serve::serve(listener, router, serve::Limits::default(), closed);
+        tracing::info!(%address, store = %store.display(), "REST is served");
         Ok(Self {
             address,
             handle,
@@ -181,8 +194,7 @@ impl Orchestrator {
         };
         let reason = tokio::select! {
             served = served => match served {
-                Ok(Ok(())) => Reason::Serve("it was closed".into()),
-                Ok(Err(error)) => Reason::Serve(error.to_string()),
+                Ok(()) => Reason::Serve("it was closed".into()),
                 Err(error) => Reason::Serve(error.to_string()),
             },
             _ = brain => Reason::BrainEnded,

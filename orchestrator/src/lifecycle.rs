@@ -1,16 +1,23 @@
-//! One test that is open: who takes part, who is ready, who is done. Pure: time and registry are given.
+//! One test: who takes part, who is ready, what is taken from whom. Pure: time and registry are given.
+//! [`watch`] has what follows from silence, [`end`] how it ends and what enters it afterwards.
+
+mod end;
+mod plausible;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use onrush_protocol::{EndReason, Metrics, NodeId, NodeState};
+use onrush_protocol::{EndReason, Metrics, NodeId};
 
 use crate::aggregate::{Aggregate, Entered, SealedSecond};
 use crate::clock::Now;
 use crate::record::{Life, ParticipantRecord, TestRecord};
-use crate::registry::Registry;
+use crate::registry::{Registry, clock_warning};
 use crate::view::{ParticipantState, TestState};
 
+/// The kind of the event that says why a driver's report cannot be true.
+pub const IMPOSSIBLE: &str = "impossible report";
 /// After a stop, final reports are waited for this long.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// A driver that is gone for good is lost this long after its last report: reports may still be under way.
@@ -49,6 +56,8 @@ pub struct OpenTest {
     /// When the target's counters were asked for after the end.
     pub asked_target: Option<Instant>,
     clocks: BTreeMap<NodeId, PartClock>,
+    /// By how much drivers' wall clocks were wrong when it was triggered, where they were.
+    pub clock_offsets_ms: BTreeMap<NodeId, f64>,
     /// The drivers that are expected to report seconds; `None`: to be listed anew.
     reporting: Option<Vec<NodeId>>,
     /// Who was named in the config when it was last published, and when that was.
@@ -93,6 +102,7 @@ impl OpenTest {
             stopped_at: record.stop_requested.then_some(now.mono),
             asked_target: None,
             clocks: BTreeMap::new(),
+            clock_offsets_ms: BTreeMap::new(),
             reporting: None,
             published: BTreeSet::new(),
             published_at: None,
@@ -196,8 +206,13 @@ impl OpenTest {
     }
 
     /// The test begins: the trigger is about to be published.
-    pub fn begin(&mut self, start_at_unix_ms: f64, now: Now) {
+    pub fn begin(&mut self, start_at_unix_ms: f64, registry: &Registry, now: Now) {
         let record = &mut self.record;
+        let wrong = |p: &ParticipantRecord| {
+            let offset_ms = registry.clock_wrong_by_ms(&p.node_id, p.session_id.as_ref())?;
+            Some((p.node_id.clone(), offset_ms))
+        };
+        self.clock_offsets_ms = record.participants.iter().filter_map(wrong).collect();
         record.state = TestState::Running;
         record.reason = None;
         record.triggered_unix_ms = Some(now.unix_ms);
@@ -208,6 +223,9 @@ impl OpenTest {
         self.reporting = None;
         let count = record.participants.len();
         record.event(now, "triggered", None, format!("{count} drivers start together"));
+        for (node_id, offset_ms) in &self.clock_offsets_ms {
+            record.event(now, "clock", Some(node_id), clock_warning(*offset_ms));
+        }
         self.running_since = Some(now.mono);
     }
 
@@ -223,53 +241,72 @@ impl OpenTest {
         true
     }
 
-    /// Takes a report, or says why it cannot be one of this test.
-    pub fn take(&mut self, metrics: &Metrics, now: Now) -> Result<Taken, &'static str> {
+    /// Takes a report, or says why it cannot be one of this test. `clock_wrong_by_ms`: by how much its driver's wall
+    /// clock is known to be wrong.
+    pub fn take(&mut self, metrics: &Metrics, clock_wrong_by_ms: f64, now: Now) -> Result<Taken, &'static str> {
         if self.record.state != TestState::Running {
             return Err("the test was not triggered");
         }
+        let node_id = &metrics.node_id;
+        let state = |test: &Self| test.record.participant(node_id).map(|p| p.state);
+        let before = state(self);
+        let mut taken = self.take_report(metrics, clock_wrong_by_ms, now)?;
+        if matches!(taken, Taken::Duplicate) {
+            return Ok(taken);
+        }
+        let clock = self.clocks.entry(node_id.clone()).or_default();
+        clock.last_report = Some(now.mono);
+        let is_final = metrics.measured.as_ref().is_some_and(|report| report.end.is_some());
+        if is_final {
+            clock.final_at = Some(now.mono);
+        }
+        self.resume(node_id, now);
+        self.conclude(node_id, now);
+        if let Taken::Entered { turn, .. } = &mut taken
+            && (is_final || state(self) != before)
+        {
+            *turn = Turn::Changed;
+            self.reporting = None;
+        }
+        Ok(taken)
+    }
+
+    /// Takes what a report measured.
+    fn take_report(&mut self, metrics: &Metrics, clock_wrong_by_ms: f64, now: Now) -> Result<Taken, &'static str> {
         let Some(participant) = self.record.participant_mut(&metrics.node_id) else {
             return Err("its driver takes no part in the test");
         };
-        let clock = self.clocks.entry(metrics.node_id.clone()).or_default();
         let Some(report) = &metrics.measured else {
             if !participant.is_plain() {
                 return Err("it lacks what its driver's reports have (a sequence number)");
             }
             participant.plain = Some(metrics.latency);
             participant.reports += 1;
-            clock.last_report = Some(now.mono);
-            self.resume(&metrics.node_id, now);
             return Ok(Taken::Plain);
         };
         if participant.session_id.as_ref().is_some_and(|session_id| *session_id != report.session_id) {
             return Err("it comes from another life of its driver than the one that takes part");
+        }
+        if let Some(why) = plausible::impossible(report) {
+            self.note_once(IMPOSSIBLE, &metrics.node_id, why, now);
+            return Err(why);
         }
         let entered = self.aggregate.enter(&metrics.node_id, report, now.mono)?;
         if entered == Entered::Duplicate {
             return Ok(Taken::Duplicate);
         }
         let late = entered == Entered::Late;
-        let state = participant.state;
         let mut turn = Turn::None;
         participant.reports += 1;
         participant.late_reports += u64::from(late);
         if participant.started_at_unix_ms.is_none() {
-            participant.started_at_unix_ms = Some(report.started_at_unix_ms);
+            // What it was told at the trigger is what it started by.
+            let wrong_by_ms = self.clock_offsets_ms.get(&metrics.node_id).copied().unwrap_or(clock_wrong_by_ms);
+            participant.started_at_unix_ms = Some(report.started_at_unix_ms - wrong_by_ms);
             turn = Turn::Began;
         }
         if report.engine.is_some() {
             participant.engine.clone_from(&report.engine);
-        }
-        clock.last_report = Some(now.mono);
-        if report.end.is_some() {
-            clock.final_at = Some(now.mono);
-        }
-        self.resume(&metrics.node_id, now);
-        self.conclude(&metrics.node_id, now);
-        if report.end.is_some() || self.record.participant(&metrics.node_id).is_some_and(|p| p.state != state) {
-            turn = Turn::Changed;
-            self.reporting = None;
         }
         Ok(Taken::Entered { late, turn })
     }
@@ -287,14 +324,18 @@ impl OpenTest {
 
     /// Ends a driver's part where its final report and all before are in.
     fn conclude(&mut self, node_id: &NodeId, now: Now) {
-        let Some(total) = self.aggregate.driver(node_id) else { return };
-        let Some((end, _)) = total.end.clone() else { return };
+        let Some(total) = self.aggregate.driver(node_id).filter(|total| total.end.is_some()) else { return };
         let final_at = self.clocks.get(node_id).and_then(|clock| clock.final_at);
         let patience_over = final_at.is_none_or(|at| now.since(at) >= GAP_PATIENCE);
-        if !total.without_gap() && !patience_over {
-            return;
+        if total.without_gap() || patience_over {
+            self.end_part(node_id, now);
         }
-        let Some(participant) = self.record.participant_mut(node_id) else { return };
+    }
+
+    /// Ends a driver's part as its final report says.
+    fn end_part(&mut self, node_id: &NodeId, now: Now) {
+        let end = self.aggregate.driver(node_id).and_then(|total| total.end.clone());
+        let (Some((end, _)), Some(participant)) = (end, self.record.participant_mut(node_id)) else { return };
         let (state, reason) = match end {
             EndReason::Completed => (ParticipantState::Completed, None),
             EndReason::Stopped => (ParticipantState::Stopped, None),
@@ -312,115 +353,6 @@ impl OpenTest {
         self.record.event(now, kind, Some(node_id), detail);
     }
 
-    /// While it runs: who is lost, back, or done without saying so. `caught_up`: no reports wait to be read, so
-    /// that silence is silence. Whether anything changed.
-    pub fn watch(&mut self, registry: &Registry, caught_up: bool, now: Now) -> bool {
-        let before: Vec<ParticipantState> = self.record.participants.iter().map(|p| p.state).collect();
-        for i in 0..self.record.participants.len() {
-            let node_id = self.record.participants[i].node_id.clone();
-            self.conclude(&node_id, now);
-            if let Some((state, kind, reason)) = self.verdict(i, registry, caught_up, now) {
-                let gone = registry.is_gone_for_good(&node_id, self.record.participants[i].session_id.as_ref());
-                let may_return = state == ParticipantState::Lost && !gone;
-                let clock = self.clocks.entry(node_id.clone()).or_default();
-                clock.may_return_until = may_return.then(|| now.mono + RETURN_PATIENCE);
-                let participant = &mut self.record.participants[i];
-                participant.state = state;
-                participant.reason = (state != ParticipantState::Running).then(|| reason.clone());
-                self.record.event(now, kind, Some(&node_id), reason);
-            }
-        }
-        let changed = self.record.participants.iter().map(|p| p.state).ne(before);
-        if changed {
-            self.reporting = None;
-        }
-        changed
-    }
-
-    fn verdict(
-        &self,
-        index: usize,
-        registry: &Registry,
-        caught_up: bool,
-        now: Now,
-    ) -> Option<(ParticipantState, &'static str, String)> {
-        use ParticipantState as S;
-        let participant = &self.record.participants[index];
-        let session_id = participant.session_id.as_ref();
-        let alive = registry.is_alive(&participant.node_id, session_id);
-        if participant.state == S::Lost {
-            return alive.then(|| (S::Running, "back", "it is heard again".to_owned()));
-        }
-        if participant.is_over() || !caught_up {
-            return None;
-        }
-        let running_since = self.running_since.unwrap_or(now.mono);
-        let clock = self.clocks.get(&participant.node_id).copied().unwrap_or_default();
-        // While the broker is away, and just after, silence says nothing.
-        let reachable_since = registry.reachable_since()?;
-        let quiet = now.since(clock.last_report.unwrap_or(running_since).max(running_since).max(reachable_since));
-        if !alive {
-            let gone = registry.is_gone_for_good(&participant.node_id, session_id);
-            let lost = quiet >= GOODBYE_PATIENCE;
-            let why = if gone { "it ended or was started again" } else { "no heartbeat for 5 seconds" };
-            return lost.then(|| (S::Lost, "lost", format!("{why}{}", self.reached(&participant.node_id))));
-        }
-        if participant.is_plain() {
-            return self.plain_verdict(participant, quiet, now.since(running_since));
-        }
-        let last = registry.get(&participant.node_id)?.last.as_ref()?;
-        if let Some(refusal) = last.refusal.as_ref().filter(|r| r.test_id == self.record.test_id)
-            && participant.reports == 0
-        {
-            return Some((S::Refused, "refused", refusal.reason.clone()));
-        }
-        let elsewhere = last.state.is_some_and(|state| state != NodeState::Running) && last.reports_waiting == Some(0);
-        (elsewhere && quiet >= IDLE_PATIENCE).then(|| {
-            (S::Failed, "failed", "it lives, but does not run the test and delivered no final report".to_owned())
-        })
-    }
-
-    fn plain_verdict(
-        &self,
-        participant: &ParticipantRecord,
-        quiet: Duration,
-        elapsed: Duration,
-    ) -> Option<(ParticipantState, &'static str, String)> {
-        use ParticipantState as S;
-        if participant.reports == 0 {
-            let reason = format!("it reported nothing within {} seconds", PLAIN_NEVER.as_secs());
-            return (elapsed >= PLAIN_NEVER).then_some((S::Failed, "failed", reason));
-        }
-        let config = &self.record.config;
-        let count = u32::try_from(config.count_per_driver.unwrap_or(0)).unwrap_or(u32::MAX);
-        let expected = config.delay.checked_mul(count).unwrap_or(Duration::MAX);
-        let expected = config.duration.map_or(expected, |duration| expected.max(duration));
-        let others = self.record.participants.iter().filter(|p| !p.is_plain()).all(ParticipantRecord::is_over);
-        let stopped = self.record.stop_requested;
-        let done = quiet >= PLAIN_QUIET && (stopped || elapsed >= expected) && others;
-        let state = if stopped { S::Stopped } else { S::Completed };
-        let reason = format!("it speaks only the specification, and was quiet for {} seconds", PLAIN_QUIET.as_secs());
-        done.then_some((state, "finished", reason))
-    }
-
-    /// How far a driver got, for a sentence.
-    fn reached(&self, node_id: &NodeId) -> String {
-        match self.aggregate.driver(node_id).map_or(0, |total| total.reports()) {
-            0 => "; it had reported nothing".to_owned(),
-            n => format!("; {n} of its reports are in"),
-        }
-    }
-
-    /// Whether nothing more is expected.
-    pub fn is_done(&self, now: Now) -> bool {
-        let patience_over = self.stopped_at.is_some_and(|at| now.since(at) >= STOP_PATIENCE);
-        let may_return = |p: &ParticipantRecord| {
-            let until = self.clocks.get(&p.node_id).and_then(|clock| clock.may_return_until);
-            p.state == ParticipantState::Lost && until.is_some_and(|until| now.mono < until)
-        };
-        patience_over || self.record.participants.iter().all(|p| p.is_over() && !may_return(p))
-    }
-
     /// Closes the seconds that can be closed; all that are open where it is `over`.
     pub fn seal(&mut self, over: bool, now: Now) -> Vec<SealedSecond> {
         let Self { record, aggregate, reporting, .. } = self;
@@ -434,38 +366,6 @@ impl OpenTest {
         let finished =
             |p: &&ParticipantRecord| matches!(p.state, ParticipantState::Completed | ParticipantState::Stopped);
         record.participants.iter().filter(|p| expected(p) || finished(p)).map(|p| p.node_id.clone()).collect()
-    }
-
-    /// Ends it: its end state, whether it is complete, and why not.
-    pub fn end(&mut self, now: Now) {
-        use ParticipantState as S;
-        let record = &mut self.record;
-        let mut reasons = Vec::new();
-        for participant in &mut record.participants {
-            if !participant.is_over() {
-                participant.state = S::Lost;
-                participant.reason = Some("no final report within 30 seconds of the stop".into());
-            }
-            let what = match participant.state {
-                S::Lost => "was lost",
-                S::Failed => "failed",
-                S::Refused => "refused",
-                _ => continue,
-            };
-            let reason = participant.reason.as_deref().unwrap_or("no reason given");
-            reasons.push(format!("{} {what}: {reason}", participant.node_id));
-        }
-        record.state = if record.stop_requested { TestState::Stopped } else { TestState::Completed };
-        record.complete = Some(reasons.is_empty());
-        record.reason = match (reasons.is_empty(), record.stop_requested) {
-            (true, true) => Some("stopped on request".into()),
-            (true, false) => None,
-            (false, _) => Some(format!("incomplete: {}", reasons.join("; "))),
-        };
-        record.ended_unix_ms = Some(now.unix_ms);
-        let name = if record.stop_requested { "stopped" } else { "completed" };
-        let detail = record.reason.clone().unwrap_or_else(|| "every final report is in".into());
-        record.event(now, name, None, detail);
     }
 
     /// Ends it before it ran.

@@ -1,133 +1,39 @@
 //! Who is there: registrations, heartbeats, liveness and seats. Pure: time is given.
 //!
-//! A driver is its name; a life of it is its session. Silence counts only while the broker can be reached, from
-//! this process's start on. Bounded by [`MAX_ENTRIES`].
+//! A driver is its name; a life of it is its session. Silence counts only while this process listens: from its start
+//! on, while the broker can be reached, and not for a pause of its own. Heartbeats are judged by when they came; what a
+//! driver's own clock says is compared with ours and shown, and nothing depends on it. Bounded by [`MAX_ENTRIES`].
 
-use std::collections::BTreeMap;
+mod beat;
+mod driver;
+mod offset;
+mod show;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use onrush_protocol::{Heartbeat, NodeId, NodeState, Refusal, Register, SessionId, TestId};
+use onrush_protocol::{Heartbeat, NodeId, Register, SessionId, TestId};
 
-use crate::clock::{Now, rfc3339};
-use crate::view::{DriverState, DriverView};
+pub use driver::{Driver, Identity};
+pub use show::{Glimpse, clock_warning};
 
-/// Silence after which a driver is suspect.
-pub const SUSPECT_AFTER: Duration = Duration::from_secs(3);
-/// Silence after which a driver is lost.
-pub const LOST_AFTER: Duration = Duration::from_secs(5);
-/// Silence after which another process may take over a driver's name: it was restarted.
-pub const REPLACED_AFTER: Duration = Duration::from_secs(2);
+use self::offset::MAX_OFFSET_MS;
+use crate::clock::Now;
+
 /// A lost driver is forgotten after this.
 pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 /// A second process of the same name is forgotten this long after its last heartbeat.
 const RIVAL_FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
 /// Drivers and rivals known at most.
-pub const MAX_ENTRIES: usize = 10_000;
-
-/// What a driver said about itself when it registered; this much is stored.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Identity {
-    /// Its message, or what a heartbeat showed of it.
-    pub register: Register,
-    /// When that came.
-    pub registered_unix_ms: f64,
-    /// Whether it has a seat.
-    pub admitted: bool,
-}
-
-/// A driver.
-#[derive(Clone, Debug)]
-pub struct Driver {
-    /// Who it is.
-    pub identity: Identity,
-    /// Its newest heartbeat.
-    pub last: Option<Heartbeat>,
-    /// Its wall clock minus ours.
-    clock_offset_ms: Option<f64>,
-    /// When it was last heard, or first known.
-    heard_at: Instant,
-    /// Since when it is lost; only a heartbeat changes that.
-    lost_since: Option<Instant>,
-    /// Why it has no seat.
-    rejected: Option<String>,
-    /// Known from the store: its session counts until its silence says otherwise.
-    from_store: bool,
-}
-
-impl Driver {
-    fn new(register: Register, now: Now) -> Self {
-        Self {
-            identity: Identity { register, registered_unix_ms: now.unix_ms, admitted: false },
-            last: None,
-            clock_offset_ms: None,
-            heard_at: now.mono,
-            lost_since: None,
-            rejected: None,
-            from_store: false,
-        }
-    }
-
-    /// This life of it.
-    pub fn session_id(&self) -> Option<&SessionId> {
-        self.identity.register.session_id.as_ref()
-    }
-
-    /// Whether it takes part in the next test: it has been heard (if before a restart of ours, it has a few seconds
-    /// to be heard again), is not lost, and has a seat.
-    pub fn is_live(&self) -> bool {
-        (self.last.is_some() || self.from_store) && self.lost_since.is_none() && self.identity.admitted
-    }
-
-    /// Whether it ended in good order.
-    pub fn said_goodbye(&self) -> bool {
-        self.last.as_ref().is_some_and(|last| !last.alive)
-    }
-
-    /// Whether it is ready for exactly this test.
-    pub fn is_armed_for(&self, test_id: &TestId) -> bool {
-        let armed = |last: &Heartbeat| last.state == Some(NodeState::Armed) && last.test_id.as_ref() == Some(test_id);
-        self.last.as_ref().is_some_and(armed)
-    }
-
-    /// Its refusal of this test.
-    pub fn refusal_of(&self, test_id: &TestId) -> Option<&Refusal> {
-        self.last.as_ref()?.refusal.as_ref().filter(|refusal| refusal.test_id == *test_id)
-    }
-
-    /// Whether anything may follow from it, except that the driver is not silent.
-    fn hear(&mut self, heartbeat: Heartbeat, at: Instant, unix_ms: f64) -> bool {
-        let says_the_same = |last: &Heartbeat| {
-            (last.alive, last.state, &last.test_id, &last.refusal)
-                == (heartbeat.alive, heartbeat.state, &heartbeat.test_id, &heartbeat.refusal)
-        };
-        let is_news = self.lost_since.is_some() || !self.last.as_ref().is_some_and(says_the_same);
-        self.heard_at = self.heard_at.max(at);
-        self.clock_offset_ms = heartbeat.timestamp_unix_ms.map(|theirs| theirs - unix_ms);
-        self.lost_since = if heartbeat.alive { None } else { Some(at) };
-        self.from_store = false;
-        self.last = Some(heartbeat);
-        is_news
-    }
-}
-
-/// What Prometheus shows of a driver.
-#[derive(Clone, Debug)]
-pub struct Glimpse {
-    /// Its name.
-    pub node_id: NodeId,
-    /// What it is doing.
-    pub state: DriverState,
-    /// When it was last heard.
-    pub heard_at: Instant,
-    /// Its wall clock minus ours.
-    pub clock_offset_ms: Option<f64>,
-    /// Reports that it has not delivered.
-    pub reports_waiting: Option<u64>,
-    /// CPU time of its process since its start.
-    pub cpu_s: Option<f64>,
-    /// Resident memory of its process.
-    pub memory_bytes: Option<u64>,
-}
+pub const MAX_ENTRIES: usize = 1_000;
+/// Processes known at most under the name of a driver that lives.
+const MAX_RIVALS_PER_NAME: usize = 8;
+/// When the broker is back, its clients notice within this time at the latest: their requests have to time out first.
+const RECONNECTED_WITHIN: Duration = Duration::from_secs(10);
+/// Drivers that are known and not heard yet are waited for this long, from when they could be heard.
+const RETURN_PATIENCE: Duration = Duration::from_secs(5);
+/// A driver that was lost longer ago than this is not expected back.
+const EXPECTED_BACK: Duration = Duration::from_secs(60);
 
 /// What changed in the registry, for those who take part in tests and for the store.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,8 +42,19 @@ pub enum Change {
     Identity(NodeId),
     /// It went silent for too long, or said goodbye.
     Lost(NodeId),
-    /// It was long gone and is forgotten.
+    /// It is forgotten: it was long gone, or there were too many.
     Forgotten(NodeId),
+    /// Its wall clock went wrong, or right again: by how many milliseconds it is wrong now.
+    Clock(NodeId, Option<f64>),
+}
+
+/// What became of drivers for which there was no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Crowding {
+    /// They are not known.
+    pub refused: u64,
+    /// Others were forgotten for them.
+    pub forgotten: u64,
 }
 
 /// Every driver that is known.
@@ -147,43 +64,54 @@ pub struct Registry {
     /// Other processes under the name of a driver that lives.
     rivals: BTreeMap<(NodeId, Option<SessionId>), Driver>,
     started: Instant,
-    /// Since when the broker has been reachable, as of the last tick.
-    reachable_since: Option<Instant>,
+    /// When the last pause of our own ended.
+    woke: Option<Instant>,
+    /// Whether the broker answers, as of the last tick.
+    is_reachable: bool,
+    /// Since when it does, or did last; `None`: it was not reached yet.
+    reached: Option<Instant>,
+    /// The same, if it had been away before.
+    returned: Option<Instant>,
+    crowding: Crowding,
     changes: Vec<Change>,
 }
 
 impl Registry {
     /// Begins with the drivers of the store; they get the time of a fresh heartbeat to be heard again.
-    pub fn new(max_drivers: usize, stored: Vec<Identity>, now: Now) -> Self {
-        let known = |identity: Identity| {
-            let name = identity.register.node_id.clone();
-            let driver = Driver { from_store: true, identity: identity.clone(), ..Driver::new(identity.register, now) };
-            (name, driver)
-        };
+    pub fn new(max_drivers: usize, mut stored: Vec<Identity>, now: Now) -> Self {
+        // Whatever was stored under other limits: those with a seat, and the newest.
+        stored.sort_by(|a, b| b.admitted.cmp(&a.admitted).then(b.registered_unix_ms.total_cmp(&a.registered_unix_ms)));
+        let beyond = stored.split_off(stored.len().min(MAX_ENTRIES));
+        let changes = beyond.into_iter().map(|identity| Change::Forgotten(identity.register.node_id)).collect();
+        let known = |identity: Identity| (identity.register.node_id.clone(), Driver::stored(identity, now));
         Self {
             max_drivers,
             drivers: stored.into_iter().map(known).collect(),
             rivals: BTreeMap::new(),
             started: now.mono,
-            reachable_since: Some(now.mono),
-            changes: Vec::new(),
+            woke: None,
+            is_reachable: false,
+            reached: None,
+            returned: None,
+            crowding: Crowding::default(),
+            changes,
         }
     }
 
     /// A driver announced itself. It counts from its first heartbeat on: the announcement may be an old one.
     pub fn register(&mut self, register: Register, now: Now) {
         let name = register.node_id.clone();
-        let is_full = self.is_full();
-        let Some(driver) = self.drivers.get(&name) else {
-            if !is_full {
-                self.drivers.insert(name.clone(), Driver::new(register, now));
+        let announced = |register| Driver::announced(register, now);
+        let Some(driver) = self.drivers.get_mut(&name) else {
+            if self.make_room() {
+                self.drivers.insert(name.clone(), announced(register));
                 self.changes.push(Change::Identity(name));
             }
             return;
         };
         if driver.identity.register.session_id == register.session_id {
+            driver.registered = true;
             if driver.identity.register != register {
-                let driver = self.drivers.get_mut(&name).expect("it was found a line above");
                 driver.identity.register = register;
                 self.changes.push(Change::Identity(name));
             }
@@ -191,13 +119,14 @@ impl Registry {
         }
         let key = (name.clone(), register.session_id.clone());
         if driver.last.is_none() && !driver.from_store {
-            self.drivers.insert(name.clone(), Driver::new(register, now));
+            *driver = announced(register);
             self.changes.push(Change::Identity(name));
         } else if let Some(rival) = self.rivals.get_mut(&key) {
+            rival.registered = true;
             rival.identity.register = register;
-        } else if !is_full {
+        } else if self.make_room_for_rival(&name) {
             // Who it is will matter when it is heard.
-            self.rivals.insert(key, Driver::new(register, now));
+            self.rivals.insert(key, announced(register));
         }
     }
 
@@ -206,19 +135,22 @@ impl Registry {
     pub fn heartbeat(&mut self, heartbeat: Heartbeat, at: Instant, now: Now) -> bool {
         let name = heartbeat.node_id.clone();
         let session_id = heartbeat.session_id.clone();
-        let implied = || Register {
-            node_id: name.clone(),
-            node_ip: None,
-            session_id: session_id.clone(),
-            hostname: None,
-            version: None,
-            cpus: None,
+        let unknown = || {
+            let register = Register {
+                node_id: name.clone(),
+                node_ip: None,
+                session_id: session_id.clone(),
+                hostname: None,
+                version: None,
+                cpus: None,
+            };
+            Driver::new(register, now)
         };
-        let is_full = self.is_full();
+        let listening_since = self.listening_since();
         let Some(driver) = self.drivers.get_mut(&name) else {
-            if !is_full && heartbeat.alive {
-                let mut driver = Driver::new(implied(), now);
-                driver.hear(heartbeat, at, now.unix_ms);
+            if heartbeat.alive && self.make_room() {
+                let mut driver = unknown();
+                driver.hear(heartbeat, at, listening_since, now.unix_ms);
                 self.drivers.insert(name.clone(), driver);
                 self.changes.push(Change::Identity(name));
             }
@@ -226,9 +158,11 @@ impl Registry {
         };
         if driver.identity.register.session_id == session_id {
             let said_goodbye = !heartbeat.alive && driver.lost_since.is_none();
-            let is_news = driver.hear(heartbeat, at, now.unix_ms);
+            let is_news = driver.hear(heartbeat, at, listening_since, now.unix_ms);
             if said_goodbye {
                 self.lose(&name);
+            } else {
+                self.watch_clock(&name);
             }
             return is_news;
         }
@@ -239,44 +173,58 @@ impl Registry {
         }
         let gone = driver.lost_since.is_some()
             || (driver.last.is_none() && !driver.from_store)
-            || silence(driver, self.started, self.reachable_since, at) >= REPLACED_AFTER;
+            || driver.silence(listening_since, at) >= driver.patience().replaced;
         if gone {
-            let mut successor = self.rivals.remove(&key).unwrap_or_else(|| Driver::new(implied(), now));
+            let mut successor = self.rivals.remove(&key).unwrap_or_else(unknown);
             successor.identity.registered_unix_ms = now.unix_ms;
             // It sits where its former life sat.
             successor.identity.admitted = driver.identity.admitted;
-            successor.hear(heartbeat, at, now.unix_ms);
+            successor.hear(heartbeat, at, listening_since, now.unix_ms);
             *driver = successor;
             self.changes.push(Change::Identity(name));
         } else if let Some(rival) = self.rivals.get_mut(&key) {
-            rival.hear(heartbeat, at, now.unix_ms);
-        } else if !is_full {
-            let mut rival = Driver::new(implied(), now);
-            rival.hear(heartbeat, at, now.unix_ms);
+            rival.hear(heartbeat, at, listening_since, now.unix_ms);
+        } else if self.make_room_for_rival(&name) {
+            let mut rival = unknown();
+            rival.hear(heartbeat, at, listening_since, now.unix_ms);
             self.rivals.insert(key, rival);
         }
         true
     }
 
+    /// This process did not run for a while and does again: nobody could be heard meanwhile.
+    pub fn woke(&mut self, now: Now) {
+        self.woke = Some(now.mono);
+    }
+
     /// Time passes: who is lost, who gets a seat, who is forgotten. `in_use`: takes part in a test that is open.
     pub fn tick(&mut self, now: Now, reachable_since: Option<Instant>, in_use: impl Fn(&NodeId) -> bool) {
-        self.reachable_since = reachable_since;
-        let started = self.started;
+        self.note_reachable(reachable_since);
+        let listening_since = self.listening_since();
         let names: Vec<NodeId> = self.drivers.keys().cloned().collect();
         for name in names {
-            let driver = &self.drivers[&name];
+            let Some(driver) = self.drivers.get_mut(&name) else { continue };
             if let Some(since) = driver.lost_since {
                 if now.since(since) >= FORGOTTEN_AFTER && !in_use(&name) {
-                    self.drivers.remove(&name);
-                    self.changes.push(Change::Forgotten(name));
+                    self.forget(name);
                 }
-            } else if silence(driver, started, reachable_since, now.mono) >= LOST_AFTER {
-                self.drivers.get_mut(&name).expect("its name was just listed").lost_since = Some(now.mono);
+            } else if driver.silence(listening_since, now.mono) >= driver.patience().lost {
+                driver.lost_since = Some(now.mono);
                 self.lose(&name);
             }
         }
         self.rivals.retain(|_, rival| now.since(rival.heard_at) < RIVAL_FORGOTTEN_AFTER);
         self.seat();
+    }
+
+    fn note_reachable(&mut self, reachable_since: Option<Instant>) {
+        if let Some(since) = reachable_since {
+            if self.reached.is_some_and(|before| before != since) {
+                self.returned = Some(since);
+            }
+            self.reached = Some(since);
+        }
+        self.is_reachable = reachable_since.is_some();
     }
 
     fn lose(&mut self, name: &NodeId) {
@@ -287,22 +235,41 @@ impl Registry {
         self.changes.push(Change::Lost(name.clone()));
     }
 
+    fn forget(&mut self, name: NodeId) {
+        self.drivers.remove(&name);
+        self.changes.push(Change::Forgotten(name));
+    }
+
+    /// Says what became of a driver's clock, once per change.
+    fn watch_clock(&mut self, name: &NodeId) {
+        let Some(driver) = self.drivers.get_mut(name) else { return };
+        let is_right = driver.clock_offset.estimate_ms().is_some_and(|ms| ms.abs() < MAX_OFFSET_MS / 2.0);
+        let wrong_by_ms = driver.clock_offset.wrong_by_ms();
+        let is_change = match (driver.offset_said_ms, wrong_by_ms) {
+            (None, None) => false,
+            (None, Some(_)) => true,
+            (Some(said), Some(ms)) => (said - ms).abs() > MAX_OFFSET_MS,
+            (Some(_), None) => is_right,
+        };
+        if is_change {
+            driver.offset_said_ms = wrong_by_ms;
+            self.changes.push(Change::Clock(name.clone(), wrong_by_ms));
+        }
+    }
+
     /// Gives free seats to those who came first.
     fn seat(&mut self) {
         let taken = self.drivers.values().filter(|d| d.identity.admitted).count();
         let mut free = self.max_drivers.saturating_sub(taken);
-        let mut waiting: Vec<&mut Driver> = self
-            .drivers
-            .values_mut()
-            .filter(|d| d.last.is_some() && d.lost_since.is_none() && !d.identity.admitted)
-            .collect();
+        let mut waiting: Vec<&mut Driver> =
+            self.drivers.values_mut().filter(|d| d.may_sit() && !d.identity.admitted).collect();
         waiting.sort_by(|a, b| a.identity.registered_unix_ms.total_cmp(&b.identity.registered_unix_ms));
         for driver in waiting {
             if free > 0 {
                 free -= 1;
                 driver.identity.admitted = true;
                 driver.rejected = None;
-                self.changes.push(Change::Identity(driver.identity.register.node_id.clone()));
+                self.changes.push(Change::Identity(driver.node_id().clone()));
             } else if driver.rejected.is_none() {
                 driver.rejected = Some(format!(
                     "{max} drivers are registered already, and --max-drivers is {max}; it takes part when one of them leaves",
@@ -312,13 +279,50 @@ impl Registry {
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.drivers.len() + self.rivals.len() >= MAX_ENTRIES
+    fn make_room_for_rival(&mut self, name: &NodeId) -> bool {
+        let of_name = self.rivals.range((name.clone(), None)..).take_while(|((rival, _), _)| rival == name).count();
+        if of_name >= MAX_RIVALS_PER_NAME {
+            self.crowding.refused += 1;
+            return false;
+        }
+        self.make_room()
+    }
+
+    /// Whether there is room for one more: where the table is full, one is forgotten that has no seat, the never heard
+    /// first, then those heard but once, the lost, and the longest silent.
+    fn make_room(&mut self) -> bool {
+        if self.drivers.len() + self.rivals.len() < MAX_ENTRIES {
+            return true;
+        }
+        let rank = |driver: &Driver| {
+            let lives = driver.may_sit() && driver.lost_since.is_none();
+            (driver.last.is_some() || driver.from_store, lives || driver.lost_since.is_some(), lives, driver.heard_at)
+        };
+        let least = self.drivers.iter().filter(|(_, driver)| !driver.identity.admitted);
+        let least = least.min_by_key(|(_, driver)| rank(driver)).map(|(name, driver)| (name.clone(), rank(driver)));
+        let rival = self.rivals.iter().min_by_key(|(_, rival)| rank(rival));
+        let rival = rival.map(|(key, rival)| (key.clone(), rank(rival)));
+        match (least, rival) {
+            (Some((_, rank)), Some((key, rival_rank))) if rival_rank <= rank => drop(self.rivals.remove(&key)),
+            (Some((name, _)), _) => self.forget(name),
+            (None, Some((key, _))) => drop(self.rivals.remove(&key)),
+            (None, None) => {
+                self.crowding.refused += 1;
+                return false;
+            }
+        }
+        self.crowding.forgotten += 1;
+        true
     }
 
     /// What changed since the last call.
     pub fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
+    }
+
+    /// What became of drivers for which there was no room, since the last call.
+    pub fn take_crowding(&mut self) -> Crowding {
+        std::mem::take(&mut self.crowding)
     }
 
     /// A driver.
@@ -337,9 +341,37 @@ impl Registry {
         self.drivers.get(node_id).filter(same).is_some()
     }
 
-    /// Since when the broker answers; `None` while it does not.
-    pub fn reachable_since(&self) -> Option<Instant> {
-        self.reachable_since
+    /// The tests that drivers say they are armed for or run, whoever made them.
+    pub fn tests_of_drivers(&self) -> BTreeSet<TestId> {
+        let lives = self.drivers.values().chain(self.rivals.values()).filter(|driver| driver.lost_since.is_none());
+        lives.filter_map(|driver| driver.last.as_ref()?.test_id.clone()).collect()
+    }
+
+    /// By how much the clock of this life of a driver is wrong, where it is.
+    pub fn clock_wrong_by_ms(&self, node_id: &NodeId, session_id: Option<&SessionId>) -> Option<f64> {
+        let driver = self.drivers.get(node_id).filter(|driver| driver.session_id() == session_id)?;
+        driver.clock_offset.wrong_by_ms()
+    }
+
+    /// Since when drivers can be heard without a break; `None` while the broker is away. After an outage its clients
+    /// have some time to notice that it is back, so that this may lie ahead.
+    pub fn listening_since(&self) -> Option<Instant> {
+        let reached = self.reached.filter(|_| self.is_reachable)?;
+        let reconnected = self.returned.map(|at| at + RECONNECTED_WITHIN);
+        [Some(self.started), Some(reached), self.woke, reconnected].into_iter().flatten().max()
+    }
+
+    /// How many more drivers may be back in a moment: known ones that could hardly be heard yet, because this process
+    /// has just started or woken, or the broker is away or has just come back.
+    pub fn expected_back(&self, now: Now) -> usize {
+        if self.listening_since().is_some_and(|since| now.mono >= since + RETURN_PATIENCE) {
+            return 0;
+        }
+        let returns = |driver: &&Driver| match driver.lost_since {
+            Some(since) => !driver.said_goodbye() && now.since(since) <= EXPECTED_BACK,
+            None => !driver.is_live() && driver.rejected.is_none(),
+        };
+        self.drivers.values().filter(returns).count()
     }
 
     /// Whether this life of a driver said goodbye, or another one took its place: nobody need wait for a heartbeat.
@@ -347,77 +379,6 @@ impl Registry {
         let Some(driver) = self.drivers.get(node_id) else { return false };
         driver.session_id() != session_id || driver.said_goodbye()
     }
-
-    /// As REST shows them: each driver, then the processes that were rejected for its name.
-    pub fn views(&self, now: Now) -> Vec<DriverView> {
-        let mut views = Vec::with_capacity(self.drivers.len());
-        for (name, driver) in &self.drivers {
-            views.push(self.view(driver, now, driver.rejected.clone()));
-            let rivals = self.rivals.range((name.clone(), None)..).take_while(|((rival, _), _)| rival == name);
-            let reason = format!("another driver named {name} is already registered; give this one another --node-id");
-            views
-                .extend(rivals.filter(|(_, r)| r.last.is_some()).map(|(_, r)| self.view(r, now, Some(reason.clone()))));
-        }
-        views
-    }
-
-    /// As Prometheus shows them: each driver that did not say goodbye, in a few plain values.
-    pub fn glimpses(&self, now: Now) -> Vec<Glimpse> {
-        let stays = |driver: &&Driver| driver.last.as_ref().is_none_or(|last| last.alive);
-        let glimpse = |driver: &Driver| Glimpse {
-            node_id: driver.identity.register.node_id.clone(),
-            state: self.state(driver, now, driver.rejected.is_some()),
-            heard_at: driver.heard_at,
-            clock_offset_ms: driver.clock_offset_ms,
-            reports_waiting: driver.last.as_ref().and_then(|last| last.reports_waiting),
-            cpu_s: driver.last.as_ref().and_then(|last| last.cpu_s),
-            memory_bytes: driver.last.as_ref().and_then(|last| last.memory_bytes),
-        };
-        self.drivers.values().filter(stays).map(glimpse).collect()
-    }
-
-    fn state(&self, driver: &Driver, now: Now, rejected: bool) -> DriverState {
-        let silent = silence(driver, self.started, self.reachable_since, now.mono);
-        match &driver.last {
-            _ if driver.lost_since.is_some() => DriverState::Lost,
-            _ if rejected => DriverState::Rejected,
-            None => DriverState::Suspect,
-            _ if silent >= SUSPECT_AFTER => DriverState::Suspect,
-            Some(Heartbeat { state: Some(NodeState::Idle), .. }) => DriverState::Idle,
-            Some(Heartbeat { state: Some(NodeState::Armed), .. }) => DriverState::Armed,
-            Some(Heartbeat { state: Some(NodeState::Running), .. }) => DriverState::Running,
-            Some(Heartbeat { state: None, .. }) => DriverState::Alive,
-        }
-    }
-
-    fn view(&self, driver: &Driver, now: Now, rejected: Option<String>) -> DriverView {
-        let Driver { identity: Identity { register, registered_unix_ms, .. }, last, .. } = driver;
-        let state = self.state(driver, now, rejected.is_some());
-        DriverView {
-            node_id: register.node_id.to_string(),
-            session_id: register.session_id.as_ref().map(ToString::to_string),
-            state,
-            reason: rejected.or_else(|| last.is_none().then(|| "no heartbeat yet".into())),
-            test_id: last.as_ref().and_then(|last| last.test_id.as_ref()).map(ToString::to_string),
-            node_ip: register.node_ip.clone(),
-            hostname: register.hostname.clone(),
-            version: register.version.clone(),
-            cpus: register.cpus.clone(),
-            registered_at: rfc3339(*registered_unix_ms),
-            heartbeat_age_s: (now.since(driver.heard_at).as_secs_f64() * 1e3).round() / 1e3,
-            clock_offset_ms: driver.clock_offset_ms,
-            reports_waiting: last.as_ref().and_then(|last| last.reports_waiting),
-            messages_skipped: last.as_ref().and_then(|last| last.messages_skipped),
-            cpu_s: last.as_ref().and_then(|last| last.cpu_s),
-            memory_bytes: last.as_ref().and_then(|last| last.memory_bytes),
-        }
-    }
-}
-
-/// How long a driver could have been heard and was not.
-fn silence(driver: &Driver, started: Instant, reachable_since: Option<Instant>, at: Instant) -> Duration {
-    let Some(reachable_since) = reachable_since else { return Duration::ZERO };
-    at.saturating_duration_since(driver.heard_at.max(started).max(reachable_since))
 }
 
 #[cfg(test)]

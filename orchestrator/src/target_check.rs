@@ -11,6 +11,8 @@ use url::Url;
 pub const TIMEOUT: Duration = Duration::from_secs(1);
 /// The name that the bundled target gives itself.
 const SERVER: &str = "onrush-target";
+/// A server that answers a million requests a second needs 285 years for so many.
+const MAX_COUNTED: u64 = 1 << 53;
 const MAX_BYTES: u64 = 1024 * 1024;
 
 /// What a target counted.
@@ -112,6 +114,9 @@ pub fn read(address: &Url) -> Probe {
     };
     let body = answer.body_mut().with_config().limit(MAX_BYTES).read_to_string();
     match body.ok().and_then(|text| serde_json::from_str::<Answer>(&text).ok()) {
+        Some(answer) if answer.endpoints.iter().any(|endpoint| endpoint.requests > MAX_COUNTED) => {
+            Probe::Unknown("the target counts more requests than any server answers".into())
+        }
         Some(answer) if answer.server == SERVER => Probe::Counters(Counters {
             instance: answer.instance,
             requests: answer.endpoints.into_iter().map(|endpoint| (endpoint.path, endpoint.requests)).collect(),
@@ -153,6 +158,16 @@ mod tests {
             {"path":"/ping","requests":123,"responses":{"200":123}}]}"#;
         let expected = Counters { instance: "abc".into(), requests: [("/ping".to_owned(), 123)].into() };
         assert_eq!(read(&answering(with_body(body))), Probe::Counters(expected));
+    }
+
+    #[test]
+    fn counters_that_no_server_reaches_are_unknown() {
+        for requests in ["9007199254740993", "9223372036854775808", "18446744073709551615", "1e300", "-1"] {
+            let body = format!(
+                r#"{{"server":"onrush-target","instance":"abc","endpoints":[{{"path":"/ping","requests":{requests}}}]}}"#
+            );
+            assert!(matches!(read(&answering(with_body(&body))), Probe::Unknown(_)), "{requests}");
+        }
     }
 
     #[test]

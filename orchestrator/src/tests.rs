@@ -1,5 +1,11 @@
 //! The orchestrator whole, on the in-process broker, with drivers made of nothing but messages.
 
+pub(crate) mod http;
+mod limits;
+mod power;
+mod power_cut;
+mod stored;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use onrush_bus::{Brokers, BusConfig, Consumer, EmbeddedBroker, Producer, Start};
 use onrush_protocol::{EndReason, NodeState, TestConfig, Topic, Trigger};
+use onrush_stats::SecondStats;
 
 use crate::testing::{Exposition, SimDriver, config, stats, test_id};
 use crate::view::{DriverState, TestState, TestView, Verdict};
@@ -26,15 +33,19 @@ fn bus(broker: &EmbeddedBroker, client_id: &str) -> BusConfig {
     }
 }
 
-async fn orchestrator(broker: &EmbeddedBroker, store: &Path) -> Orchestrator {
-    let config = OrchestratorConfig {
+fn config_of(broker: &EmbeddedBroker, store: &Path) -> OrchestratorConfig {
+    OrchestratorConfig {
         bus: bus(broker, "orchestrator"),
         listen: ANY_PORT,
         store: store.to_owned(),
         min_drivers: 2,
         max_drivers: 8,
-    };
-    Orchestrator::start(config).await.unwrap()
+        allow_hosts: vec!["Other.Name".into()],
+    }
+}
+
+async fn orchestrator(broker: &EmbeddedBroker, store: &Path) -> Orchestrator {
+    Orchestrator::start(config_of(broker, store)).await.unwrap()
 }
 
 /// A driver on a thread of its own: 10 requests in each of `seconds` seconds, which last 100 ms here.
@@ -45,12 +56,23 @@ struct Driver {
 
 impl Driver {
     fn start(broker: &EmbeddedBroker, name: &'static str, seconds: u64) -> Self {
+        let measure = |second| stats(&(1..=10).map(|k| k * 100_000 + second).collect::<Vec<u64>>());
+        Self::measuring(broker, name, seconds, measure)
+    }
+
+    /// One that reports this of each second.
+    fn measuring(
+        broker: &EmbeddedBroker,
+        name: &'static str,
+        seconds: u64,
+        measure: impl Fn(u64) -> SecondStats + Send + 'static,
+    ) -> Self {
         let bus = bus(broker, name);
         let consumer = Consumer::new(&bus, &[Topic::TestConfig, Topic::Trigger], |_, _| Start::Now, PATIENCE).unwrap();
         let producer = Producer::new(&bus, 10_000).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let thread = std::thread::spawn(move || live(name, seconds, &consumer, &producer, &stopped));
+        let thread = std::thread::spawn(move || live(name, seconds, measure, &consumer, &producer, &stopped));
         Self { stop, thread: Some(thread) }
     }
 }
@@ -64,7 +86,14 @@ impl Drop for Driver {
     }
 }
 
-fn live(name: &str, seconds: u64, consumer: &Consumer, producer: &Producer, stop: &AtomicBool) {
+fn live(
+    name: &str,
+    seconds: u64,
+    measure: impl Fn(u64) -> SecondStats,
+    consumer: &Consumer,
+    producer: &Producer,
+    stop: &AtomicBool,
+) {
     let send = |topic, payload| producer.send(topic, name, payload).unwrap();
     let mut driver = SimDriver::new(name, "first");
     send(Topic::Register, driver.register().write());
@@ -95,9 +124,8 @@ fn live(name: &str, seconds: u64, consumer: &Consumer, producer: &Producer, stop
                 (false, true) => Some(EndReason::Completed),
                 _ => None,
             };
-            let latencies: Vec<u64> = (1..=10).map(|k| k * 100_000 + second).collect();
             let over = end.is_some();
-            send(Topic::Metrics, driver.report(id, second, stats(&latencies), end).write());
+            send(Topic::Metrics, driver.report(id, second, measure(second), end).write());
             second += 1;
             if over {
                 (state, test) = (NodeState::Idle, None);
@@ -173,10 +201,10 @@ async fn a_test_on_two_drivers_is_seen_stored_and_exact() {
     assert_eq!(conservation.verdict, Verdict::Exact, "{}", conservation.line);
     assert_eq!(handle.test(test_id("t")).await.unwrap(), last, "what is stored is what was shown");
 
-    let series = handle.series(test_id("t"), 0, 100).await.unwrap();
+    let series = handle.series(test_id("t"), 0, 100, usize::MAX).await.unwrap();
     assert_eq!(series.seconds, seconds);
     assert_eq!(series.next_from, None);
-    let page = handle.series(test_id("t"), 1, 2).await.unwrap();
+    let page = handle.series(test_id("t"), 1, 2, usize::MAX).await.unwrap();
     assert_eq!((page.seconds.len(), page.next_from), (2, Some(3)));
     let metrics = handle.metrics(test_id("t")).await.unwrap();
     assert_eq!((metrics.all.sent, metrics.all.answered, metrics.all.failed), (Some(100), Some(100), Some(0)));
@@ -222,7 +250,7 @@ async fn a_test_on_two_drivers_is_seen_stored_and_exact() {
 
     // And once more on the same drivers, stopped in the middle.
     handle.create(NewTest { trigger: false, ..new("u", 1_000_000) }).await.unwrap();
-    assert_eq!(handle.tests(10, None).await.unwrap().len(), 2);
+    assert_eq!(handle.tests(10, None, usize::MAX).await.unwrap().tests.len(), 2);
     handle.stop(test_id("u")).await.unwrap();
     assert_eq!(until_ended(&handle, "u").await.state, TestState::Stopped);
     orchestrator.shutdown().await;
@@ -375,6 +403,7 @@ async fn what_is_taken_is_said_at_the_start() {
         store: store.to_owned(),
         min_drivers,
         max_drivers: 8,
+        allow_hosts: vec!["Other.Name".into()],
     };
     let refusal = async |config| Orchestrator::start(config).await.map(drop).unwrap_err().to_string();
     let in_use = refusal(config(ANY_PORT, &store, 2)).await;

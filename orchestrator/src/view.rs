@@ -18,8 +18,11 @@ pub struct DriverView {
     pub session_id: Option<String>,
     /// What it is doing, or what is wrong with it.
     pub state: DriverState,
-    /// Why it is rejected.
+    /// Why it takes no part.
     pub reason: Option<String>,
+    /// What is wrong with it, though it takes part: a wall clock that differs from the orchestrator's.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// The test that it is armed for or runs.
     pub test_id: Option<String>,
     /// The address that it registered with.
@@ -34,7 +37,7 @@ pub struct DriverView {
     pub registered_at: String,
     /// Seconds since its last heartbeat.
     pub heartbeat_age_s: f64,
-    /// Its wall clock minus the orchestrator's, the delivery of a heartbeat included.
+    /// Its wall clock minus the orchestrator's, less the shortest delivery of its newest heartbeats.
     pub clock_offset_ms: Option<f64>,
     /// Reports that it has not delivered yet.
     pub reports_waiting: Option<u64>,
@@ -58,9 +61,9 @@ pub enum DriverState {
     Running,
     /// It lives; it does not say what it is doing (it speaks only the specification).
     Alive,
-    /// No heartbeat for 3 seconds.
+    /// No heartbeat for 3 seconds; longer for a node that beats less than once a second.
     Suspect,
-    /// No heartbeat for 5 seconds, or it said goodbye.
+    /// No heartbeat for 5 seconds, or for three of its own intervals (60 seconds at most), or it said goodbye.
     Lost,
     /// It takes no part, for the reason beside.
     Rejected,
@@ -99,6 +102,13 @@ pub struct TestView {
     pub conservation: Option<ConservationView>,
     /// What happened, in order.
     pub events: Vec<EventView>,
+}
+
+/// What was told to stop.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoppedView {
+    /// The tests that were open, and those that drivers said they are armed for or run.
+    pub stopped: Vec<String>,
 }
 
 /// Where a test is in its life. The last four never change again.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use onrush_protocol::{Expect, NodeId, RequestConfig, RequestOrder, TargetUrl, TestConfig, encode_base64};
+use onrush_protocol::{Expect, NodeId, RequestConfig, TargetUrl, TestConfig, encode_base64};
 use onrush_stats::{Distribution, SecondStats};
 
 use crate::aggregate::{Part, SealedSecond};
@@ -75,7 +75,7 @@ fn config(config: &TestConfig) -> ConfigView {
         expect: texts(&config.expect),
         targets: config.requests.iter().map(request).collect(),
         order: (!config.requests.is_empty()).then(|| config.order.name().into()),
-        seed: (config.order == RequestOrder::Shuffled).then_some(config.seed),
+        seed: Some(config.seed),
         tls_insecure: config.tls.insecure,
         tls_ca: config.tls.ca_pem.is_some(),
         tls_client_certificate: config.tls.cert_pem.is_some(),

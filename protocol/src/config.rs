@@ -173,9 +173,18 @@ impl TestConfig {
 
     /// Reads a message. What it says may still be impossible: see [`problems`](Self::problems).
     pub fn read(payload: &[u8]) -> Result<Self, ReadError> {
-        let fields = Fields::read(payload)?;
+        Self::read_message(&Fields::read(payload)?)
+    }
+
+    /// Reads what this node wrote and kept, however long it is: a file of an earlier version may hold what no message
+    /// does today.
+    pub fn read_stored(bytes: &[u8]) -> Result<Self, ReadError> {
+        Self::read_message(&Fields::read_own(bytes)?)
+    }
+
+    fn read_message(fields: &Fields) -> Result<Self, ReadError> {
         let test_id = fields.test_id()?;
-        Self::read_fields(&fields, test_id.clone()).map_err(|e| e.about(&test_id))
+        Self::read_fields(fields, test_id.clone()).map_err(|e| e.about(&test_id))
     }
 
     fn read_fields(fields: &Fields, test_id: TestId) -> Result<Self, ReadError> {
@@ -265,7 +274,7 @@ impl TestConfig {
             expect: expect.iter().map(ToString::to_string).collect(),
             targets: requests,
             order: (!requests.is_empty()).then(|| order.name()),
-            seed: (*order == RequestOrder::Shuffled).then_some(*seed),
+            seed: (*order == RequestOrder::Shuffled || *seed != 0).then_some(*seed),
             tls_insecure: tls.insecure,
             tls_ca_pem: tls.ca_pem.as_deref(),
             tls_cert_pem: tls.cert_pem.as_deref(),

@@ -84,6 +84,11 @@ impl Fields {
             let problem = format!("the message has {} bytes; at most {MAX_MESSAGE_BYTES} are read", payload.len());
             return Err(ReadError::new(ErrorKind::TooLarge, None, problem));
         }
+        Self::read_own(payload)
+    }
+
+    /// Reads a text of this node's own, however long it is.
+    pub fn read_own(payload: &[u8]) -> Result<Self, ReadError> {
         let not_json = |problem: String| ReadError::new(ErrorKind::NotJson, None, problem);
         if depth(payload) > MAX_DEPTH {
             return Err(not_json(format!("the JSON is nested deeper than {MAX_DEPTH}")));

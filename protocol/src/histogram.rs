@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer, V2Serializer};
 use onrush_stats::{Distribution, empty_histogram, same_layout};
 use serde::Serialize;
 
@@ -44,8 +44,17 @@ pub enum CodingError {
 /// The bytes of a histogram; empty for an empty distribution.
 pub fn encode_bytes(distribution: &Distribution) -> Vec<u8> {
     let mut bytes = Vec::new();
-    if let Some(histogram) = distribution.histogram() {
-        V2DeflateSerializer::new().serialize(histogram, &mut bytes).expect("a Vec takes every byte");
+    if let Some(histogram) = distribution.histogram()
+        && V2DeflateSerializer::new().serialize(histogram, &mut bytes).is_err()
+    {
+        // The format has no counts above this.
+        let most = i64::MAX.unsigned_abs();
+        let mut fits = empty_histogram();
+        for value in histogram.iter_recorded() {
+            fits.saturating_record_n(value.value_iterated_to(), value.count_at_value().min(most));
+        }
+        bytes.clear();
+        V2DeflateSerializer::new().serialize(&fits, &mut bytes).expect("a Vec takes every byte, and the counts fit");
     }
     bytes
 }
@@ -62,6 +71,12 @@ pub fn decode_base64(text: &str) -> Result<Histogram<u64>, CodingError> {
 
 /// The histogram of [`encode_bytes`]. One of another layout is re-recorded into ours.
 pub fn decode_bytes(bytes: &[u8]) -> Result<Histogram<u64>, CodingError> {
+    let histogram = decode_own_bytes(bytes)?;
+    if histogram.len() > limits::MAX_COUNT { Err(CodingError::TooMany) } else { Ok(histogram) }
+}
+
+/// The same of bytes that this node wrote: what many reports add up to may hold more than any one of them.
+pub fn decode_own_bytes(bytes: &[u8]) -> Result<Histogram<u64>, CodingError> {
     if bytes.is_empty() {
         return Ok(empty_histogram());
     }
@@ -78,9 +93,6 @@ pub fn decode_bytes(bytes: &[u8]) -> Result<Histogram<u64>, CodingError> {
     check_header(&plain)?;
     let histogram: Histogram<u64> =
         Deserializer::new().deserialize(&mut plain.as_slice()).map_err(|_| CodingError::NotV2Compressed)?;
-    if histogram.len() > limits::MAX_COUNT {
-        return Err(CodingError::TooMany);
-    }
     if same_layout(&histogram) {
         return Ok(histogram);
     }
@@ -105,6 +117,26 @@ fn check_header(plain: &[u8]) -> Result<(), CodingError> {
     let digits = be_u32(plain, 12).ok_or(CodingError::NotV2Compressed)?;
     let highest = u64::from(be_u32(plain, 24).unwrap_or(u32::MAX)) << 32;
     if digits > MAX_FOREIGN_DIGITS || highest > 1 << 60 { Err(CodingError::TooFine) } else { Ok(()) }
+}
+
+/// The bytes of a histogram without compression: ten times as fast to write, for what is soon written anew. `None`: it has
+/// counts that the format cannot hold.
+pub fn encode_plain(distribution: &Distribution) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(histogram) = distribution.histogram() {
+        V2Serializer::new().serialize(histogram, &mut bytes).ok()?;
+    }
+    Some(bytes)
+}
+
+/// The histogram of [`encode_plain`].
+pub fn decode_plain(bytes: &[u8]) -> Result<Histogram<u64>, CodingError> {
+    if bytes.is_empty() {
+        return Ok(empty_histogram());
+    }
+    check_header(bytes)?;
+    let histogram: Result<Histogram<u64>, _> = Deserializer::new().deserialize(&mut &bytes[..]);
+    histogram.ok().filter(same_layout).ok_or(CodingError::NotV2Compressed)
 }
 
 fn be_u32(bytes: &[u8], at: usize) -> Option<u32> {

@@ -15,13 +15,18 @@ const MAX_EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
 pub fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let read = match plain_number(text) {
-        Some(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Some(number) => seconds(number),
         None => text.parse::<jiff::SignedDuration>().ok().and_then(|signed| Duration::try_from(signed).ok()),
     };
     read.ok_or_else(|| match text.strip_suffix('M').filter(|digits| plain_number(digits).is_some()) {
         Some(digits) => format!("write {}m for minutes", digits.trim()),
         None => RIGHT_DURATION.into(),
     })
+}
+
+/// A length of time from 0 on. What is more than nothing does not become nothing.
+pub fn seconds(seconds: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(seconds).ok().filter(|duration| seconds == 0.0 || !duration.is_zero())
 }
 
 /// A whole number from 0 on: `1000`, `100_000`, `10k`, `1.5M`.

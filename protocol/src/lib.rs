@@ -28,7 +28,9 @@ pub use connect_to::ConnectTo;
 pub use expect::Expect;
 pub use fields::{ErrorKind, MAX_MESSAGE_BYTES, ReadError};
 pub use heartbeat::{Heartbeat, NodeState, Refusal};
-pub use histogram::{CodingError, decode_base64, decode_bytes, encode_base64, encode_bytes};
+pub use histogram::{
+    CodingError, decode_base64, decode_bytes, decode_own_bytes, decode_plain, encode_base64, encode_bytes, encode_plain,
+};
 pub use ids::{NodeId, SessionId, TestId};
 pub use metrics::{EndReason, LatencyMs, Measured, Metrics};
 pub use register::Register;

@@ -6,6 +6,8 @@ use crate::fields::{Fields, ReadError, quoted};
 use crate::{NodeId, SessionId};
 
 const MESSAGE_TYPE: &str = "DRIVER_NODE_REGISTER";
+/// What a driver says of itself for people is kept up to here: many drivers are listed at once.
+const MAX_TEXT_BYTES: usize = 200;
 
 /// A driver announces itself, once at its start and again when it sees no answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,14 +48,22 @@ impl Register {
         {
             return Err(ReadError::bad("message_type", format!("{} is not {MESSAGE_TYPE}", quoted(&kind))));
         }
-        Ok(Self {
+        let read = Self {
             node_id: fields.node_id()?,
             node_ip: fields.text("node_ip")?,
             session_id: fields.session_id()?,
             hostname: fields.text("hostname")?,
             version: fields.text("version")?,
             cpus: fields.text("cpus")?,
-        })
+        };
+        Ok(read.shortened())
+    }
+
+    /// The same with no text longer than many drivers' may be together.
+    pub fn shortened(self) -> Self {
+        let Self { node_id, node_ip, session_id, hostname, version, cpus } = self;
+        let [node_ip, hostname, version, cpus] = [node_ip, hostname, version, cpus].map(|text| text.map(cut));
+        Self { node_id, node_ip, session_id, hostname, version, cpus }
     }
 
     /// Writes the message.
@@ -70,4 +80,14 @@ impl Register {
             cpus,
         })
     }
+}
+
+/// The beginning of a text, with a sign that there was more.
+fn cut(text: String) -> String {
+    const SIGN: &str = "…";
+    if text.len() <= MAX_TEXT_BYTES {
+        return text;
+    }
+    let end = text.floor_char_boundary(MAX_TEXT_BYTES - SIGN.len());
+    format!("{}{SIGN}", &text[..end])
 }

@@ -2,8 +2,18 @@
 
 use std::time::Duration;
 
-use crate::fields::quoted;
-use crate::{RequestConfig, TargetUrl, TestConfig, TestType, TlsConfig};
+use serde::Serialize;
+
+use crate::fields::{MAX_MESSAGE_BYTES, quoted};
+use crate::ids::MAX_ID_BYTES;
+use crate::requests::json_body;
+use crate::{Expect, RequestConfig, TargetUrl, TestConfig, TestType, TlsConfig};
+
+/// What a participant takes of a message at most: two names, each character of which JSON may have to escape, and what
+/// stands around them.
+const MAX_PARTICIPANT_BYTES: usize = 2 * 2 * MAX_ID_BYTES + 40;
+/// A broker counts the key and its own framing into the size of a message.
+const FRAMING_BYTES: usize = 1024;
 
 /// The limits of a test.
 pub mod limits {
@@ -41,10 +51,16 @@ pub mod limits {
     pub const MAX_REQUESTS: usize = 10_000;
     /// URLs, headers and bodies of several requests together, in bytes: they travel in one message.
     pub const MAX_REQUESTS_BYTES: usize = 512 * 1024;
+    /// Weights of all requests together, with their common divisor taken out: the length of one round.
+    pub const MAX_ROUND: u64 = 1_000_000;
     /// Rules of `connect_to`.
     pub const MAX_CONNECT_TO: usize = 100;
     /// The path of a Unix socket, in bytes: the kernel's limit, less its end.
     pub const MAX_UNIX_SOCKET_BYTES: usize = 107;
+    /// Checks of the test, and of each of its requests.
+    pub const MAX_CHECKS: usize = 100;
+    /// All checks of a test and its requests together, as text, in bytes.
+    pub const MAX_CHECKS_BYTES: usize = 64 * 1024;
     /// A certificate with those above it, or a key, in bytes.
     pub const MAX_PEM_BYTES: usize = 64 * 1024;
     /// The authorities that targets are trusted by, in bytes: the bundle of a whole system has some 250 KiB.
@@ -93,6 +109,7 @@ impl TestConfig {
         report("connections", self.connections_problem());
         report("timeout", timeout_problem(self.timeout));
         report("connect_timeout", timeout_problem(self.connect_timeout));
+        report("expect", checks_problem(&self.expect));
         report("targets", self.requests_problem());
         report("connect_to", self.connect_to_problem());
         report("unix_socket", self.unix_socket.as_deref().and_then(unix_socket_problem));
@@ -100,6 +117,39 @@ impl TestConfig {
             report(field, Some(problem));
         }
         problems
+    }
+
+    /// What keeps the message of this test from being read where it names so many drivers as participants; `None`: it fits.
+    pub fn message_problem(&self, drivers: usize) -> Option<FieldProblem> {
+        let most = MAX_MESSAGE_BYTES.saturating_sub(FRAMING_BYTES + drivers.saturating_mul(MAX_PARTICIPANT_BYTES));
+        let bytes = Self { participants: None, ..self.clone() }.write().len();
+        if bytes <= most {
+            return None;
+        }
+        let (field, part) = self.largest_field();
+        let problem = format!(
+            "takes {part} of the {bytes} bytes of the test's message; at most {most} fit beside the names of {drivers} \
+             drivers; make it shorter"
+        );
+        Some(FieldProblem { field, problem })
+    }
+
+    /// The field that takes the most room in the message, and how many bytes that is.
+    fn largest_field(&self) -> (&'static str, usize) {
+        let TlsConfig { insecure: _, ca_pem, cert_pem, key_pem } = &self.tls;
+        let body = json_body(self.body.as_deref());
+        let checks: Vec<String> = self.expect.iter().map(Expect::to_string).collect();
+        let fields = [
+            ("target_url", json_bytes(&self.target_url)),
+            ("headers", json_bytes(&self.headers)),
+            ("body", json_bytes(&body)),
+            ("expect", json_bytes(&checks)),
+            ("targets", json_bytes(&self.requests)),
+            ("tls_ca_pem", json_bytes(ca_pem)),
+            ("tls_cert_pem", json_bytes(cert_pem)),
+            ("tls_key_pem", json_bytes(key_pem)),
+        ];
+        fields.into_iter().max_by_key(|(_, bytes)| *bytes).unwrap_or_default()
     }
 
     fn delay_problem(&self) -> Option<String> {
@@ -144,10 +194,21 @@ impl TestConfig {
         if bytes > limits::MAX_REQUESTS_BYTES {
             return Some(format!("have {bytes} bytes together; at most {} fit", limits::MAX_REQUESTS_BYTES));
         }
+        let checks: usize = self.expect.iter().map(check_bytes).sum();
+        let all_checks = checks + requests.iter().flat_map(|request| &request.expect).map(check_bytes).sum::<usize>();
+        if checks <= limits::MAX_CHECKS_BYTES && all_checks > limits::MAX_CHECKS_BYTES {
+            let most = limits::MAX_CHECKS_BYTES;
+            return Some(format!(
+                "have checks of {all_checks} bytes together with those of the test; at most {most} fit"
+            ));
+        }
         let base = self.target_url.as_deref().and_then(|url| TargetUrl::parse(url).ok());
         let mut problems = requests.iter().map(|request| request.problem(base.as_ref()));
-        let (place, problem) = (1..).zip(&mut problems).find_map(|(place, problem)| Some((place, problem?)))?;
-        Some(format!("in place {place}: {problem}"))
+        let wrong = (1..).zip(&mut problems).find_map(|(place, problem)| Some((place, problem?)));
+        match wrong {
+            Some((place, problem)) => Some(format!("in place {place}: {problem}")),
+            None => round_problem(requests),
+        }
     }
 
     fn connect_to_problem(&self) -> Option<String> {
@@ -169,13 +230,14 @@ impl RequestConfig {
     /// What keeps it from being sent beside the test's own URL, with what would be right. A missing `url`, or a path, is no
     /// problem here: where the test has no URL, a driver may have one.
     pub fn problem(&self, base: Option<&TargetUrl>) -> Option<FieldProblem> {
-        let Self { url, method, headers, weight, .. } = self;
+        let Self { url, method, headers, weight, expect, body: _ } = self;
         let problem = |field, problem: Option<String>| problem.map(|problem| FieldProblem { field, problem });
         let url = url.as_deref().filter(|_| base.is_some() || !self.needs_base());
         problem("url", url.and_then(|url| url_problem(url, base)))
             .or_else(|| problem("method", method_problem(method)))
             .or_else(|| problem("headers", headers_problem(headers)))
             .or_else(|| problem("weight", (*weight == 0).then(|| "is 0; give at least 1".to_owned())))
+            .or_else(|| problem("expect", checks_problem(expect)))
     }
 
     /// Whether it needs a URL beside it: it has none, or a path alone.
@@ -184,10 +246,39 @@ impl RequestConfig {
     }
 }
 
+fn round_problem(requests: &[RequestConfig]) -> Option<String> {
+    let divisor = requests.iter().fold(0, |divisor, request| greatest_common_divisor(divisor, request.weight)).max(1);
+    let round: u64 = requests.iter().map(|request| u64::from(request.weight / divisor)).sum();
+    let most = limits::MAX_ROUND;
+    (round > most).then(|| format!("have weights of {round} together; give smaller ones, at most {most} in all"))
+}
+
+fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
 fn request_bytes(request: &RequestConfig) -> usize {
     let RequestConfig { url, method, headers, body, .. } = request;
     let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     url.as_ref().map_or(0, String::len) + method.len() + headers + body.as_ref().map_or(0, Vec::len)
+}
+
+fn checks_problem(checks: &[Expect]) -> Option<String> {
+    if checks.len() > limits::MAX_CHECKS {
+        return Some(format!("has {} checks; at most {} fit", checks.len(), limits::MAX_CHECKS));
+    }
+    let bytes: usize = checks.iter().map(check_bytes).sum();
+    let most = limits::MAX_CHECKS_BYTES;
+    (bytes > most).then(|| format!("has checks of {bytes} bytes together; at most {most} fit"))
+}
+
+/// A check as it travels.
+fn check_bytes(check: &Expect) -> usize {
+    check.to_string().len()
+}
+
+fn json_bytes(value: &impl Serialize) -> usize {
+    crate::histogram::to_json(value).len()
 }
 
 fn tls_problems(tls: &TlsConfig) -> Vec<(&'static str, String)> {

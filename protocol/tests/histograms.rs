@@ -13,8 +13,10 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer, V2Serializer};
-use onrush_protocol::{CodingError, decode_base64, decode_bytes, encode_base64, encode_bytes, limits};
-use onrush_stats::{Distribution, same_layout};
+use onrush_protocol::{
+    CodingError, decode_base64, decode_bytes, decode_own_bytes, encode_base64, encode_bytes, limits,
+};
+use onrush_stats::{Distribution, empty_histogram, same_layout};
 use proptest::prelude::*;
 
 fn zlib(plain: &[u8]) -> Vec<u8> {
@@ -185,4 +187,20 @@ proptest! {
             prop_assert!(histogram.len() <= limits::MAX_COUNT);
         }
     }
+}
+
+#[test]
+fn what_many_reports_add_up_to_comes_back_from_the_store() {
+    let many = |counts: &[(u64, u64)]| {
+        let mut histogram = empty_histogram();
+        counts.iter().for_each(|(value, count)| histogram.saturating_record_n(*value, *count));
+        Distribution::from_parts(histogram, u64::MAX, 1, u64::MAX)
+    };
+    let sum = many(&[(1000, limits::MAX_COUNT), (2_000_000, limits::MAX_COUNT)]);
+    assert_eq!(decode_bytes(&encode_bytes(&sum)), Err(CodingError::TooMany), "no one report holds so many");
+    assert_eq!(decode_own_bytes(&encode_bytes(&sum)).as_ref(), Ok(sum.histogram().expect("it is not empty")));
+    // The format ends at half of what a counter takes.
+    let most = many(&[(1000, u64::MAX), (2000, 5)]);
+    let read = decode_own_bytes(&encode_bytes(&most)).expect("our own");
+    assert_eq!((read.count_at(1000), read.count_at(2000)), (i64::MAX.unsigned_abs(), 5));
 }

@@ -412,3 +412,16 @@ fn an_end_is_known_in_any_case() {
         assert_eq!(report.measured.expect("ours").end, Some(end));
     }
 }
+
+#[test]
+fn what_a_driver_says_of_itself_is_cut() {
+    let (exact, long) = ("x".repeat(200), "ü".repeat(100_000));
+    let fields =
+        json!({"node_id": "n", "node_IP": long, "hostname": long, "version": exact, "cpus": format!("{exact}y")});
+    let register = Register::read(fields.to_string().as_bytes()).unwrap();
+    for text in [&register.node_ip, &register.hostname, &register.cpus] {
+        let text = text.as_deref().unwrap();
+        assert!((190..=200).contains(&text.len()) && text.ends_with('…'), "{} bytes", text.len());
+    }
+    assert_eq!(register.version, Some(exact));
+}

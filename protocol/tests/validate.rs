@@ -5,7 +5,9 @@ mod common;
 use std::time::Duration;
 
 use common::id;
-use onrush_protocol::{RequestConfig, TestConfig, TestType, limits};
+use onrush_protocol::{
+    Expect, MAX_MESSAGE_BYTES, NodeId, Participant, RequestConfig, SessionId, TestConfig, TestType, TlsConfig, limits,
+};
 
 fn good(test_type: TestType) -> TestConfig {
     TestConfig {
@@ -31,6 +33,9 @@ const BREAKS: &[Break] = &[
     ("target_url", |c| c.target_url = Some(String::new())),
     ("target_url", |c| c.target_url = Some("http://".into())),
     ("targets", |c| c.requests = vec![RequestConfig { weight: 0, ..RequestConfig::default() }]),
+    ("targets", |c| {
+        c.requests = [1, 1_000_000].map(|weight| RequestConfig { weight, ..RequestConfig::default() }).into()
+    }),
     ("targets", |c| c.requests = vec![RequestConfig { url: Some("ftp://a/".into()), ..RequestConfig::default() }]),
     ("targets", |c| c.requests = vec![RequestConfig::default(); limits::MAX_REQUESTS + 1]),
     ("targets", |c| {
@@ -38,6 +43,22 @@ const BREAKS: &[Break] = &[
         c.requests = vec![request; 2];
     }),
     ("targets", |c| (c.method, c.requests) = ("POST".into(), vec![RequestConfig::default()])),
+    ("expect", |c| c.expect = vec![Expect::Status(vec![(200, 200)]); limits::MAX_CHECKS + 1]),
+    ("expect", |c| c.expect = vec![Expect::Status(vec![(200, 299); 200_000])]),
+    ("expect", |c| c.expect = vec![Expect::BodyContains("x".repeat(1000)); 66]),
+    ("targets", |c| {
+        let expect = vec![Expect::Status(vec![(200, 200)]); limits::MAX_CHECKS + 1];
+        c.requests = vec![RequestConfig { expect, ..RequestConfig::default() }];
+    }),
+    ("targets", |c| {
+        let expect = vec![Expect::BodyContains("x".repeat(1000)); 33];
+        c.requests = vec![RequestConfig { expect, ..RequestConfig::default() }; 2];
+    }),
+    ("targets", |c| {
+        let expect = vec![Expect::BodyContains("x".repeat(1000)); 33];
+        c.expect.clone_from(&expect);
+        c.requests = vec![RequestConfig { expect, ..RequestConfig::default() }];
+    }),
     ("tls_ca_pem", |c| c.tls.ca_pem = Some("nothing".into())),
     ("tls_key_pem", |c| c.tls.cert_pem = Some("-----BEGIN CERTIFICATE-----".into())),
     ("tls_cert_pem", |c| c.tls.key_pem = Some("-----BEGIN PRIVATE KEY-----".into())),
@@ -138,6 +159,20 @@ fn the_edges_are_inside() {
         ),
         (
             TestConfig {
+                expect: vec![Expect::BodyContains("x".repeat(450)); limits::MAX_CHECKS],
+                requests: vec![
+                    RequestConfig {
+                        expect: vec![Expect::Status(vec![(200, 200)]); limits::MAX_CHECKS],
+                        ..RequestConfig::default()
+                    };
+                    16
+                ],
+                ..good(TestType::Avalanche)
+            },
+            "the most checks",
+        ),
+        (
+            TestConfig {
                 method: "PURGE".into(),
                 headers: vec![("Host".into(), "other".into())],
                 ..good(TestType::Avalanche)
@@ -165,5 +200,78 @@ fn a_config_that_has_no_problems_fits_into_a_message() {
         assert_eq!(config.problems(), []);
         let read = TestConfig::read(&config.write());
         assert!(read == Ok(config), "a body of {byte:#x} does not come back");
+    }
+}
+
+/// The longest participant there is: a name may hold what JSON has to escape.
+fn participant(index: usize) -> Participant {
+    let name = format!("{}{index:05}", "\"".repeat(195));
+    Participant { node_id: NodeId::new(name.clone()).unwrap(), session_id: SessionId::new(name) }
+}
+
+#[test]
+fn a_test_that_fits_is_read_by_drivers_with_any_participants() {
+    for drivers in [1, 8, 100, 1000] {
+        let with_body = |bytes| TestConfig { body: Some(vec![0xff; bytes]), ..good(TestType::Avalanche) };
+        let mut fits = 0;
+        for step in [1 << 18, 1 << 14, 1 << 10, 1] {
+            while fits + step <= limits::MAX_BODY_BYTES && with_body(fits + step).message_problem(drivers).is_none() {
+                fits += step;
+            }
+        }
+        assert!(fits > 100_000, "only {fits} bytes fit beside {drivers} drivers");
+        let participants = Some((0..drivers).map(participant).collect());
+        let message = TestConfig { participants, ..with_body(fits) }.write();
+        assert!(message.len() < MAX_MESSAGE_BYTES, "{} bytes with {drivers} drivers", message.len());
+        TestConfig::read(&message).unwrap();
+    }
+}
+
+#[test]
+fn what_makes_a_message_too_long_is_named() {
+    let long = || Some(format!("-----BEGIN {}", "\u{1}".repeat(limits::MAX_PEM_BYTES - 100)));
+    let cases: [(&str, TestConfig); 3] = [
+        (
+            "body",
+            TestConfig {
+                body: Some(vec![0xff; limits::MAX_BODY_BYTES]),
+                tls: TlsConfig { ca_pem: long(), ..TlsConfig::default() },
+                ..good(TestType::Avalanche)
+            },
+        ),
+        (
+            "tls_ca_pem",
+            TestConfig {
+                tls: TlsConfig {
+                    insecure: false,
+                    ca_pem: long().map(|pem| pem + "xx"),
+                    cert_pem: long(),
+                    key_pem: long(),
+                },
+                ..good(TestType::Avalanche)
+            },
+        ),
+        (
+            "targets",
+            TestConfig {
+                requests: vec![
+                    RequestConfig {
+                        headers: vec![("A".into(), String::new()); 50],
+                        ..RequestConfig::default()
+                    };
+                    5000
+                ],
+                ..good(TestType::Avalanche)
+            },
+        ),
+    ];
+    for (field, config) in cases {
+        assert_eq!(config.problems(), [], "{field}: only the message is too long");
+        let problem = config.message_problem(8).expect(field);
+        assert_eq!(problem.field, field);
+        assert!(problem.problem.contains("8 drivers") && problem.problem.len() < 300, "{problem}");
+        // What was stored before there was this rule can still be read where it is stored.
+        assert!(TestConfig::read(&config.write()).is_err());
+        assert_eq!(TestConfig::read_stored(&config.write()), Ok(config));
     }
 }

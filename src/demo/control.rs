@@ -38,8 +38,14 @@ impl Control {
             client_id: "onrush-orchestrator".into(),
             options: Vec::new(),
         };
-        let config =
-            OrchestratorConfig { bus, listen, store, min_drivers: MIN_DRIVERS.min(drivers), max_drivers: drivers };
+        let config = OrchestratorConfig {
+            bus,
+            listen,
+            store,
+            min_drivers: MIN_DRIVERS.min(drivers),
+            max_drivers: drivers,
+            allow_hosts: Vec::new(),
+        };
         let started = runtime.block_on(Orchestrator::start(config));
         let mut orchestrator = started.map_err(|e| Error::failed("cannot start the orchestrator", e))?;
         let address = orchestrator.address();

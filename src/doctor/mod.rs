@@ -104,6 +104,7 @@ pub fn run(args: DoctorArgs, console: &Console) -> Result<ExitCode, Error> {
         keepalive: !args.disable_keepalive,
         cpus: args.cpus.clone().map(|cpus| cpus.0),
     };
+    crate::nodes::check_topics(&args.topics)?;
     let facts = look::look(&args)?;
     let findings = judge::judge(&facts, &load);
     let text = if args.json { show::json(&findings)? } else { show::text(&findings, &show::unasked(&facts)) };

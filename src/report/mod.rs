@@ -15,12 +15,13 @@ use anstyle::Style;
 use onrush_orchestrator::view::{
     ConfigView, MetricsView, ParticipantState, ParticipantView, ScopeView, SummaryView, TestState, TestView, Verdict,
 };
+use onrush_orchestrator::{ConfigSummary, TestSummary};
 
 pub use bench::bench;
 pub use numbers::{grouped, milliseconds};
 pub use progress::{progress_line, progress_of};
 #[cfg(test)]
-pub use samples::{sample_metrics, sample_second, sample_test};
+pub use samples::{sample_metrics, sample_second, sample_summary, sample_test};
 
 use crate::result::unsound;
 use crate::table::{BAD, Column, GOOD, Group, STRONG, WARN, draw, paint};
@@ -175,13 +176,13 @@ pub fn events(test: &TestView) -> String {
 }
 
 /// Tests, one a line.
-pub fn tests(tests: &[TestView]) -> String {
-    let column = |head, cell: fn(&TestView) -> String| Column::text(head, tests.iter().map(cell).collect());
+pub fn tests(tests: &[TestSummary]) -> String {
+    let column = |head, cell: fn(&TestSummary) -> String| Column::text(head, tests.iter().map(cell).collect());
     let columns = vec![
         column("STATE", |test| state_name(test.state).to_owned()),
         column("RESULT", |test| verdict_word(test).to_owned()),
         column("TYPE", |test| test.config.test_type.clone()),
-        column("DRIVERS", |test| test.participants.len().to_string()),
+        column("DRIVERS", |test| test.drivers.to_string()),
         column("PER DRIVER", |test| amount(&test.config)),
         column("CREATED", |test| test.created_at.clone()),
         column("TARGET", |test| test.config.target_url.clone().unwrap_or_default()),
@@ -190,7 +191,7 @@ pub fn tests(tests: &[TestView]) -> String {
     draw(&column("TEST", |test| test.test_id.clone()), &[Group::new("", columns)], None, false)
 }
 
-fn amount(config: &ConfigView) -> String {
+fn amount(config: &ConfigSummary) -> String {
     let mut words = String::new();
     if let Some(count) = config.message_count_per_driver {
         let _ = write!(words, "{}", grouped(count));
@@ -203,9 +204,8 @@ fn amount(config: &ConfigView) -> String {
 }
 
 /// How far a test's result can be trusted, in a word.
-fn verdict_word(test: &TestView) -> &'static str {
-    let verdict = test.conservation.as_ref().map(|conservation| conservation.verdict);
-    match (test.valid, test.complete, verdict) {
+fn verdict_word(test: &TestSummary) -> &'static str {
+    match (test.valid, test.complete, test.verdict) {
         (Some(false), _, _) | (_, _, Some(Verdict::Breach)) => "invalid",
         (_, Some(false), _) => "incomplete",
         (_, _, Some(Verdict::Exact)) => "exact",
@@ -306,14 +306,14 @@ mod tests {
 
     #[test]
     fn tests_are_listed_one_a_line() {
-        let mut second = sample_test();
+        let mut second = sample_summary();
         second.test_id = "t2".into();
         second.state = TestState::Running;
-        second.conservation = None;
+        second.verdict = None;
         (second.complete, second.valid, second.config.target_url) = (None, None, None);
         second.config.duration_s = Some(30.0);
         second.name = Some("night run".into());
-        assert_eq!(plain(&tests(&[sample_test(), second])), include_str!("samples/list.txt"));
+        assert_eq!(plain(&tests(&[sample_summary(), second])), include_str!("samples/list.txt"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use onrush_orchestrator::view::{
     ConfigView, ConservationView, MetricsView, ParticipantState, ParticipantView, ScopeView, SecondView, SummaryView,
     TestState, TestView, Verdict,
 };
+use onrush_orchestrator::{ConfigSummary, TestSummary};
 
 /// A completed Avalanche on two drivers.
 pub fn sample_test() -> TestView {
@@ -54,6 +55,30 @@ pub fn sample_test() -> TestView {
             checks: Vec::new(),
         }),
         events: Vec::new(),
+    }
+}
+
+/// The same in the list of tests.
+pub fn sample_summary() -> TestSummary {
+    let TestView { test_id, name, state, reason, config, participants, created_at, .. } = sample_test();
+    TestSummary {
+        test_id,
+        name,
+        state,
+        reason,
+        config: ConfigSummary {
+            test_type: config.test_type,
+            target_url: config.target_url,
+            message_count_per_driver: config.message_count_per_driver,
+            duration_s: config.duration_s,
+        },
+        drivers: participants.len() as u64,
+        created_at,
+        triggered_at: None,
+        ended_at: None,
+        complete: Some(true),
+        valid: Some(true),
+        verdict: Some(Verdict::Exact),
     }
 }
 

@@ -51,8 +51,8 @@ pub enum TestCommand {
     Show(ShowArgs),
     /// Start a test that was made with --no-trigger
     Trigger(NamedArgs),
-    /// Stop a test; what it measured so far is kept
-    Stop(NamedArgs),
+    /// Stop a test, or all; what was measured so far is kept
+    Stop(StopArgs),
     /// Follow a running test to its end
     Watch(ShowArgs),
 }
@@ -160,7 +160,18 @@ pub struct ShowArgs {
     pub result: ResultArgs,
 }
 
-/// Options of `onrush test trigger` and `stop`.
+/// Options of `onrush test stop`.
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// The test's id, or the start of it
+    #[arg(value_name = "TEST", required_unless_present = "all", conflicts_with = "all")]
+    pub test_id: Option<String>,
+    /// Everything: open tests, and what drivers run though nobody here knows of it
+    #[arg(long, env = "ONRUSH_TEST_STOP_ALL", value_parser = BoolishValueParser::new())]
+    pub all: bool,
+}
+
+/// Options of `onrush test trigger`.
 #[derive(Debug, Args)]
 pub struct NamedArgs {
     /// The test's id, or the start of it

@@ -4,6 +4,7 @@ mod args;
 
 use std::process::ExitCode;
 
+use onrush_orchestrator::TestSummary;
 use onrush_orchestrator::view::{TestState, TestView};
 
 use crate::client::{Client, ClientError};
@@ -14,7 +15,7 @@ use crate::report;
 use crate::result::{OutputFormat, ResultWriter, json};
 use crate::signals::Stop;
 pub use args::TestArgs;
-use args::{ListArgs, MAX_LISTED, NamedArgs, ShowArgs, StartArgs, TestCommand};
+use args::{ListArgs, MAX_LISTED, NamedArgs, ShowArgs, StartArgs, StopArgs, TestCommand};
 
 /// `onrush test`.
 pub fn run(args: TestArgs, console: &Console) -> Result<ExitCode, Error> {
@@ -78,9 +79,19 @@ fn trigger(client: &Client, args: &NamedArgs, console: &Console) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-fn stop(client: &Client, args: &NamedArgs, console: &Console) -> Result<ExitCode, Error> {
-    let test = find(client, Some(&args.test_id))?;
-    let test = client.stop(&test.test_id)?;
+fn stop(client: &Client, args: &StopArgs, console: &Console) -> Result<ExitCode, Error> {
+    let Some(test_id) = &args.test_id else {
+        let stopped = client.stop_all()?.stopped;
+        let words = if stopped.is_empty() {
+            "nothing runs".to_owned()
+        } else {
+            format!("told to stop: {}", stopped.join(", "))
+        };
+        console.note(&words);
+        return Ok(ExitCode::SUCCESS);
+    };
+    // A test that nobody knows of may run all the same: the orchestrator is told, and says what it did.
+    let test = client.stop(&id_of(client, test_id)?)?;
     let words = if test.state.is_end() { "has ended" } else { "is stopping" };
     console.note(&format!("test {} {words}; `onrush test show {}` shows its result", test.test_id, test.test_id));
     Ok(ExitCode::SUCCESS)
@@ -102,17 +113,32 @@ fn watch(client: &Client, args: ShowArgs, console: &Console) -> Result<ExitCode,
 fn find(client: &Client, wanted: Option<&str>) -> Result<TestView, Error> {
     let Some(wanted) = wanted else {
         let newest = client.tests(1)?.into_iter().next();
-        return newest.ok_or_else(|| Error::Failed("there is no test yet; `onrush test start` starts one".into()));
+        let none = || Error::Failed("there is no test yet; `onrush test start` starts one".into());
+        return Ok(client.test(&newest.ok_or_else(none)?.test_id)?);
     };
     match client.test(wanted) {
-        Err(ClientError::Refused(refusal)) if refusal.status == 404 => only_match(client.tests(MAX_LISTED)?, wanted),
+        Err(ClientError::Refused(refusal)) if refusal.status == 404 => {
+            Ok(client.test(&only_match(client.tests(MAX_LISTED)?, wanted)?.test_id)?)
+        }
         found => Ok(found?),
     }
 }
 
-fn only_match(tests: Vec<TestView>, start: &str) -> Result<TestView, Error> {
+/// The id of that test; what was given, where there is no such test.
+fn id_of(client: &Client, wanted: &str) -> Result<String, Error> {
+    match client.test(wanted) {
+        Err(ClientError::Refused(refusal)) if refusal.status == 404 => {
+            let tests = client.tests(MAX_LISTED)?;
+            let is_known = tests.iter().any(|test| test.test_id.starts_with(wanted));
+            if is_known { Ok(only_match(tests, wanted)?.test_id) } else { Ok(wanted.to_owned()) }
+        }
+        found => Ok(found?.test_id),
+    }
+}
+
+fn only_match(tests: Vec<TestSummary>, start: &str) -> Result<TestSummary, Error> {
     const NAMED_AT_MOST: usize = 5;
-    let mut matches: Vec<TestView> = tests.into_iter().filter(|test| test.test_id.starts_with(start)).collect();
+    let mut matches: Vec<TestSummary> = tests.into_iter().filter(|test| test.test_id.starts_with(start)).collect();
     match matches.len() {
         0 => Err(Error::Failed(format!("no test's id begins with {start:?}; `onrush test list` shows the tests"))),
         1 => Ok(matches.remove(0)),
@@ -130,11 +156,11 @@ fn only_match(tests: Vec<TestView>, start: &str) -> Result<TestView, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample_test;
+    use crate::report::sample_summary;
 
     #[test]
     fn the_start_of_an_id_must_be_unique() {
-        let test = |id: &str| TestView { test_id: id.into(), ..sample_test() };
+        let test = |id: &str| TestSummary { test_id: id.into(), ..sample_summary() };
         let tests = || vec![test("abc1"), test("abc2"), test("xyz")];
         assert_eq!(only_match(tests(), "x").expect("one match").test_id, "xyz");
         let words = |start| only_match(tests(), start).expect_err("none or many").to_string();

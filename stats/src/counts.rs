@@ -99,6 +99,35 @@ impl Counts {
         }
     }
 
+    /// Takes away what `part` counted, which was merged before. The gauge stays.
+    pub fn subtract(&mut self, part: &Self) {
+        let Self {
+            sent,
+            skipped,
+            dropped,
+            resent,
+            unsolicited,
+            connects,
+            in_flight: _,
+            bytes_sent,
+            bytes_received,
+            statuses,
+            failures,
+            addresses,
+        } = part;
+        take_away(&mut self.sent, *sent);
+        take_away(&mut self.skipped, *skipped);
+        take_away(&mut self.dropped, *dropped);
+        take_away(&mut self.resent, *resent);
+        take_away(&mut self.unsolicited, *unsolicited);
+        take_away(&mut self.connects, *connects);
+        take_away(&mut self.bytes_sent, *bytes_sent);
+        take_away(&mut self.bytes_received, *bytes_received);
+        take_each_away(&mut self.statuses, statuses);
+        take_each_away(&mut self.failures, failures);
+        take_each_away(&mut self.addresses, addresses);
+    }
+
     /// Sets every count to zero.
     pub fn clear(&mut self) {
         *self = Self::default();
@@ -146,6 +175,19 @@ impl Totals {
 
 fn sum<'a>(counts: impl Iterator<Item = &'a u64>) -> u64 {
     counts.fold(0, |sum, n| sum.saturating_add(*n))
+}
+
+fn take_away(sum: &mut u64, n: u64) {
+    *sum = sum.saturating_sub(n);
+}
+
+fn take_each_away<K: Ord>(sums: &mut BTreeMap<K, u64>, parts: &BTreeMap<K, u64>) {
+    for (key, n) in parts {
+        if let Some(sum) = sums.get_mut(key) {
+            take_away(sum, *n);
+        }
+    }
+    sums.retain(|_, n| *n > 0);
 }
 
 fn add(sum: &mut u64, n: u64) {

@@ -83,6 +83,18 @@ impl Distribution {
         }
     }
 
+    /// Takes away every value of `part`, which was merged before. Minimum and maximum stay: they may have been its own.
+    pub fn subtract(&mut self, part: &Self) {
+        let Self { histogram, sum_ns, min_ns: _, max_ns: _ } = part;
+        let (Some(ours), Some(theirs)) = (&mut self.histogram, histogram) else { return };
+        // It fails only where counters were at their end, and then nothing is exact.
+        let _ = ours.subtract(theirs);
+        self.sum_ns = self.sum_ns.saturating_sub(*sum_ns);
+        if ours.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     /// Forgets every value and keeps the memory.
     pub fn clear(&mut self) {
         let Self { histogram, sum_ns, min_ns, max_ns } = self;

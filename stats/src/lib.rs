@@ -42,6 +42,15 @@ impl SecondStats {
         self.examples.merge(examples);
     }
 
+    /// Takes away what `part` measured, which was merged before. Gauges, minima, maxima and examples stay.
+    pub fn subtract(&mut self, part: &Self) {
+        let Self { counts, latency, service_time, schedule_error, examples: _ } = part;
+        self.counts.subtract(counts);
+        self.latency.subtract(latency);
+        self.service_time.subtract(service_time);
+        self.schedule_error.subtract(schedule_error);
+    }
+
     /// Forgets every value and keeps the memory.
     pub fn clear(&mut self) {
         let Self { counts, latency, service_time, schedule_error, examples } = self;

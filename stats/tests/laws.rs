@@ -80,6 +80,16 @@ proptest! {
     }
 
     #[test]
+    fn what_was_added_can_be_taken_away(a in values(), b in values()) {
+        let (rest, part) = (distribution(&a), distribution(&b));
+        let mut sum = rest.clone();
+        sum.merge(&part);
+        sum.subtract(&part);
+        prop_assert_eq!((sum.count(), sum.sum_ns()), (rest.count(), rest.sum_ns()));
+        prop_assert_eq!(sum.histogram(), rest.histogram());
+    }
+
+    #[test]
     fn summary_is_ordered_and_exact_at_the_ends(values in values().prop_filter("not empty", |v| !v.is_empty())) {
         let d = distribution(&values);
         let s = d.summary().expect("not empty");

@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
 
 pub mod broker;
+pub mod kafka;
 pub mod peer;
 pub mod process;
 pub mod rest;

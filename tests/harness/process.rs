@@ -26,6 +26,18 @@ pub struct Process {
 impl Process {
     /// Starts the binary under test.
     pub fn onrush(name: &str, args: &[&str]) -> Self {
+        Self::start(name, Self::command(args))
+    }
+
+    /// The same, with more in its environment.
+    pub fn onrush_with(name: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = Self::command(args);
+        command.envs(environment.iter().copied());
+        Self::start(name, command)
+    }
+
+    /// The command that starts the binary under test.
+    pub fn command(args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_onrush"));
         // What a developer has set for real nodes must not reach those of the tests.
         for (variable, _) in std::env::vars_os() {
@@ -36,6 +48,13 @@ impl Process {
         }
         // Signs as in the expectations, wherever the tests run.
         command.env("RUST_LOG", "info").env("LC_ALL", "C.UTF-8").args(args);
+        command
+    }
+
+    /// The same with a runtime folder of its own, in which no other nodes are found.
+    pub fn onrush_in(runtime_folder: &std::path::Path, name: &str, args: &[&str]) -> Self {
+        let mut command = Self::command(args);
+        command.env("ONRUSH_RUNTIME_DIR", runtime_folder);
         Self::start(name, command)
     }
 

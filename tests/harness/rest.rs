@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
+use onrush_orchestrator::TestSummary;
 use onrush_orchestrator::view::{DriverView, HistogramView, MetricsView, SecondView, SeriesView, TestView};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -69,6 +70,11 @@ impl Rest {
         serde_json::from_str(&text).map_err(|e| format!("GET {path}: {e} in {text}"))
     }
 
+    /// Where it listens: `http://ADDRESS`.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The answer to a GET that must succeed.
     #[track_caller]
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> T {
@@ -123,10 +129,8 @@ impl Rest {
     }
 
     #[track_caller]
-    pub fn tests(&self) -> Vec<TestView> {
-        let list: Value = self.get("/v1/tests");
-        let items = list.get("tests").cloned().unwrap_or(list);
-        serde_json::from_value(items).expect("a list of tests")
+    pub fn tests(&self) -> Vec<TestSummary> {
+        self.get("/v1/tests")
     }
 
     #[track_caller]

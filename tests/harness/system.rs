@@ -48,6 +48,12 @@ impl<'a> System<'a> {
         self.node(node_id, &["driver", "--node-id", node_id], more)
     }
 
+    /// A driver in an environment of its own.
+    pub fn driver_with(&self, node_id: &str, environment: &[(&str, &str)]) -> Process {
+        let topics = ["--brokers", self.broker.address(), "--topic-prefix", self.broker.prefix()];
+        Process::onrush_with(node_id, &[["driver", "--node-id", node_id].as_slice(), &topics].concat(), environment)
+    }
+
     /// The usual: an orchestrator with so many drivers, `driver-1` and so on, all registered.
     pub fn with_drivers(&self, count: usize) -> (Orchestrator, Vec<Process>) {
         let orchestrator = self.orchestrator();

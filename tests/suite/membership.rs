@@ -1,9 +1,11 @@
 //! Who takes part: enough drivers, not too many, and those that come and go.
 
 use onrush_orchestrator::view::{DriverState, ParticipantState, TestState};
+use onrush_protocol::Topic;
+use serde_json::json;
 
 use super::checks::{assert_exact, avalanche, tsunami};
-use crate::harness::{Broker, SOON, System, alone, beside_others, wait_for};
+use crate::harness::{Broker, Peer, SOON, System, alone, beside_others, wait_for};
 
 pub fn eight_drivers_run_and_a_ninth_is_rejected(broker: &Broker) {
     let _machine = alone();
@@ -103,4 +105,39 @@ pub fn a_test_right_after_registration_is_received(broker: &Broker) {
         }
         orchestrator.wait_for_idle(0);
     }
+}
+
+/// Whoever may write to the topics can announce any number of drivers. Real ones get in, and what is shown stays small.
+pub fn a_flood_of_registrations_shuts_nobody_out(broker: &Broker) {
+    let _machine = beside_others();
+    let system = System::new(broker);
+    let target = system.target(&[]);
+    let peer = Peer::new(broker);
+    let orchestrator = system.orchestrator();
+    let long = "x".repeat(400_000);
+    for i in 0..3_000 {
+        let address = if i % 100 == 0 { long.as_str() } else { "192.0.2.1" };
+        let register =
+            json!({"node_id": format!("flood-{i}"), "node_IP": address, "message_type": "DRIVER_NODE_REGISTER"});
+        peer.send(Topic::Register, register.to_string());
+        peer.send(Topic::Heartbeat, json!({"node_id": format!("passer-by-{i}"), "heartbeat": "YES"}).to_string());
+    }
+    peer.flush();
+    let _drivers = [1, 2].map(|n| system.driver(&format!("driver-{n}"), &[]));
+    orchestrator.wait_for_idle(2);
+    let test_id = orchestrator.start(&avalanche(&target.url(), 50));
+    orchestrator.wait_for_end(&test_id);
+    assert_exact(&orchestrator, &test_id, 2, 50);
+
+    let (status, drivers) = orchestrator.try_get("/v1/drivers").expect("an answer");
+    assert_eq!(status, 200);
+    assert!(drivers.len() < 1_000_000, "{} bytes", drivers.len());
+    let known = orchestrator.try_drivers().expect("drivers").len();
+    assert!(known <= 1_000, "{known} drivers");
+    let (_, series) = orchestrator.try_get("/metrics").expect("an answer");
+    assert!(series.lines().count() < 5_000, "{} lines", series.lines().count());
+    assert!(series.contains("another driver forgotten for it"), "it is not counted");
+    let log = orchestrator.process.output();
+    assert!(log.contains("another driver forgotten for it"), "it is not said:\n{log}");
+    assert!(log.lines().count() < 300, "{} lines of log", log.lines().count());
 }

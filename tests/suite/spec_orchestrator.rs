@@ -54,7 +54,14 @@ pub fn a_bare_config_and_trigger(broker: &Broker) {
     );
     peer.send_json(Topic::Trigger, &json!({"test_id": "plain-3", "trigger": "yes"}));
     wait_for_last_report(&peer, "plain-3");
-    assert_eq!(target.counted(), (601, 601));
+    // Without a delay, as fast as it can.
+    peer.send_json(
+        Topic::TestConfig,
+        &json!({"test_id": "plain-4", "test_type": "TSUNAMI", "test_message_delay": "0", "message_count_per_driver": 100}),
+    );
+    peer.send_json(Topic::Trigger, &json!({"test_id": "plain-4", "trigger": "YES"}));
+    wait_for_last_report(&peer, "plain-4");
+    assert_eq!(target.counted(), (701, 701));
     driver.assert_running();
 }
 

@@ -96,21 +96,11 @@ impl Stage {
     pub fn start_with(target_url: Option<String>, cpus: Option<Vec<usize>>, wait: Option<Wait>) -> Self {
         isolated();
         let broker = EmbeddedBroker::start("test.").unwrap();
-        let brokers = Brokers { address: broker.address().into(), embedded: true };
-        let bus = BusConfig { brokers, topic_prefix: "test.".into(), client_id: "test".into(), options: Vec::new() };
+        let bus = bus_of(&broker);
         let topics = [Topic::Register, Topic::Heartbeat, Topic::Metrics];
         let consumer = Consumer::new(&bus, &topics, |_, _| Start::Now, LONG).unwrap();
         let producer = Producer::new(&bus, 1000).unwrap();
-        let config = DriverConfig {
-            io: onrush_engine::Io::Auto,
-            local_addresses: Vec::new(),
-            bus,
-            node_id: NodeId::new("node").unwrap(),
-            node_ip: Some("127.0.0.1".into()),
-            cpus,
-            wait,
-            target_url,
-        };
+        let config = DriverConfig { cpus, wait, target_url, ..driver_config(&bus, "node") };
         let stop = Arc::new(AtomicBool::new(false));
         let theirs = stop.clone();
         let driver = Some(std::thread::spawn(move || onrush_driver::run(config, theirs)));
@@ -222,6 +212,26 @@ impl Drop for Stage {
             let _ = driver.join();
         }
     }
+}
+
+/// A driver of that name.
+pub fn driver_config(bus: &BusConfig, name: &str) -> DriverConfig {
+    DriverConfig {
+        io: onrush_engine::Io::Auto,
+        local_addresses: Vec::new(),
+        bus: bus.clone(),
+        node_id: NodeId::new(name).unwrap(),
+        node_ip: Some("127.0.0.1".into()),
+        cpus: None,
+        wait: Some(Wait::Timer),
+        target_url: None,
+    }
+}
+
+/// How the topics of a stage are reached.
+pub fn bus_of(broker: &EmbeddedBroker) -> BusConfig {
+    let brokers = Brokers { address: broker.address().into(), embedded: true };
+    BusConfig { brokers, topic_prefix: "test.".into(), client_id: "test".into(), options: Vec::new() }
 }
 
 pub fn id(test: &str) -> TestId {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use onrush_engine::{ArmError, Armed, Check, Identity, Io, Options, Plan, Tls, Wait};
+use onrush_engine::{ArmError, Armed, Check, End, Identity, Io, Options, Plan, Tls, Wait};
 use onrush_stats::FailureCause;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
@@ -217,5 +217,34 @@ fn a_client_shows_its_certificate() {
     match Armed::new(hidden, one_thread(Io::Auto)) {
         Err(refused) => assert!(matches!(refused, ArmError::Tls { .. }), "{refused}"),
         Ok(armed) => assert_eq!(finish(armed.start(Instant::now())).failures(), [(FailureCause::Tls, 5)].into()),
+    }
+}
+
+#[test]
+fn a_flood_of_session_tickets_keeps_no_run_beyond_its_stop() {
+    let authority = Authority::new();
+    let certificate = authority.sign(&["localhost"], 2100);
+    for io in [Io::IoUring, Io::Epoll] {
+        let server = Openssl::start(&certificate, &["-tls1_3", "-num_tickets", "2000000000"], &[]);
+        let timeout = Duration::from_secs(1);
+        let plan = Plan {
+            connections: 1,
+            timeout,
+            count: None,
+            duration: Some(Duration::from_secs(600)),
+            ..https(&server, "localhost", authority.trusted(), 1)
+        };
+        let armed = Armed::new(plan, one_thread(io)).expect("the handshake is over before the flood");
+        let running = armed.start(Instant::now());
+        let stopper = running.stopper();
+        let stopping = std::thread::spawn(move || {
+            std::thread::sleep(timeout / 2);
+            stopper.stop();
+            Instant::now()
+        });
+        let run = finish(running);
+        let since_the_stop = stopping.join().expect("no panic").elapsed();
+        assert_eq!((run.end(), run.failures()), (&End::Stopped, [(FailureCause::Timeout, 1)].into()), "{io:?}");
+        assert!(since_the_stop < 10 * timeout, "{io:?}: over {since_the_stop:?} after the stop");
     }
 }

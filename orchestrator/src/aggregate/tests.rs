@@ -185,3 +185,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn any_number_of_reports_after_a_gap_is_taken() {
+    let mut driver = SimDriver::new("a", "s");
+    let mut aggregate = Aggregate::default();
+    let now = Instant::now();
+    let first = driver.report("t", 0, stats(&[1]), None);
+    for second in 1..6_000 {
+        let metrics = driver.report("t", second, SecondStats::default(), None);
+        let entered = aggregate.enter(&metrics.node_id, metrics.measured.as_ref().unwrap(), now);
+        assert!(entered.is_ok(), "report {second}: {entered:?}");
+        aggregate.seal(&[], true, now);
+    }
+    let total = aggregate.driver(&node("a")).unwrap();
+    assert_eq!((total.reports(), total.expected_reports(), total.without_gap()), (5_999, 6_000, false));
+    aggregate.enter(&first.node_id, first.measured.as_ref().unwrap(), now).unwrap();
+    let total = aggregate.driver(&node("a")).unwrap();
+    assert_eq!((total.reports(), total.without_gap(), total.part.stats.counts.sent), (6_000, true, 1));
+}

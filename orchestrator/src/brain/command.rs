@@ -1,20 +1,27 @@
 //! What the brain is asked.
 
-use onrush_protocol::TestId;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use onrush_protocol::TestId;
 use tokio::sync::{broadcast, oneshot};
 
 use super::{Brain, BrainError, Life};
-use crate::clock::Now;
 use crate::handle::{NewTest, Problem, Update};
 use crate::record::TestRecord;
-use crate::store;
+use crate::store::{self, Stored};
 use crate::target_check::Probe;
 use crate::view::{DriverView, TestView};
 use crate::views::{self, Totals};
 
 /// What one subscriber of a test may be behind.
-const UPDATES_KEPT: usize = 64;
+const UPDATES_KEPT: usize = 32;
+
+/// Triggers that wait for drivers at once.
+const MAX_HELD: usize = 16;
+/// A trigger waits at most this long for drivers that are expected back. With the time that they have for arming, that
+/// is less than whoever asked waits for an answer.
+const HOLD_PATIENCE: Duration = Duration::from_secs(15);
 
 /// A test with its totals.
 pub type Totalled = (TestRecord, Totals);
@@ -27,8 +34,10 @@ pub enum Command {
     Trigger(TestId, oneshot::Sender<Result<TestView, Problem>>),
     /// Stop a test.
     Stop(TestId, oneshot::Sender<Result<TestView, Problem>>),
+    /// Stop every test; which were told to stop.
+    StopAll(oneshot::Sender<Result<Vec<TestId>, Problem>>),
     /// Who is there?
-    Drivers(oneshot::Sender<Vec<DriverView>>),
+    Drivers(oneshot::Sender<Result<Vec<DriverView>, Problem>>),
     /// What was measured so far?
     Totals(TestId, oneshot::Sender<Option<Totalled>>),
     /// What happens from now on?
@@ -41,15 +50,67 @@ pub enum Command {
     Shutdown,
 }
 
+/// A command that waits for drivers that are expected back.
+pub(super) struct Held {
+    command: Command,
+    since: Instant,
+}
+
+impl Command {
+    /// Whether nobody waits for the answer of a trigger any more.
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Command::Create(_, reply) | Command::Trigger(_, reply) => reply.is_closed(),
+            _ => false,
+        }
+    }
+}
+
 impl Brain {
+    /// Does what it is asked, or later: a trigger that finds too few drivers while known ones are expected back.
+    pub(super) fn command_or_hold(&mut self, life: &mut Life, command: Command) -> Result<(), BrainError> {
+        let since = self.now(life).mono;
+        if self.held.len() < MAX_HELD && self.waits(life, &command) {
+            tracing::info!("a trigger waits: too few drivers are heard, and known ones are expected back");
+            self.held.push(Held { command, since });
+            return Ok(());
+        }
+        self.command(life, command)
+    }
+
+    fn waits(&mut self, life: &mut Life, command: &Command) -> bool {
+        let now = self.now(life);
+        match command {
+            Command::Create(test, _) => test.trigger && life.core.expects_enough_drivers(now),
+            Command::Trigger(test_id, _) => life.core.test(test_id).is_some() && life.core.expects_enough_drivers(now),
+            _ => false,
+        }
+    }
+
+    /// Does what waited for drivers, once they are there or will not come.
+    pub(super) fn release_held(&mut self, life: &mut Life) -> Result<(), BrainError> {
+        for held in std::mem::take(&mut self.held) {
+            if held.command.is_abandoned() {
+                continue;
+            }
+            let now = self.now(life);
+            if now.since(held.since) < HOLD_PATIENCE && self.waits(life, &held.command) {
+                self.held.push(held);
+            } else {
+                self.command(life, held.command)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Does what it is asked. An answer that nobody waits for any more is dropped.
     pub(super) fn command(&mut self, life: &mut Life, command: Command) -> Result<(), BrainError> {
-        let now = Now::read();
+        let now = self.now(life);
         match command {
             Command::Create(test, reply) => {
                 let test_id = test.config.test_id.clone();
                 let made = if life.core.test(&test_id).is_none()
-                    && store::test(life.store.connection(), test_id.as_str())?.is_some()
+                    && store::exists(life.store.connection(), test_id.as_str())?
                 {
                     Err(Problem::conflict(format!("there was a test {test_id} already")))
                 } else {
@@ -61,11 +122,16 @@ impl Brain {
                 let stopped = life.core.stop(&test_id, now);
                 self.answer(life, &test_id, stopped, reply)?;
             }
+            Command::StopAll(reply) => {
+                let stopped = life.core.stop_all(now);
+                self.step(life, Vec::new())?;
+                drop(reply.send(Ok(stopped)));
+            }
             Command::Trigger(test_id, reply) => match life.core.trigger(&test_id, now) {
                 Err(problem) => drop(reply.send(Err(problem))),
                 Ok(()) => drop(self.waiters.insert(test_id, reply)),
             },
-            Command::Drivers(reply) => drop(reply.send(life.core.registry.views(now))),
+            Command::Drivers(reply) => drop(reply.send(Ok(life.core.registry.views(now)))),
             Command::Totals(test_id, reply) => {
                 let totalled = life.core.test(&test_id).map(|test| (test.record.clone(), test.aggregate.totals()));
                 drop(reply.send(totalled));
@@ -100,7 +166,7 @@ impl Brain {
         self.step(life, Vec::new())?;
         let record = match life.core.test(test_id) {
             Some(test) => Some(test.record.clone()),
-            None => store::test(life.store.connection(), test_id.as_str())?,
+            None => store::test(life.store.connection(), test_id.as_str())?.map(Stored::record),
         };
         let view = record.map(|record| views::test(&record));
         drop(reply.send(view.ok_or_else(|| Problem::no_such_test(test_id.as_str()))));

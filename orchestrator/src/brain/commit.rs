@@ -1,28 +1,32 @@
 //! One batch, one transaction; then the world hears of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use onrush_protocol::{NodeId, TestId, Topic};
+use onrush_protocol::{NodeId, TestId};
 use rusqlite::Transaction;
 use url::Url;
 
 use super::command::Command;
-use super::{Brain, BrainError, Life};
+use super::{Brain, BrainError, Life, Offsets, places};
 use crate::aggregate::{Part, SealedSecond};
 use crate::clock::{Now, rfc3339};
 use crate::core::{Core, Effect, Unsaved};
 use crate::export::News;
 use crate::handle::{Problem, Update};
 use crate::record::TestRecord;
-use crate::store::{self, ReportRow, StoreError};
+use crate::store::{self, Durability, ReportRow, StoreError};
 use crate::target_check;
 use crate::view::SecondView;
 use crate::views::{self, Totals};
 
 /// Messages of the outbox that are read at once.
 const OUTBOX_PAGE: usize = 100;
+
+/// A running test is stored as a whole so often: what a start reads is bounded by the reports of this time.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(30);
+/// Not more often than takes one part in so many of the brain's time.
+const SNAPSHOT_SHARE: u32 = 200;
 
 /// A second as it is shown from now on.
 pub(super) struct ShownSecond {
@@ -39,28 +43,42 @@ pub(super) struct ShownSecond {
 #[derive(Default)]
 pub(super) struct After {
     posted: bool,
+    /// The tests of which something was reported.
+    pub(super) reported: BTreeSet<TestId>,
     seconds: Vec<ShownSecond>,
     changed: BTreeSet<TestId>,
     ended: HashMap<TestId, (TestRecord, Totals)>,
+    /// Tests that were over, as they are now.
+    amended: HashMap<TestId, (TestRecord, Totals)>,
     targets: Vec<(TestId, Url)>,
     answers: Vec<(TestId, Result<(), Problem>)>,
 }
 
 impl Brain {
     /// Makes the effects, and the offsets behind them, one transaction.
-    pub(super) fn commit(
-        &mut self,
-        life: &mut Life,
-        offsets: HashMap<(Topic, i32), i64>,
-        now: Now,
-    ) -> Result<(), BrainError> {
+    pub(super) fn commit(&mut self, life: &mut Life, offsets: Offsets, now: Now) -> Result<(), BrainError> {
+        let committed = self.try_commit(life, offsets, now);
+        committed.map_err(|error| {
+            let error = match error {
+                BrainError::Store(error) => error.of_file(&self.config.store).into(),
+                error => error,
+            };
+            // Before whoever waits for this hears that there is no answer.
+            self.config.trouble.note(&error);
+            error
+        })
+    }
+
+    fn try_commit(&mut self, life: &mut Life, offsets: Offsets, now: Now) -> Result<(), BrainError> {
         let (effects, unsaved) = life.core.take_effects();
         if !(effects.is_empty() && unsaved.is_empty() && offsets.is_empty()) {
             let begun = Instant::now();
-            let transaction = life.store.begin()?;
+            let transaction = life.store.begin(durability(&effects, &unsaved))?;
             let after = apply(&transaction, &life.core, effects, &unsaved, now)?;
-            for ((topic, partition), next) in offsets {
-                store::save_offset(&transaction, &self.source, topic, partition, next)?;
+            self.save_snapshots(&transaction, &life.core, &after.reported)?;
+            for ((topic, topic_id, partition), next) in offsets {
+                let source = places::source(&self.source, &topic_id);
+                store::save_offset(&transaction, &source, topic, partition, next)?;
             }
             transaction.commit().map_err(StoreError::from)?;
             self.export.wrote(begun.elapsed());
@@ -69,6 +87,26 @@ impl Brain {
             self.announce(&life.core, after);
         } else if self.unsent {
             self.send_outbox(life)?;
+        }
+        Ok(())
+    }
+
+    /// Stores the tests of which something was reported as a whole, where that is due.
+    fn save_snapshots(
+        &mut self,
+        transaction: &Transaction,
+        core: &Core,
+        reported: &BTreeSet<TestId>,
+    ) -> Result<(), StoreError> {
+        self.snapshots.retain(|test_id, _| core.test(test_id).is_some());
+        for test_id in reported {
+            let Some(test) = core.test(test_id) else { continue };
+            let begun = Instant::now();
+            let due = self.snapshots.entry(test_id.clone()).or_insert(begun + SNAPSHOT_EVERY);
+            if begun >= *due {
+                store::save_snapshot(transaction, test_id, &test.aggregate)?;
+                *due = Instant::now() + SNAPSHOT_EVERY.max(SNAPSHOT_SHARE * begun.elapsed());
+            }
         }
         Ok(())
     }
@@ -93,7 +131,8 @@ impl Brain {
     /// Takes from the outbox what the broker has.
     pub(super) fn confirm(&mut self, life: &mut Life) -> Result<(), BrainError> {
         if self.sent > self.confirmed && self.producer.waiting() == 0 {
-            let transaction = life.store.begin()?;
+            // What is forgotten of this is only sent once more.
+            let transaction = life.store.begin(Durability::Process)?;
             store::confirm(&transaction, self.sent)?;
             transaction.commit().map_err(StoreError::from)?;
             self.confirmed = self.sent;
@@ -120,12 +159,13 @@ impl Brain {
             }
         }
         for second in after.seconds {
-            self.announce_second(core, &after.ended, second);
+            let over = after.ended.get(&second.test_id).or_else(|| after.amended.get(&second.test_id));
+            self.announce_second(core, over, second);
         }
         for test_id in &after.changed {
             if let (Some(sender), Some(test)) = (self.updates.get(test_id), core.test(test_id)) {
                 // No receiver is no error.
-                let _ = sender.send(Update::Test(Arc::new(views::test(&test.record))));
+                let _ = sender.send(Update::test(views::test(&test.record)));
             }
         }
         for (test_id, (record, _)) in &after.ended {
@@ -139,8 +179,11 @@ impl Brain {
                 "a test ended"
             );
             if let Some(sender) = self.updates.remove(test_id) {
-                let _ = sender.send(Update::Test(Arc::new(view)));
+                let _ = sender.send(Update::test(view));
             }
+        }
+        for (record, _) in after.amended.values() {
+            self.export.test(record, Instant::now());
         }
         for (test_id, answer) in after.answers {
             let Some(waiter) = self.waiters.remove(&test_id) else { continue };
@@ -150,15 +193,15 @@ impl Brain {
         }
     }
 
-    fn announce_second(&self, core: &Core, ended: &HashMap<TestId, (TestRecord, Totals)>, shown: ShownSecond) {
+    fn announce_second(&self, core: &Core, over: Option<&(TestRecord, Totals)>, shown: ShownSecond) {
         let ShownSecond { test_id, view: second, sealable_since, news, all_news } = shown;
         let open = core.test(&test_id);
-        let over = ended.get(&test_id);
         let total_of = |node_id: &NodeId| match (open, over) {
             (Some(test), _) => test.aggregate.driver(node_id).map(|driver| &driver.part),
             (None, over) => over.and_then(|(_, totals)| totals.get(node_id)),
         };
         let news = News { parts: &news, all: &all_news.stats, total_of: &total_of };
+        let sealable_since = sealable_since.map(|since| self.clock.real(since));
         self.export.second(&test_id, &second, news, sealable_since, Instant::now());
         // Totals cost some milliseconds: only where somebody listens.
         let Some(sender) = self.updates.get(&test_id).filter(|sender| sender.receiver_count() > 0) else { return };
@@ -167,8 +210,24 @@ impl Brain {
             (None, Some((record, totals))) => views::metrics(record, totals),
             (None, None) => return,
         };
-        let _ = sender.send(Update::Second(Arc::new((second, metrics))));
+        let _ = sender.send(Update::second(second, metrics));
     }
+}
+
+/// What others were told or are about to be told survives a power failure: a test, its state, its end, and the messages
+/// about it. Everything else comes again from the topics.
+fn durability(effects: &[Effect], unsaved: &BTreeMap<TestId, Unsaved>) -> Durability {
+    let is_told = effects.iter().any(|effect| match effect {
+        Effect::Publish { .. } | Effect::TriggerAnswer(..) | Effect::Ended(_) | Effect::Amended(_) => true,
+        Effect::Report(_)
+        | Effect::Sealed(..)
+        | Effect::AskTarget(..)
+        | Effect::Changed(_)
+        | Effect::SaveDriver(_)
+        | Effect::RemoveDriver(_) => false,
+    });
+    let is_changed = unsaved.values().any(|unsaved| matches!(unsaved, Unsaved::Everything));
+    if is_told || is_changed { Durability::Power } else { Durability::Process }
 }
 
 pub(super) fn apply(
@@ -194,6 +253,7 @@ pub(super) fn apply(
             }
             Effect::Report(row) => {
                 store::save_report(transaction, &row)?;
+                after.reported.insert(row.test_id.clone());
                 if row.late {
                     let ReportRow { test_id, node_id, report, .. } = row;
                     let (second, sealed_at) = store::second_of(transaction, &test_id, report.second_index)?;
@@ -220,6 +280,12 @@ pub(super) fn apply(
                 store::save_test(transaction, &test.record)?;
                 store::save_totals(transaction, &test.record.test_id, &totals)?;
                 after.ended.insert(test.record.test_id.clone(), (test.record, totals));
+            }
+            Effect::Amended(amended) => {
+                let (record, totals) = *amended;
+                store::save_test(transaction, &record)?;
+                store::save_totals(transaction, &record.test_id, &totals)?;
+                after.amended.insert(record.test_id.clone(), (record, totals));
             }
             Effect::SaveDriver(identity) => store::save_driver(transaction, &identity)?,
             Effect::RemoveDriver(node_id) => store::remove_driver(transaction, &node_id)?,

@@ -6,26 +6,30 @@
 
 mod command;
 mod commit;
+mod places;
+mod waiting;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use onrush_bus::{BrokerWatch, BusConfig, BusError, Producer, Start};
+use onrush_bus::{BrokerWatch, BusConfig, BusError, Place, Producer, Start};
 use onrush_protocol::{TestId, Topic};
+use rusqlite::Connection;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 pub use command::{Command, Totalled};
 
-use crate::clock::Now;
-use crate::core::{Core, Seats};
+use crate::clock::{Clock, Now};
+use crate::core::{Core, Message, Seats, StoredTest};
 use crate::export::{Export, Live, TestSeries};
 use crate::handle::{Problem, Update};
-use crate::intake::{Arrived, Intake};
-use crate::store::{self, Store, StoreError};
+use crate::intake::{Intake, News};
+use crate::store::{self, Store, StoreError, Stored};
+use crate::trouble::Trouble;
 use crate::view::{TestState, TestView};
 
 /// How often the passing of time is noticed.
@@ -34,8 +38,10 @@ const TICK: Duration = Duration::from_millis(100);
 const BATCH: usize = 64;
 /// Pause before everything is built anew.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long the broker is waited for when joining the topics.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the broker is waited for when joining the topics, which it has just answered about.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Heartbeats that lie at the broker for so long and are not read are no silence.
+const DEAF_AFTER: Duration = Duration::from_secs(4);
 /// What the broker has not confirmed at the end is waited for this long; the outbox keeps it.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Messages that the producer holds; more wait in the outbox.
@@ -51,6 +57,8 @@ pub enum BrainError {
     Bus(#[from] BusError),
     #[error("the thread that reads the topics ended")]
     IntakeEnded,
+    #[error("cannot start the orchestrator's main loop: {0}")]
+    Runtime(std::io::Error),
 }
 
 /// How the brain runs.
@@ -62,6 +70,8 @@ pub struct BrainConfig {
     pub store: PathBuf,
     /// How many drivers.
     pub seats: Seats,
+    /// Where it says what keeps it from its work.
+    pub trouble: Trouble,
 }
 
 impl BrainConfig {
@@ -72,6 +82,12 @@ impl BrainConfig {
     }
 }
 
+use command::Held;
+use places::Places;
+
+/// What was read of which partition: the next offset.
+type Offsets = HashMap<(Topic, Arc<str>, i32), i64>;
+
 type TriggerWaiter = oneshot::Sender<Result<TestView, Problem>>;
 
 /// The brain's thread.
@@ -80,14 +96,20 @@ pub struct Brain {
     source: String,
     producer: Producer,
     watch: BrokerWatch,
+    clock: Clock,
+    /// Since when the broker answers, as the watch says it and on this clock.
+    reachable: Option<(Instant, Instant)>,
     /// The messages of the outbox up to here were handed to the producer.
     sent: i64,
     /// The messages of the outbox up to here are confirmed and gone.
     confirmed: i64,
     /// Whether the outbox may hold messages behind `sent`.
     unsent: bool,
+    /// When the next snapshot of a running test is due.
+    snapshots: HashMap<TestId, Instant>,
     updates: HashMap<TestId, broadcast::Sender<Update>>,
     waiters: HashMap<TestId, TriggerWaiter>,
+    held: Vec<Held>,
     commands: mpsc::Receiver<Command>,
     /// For the threads that ask targets.
     own_commands: mpsc::Sender<Command>,
@@ -116,12 +138,16 @@ impl Brain {
             source: config.source(),
             producer: Producer::new(&config.bus, MAX_WAITING)?,
             watch: BrokerWatch::start(&config.bus)?,
+            clock: Clock::start(),
+            reachable: None,
             config,
             sent: 0,
             confirmed: 0,
             unsent: true,
+            snapshots: HashMap::new(),
             updates: HashMap::new(),
             waiters: HashMap::new(),
+            held: Vec::new(),
             own_commands: commands.0,
             commands: commands.1,
             export,
@@ -129,78 +155,101 @@ impl Brain {
         })
     }
 
-    /// Runs until it is told to stop. `ready` hears whether it could begin.
+    /// Runs until it is told to stop. `ready` hears that it began, or that it waits for the broker, or why it cannot.
     pub async fn run(mut self, ready: oneshot::Sender<Result<(), BrainError>>) {
-        let mut ready = Some(ready);
+        let (mut ready, mut has_begun, mut is_away) = (Some(ready), false, true);
+        // Nobody may be waiting for this any more.
+        let mut tell = |result| ready.take().is_some_and(|ready| ready.send(result).is_ok());
         loop {
-            let ended = match self.begin() {
-                Ok(life) => {
-                    if let Some(ready) = ready.take() {
-                        let _ = ready.send(Ok(()));
-                    }
-                    self.live(life).await
-                }
+            let is_there = match is_away {
+                true => self.await_broker(|| _ = tell(Ok(()))).await,
+                false => Ok(true),
+            };
+            let ended = match is_there {
+                Ok(false) => return,
                 Err(error) => Err(error),
+                Ok(true) => match self.begin() {
+                    Ok(life) => {
+                        self.config.trouble.is_over();
+                        has_begun = true;
+                        tell(Ok(()));
+                        self.live(life).await
+                    }
+                    Err(error) => Err(error),
+                },
             };
             let Err(error) = ended else { return };
-            if let Some(ready) = ready.take() {
-                let _ = ready.send(Err(error));
+            is_away = matches!(&error, BrainError::Bus(error) if waiting::may_pass(error));
+            if is_away {
+                // It went away between two questions.
+                tell(Ok(()));
+                tracing::warn!("waiting for the broker: {error}");
+                continue;
+            }
+            let problem = Problem::begins_anew(&error);
+            if !has_begun {
+                tracing::error!("the orchestrator cannot begin: {error}");
+                tell(Err(error));
                 return;
             }
-            tracing::error!(%error, "beginning anew from the store in a second");
+            self.config.trouble.note(&error);
             self.waiters.clear();
-            if self.pause().await {
+            if self.pause(RETRY, &problem).await {
                 return;
             }
         }
-    }
-
-    /// Lets questions go unanswered for a while; whether it was told to stop.
-    async fn pause(&mut self) -> bool {
-        let deadline = tokio::time::Instant::now() + RETRY;
-        while let Ok(Some(command)) = tokio::time::timeout_at(deadline, self.commands.recv()).await {
-            if matches!(command, Command::Shutdown) {
-                return true;
-            }
-        }
-        self.stop.load(Ordering::Relaxed)
     }
 
     /// Builds everything from the store, and reads on from the stored offsets.
     fn begin(&mut self) -> Result<Life, BrainError> {
-        let now = Now::read();
-        let store = Store::open(&self.config.store)?;
-        let connection = store.connection();
+        let named = |error: StoreError| error.of_file(&self.config.store);
+        let mut store = Store::open(&self.config.store).map_err(named)?;
+        if self.config.trouble.text().is_some() {
+            store.try_writing().map_err(named)?;
+        }
+        self.begin_with(store)
+    }
+
+    fn begin_with(&mut self, mut store: Store) -> Result<Life, BrainError> {
+        let now = self.clock.now();
         let mut tests = Vec::new();
-        for record in store::open_tests(connection)? {
+        for stored in store::open_tests(store.connection())? {
+            let record = match stored {
+                Stored::Whole(record) => *record,
+                Stored::Unreadable(record) => {
+                    store.give_up(&record.test_id, record.reason.as_deref().unwrap_or_default(), now)?;
+                    continue;
+                }
+            };
             let mut series = TestSeries::new(&record, now.mono);
-            let aggregate = store::open_aggregate(connection, &record, now, |node_id, report| {
-                series.add([(node_id, &report.stats)], &report.stats);
-            })?;
+            let aggregate = store::open_aggregate(store.connection(), &record, now, |node_id, stats| {
+                series.add([(node_id, stats)], stats);
+            });
+            let aggregate = match aggregate {
+                Err(error) if error.is_unreadable() => {
+                    store.give_up(&record.test_id, &store::reason(&error), now)?;
+                    continue;
+                }
+                aggregate => aggregate?,
+            };
             series.update_medians(|node_id| aggregate.driver(node_id).map(|driver| &driver.part));
             if record.state == TestState::Running {
                 self.export.resume(series, &record);
             }
             tests.push((record, aggregate));
         }
+        let connection = store.connection();
         let published = store::last_published_order(connection)?;
         let any_open = !tests.is_empty();
         let core = Core::new(self.config.seats, store::drivers(connection)?, tests, published, now);
-        let mut stored = HashMap::new();
-        for topic in [Topic::Register, Topic::Metrics] {
-            stored.insert(topic, store::offsets(connection, &self.source, topic)?);
-        }
-        let start = |topic: Topic, partition: i32| match stored.get(&topic).and_then(|offsets| offsets.get(&partition))
-        {
-            Some(next) => Start::At(*next),
-            // Who registered before us shows up at once. Reports matter only to a test of ours; if there is one and
-            // no offset, then nothing of it was read.
-            None if topic == Topic::Register || any_open => Start::Oldest,
-            None => Start::Now,
-        };
+        let places = Places::read(connection, &self.source, any_open)?;
         let bus = &self.config.bus;
-        let heartbeats = Intake::start(bus, &[Topic::Heartbeat], |_, _| Start::Now, JOIN_TIMEOUT)?;
-        let reports = Intake::start(bus, &[Topic::Register, Topic::Metrics], start, JOIN_TIMEOUT)?;
+        let heartbeats = Intake::start(bus, &[Topic::Heartbeat], |_| Start::Now, None, JOIN_TIMEOUT)?;
+        let mut marker = self.config.store.as_os_str().to_owned();
+        marker.push(".reading");
+        let topics = [Topic::Register, Topic::Metrics];
+        let start = |place: &Place<'_>| places.start(place);
+        let reports = Intake::start(bus, &topics, start, Some(Path::new(&marker)), JOIN_TIMEOUT)?;
         Ok(Life { store, core, reports, heartbeats })
     }
 
@@ -214,11 +263,11 @@ impl Brain {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     None | Some(Command::Shutdown) => return self.finish(life),
-                    Some(command) => self.command(&mut life, command)?,
+                    Some(command) => self.command_or_hold(&mut life, command)?,
                 },
                 heartbeat = life.heartbeats.messages.recv() => {
                     let heartbeat = heartbeat.ok_or(BrainError::IntakeEnded)?;
-                    life.core.take(heartbeat.topic, heartbeat.message, heartbeat.at, Now::read());
+                    self.take(&mut life, heartbeat, &mut Offsets::new())?;
                 }
                 report = life.reports.messages.recv() => batch.push(report.ok_or(BrainError::IntakeEnded)?),
                 _ = ticks.tick() => {
@@ -226,7 +275,8 @@ impl Brain {
                         return self.finish(life);
                     }
                     self.confirm(&mut life)?;
-                    self.show(&life.core);
+                    self.release_held(&mut life)?;
+                    self.show(&life);
                 }
             }
             while batch.len() < BATCH
@@ -238,37 +288,86 @@ impl Brain {
         }
     }
 
+    /// Reads the clock; where this thread did not run for a while, nobody is judged by that time.
+    fn now(&mut self, life: &mut Life) -> Now {
+        let now = self.clock.now();
+        if let Some(gap) = self.clock.take_gap() {
+            life.core.woke(gap, now);
+        }
+        now
+    }
+
+    /// Since when the broker answers, on this thread's clock; `None` also while heartbeats that it has are not read, for
+    /// whatever reason: nobody is silent then.
+    fn reachable_since(&mut self, life: &Life) -> Option<Instant> {
+        let since = self.watch.reachable_since()?;
+        if life.heartbeats.current_as_of().elapsed() > DEAF_AFTER {
+            return None;
+        }
+        // One outage has one end, however much is left out of the clock afterwards.
+        match self.reachable {
+            Some((known, own)) if known == since => Some(own),
+            _ => {
+                let own = self.clock.own(since);
+                self.reachable = Some((since, own));
+                Some(own)
+            }
+        }
+    }
+
     /// Shows Prometheus what changes with time.
-    fn show(&self, core: &Core) {
+    fn show(&mut self, life: &Life) {
+        let now = self.clock.now();
+        let mut drivers = life.core.registry.glimpses(now);
+        drivers.iter_mut().for_each(|driver| driver.heard_at = self.clock.real(driver.heard_at));
         self.export.live(Live {
-            drivers: core.registry.glimpses(Now::read()),
-            reports: core.reports,
-            skipped: core.skips.iter().collect(),
+            drivers,
+            reports: life.core.reports,
+            skipped: life.core.skips.iter().collect(),
             broker_reachable: self.watch.reachable_since().is_some(),
         });
     }
 
+    /// Takes what the broker brought, and notes the offset behind it.
+    fn take(&mut self, life: &mut Life, news: News, offsets: &mut Offsets) -> Result<(), BrainError> {
+        let now = self.now(life);
+        let arrived = match news {
+            News::Skipped(skipped) => {
+                life.core.give_up(&skipped, now);
+                return Ok(());
+            }
+            News::Arrived(arrived) => arrived,
+        };
+        offsets.insert((arrived.topic, arrived.topic_id, arrived.partition), arrived.offset + 1);
+        if arrived.topic == Topic::Metrics
+            && let Some(sent_unix_ms) = arrived.timestamp_unix_ms
+        {
+            self.export.delivered(now.unix_ms - sent_unix_ms as f64);
+        }
+        if let Some(test_id) = arrived.message.as_ref().ok().and_then(Message::speaks_of)
+            && life.core.lacks(test_id)
+        {
+            recall(life, &test_id.clone(), now)?;
+        }
+        life.core.take(arrived.topic, arrived.message, self.clock.own(arrived.at), now);
+        Ok(())
+    }
+
     /// Takes a batch, draws the conclusions, makes it one transaction.
-    fn step(&mut self, life: &mut Life, batch: Vec<Arrived>) -> Result<(), BrainError> {
-        // Whoever was heard meanwhile is not silent.
+    fn step(&mut self, life: &mut Life, batch: Vec<News>) -> Result<(), BrainError> {
+        // Whoever was heard meanwhile is not silent. Nobody reads heartbeats on from where he was.
         for _ in 0..BATCH {
             let Ok(heartbeat) = life.heartbeats.messages.try_recv() else { break };
-            life.core.take(heartbeat.topic, heartbeat.message, heartbeat.at, Now::read());
+            self.take(life, heartbeat, &mut Offsets::new())?;
         }
-        let mut offsets = HashMap::new();
-        for arrived in batch {
-            offsets.insert((arrived.topic, arrived.partition), arrived.offset + 1);
-            let now = Now::read();
-            if arrived.topic == Topic::Metrics
-                && let Some(sent_unix_ms) = arrived.timestamp_unix_ms
-            {
-                self.export.delivered(now.unix_ms - sent_unix_ms as f64);
-            }
-            life.core.take(arrived.topic, arrived.message, arrived.at, now);
+        let mut offsets = Offsets::new();
+        for report in batch {
+            self.take(life, report, &mut offsets)?;
         }
         let caught_up = life.reports.messages.is_empty() && life.heartbeats.messages.is_empty();
-        let now = Now::read();
-        life.core.settle(self.watch.reachable_since(), caught_up, now);
+        let now = self.now(life);
+        let reachable_since = self.reachable_since(life);
+        life.core.settle(reachable_since, caught_up, now);
         self.commit(life, offsets, now)
     }
 
@@ -284,6 +383,31 @@ impl Brain {
     }
 }
 
+/// Reads from the store what it has of a test that is not open.
+fn recall(life: &mut Life, test_id: &TestId, now: Now) -> Result<(), BrainError> {
+    let stored = match past_test(life.store.connection(), test_id, now) {
+        // Reading it again would bring nothing else, and must not keep the brain from everything else.
+        Err(error) if error.is_unreadable() => {
+            tracing::error!(test = %test_id, %error, "what the store has of it cannot be read; reports of it are skipped");
+            None
+        }
+        read => read?,
+    };
+    life.core.recall(test_id, stored, now);
+    Ok(())
+}
+
+/// A test that is over.
+fn past_test(connection: &Connection, test_id: &TestId, now: Now) -> Result<Option<StoredTest>, StoreError> {
+    let Some(Stored::Whole(record)) = store::test(connection, test_id.as_str())? else { return Ok(None) };
+    let followed = store::triggered_since(connection, record.triggered_unix_ms)?;
+    let aggregate = match Core::may_lack_reports(&record) {
+        true => Some(store::open_aggregate(connection, &record, now, |_, _| ())?),
+        false => None,
+    };
+    Ok(Some(StoredTest { record: *record, aggregate, followed }))
+}
+
 /// Runs the brain on the thread that calls this.
 pub fn run(
     config: BrainConfig,
@@ -292,15 +416,12 @@ pub fn run(
     stop: Arc<AtomicBool>,
     ready: oneshot::Sender<Result<(), BrainError>>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
-        Ok(runtime) => runtime,
-        Err(error) => unreachable!("a runtime with nothing but a timer needs nothing from outside: {error}"),
-    };
-    match Brain::new(config, commands, export, stop) {
-        Ok(brain) => runtime.block_on(brain.run(ready)),
-        Err(error) => {
-            let _ = ready.send(Err(error));
-        }
+    // Nothing but a timer.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(BrainError::Runtime);
+    let begun = runtime.and_then(|runtime| Ok((runtime, Brain::new(config, commands, export, stop)?)));
+    match begun {
+        Ok((runtime, brain)) => runtime.block_on(brain.run(ready)),
+        Err(error) => drop(ready.send(Err(error))),
     }
 }
 

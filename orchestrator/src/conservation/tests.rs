@@ -169,3 +169,66 @@ fn numbers_are_grouped() {
         assert_eq!(thousands(n), text);
     }
 }
+
+/// A driver that is lost proves nothing, but its reports must not contradict each other.
+#[test]
+fn contradictions_of_a_lost_driver_are_a_breach() {
+    type Change = fn(&mut Vec<Metrics>);
+    let nothing: Change = |_| ();
+    let cases: [(&str, Change); 7] = [
+        ("", nothing),
+        ("", |r| drop(r.remove(1))),
+        ("seconds add up to totals", |r| r[5].measured.as_mut().unwrap().totals.sent += 1),
+        ("seconds add up to totals", |r| {
+            r.remove(1);
+            r[4].measured.as_mut().unwrap().totals.answered = 1;
+        }),
+        ("the reports that are in agree", |r| {
+            (0..100).for_each(|_| r[1].measured.as_mut().unwrap().stats.latency.record(5))
+        }),
+        ("the reports that are in agree", |r| r[1].measured.as_mut().unwrap().stats.schedule_error.record(5)),
+        ("sent <= count per driver", |r| {
+            let mut b = SimDriver::new("b", "s");
+            r.retain(|metrics| metrics.node_id != node("b"));
+            r.extend((0..3).map(|second| b.report("t", second, stats(&[7; 500]), None)));
+        }),
+    ];
+    for (i, (broken, change)) in cases.into_iter().enumerate() {
+        let all = reports("t", &["a", "b"], 12, 100);
+        // `b` is lost after six of its reports.
+        let (mut of_b, of_a): (Vec<Metrics>, Vec<Metrics>) = all.into_iter().partition(|m| m.node_id == node("b"));
+        of_b.truncate(6);
+        change(&mut of_b);
+        let (mut record, aggregate) = over(&[of_a, of_b].concat(), 1200);
+        record.participants[1].state = ParticipantState::Lost;
+        record.complete = Some(false);
+        let view = check(&record, &aggregate, &Probe::Unknown("not read".into()));
+        if broken.is_empty() {
+            assert_eq!(view.verdict, Verdict::Unknown, "{i}: {view:#?}");
+            assert!(view.line.contains("the rest agrees"), "{}", view.line);
+        } else {
+            let of_b = view.checks.iter().find(|c| c.name == broken && c.node_id.as_deref() == Some("b"));
+            assert_eq!(of_b.map(|check| check.verdict), Some(Verdict::Breach), "{i}: {view:#?}");
+            assert!(view.line.starts_with("conservation: BREACH (b: "), "{}", view.line);
+        }
+    }
+}
+
+#[test]
+fn targets_counters_that_add_up_to_more_than_there_is_are_unknown() {
+    let (mut record, aggregate) = over(&reports("t", &["a", "b"], 1, 1), 1);
+    record.config.requests = ["/x", "/y"]
+        .map(|path| onrush_protocol::RequestConfig {
+            url: Some(format!("http://127.0.0.1:8080{path}")),
+            ..onrush_protocol::RequestConfig::default()
+        })
+        .into();
+    let counters = |x: u64, y: u64| {
+        let requests = [("/x".to_owned(), x), ("/y".to_owned(), y)].into();
+        Probe::Counters(Counters { instance: "one".into(), requests })
+    };
+    // 2^63 and 2^63 and 2 are 2, where sums wrap.
+    record.target_before = Some(counters(0, 0));
+    let view = check(&record, &aggregate, &counters(1 << 63, (1 << 63) + 2));
+    assert_eq!(verdict_of(&view, TARGET_CHECK).verdict, Verdict::Unknown, "{view:#?}");
+}

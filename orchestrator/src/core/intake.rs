@@ -2,12 +2,15 @@
 
 use std::time::Instant;
 
-use onrush_protocol::{Heartbeat, Metrics, ReadError, Register, Topic};
+use onrush_bus::Skipped;
+use onrush_protocol::{Heartbeat, Metrics, NodeState, ReadError, Register, TestId, Topic};
 
-use super::{Core, Effect};
+use super::{Core, Effect, Unsaved};
 use crate::clock::Now;
 use crate::lifecycle::{Taken, Turn};
+use crate::registry::Registry;
 use crate::store::ReportRow;
+use crate::view::TestState;
 
 /// A message from a driver.
 #[derive(Debug)]
@@ -32,6 +35,19 @@ impl Message {
     }
 }
 
+impl Message {
+    /// The test about which something must be known to take this.
+    pub fn speaks_of(&self) -> Option<&TestId> {
+        match self {
+            Self::Register(_) => None,
+            Self::Heartbeat(heartbeat) => {
+                heartbeat.test_id.as_ref().filter(|_| heartbeat.state == Some(NodeState::Running))
+            }
+            Self::Metrics(metrics) => Some(&metrics.test_id),
+        }
+    }
+}
+
 impl Core {
     /// Takes what a driver said; `at`: when it came.
     pub fn take(&mut self, topic: Topic, message: Result<Message, ReadError>, at: Instant, now: Now) {
@@ -44,19 +60,34 @@ impl Core {
                 self.registry.register(register, now);
                 self.unsettled = true;
             }
-            Ok(Message::Heartbeat(heartbeat)) => self.unsettled |= self.registry.heartbeat(heartbeat, at, now),
+            Ok(Message::Heartbeat(heartbeat)) => {
+                self.hear_late_runner(&heartbeat, now);
+                self.unsettled |= self.registry.heartbeat(heartbeat, at, now);
+            }
             Ok(Message::Metrics(metrics)) => self.take_metrics(metrics, now),
         }
     }
 
+    /// Messages were given up that nobody can receive.
+    pub fn give_up(&mut self, skipped: &Skipped, now: Now) {
+        let Skipped { topic, partition, from, to } = skipped;
+        let count = u64::try_from(to.saturating_sub(*from)).unwrap_or(0);
+        let detail = format!(
+            "{count} messages of topic {} (partition {partition}, from offset {from}) cannot be received and were passed over",
+            topic.name()
+        );
+        self.skips.add_many(*topic, "given up unread", &detail, count);
+        for test in self.tests.values_mut().filter(|test| test.record.state == TestState::Running) {
+            test.record.event(now, "passed over", None, detail.clone());
+            self.unsaved.insert(test.record.test_id.clone(), Unsaved::Everything);
+        }
+        self.unsettled = true;
+    }
+
     fn take_metrics(&mut self, metrics: Metrics, now: Now) {
-        let Some(test) = self.tests.get_mut(&metrics.test_id) else {
-            let detail = format!("{} reports on test {}, which is over or unknown", metrics.node_id, metrics.test_id);
-            self.reports.skipped += 1;
-            self.skips.add(Topic::Metrics, "of no open test", &detail);
-            return;
-        };
-        match test.take(&metrics, now) {
+        let Some(test) = self.tests.get_mut(&metrics.test_id) else { return self.take_late(metrics, now) };
+        let wrong_by_ms = clock_wrong_by_ms(&self.registry, &metrics);
+        match test.take(&metrics, wrong_by_ms, now) {
             Ok(Taken::Duplicate) => self.reports.duplicate += 1,
             Ok(Taken::Plain) => {
                 self.reports.accepted += 1;
@@ -94,4 +125,10 @@ impl Core {
             }
         }
     }
+}
+
+/// By how much the clock that a report was written by is known to be wrong.
+pub(super) fn clock_wrong_by_ms(registry: &Registry, metrics: &Metrics) -> f64 {
+    let session_id = metrics.measured.as_ref().map(|report| &report.session_id);
+    registry.clock_wrong_by_ms(&metrics.node_id, session_id).unwrap_or(0.0)
 }

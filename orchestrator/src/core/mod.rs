@@ -5,16 +5,19 @@
 
 mod commands;
 mod intake;
+mod late;
+mod pending;
 mod settle;
 mod skips;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use onrush_protocol::{NodeId, Participant, TestConfig, TestId, Topic, Trigger};
+use onrush_protocol::{MAX_MESSAGE_BYTES, NodeId, Participant, TestConfig, TestId, Topic, Trigger};
 use url::Url;
 
 pub use intake::Message;
+pub use late::StoredTest;
 pub use skips::Skips;
 
 use crate::aggregate::{Aggregate, SealedSecond};
@@ -25,6 +28,7 @@ use crate::record::TestRecord;
 use crate::registry::{Identity, Registry};
 use crate::store::ReportRow;
 use crate::view::TestState;
+use crate::views::Totals;
 
 /// Tests that may be open at once.
 pub const MAX_OPEN_TESTS: usize = 100;
@@ -62,6 +66,8 @@ pub enum Effect {
     Changed(TestId),
     /// The test is over: store its totals. Its record has its last state.
     Ended(Box<OpenTest>),
+    /// A test that is over is not as it was stored: reports came late. Its record, and its totals.
+    Amended(Box<(TestRecord, Totals)>),
     /// Store a driver as the registry has it.
     SaveDriver(Identity),
     /// Forget a driver.
@@ -87,15 +93,6 @@ pub enum Unsaved {
     Everything,
 }
 
-/// A trigger that waits until every driver is armed.
-#[derive(Clone, Debug)]
-struct Pending {
-    test_id: TestId,
-    deadline: Instant,
-    /// When the target was asked for its counters.
-    asked_target: Option<Instant>,
-}
-
 /// The state of the orchestrator.
 pub struct Core {
     seats: Seats,
@@ -104,7 +101,9 @@ pub struct Core {
     tests: BTreeMap<TestId, OpenTest>,
     /// Open tests in the order of their creation.
     order: Vec<TestId>,
-    pending: Option<Pending>,
+    pending: Option<pending::Pending>,
+    /// Tests that are over.
+    past: late::Past,
     /// How many configs were published; the drivers prepare for the last.
     published: i64,
     effects: Vec<Effect>,
@@ -134,7 +133,6 @@ impl Core {
         now: Now,
     ) -> Self {
         let order = tests.iter().map(|(record, _)| record.test_id.clone()).collect();
-        let mut pending = None;
         let mut open = BTreeMap::new();
         let mut unsaved = BTreeMap::new();
         for (mut record, aggregate) in tests {
@@ -144,18 +142,16 @@ impl Core {
                 record.target_before = None;
                 record.reason = record.reason.filter(|_| record.trigger_when_armed);
                 unsaved.insert(test_id.clone(), Unsaved::Everything);
-                if record.trigger_when_armed {
-                    pending = Some(Pending::new(test_id.clone(), now));
-                }
             }
             open.insert(test_id, OpenTest::new(record, aggregate, now));
         }
-        Self {
+        let mut core = Self {
             seats,
             registry: Registry::new(seats.max, drivers, now),
             tests: open,
             order,
-            pending,
+            pending: None,
+            past: late::Past::default(),
             published,
             effects: Vec::new(),
             unsaved,
@@ -165,12 +161,23 @@ impl Core {
             settled_at: None,
             skips: Skips::default(),
             reports: ReportCounts::default(),
-        }
+        };
+        core.resume_pending(now);
+        core
     }
 
     /// What must be done, and what of the tests must be stored beside that, since the last call.
     pub fn take_effects(&mut self) -> (Vec<Effect>, BTreeMap<TestId, Unsaved>) {
         (std::mem::take(&mut self.effects), std::mem::take(&mut self.unsaved))
+    }
+
+    /// This process did not run for a while: nobody's silence counts for that.
+    pub fn woke(&mut self, gap: Duration, now: Now) {
+        tracing::warn!(
+            "this process did not run for {:.1} s; nobody is taken for lost because of that",
+            gap.as_secs_f64()
+        );
+        self.registry.woke(now);
     }
 
     /// A test that is open.
@@ -212,27 +219,49 @@ impl Core {
             .iter()
             .map(|p| Participant { node_id: p.node_id.clone(), session_id: p.session_id.clone() });
         let config = TestConfig { participants: Some(participants.collect()), ..test.record.config.clone() };
-        self.effects.push(Effect::Publish {
-            topic: Topic::TestConfig,
-            key: test_id.to_string(),
-            payload: config.write(),
-        });
+        let payload = config.write();
+        if payload.len() > MAX_MESSAGE_BYTES {
+            return self.too_long(test_id, payload.len(), now);
+        }
+        self.effects.push(Effect::Publish { topic: Topic::TestConfig, key: test_id.to_string(), payload });
         self.changed(test_id);
     }
 
-    fn publish_trigger(&mut self, test_id: &TestId, start_at_unix_ms: Option<f64>) {
-        let test = test_id.clone();
-        let trigger =
-            if start_at_unix_ms.is_some() { Trigger::start(test, start_at_unix_ms) } else { Trigger::stop(test) };
-        self.effects.push(Effect::Publish {
-            topic: Topic::Trigger,
-            key: test_id.to_string(),
-            payload: trigger.write(),
-        });
+    /// Ends a test whose message no driver would read: it was made under other rules, or for fewer drivers.
+    fn too_long(&mut self, test_id: &TestId, bytes: usize, now: Now) {
+        let Some(test) = self.tests.get_mut(test_id) else { return };
+        let drivers = test.record.participants.len();
+        let why = format!(
+            "its message has {bytes} bytes with the names of {drivers} drivers; drivers read at most {MAX_MESSAGE_BYTES}"
+        );
+        test.end_unrun(TestState::Failed, why.clone(), now);
+        if self.pending.as_ref().is_some_and(|pending| pending.test_id == *test_id) {
+            self.effects.push(Effect::TriggerAnswer(test_id.clone(), Err(Problem::conflict(why))));
+        }
+        self.close(test_id, now);
     }
 
-    /// Takes a test that has its end state out of memory.
-    fn close(&mut self, test_id: &TestId) {
+    /// Tells the drivers to start a test at that moment, each with what is wrong with its clock.
+    fn publish_start(&mut self, test_id: &TestId, start_at_unix_ms: f64) {
+        let mut trigger = Trigger::start(test_id.clone(), Some(start_at_unix_ms));
+        if let Some(test) = self.tests.get(test_id) {
+            trigger.clock_offsets_ms.clone_from(&test.clock_offsets_ms);
+        }
+        self.publish_trigger(&trigger);
+    }
+
+    /// Tells every driver to stop a test, whatever this value knows of it.
+    fn publish_stop(&mut self, test_id: &TestId) {
+        self.publish_trigger(&Trigger::stop(test_id.clone()));
+    }
+
+    fn publish_trigger(&mut self, trigger: &Trigger) {
+        let (topic, key, payload) = (Topic::Trigger, trigger.test_id.to_string(), trigger.write());
+        self.effects.push(Effect::Publish { topic, key, payload });
+    }
+
+    /// A test has its end state. It is kept where reports of it are missing.
+    fn close(&mut self, test_id: &TestId, now: Now) {
         let Some(test) = self.tests.remove(test_id) else { return };
         self.order.retain(|open| open != test_id);
         if self.pending.as_ref().is_some_and(|pending| pending.test_id == *test_id) {
@@ -241,6 +270,11 @@ impl Core {
         self.unsaved.remove(test_id);
         self.unshown.remove(test_id);
         self.reported.remove(test_id);
+        if test.may_become_whole() {
+            self.reopen(test.clone(), false, now);
+        } else {
+            self.note_closed(test_id, Some(&test.record), now);
+        }
         self.effects.push(Effect::Ended(Box::new(test)));
     }
 }

@@ -7,12 +7,12 @@
 
 use std::time::{Duration, Instant};
 
-use onrush_protocol::TestId;
+use onrush_protocol::{TestId, Topic};
 
-use super::{Core, Effect, commands};
+use super::{Core, Effect, pending};
 use crate::clock::Now;
 use crate::conservation;
-use crate::registry::{Change, Driver};
+use crate::registry::{self, Change, Crowding, Driver};
 use crate::target_check::{self, Probe};
 use crate::view::{TestState, Verdict};
 
@@ -42,26 +42,12 @@ impl Core {
         let in_use = |node_id: &_| tests.values().any(|test| test.record.participant(node_id).is_some());
         self.registry.tick(now, reachable_since, in_use);
         for change in self.registry.take_changes() {
-            let (Change::Identity(name) | Change::Lost(name) | Change::Forgotten(name)) = &change;
-            let driver = self.registry.get(name);
-            match &change {
-                Change::Identity(_) if driver.is_some_and(Driver::is_live) => {
-                    tracing::info!(driver = %name, "takes part")
-                }
-                Change::Identity(_) => tracing::info!(driver = %name, "is known and takes no part yet"),
-                Change::Lost(_) if driver.is_some_and(Driver::said_goodbye) => {
-                    tracing::info!(driver = %name, "has left")
-                }
-                Change::Lost(_) => tracing::warn!(driver = %name, "is lost: it went silent"),
-                Change::Forgotten(_) => tracing::info!(driver = %name, "is forgotten: it was lost long ago"),
-            }
-            self.effects.push(match (change, driver) {
-                (_, Some(driver)) => Effect::SaveDriver(driver.identity.clone()),
-                (Change::Identity(name) | Change::Lost(name) | Change::Forgotten(name), None) => {
-                    Effect::RemoveDriver(name)
-                }
-            });
+            self.driver_changed(change);
         }
+        let Crowding { refused, forgotten } = self.registry.take_crowding();
+        let known = format!("{} drivers and their rivals are known, and no more can be", registry::MAX_ENTRIES);
+        self.skips.add_many(Topic::Register, "no room for a driver", &known, refused);
+        self.skips.add_many(Topic::Register, "another driver forgotten for it", &known, forgotten);
         for test_id in self.order.clone() {
             match self.tests.get(&test_id).map(|test| test.record.state) {
                 Some(TestState::Running) => self.settle_running(&test_id, caught_up, now),
@@ -71,7 +57,35 @@ impl Core {
         }
         self.prepare_newest(now);
         self.advance_pending(now);
+        self.settle_past(now);
         self.effects.extend(std::mem::take(&mut self.unshown).into_iter().map(Effect::Changed));
+    }
+
+    fn driver_changed(&mut self, change: Change) {
+        let (Change::Identity(name) | Change::Lost(name) | Change::Forgotten(name) | Change::Clock(name, _)) = &change;
+        let driver = self.registry.get(name);
+        match &change {
+            Change::Identity(_) if driver.is_some_and(Driver::is_live) => tracing::info!(driver = %name, "takes part"),
+            Change::Lost(_) if driver.is_some_and(Driver::said_goodbye) => tracing::info!(driver = %name, "has left"),
+            // Old announcements, or anybody's: nothing follows from one.
+            Change::Identity(_) | Change::Lost(_) if !driver.is_some_and(Driver::is_established) => {
+                tracing::debug!(driver = %name, "is known by one message")
+            }
+            Change::Identity(_) => tracing::info!(driver = %name, "is known and takes no part yet"),
+            Change::Lost(_) => tracing::warn!(driver = %name, "is lost: it went silent"),
+            Change::Forgotten(_) => tracing::debug!(driver = %name, "is forgotten"),
+            Change::Clock(_, Some(ms)) => tracing::warn!(driver = %name, "{}", registry::clock_warning(*ms)),
+            Change::Clock(_, None) => {
+                tracing::info!(driver = %name, "its wall clock agrees with the orchestrator's again")
+            }
+        }
+        self.effects.extend(match (change, driver) {
+            (Change::Clock(..), _) => None,
+            (_, Some(driver)) => Some(Effect::SaveDriver(driver.identity.clone())),
+            (Change::Identity(name) | Change::Lost(name) | Change::Forgotten(name), None) => {
+                Some(Effect::RemoveDriver(name))
+            }
+        });
     }
 
     /// A test before its trigger: its participants are the drivers that are there.
@@ -126,7 +140,7 @@ impl Core {
                 test.asked_target = Some(now.mono);
                 self.effects.push(Effect::AskTarget(test_id.clone(), url));
             }
-            (Some(asked), ..) if !commands::overdue(asked, now) => {}
+            (Some(asked), ..) if !pending::overdue(asked, now) => {}
             (Some(_), ..) => self.finish(test_id, &Probe::Unknown("the target's counters did not come".into()), now),
             (None, _, _) => {
                 self.finish(test_id, &Probe::Unknown("the target has no counters of this kind".into()), now)
@@ -148,6 +162,6 @@ impl Core {
         test.record.valid = Some(view.verdict != Verdict::Breach);
         test.record.event(now, "checked", None, view.line.clone());
         test.record.conservation = Some(view);
-        self.close(test_id);
+        self.close(test_id, now);
     }
 }

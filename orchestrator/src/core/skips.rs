@@ -23,9 +23,18 @@ impl Skips {
 
     /// A message that makes no sense here.
     pub fn add(&mut self, topic: Topic, kind: &'static str, detail: &str) {
+        self.add_many(topic, kind, detail, 1);
+    }
+
+    /// So many of them.
+    pub fn add_many(&mut self, topic: Topic, kind: &'static str, detail: &str, n: u64) {
+        if n == 0 {
+            return;
+        }
         let count = self.0.entry((topic, kind)).or_default();
-        *count += 1;
-        if *count == 1 {
+        let is_first = *count == 0;
+        *count = count.saturating_add(n);
+        if is_first {
             tracing::warn!(topic = topic.name(), kind, detail, "skipped a message; more of this kind are only counted");
         }
     }

@@ -1,9 +1,17 @@
+use std::time::{Duration, Instant};
+
 use onrush_protocol::{EndReason, Heartbeat, Metrics, NodeState, TestConfig, Trigger};
 
+mod ends;
+mod late;
+mod plain;
+mod trigger;
+
 use super::*;
+use crate::clock::Clock;
 use crate::handle::NewTest;
 use crate::target_check::{Counters, Probe};
-use crate::testing::{SimDriver, config, stats, test_id};
+use crate::testing::{SimDriver, config, node, stats, test_id};
 use crate::view::{ParticipantState, TestState, Verdict};
 
 /// The orchestrator's mind on simulated time, with drivers that do as they are told.
@@ -16,6 +24,9 @@ struct World {
     answers: Vec<Result<(), Problem>>,
     ended: Vec<TestRecord>,
     sealed: Vec<SealedSecond>,
+    amended: Vec<(TestRecord, Totals)>,
+    /// Since when the broker answers; `None`: always.
+    reached: Option<Instant>,
 }
 
 impl World {
@@ -30,11 +41,14 @@ impl World {
             answers: Vec::new(),
             ended: Vec::new(),
             sealed: Vec::new(),
+            amended: Vec::new(),
+            reached: None,
         }
     }
 
     fn settle(&mut self) {
-        self.core.settle(Some(self.now.mono - std::time::Duration::from_secs(3600)), true, self.now);
+        let reached = self.reached.unwrap_or(self.now.mono - Duration::from_secs(3600));
+        self.core.settle(Some(reached), true, self.now);
         for effect in self.core.take_effects().0 {
             match effect {
                 Effect::Publish { topic: Topic::TestConfig, payload, .. } => {
@@ -44,6 +58,7 @@ impl World {
                 Effect::TriggerAnswer(_, answer) => self.answers.push(answer),
                 Effect::Ended(test) => self.ended.push(test.record),
                 Effect::Sealed(_, second) => self.sealed.push(second),
+                Effect::Amended(amended) => self.amended.push(*amended),
                 other => self.effects.push(other),
             }
         }
@@ -60,6 +75,7 @@ impl World {
     }
 
     fn idle(&mut self, driver: &SimDriver) {
+        self.core.take(Topic::Register, Ok(Message::Register(driver.register())), self.now.mono, self.now);
         self.hear(driver.heartbeat(NodeState::Idle, None));
     }
 
@@ -163,22 +179,6 @@ fn a_test_from_its_making_to_its_end() {
 }
 
 #[test]
-fn too_few_drivers_are_counted_in_words() {
-    let mut world = World::new();
-    world.idle(&SimDriver::new("a", "s"));
-    let problem = world.create("t", true).unwrap_err();
-    assert_eq!(
-        (problem.status, problem.detail.as_str()),
-        (409, "1 of at least 2 drivers are registered; 1 is missing")
-    );
-    assert!(world.core.test(&test_id("t")).is_none(), "nothing was made");
-    world.create("t", false).unwrap();
-    assert_eq!(world.trigger("t").unwrap_err().status, 409);
-    assert_eq!(world.state("t"), TestState::Configured);
-    assert_eq!(world.trigger("unknown").unwrap_err().status, 404);
-}
-
-#[test]
 fn who_joins_before_the_trigger_takes_part_and_who_joins_later_waits() {
     let (mut world, a, b) = World::with_running();
     let late = SimDriver::new("late", "s");
@@ -199,187 +199,6 @@ fn who_joins_before_the_trigger_takes_part_and_who_joins_later_waits() {
     world.hear(late.goodbye());
     assert_eq!(world.participants("next").len(), 3);
     assert_eq!(world.configs.len(), published + 1, "those who stay need no new config");
-}
-
-#[test]
-fn the_trigger_arms_drivers_that_prepared_for_another_test() {
-    let (mut world, a, b) = World::with_two();
-    world.create("one", false).unwrap();
-    world.create("two", false).unwrap();
-    world.armed(&a, "two");
-    world.armed(&b, "two");
-    assert_eq!((world.state("one"), world.state("two")), (TestState::Configured, TestState::Armed));
-    world.trigger("one").unwrap();
-    assert_eq!(world.configs.last().unwrap().test_id, test_id("one"));
-    assert!(world.answers.is_empty());
-    assert!(world.trigger("two").unwrap_err().detail.contains("test one is about to start"));
-    world.armed(&a, "one");
-    world.armed(&b, "one");
-    assert_eq!(world.answers, [Ok(())]);
-    assert!(world.trigger("two").unwrap_err().detail.contains("test one is running"));
-    let published = world.configs.len();
-    world.create("three", false).unwrap();
-    assert_eq!(world.configs.len(), published, "a running test is not disturbed by preparing another");
-    world.core.stop(&test_id("one"), world.now).unwrap();
-    for mut driver in [a, b] {
-        let metrics = driver.report("one", 0, stats(&[1]), Some(EndReason::Stopped));
-        world.report(metrics);
-    }
-    assert_eq!(world.configs.last().unwrap().test_id, test_id("three"));
-}
-
-#[test]
-fn a_refusal_and_a_slow_driver_are_named() {
-    let (mut world, a, b) = World::with_two();
-    world.create("t", false).unwrap();
-    world.armed(&a, "t");
-    world.hear(b.refusal("t", "no route to the target"));
-    assert_eq!(world.participants("t")[1].1, ParticipantState::Refused);
-    // Asked again, the driver gets a moment to think again.
-    world.trigger("t").unwrap();
-    world.hear(b.refusal("t", "no route to the target"));
-    assert!(world.answers.is_empty());
-    for _ in 0..3 {
-        world.pass_ms(1000);
-        world.armed(&a, "t");
-        world.hear(b.refusal("t", "no route to the target"));
-    }
-    let problem = world.answers.pop().unwrap().unwrap_err();
-    assert_eq!(problem.detail, "b refuses the test: no route to the target");
-    world.trigger("t").unwrap();
-    for _ in 0..11 {
-        world.armed(&a, "t");
-        world.idle(&b);
-        world.pass_ms(1000);
-    }
-    let problem = world.answers.pop().unwrap().unwrap_err();
-    assert_eq!(problem.detail, "not armed within 10 seconds: b");
-    assert_eq!(world.state("t"), TestState::Configured, "it can be triggered again");
-}
-
-#[test]
-fn a_test_that_was_to_start_by_itself_fails_with_the_reason() {
-    let (mut world, a, b) = World::with_two();
-    world.create("t", true).unwrap();
-    world.armed(&a, "t");
-    world.hear(b.refusal("t", "no route to the target"));
-    assert_eq!(world.state("t"), TestState::Failed);
-    assert_eq!(world.record("t").reason.as_deref(), Some("b refuses the test: no route to the target"));
-    assert!(!world.triggers[0].start, "the others need not stay armed");
-    world.create("u", true).unwrap();
-    world.armed(&a, "u");
-    world.armed(&b, "u");
-    assert_eq!(world.state("u"), TestState::Running);
-}
-
-#[test]
-fn a_lost_driver_neither_stops_the_test_nor_hides() {
-    let (mut world, mut a, mut b) = World::with_running();
-    world.report(b.report("t", 0, stats(&[1]), None));
-    world.run_s(&[&a], 8);
-    assert_eq!(world.participants("t"), [("a", ParticipantState::Running), ("b", ParticipantState::Lost)]);
-    world.report(a.report("t", 0, stats(&[1, 2, 3]), DONE));
-    assert_eq!(world.state("t"), TestState::Running, "the lost one may still return");
-    world.run_s(&[&a], 6);
-    let record = world.record("t");
-    assert_eq!((record.state, record.complete, record.valid), (TestState::Completed, Some(false), Some(true)));
-    assert!(record.reason.as_ref().unwrap().contains("b was lost: no heartbeat for 5 seconds"));
-    assert_eq!(record.conservation.as_ref().unwrap().verdict, Verdict::Unknown);
-}
-
-#[test]
-fn a_driver_that_returns_is_lost_no_more() {
-    let (mut world, mut a, mut b) = World::with_running();
-    world.run_s(&[&a], 7);
-    assert_eq!(world.participants("t")[1].1, ParticipantState::Lost);
-    world.report(b.report("t", 0, stats(&[1, 2, 3]), DONE));
-    world.report(a.report("t", 0, stats(&[1, 2, 3]), DONE));
-    let record = world.record("t");
-    assert_eq!((record.state, record.complete), (TestState::Completed, Some(true)), "{:?}", record.reason);
-}
-
-#[test]
-fn a_restarted_driver_is_lost_to_the_test() {
-    let (mut world, a, _) = World::with_running();
-    let again = SimDriver::new("b", "another life");
-    for _ in 0..4 {
-        world.hear(a.heartbeat(NodeState::Running, Some("t")));
-        world.idle(&again);
-        world.pass_ms(1000);
-    }
-    assert_eq!(world.participants("t")[1].1, ParticipantState::Lost);
-    assert!(world.record("t").participants[1].reason.as_ref().unwrap().contains("started again"));
-}
-
-#[test]
-fn when_all_are_lost_the_test_ends() {
-    let (mut world, ..) = World::with_running();
-    for _ in 0..15 {
-        world.pass_ms(1000);
-    }
-    assert_eq!((world.state("t"), world.record("t").complete), (TestState::Completed, Some(false)));
-}
-
-#[test]
-fn a_driver_that_does_not_run_the_test_does_not_hang_it() {
-    let (mut world, mut a, b) = World::with_running();
-    world.report(a.report("t", 0, stats(&[1, 2, 3]), DONE));
-    for _ in 0..16 {
-        world.idle(&a);
-        world.idle(&b);
-        world.pass_ms(1000);
-    }
-    assert_eq!(world.participants("t"), [("a", ParticipantState::Completed), ("b", ParticipantState::Failed)]);
-    assert_eq!(world.state("t"), TestState::Completed);
-}
-
-#[test]
-fn a_stop_waits_for_final_reports_but_not_for_ever() {
-    let (mut world, mut a, b) = World::with_running();
-    world.core.stop(&test_id("t"), world.now).unwrap();
-    world.settle();
-    assert!(!world.triggers.last().unwrap().start);
-    world.report(a.report("t", 0, stats(&[1]), Some(EndReason::Stopped)));
-    world.run_s(&[&a, &b], 29);
-    assert_eq!(world.state("t"), TestState::Running);
-    world.run_s(&[&a, &b], 2);
-    assert_eq!((world.state("t"), world.record("t").complete), (TestState::Stopped, Some(false)));
-    world.create("u", false).unwrap();
-    world.core.stop(&test_id("u"), world.now).unwrap();
-    world.settle();
-    assert_eq!(world.state("u"), TestState::Stopped);
-    assert_eq!(world.core.stop(&test_id("u"), world.now).unwrap_err().status, 404, "it is open no more");
-}
-
-#[test]
-fn drivers_of_the_specification_only_take_part() {
-    let mut world = World::new();
-    let (a, b) = (SimDriver::plain("a"), SimDriver::plain("b"));
-    world.idle(&a);
-    world.idle(&b);
-    world.create("t", true).unwrap();
-    assert_eq!(world.state("t"), TestState::Running, "they do not say that they are armed");
-    for _ in 0..3 {
-        world.pass_ms(1000);
-        world.report(a.plain_report("t", 4.0));
-        world.idle(&a);
-        world.idle(&b);
-    }
-    world.report(b.plain_report("t", 2.0));
-    let test = world.core.test(&test_id("t")).unwrap();
-    let view = crate::views::metrics(&test.record, &crate::views::Totals::new());
-    assert_eq!((view.all.sent, view.all.latency.mean_ms), (None, Some(3.0)));
-    assert_eq!((view.all.latency.min_ms, view.all.latency.max_ms), (Some(1.0), Some(8.0)));
-    assert_eq!((view.drivers[0].latency.median_ms, view.drivers[0].answered), (Some(4.0), None));
-    assert!(view.all.note.is_some() && view.drivers[0].note.is_some());
-    for _ in 0..11 {
-        world.idle(&a);
-        world.idle(&b);
-        world.pass_ms(1000);
-    }
-    let record = world.record("t");
-    assert_eq!((record.state, record.complete), (TestState::Completed, Some(true)), "{:?}", record.reason);
-    assert_eq!(record.conservation.as_ref().unwrap().verdict, Verdict::Unknown);
 }
 
 #[test]
@@ -444,30 +263,6 @@ fn a_target_that_never_answers_holds_nothing_up() {
         world.report(metrics);
     }
     assert_eq!(world.record("t").conservation.as_ref().unwrap().verdict, Verdict::Exact);
-}
-
-#[test]
-fn reports_that_overtake_each_other_do_not_end_a_test_early() {
-    let (mut world, mut a, mut b) = World::with_running();
-    let first = a.report("t", 0, stats(&[1, 2]), None);
-    let last = a.report("t", 1, stats(&[3]), DONE);
-    world.report(b.report("t", 0, stats(&[1, 2, 3]), DONE));
-    world.report(last);
-    assert_eq!(world.state("t"), TestState::Running);
-    world.report(first);
-    assert_eq!(world.state("t"), TestState::Completed);
-    assert_eq!(world.record("t").conservation.as_ref().unwrap().verdict, Verdict::Exact);
-}
-
-#[test]
-fn a_report_that_never_comes_breaches_the_proof() {
-    let (mut world, mut a, mut b) = World::with_running();
-    drop(a.report("t", 0, stats(&[1, 2]), None));
-    world.report(a.report("t", 1, stats(&[3]), DONE));
-    world.report(b.report("t", 0, stats(&[1, 2, 3]), DONE));
-    world.run_s(&[&a, &b], 6);
-    let record = world.record("t");
-    assert_eq!((record.state, record.valid), (TestState::Completed, Some(false)));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 import { setUpCharts } from "./charts.js";
 import { Follower, hasEnded } from "./follow.js";
 import { setUpForm } from "./form.js";
-import { ask, post, testPath } from "./rest.js";
+import { ask, askList, post, testPath } from "./rest.js";
 import {
   aboutTest, clock, count, driverRow, element, emptyRow, emptyScope, leftOut, look, milliseconds, numbersRow, pill, rate,
   seconds, tally, testRow,
@@ -206,25 +206,26 @@ async function drawDrivers() {
   }
 }
 
-/** Totals of tests that have ended, which never change; of those in the list alone. */
+/** Totals of tests that have ended, which change only where an incomplete one becomes complete. */
 const results = new Map();
+const resultOf = ({ test_id, complete }) => `${test_id} ${complete}`;
 let testsShown = TESTS_A_PAGE;
 
 async function drawTests() {
-  let tests;
+  let tests, more;
   try {
-    tests = await ask(`/v1/tests?limit=${testsShown}`);
+    ({ items: tests, more } = await askList("/v1/tests", testsShown));
   } catch {
     return; // The drivers' turn says so.
   }
   if (!shown.pinned && tests.length > 0) choose(tests[0].test_id, false);
-  byId("older").hidden = tests.length < testsShown || testsShown >= TESTS_AT_MOST;
+  byId("older").hidden = !more || testsShown >= TESTS_AT_MOST;
   drawHistory(tests);
-  const missing = tests.filter((test) => hasEnded(test) && !results.has(test.test_id));
+  const missing = tests.filter((test) => hasEnded(test) && !results.has(resultOf(test)));
   if (missing.length === 0) return;
-  for (const { test_id } of missing) {
+  for (const test of missing) {
     try {
-      results.set(test_id, await ask(testPath(test_id, "/metrics")));
+      results.set(resultOf(test), await ask(testPath(test.test_id, "/metrics")));
     } catch {
       return;
     }
@@ -240,7 +241,7 @@ function drawHistory(tests) {
       visit(test.test_id);
     };
     const totals = test.test_id === shown.id ? shown.followed.totals : null;
-    return testRow(test, results.get(test.test_id) ?? totals, test.test_id === shown.id, open);
+    return testRow(test, results.get(resultOf(test)) ?? totals, test.test_id === shown.id, open);
   };
   const body = byId("tests");
   // Drawing anew must not take the keyboard's place in the list away.

@@ -14,9 +14,14 @@ const LOOK_EVERY_MS = 1000;
 const PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 4000;
 const SECONDS_AT_ONCE = 600;
+/** How often a test that has ended incomplete is looked at. */
+const LATE_EVERY_MS = 3000;
 const END_STATES = ["COMPLETED", "STOPPED", "FAILED"];
 
 export const hasEnded = (test) => END_STATES.includes(test?.state);
+
+/** What was missing when it ended may still come. */
+const mayGrow = (test) => test.complete === false && test.triggered_at != null;
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -69,7 +74,11 @@ export class Follower {
         await this.#load();
         this.problem = null;
         this.#changed();
-        if (this.#closed || hasEnded(this.test)) return;
+        if (this.#closed || (hasEnded(this.test) && !mayGrow(this.test))) return;
+        if (hasEnded(this.test)) {
+          await this.#untilAmended();
+          continue;
+        }
         const listened_ms = await this.#listen();
         if (hasEnded(this.test)) continue;
         if (listened_ms > LONGEST_PAUSE_MS) pause_ms = PAUSE_MS;
@@ -98,6 +107,12 @@ export class Follower {
     }
     this.series = series;
     this.second = newest;
+  }
+
+  /** Waits until the server says something else of a test that has ended. */
+  async #untilAmended() {
+    do await pause(LATE_EVERY_MS);
+    while (!this.#closed && (document.hidden || !(await this.#isBehind())));
   }
 
   /** The test and its totals. The test comes first: of one that is over, the totals are then the last. */

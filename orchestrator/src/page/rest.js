@@ -5,7 +5,21 @@ const ANSWER_WITHIN_MS = 10000;
 const CHANGE_WITHIN_MS = 40000;
 
 /** Asks the server; throws problem details: `{ detail, errors }`. */
-export async function ask(path, options) {
+export const ask = async (path, options) => (await answerTo(path, options)).body;
+
+/** Asks for a list, page after page, until there are so many or no more; `more`: there are. */
+export async function askList(path, most) {
+  const items = [];
+  let next = `${path}?limit=${most}`;
+  while (next && items.length < most) {
+    const { body, link } = await answerTo(next);
+    items.push(...body);
+    next = link?.match(/^<([^>]+)>; rel="next"/)?.[1];
+  }
+  return { items: items.slice(0, most), more: Boolean(next) };
+}
+
+async function answerTo(path, options) {
   let answer;
   const withinMs = options ? CHANGE_WITHIN_MS : ANSWER_WITHIN_MS;
   try {
@@ -19,7 +33,7 @@ export async function ask(path, options) {
   } catch {
     // Reported below, by its status.
   }
-  if (answer.ok && body !== null) return body;
+  if (answer.ok && body !== null) return { body, link: answer.headers.get("link") };
   const detail = answer.ok ? "the orchestrator's answer broke off" : `the orchestrator answered ${answer.status}`;
   throw { detail: body?.detail ?? detail, errors: body?.errors ?? [] };
 }

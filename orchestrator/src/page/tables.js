@@ -76,6 +76,7 @@ export const emptyScope = (nodeId) => ({ node_id: nodeId, latency: {}, schedule_
 export function driverRow(driver) {
   const remarks = [
     driver.reason,
+    ...(driver.warnings ?? []),
     driver.test_id && `test ${driver.test_id}`,
     driver.reports_waiting > 0 && `${count(driver.reports_waiting)} reports not delivered yet`,
     driver.messages_skipped > 0 && `${count(driver.messages_skipped)} messages could not be read`,

@@ -3,26 +3,32 @@
 use onrush_protocol::TestId;
 use tokio::sync::broadcast;
 
-use crate::view::{DriverView, HistogramView, MetricsView, SeriesView, TestView};
-use crate::{Handle, NewTest, Problem, Update};
+use crate::view::{DriverView, HistogramView, MetricsView, SeriesView, StoppedView, TestView};
+use crate::{Handle, NewTest, Problem, TestPage, Update};
 
 /// The questions of [`Handle`], which says what they mean.
 #[rustfmt::skip]
 pub(super) trait Api: Clone + Send + Sync + 'static {
+    fn max_drivers(&self) -> usize;
     fn create(&self, test: NewTest) -> impl Future<Output = Result<TestView, Problem>> + Send;
     fn trigger(&self, test_id: TestId) -> impl Future<Output = Result<TestView, Problem>> + Send;
     fn stop(&self, test_id: TestId) -> impl Future<Output = Result<TestView, Problem>> + Send;
+    fn stop_all(&self) -> impl Future<Output = Result<StoppedView, Problem>> + Send;
     fn test(&self, test_id: TestId) -> impl Future<Output = Result<TestView, Problem>> + Send;
-    fn tests(&self, limit: usize, before: Option<TestId>) -> impl Future<Output = Result<Vec<TestView>, Problem>> + Send;
+    fn tests(&self, limit: usize, before: Option<TestId>, max_bytes: usize) -> impl Future<Output = Result<TestPage, Problem>> + Send;
     fn drivers(&self) -> impl Future<Output = Result<Vec<DriverView>, Problem>> + Send;
     fn metrics(&self, test_id: TestId) -> impl Future<Output = Result<MetricsView, Problem>> + Send;
-    fn series(&self, test_id: TestId, from: u64, limit: usize) -> impl Future<Output = Result<SeriesView, Problem>> + Send;
+    fn series(&self, test_id: TestId, from: u64, limit: usize, max_bytes: usize) -> impl Future<Output = Result<SeriesView, Problem>> + Send;
     fn histogram(&self, test_id: TestId, node_id: Option<String>) -> impl Future<Output = Result<HistogramView, Problem>> + Send;
     fn exposition(&self) -> impl Future<Output = Result<String, Problem>> + Send;
     fn subscribe(&self, test_id: TestId) -> impl Future<Output = Result<(TestView, broadcast::Receiver<Update>), Problem>> + Send;
 }
 
 impl Api for Handle {
+    fn max_drivers(&self) -> usize {
+        self.max_drivers()
+    }
+
     async fn create(&self, test: NewTest) -> Result<TestView, Problem> {
         self.create(test).await
     }
@@ -35,12 +41,16 @@ impl Api for Handle {
         self.stop(test_id).await
     }
 
+    async fn stop_all(&self) -> Result<StoppedView, Problem> {
+        self.stop_all().await
+    }
+
     async fn test(&self, test_id: TestId) -> Result<TestView, Problem> {
         self.test(test_id).await
     }
 
-    async fn tests(&self, limit: usize, before: Option<TestId>) -> Result<Vec<TestView>, Problem> {
-        self.tests(limit, before).await
+    async fn tests(&self, limit: usize, before: Option<TestId>, max_bytes: usize) -> Result<TestPage, Problem> {
+        self.tests(limit, before, max_bytes).await
     }
 
     async fn drivers(&self) -> Result<Vec<DriverView>, Problem> {
@@ -51,8 +61,8 @@ impl Api for Handle {
         self.metrics(test_id).await
     }
 
-    async fn series(&self, test_id: TestId, from: u64, limit: usize) -> Result<SeriesView, Problem> {
-        self.series(test_id, from, limit).await
+    async fn series(&self, test_id: TestId, from: u64, limit: usize, max_bytes: usize) -> Result<SeriesView, Problem> {
+        self.series(test_id, from, limit, max_bytes).await
     }
 
     async fn histogram(&self, test_id: TestId, node_id: Option<String>) -> Result<HistogramView, Problem> {

@@ -8,7 +8,7 @@ use tokio::sync::broadcast;
 
 use super::api::Api;
 use crate::view::*;
-use crate::{NewTest, Problem, Update};
+use crate::{ConfigSummary, NewTest, Problem, TestPage, TestSummary, Update};
 
 /// The test that is there from the start.
 pub(super) const TEST_ID: &str = "20260304-050607-abcd";
@@ -50,18 +50,22 @@ impl Fake {
         inner.seconds.push(second.clone());
         let totals = metrics_view(TEST_ID, TestState::Running);
         // Nobody may be listening.
-        let _ = inner.updates.send(Update::Second(Arc::new((second, totals))));
+        let _ = inner.updates.send(Update::second(second, totals));
     }
 
     /// Moves the first test to a state.
     pub(super) fn enter(&self, state: TestState) {
         let mut inner = self.lock();
         inner.tests[0].state = state;
-        let _ = inner.updates.send(Update::Test(Arc::new(inner.tests[0].clone())));
+        let _ = inner.updates.send(Update::test(inner.tests[0].clone()));
     }
 }
 
 impl Api for Fake {
+    fn max_drivers(&self) -> usize {
+        8
+    }
+
     async fn create(&self, test: NewTest) -> Result<TestView, Problem> {
         let mut inner = self.lock();
         let mut view = test_view(test.config.test_id.as_str(), TestState::Configured);
@@ -84,17 +88,22 @@ impl Api for Fake {
         self.test(test_id).await
     }
 
+    async fn stop_all(&self) -> Result<StoppedView, Problem> {
+        Ok(StoppedView { stopped: self.lock().tests.iter().map(|test| test.test_id.clone()).collect() })
+    }
+
     async fn test(&self, test_id: TestId) -> Result<TestView, Problem> {
         let found = self.lock().tests.iter().find(|test| test.test_id == test_id.as_str()).cloned();
         found.ok_or_else(|| Problem { status: 404, detail: format!("there is no test {test_id}"), errors: Vec::new() })
     }
 
-    async fn tests(&self, limit: usize, before: Option<TestId>) -> Result<Vec<TestView>, Problem> {
+    async fn tests(&self, limit: usize, before: Option<TestId>, _: usize) -> Result<TestPage, Problem> {
         let inner = self.lock();
         let skip = before.map_or(0, |id| {
             1 + inner.tests.iter().position(|test| test.test_id == id.as_str()).unwrap_or(usize::MAX - 1)
         });
-        Ok(inner.tests.iter().skip(skip).take(limit).cloned().collect())
+        let tests = inner.tests.iter().skip(skip).take(limit).map(summary).collect();
+        Ok(TestPage { tests, more: inner.tests.len() > skip.saturating_add(limit) })
     }
 
     async fn drivers(&self) -> Result<Vec<DriverView>, Problem> {
@@ -109,7 +118,7 @@ impl Api for Fake {
         Ok(metrics_view(&test.test_id, test.state))
     }
 
-    async fn series(&self, test_id: TestId, from: u64, limit: usize) -> Result<SeriesView, Problem> {
+    async fn series(&self, test_id: TestId, from: u64, limit: usize, _: usize) -> Result<SeriesView, Problem> {
         let TestView { test_id, state, .. } = self.test(test_id).await?;
         let inner = self.lock();
         let start = usize::try_from(from).unwrap_or(usize::MAX).min(inner.seconds.len());
@@ -141,6 +150,23 @@ impl Api for Fake {
     }
 }
 
+fn summary(test: &TestView) -> TestSummary {
+    TestSummary {
+        test_id: test.test_id.clone(),
+        name: test.name.clone(),
+        state: test.state,
+        reason: None,
+        config: ConfigSummary::default(),
+        drivers: 0,
+        created_at: NOON.into(),
+        triggered_at: None,
+        ended_at: None,
+        complete: None,
+        valid: None,
+        verdict: None,
+    }
+}
+
 const NOON: &str = "2026-03-04T05:06:07Z";
 
 fn driver_view(node_id: &str) -> DriverView {
@@ -149,6 +175,7 @@ fn driver_view(node_id: &str) -> DriverView {
         session_id: Some("s1".into()),
         state: DriverState::Idle,
         reason: None,
+        warnings: Vec::new(),
         test_id: None,
         node_ip: Some("127.0.0.1".into()),
         hostname: None,

@@ -7,43 +7,54 @@
 mod api;
 mod assets;
 mod body;
+mod events;
 #[cfg(test)]
 mod fake;
 mod fields;
 mod guard;
+mod hosts;
 mod new_test;
 mod openapi;
 mod problem;
 mod query;
+mod room;
 mod routes;
+mod schema;
 mod stream;
 #[cfg(test)]
 mod stream_tests;
+mod strict_json;
 #[cfg(test)]
 mod tests;
 mod values;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 
 use self::api::Api;
-use self::problem::Failure;
+pub(crate) use self::hosts::Hosts;
+use self::problem::{Failure, MAX_NAME_CHARS};
+use self::room::Rooms;
+use self::values::short;
 use crate::Handle;
 
-/// Everything that the orchestrator serves by HTTP.
-pub(crate) fn router(handle: Handle) -> Router {
-    router_for(handle)
+pub use self::hosts::allowed_host;
+
+/// Everything that the orchestrator serves by HTTP, to those who ask for it by one of these names.
+pub(crate) fn router(handle: Handle, hosts: Hosts) -> Router {
+    router_for(handle, hosts)
 }
 
-fn router_for<A: Api>(api: A) -> Router {
+fn router_for<A: Api>(api: A, hosts: Hosts) -> Router {
     Router::new()
         .route("/v1/tests", get(routes::list_tests::<A>).post(routes::create_test::<A>))
         .route("/v1/tests/{id}", get(routes::show_test::<A>))
         .route("/v1/tests/{id}/trigger", post(routes::trigger_test::<A>))
         .route("/v1/tests/{id}/stop", post(routes::stop_test::<A>))
+        .route("/v1/stop", post(routes::stop_all::<A>))
         .route("/v1/tests/{id}/metrics", get(routes::metrics::<A>))
         .route("/v1/tests/{id}/series", get(routes::series::<A>))
         .route("/v1/tests/{id}/histogram", get(routes::histogram::<A>))
@@ -57,17 +68,21 @@ fn router_for<A: Api>(api: A) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .with_state(api)
         .layer(DefaultBodyLimit::disable()) // `body` has a limit of its own, which answers in words.
+        .layer(Extension(Rooms::new()))
+        .layer(from_fn(guard::not_too_many))
         .layer(from_fn(guard::same_origin))
+        .layer(from_fn_with_state(hosts, guard::known_host))
         .layer(from_fn(problem::render))
         .layer(from_fn(guard::headers))
 }
 
 async fn nothing_here(uri: Uri) -> Failure {
-    let detail = format!("there is nothing at {}; /docs describes what there is", uri.path());
+    let detail = format!("there is nothing at {}; /docs describes what there is", short(uri.path(), MAX_NAME_CHARS));
     Failure::new(StatusCode::NOT_FOUND, detail)
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Failure {
-    let detail = format!("{} cannot be asked by {method}; the Allow header says by what", uri.path());
+    let (path, method) = (short(uri.path(), MAX_NAME_CHARS), short(method.as_str(), MAX_NAME_CHARS));
+    let detail = format!("{path} cannot be asked by {method}; the Allow header says by what");
     Failure::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }

@@ -1,7 +1,7 @@
 //! Reads the body of `POST /v1/tests`. Pure; every field that is wrong is reported at once, under the name that
 //! the client gave it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -13,15 +13,13 @@ use onrush_protocol::{
 };
 use serde_json::{Map, Value};
 
-use super::fields::{FIELDS, field_meant, field_named};
-use super::problem::FieldError;
-use super::values::{duration, flag, rate, shown, whole_number};
+use super::fields::{FIELDS, MAX_NAME_CHARS, closest, field_meant, field_named};
+use super::problem::{FieldError, FieldErrors};
+use super::values::{duration, flag, rate, short, shown, whole_number};
 use crate::NewTest;
 
-const MAX_NAME_CHARS: usize = 200;
-
-/// The test that the fields describe, or all that is wrong with them.
-pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId) -> Result<NewTest, Vec<FieldError>> {
+/// The test that the fields describe, or all that is wrong with them; at most so many drivers will take part.
+pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId, max_drivers: usize) -> Result<NewTest, FieldErrors> {
     let mut reader = Reader::of(fields);
     let test_type = reader.read("test_type", |value| TestType::from_name(value.as_str()?));
     if test_type.is_none() && !reader.is_wrong("test_type") {
@@ -85,10 +83,10 @@ pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId) -> Result<NewT
     config.unix_socket = unix_socket;
 
     reader.check_delay(test_type, config.delay);
-    reader.check_config(&config);
+    reader.check_config(&config, max_drivers);
     let Reader { errors, .. } = reader;
     if !errors.is_empty() {
-        return Err(errors.into_iter().map(|(_, error)| error).collect());
+        return Err(errors);
     }
     Ok(NewTest { config, name: name.filter(|name| !name.is_empty()), trigger })
 }
@@ -97,26 +95,30 @@ pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId) -> Result<NewT
 struct Reader<'a> {
     /// By the field's name: how the client spelled it, and the value.
     given: BTreeMap<&'static str, (&'a str, &'a Value)>,
-    /// With the name of the field where it is a known one.
-    errors: Vec<(Option<&'static str>, FieldError)>,
+    errors: FieldErrors,
+    /// The known fields that are wrong.
+    wrong: BTreeSet<&'static str>,
 }
 
 impl<'a> Reader<'a> {
     fn of(fields: &'a Map<String, Value>) -> Self {
-        let mut reader = Self { given: BTreeMap::new(), errors: Vec::new() };
+        let mut reader = Self { given: BTreeMap::new(), errors: FieldErrors::default(), wrong: BTreeSet::new() };
+        let mut named_all = false;
         for (key, value) in fields {
             let Some(field) = field_named(key) else {
-                reader.errors.push((None, FieldError::new(key, unknown(key))));
+                reader.errors.push(|| FieldError::new(key, unknown(key, &mut named_all)));
                 continue;
             };
-            if value.is_null() {
+            // Whoever writes null there means something, and it is not to start a test or not to.
+            if value.is_null() && field.name != "trigger" {
                 continue;
             }
             match reader.given.get(field.name) {
                 None => _ = reader.given.insert(field.name, (key, value)),
                 Some((other, _)) => {
                     let problem = format!("is the same as {other}, which is given too; give one of them");
-                    reader.errors.push((Some(field.name), FieldError::new(key, problem)));
+                    reader.errors.push(|| FieldError::new(key, problem));
+                    reader.wrong.insert(field.name);
                 }
             }
         }
@@ -124,13 +126,14 @@ impl<'a> Reader<'a> {
     }
 
     fn is_wrong(&self, name: &str) -> bool {
-        self.errors.iter().any(|(wrong, _)| *wrong == Some(name))
+        self.wrong.contains(name)
     }
 
     /// Notes that a field is wrong, under the client's name for it.
     fn wrong(&mut self, name: &'static str, problem: impl Into<String>) {
         let spelled = self.given.get(name).map_or(name, |(spelled, _)| spelled);
-        self.errors.push((Some(name), FieldError::new(spelled, problem)));
+        self.errors.push(|| FieldError::new(spelled, problem));
+        self.wrong.insert(name);
     }
 
     /// A field's value, where it is given and right; where it is wrong, the table says what would be right.
@@ -182,8 +185,13 @@ impl<'a> Reader<'a> {
 
     /// The rules that hold for whoever writes a test. What is wrong already is not reported again, nor is what
     /// only seems missing because its alternative could not be read.
-    fn check_config(&mut self, config: &TestConfig) {
-        for problem in config.problems() {
+    fn check_config(&mut self, config: &TestConfig, max_drivers: usize) {
+        let mut problems = config.problems();
+        // Measured last: what is too long by itself says more.
+        if problems.is_empty() && self.errors.is_empty() {
+            problems.extend(config.message_problem(max_drivers));
+        }
+        for problem in problems {
             let name = match problem.field {
                 "body" if self.given.contains_key("body_base64") => "body_base64",
                 name => name,
@@ -200,12 +208,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn unknown(key: &str) -> String {
+/// The known names are listed once in an answer.
+fn unknown(key: &str, named_all: &mut bool) -> String {
     if key == "test_id" {
         return "is given by the orchestrator; leave it out (name labels a test)".to_owned();
     }
     match field_meant(key) {
         Some(meant) => format!("is an unknown field; did you mean {meant}?"),
+        None if std::mem::replace(named_all, true) => "is an unknown field".to_owned(),
         None => {
             let names: Vec<_> = FIELDS.iter().map(|field| field.name).collect();
             format!("is an unknown field; there are {}", names.join(", "))
@@ -263,7 +273,7 @@ fn texts<T, E: Display>(value: &Value, example: &str, read: impl Fn(&str) -> Res
 
 /// Objects, by the rules that the drivers read them by; here a field that nobody knows is an error.
 fn targets(value: &Value) -> Result<Vec<RequestConfig>, String> {
-    const KNOWN: [&str; 7] = ["url", "method", "headers", "body", "body_base64", "weight", "expect"];
+    const KNOWN: [&str; 7] = RequestConfig::FIELDS;
     let Value::Array(list) = value else {
         return Err(format!("is {}; give a list of objects with {}", shown(value), KNOWN.join(", ")));
     };
@@ -275,8 +285,15 @@ fn targets(value: &Value) -> Result<Vec<RequestConfig>, String> {
         let Value::Object(object) = item else {
             return Err(format!("has {} in place {place}; give an object with {}", shown(item), KNOWN.join(", ")));
         };
-        if let Some(key) = object.keys().find(|key| !KNOWN.contains(&key.as_str())) {
-            return Err(format!("in place {place}: {key} is an unknown field; there are {}", KNOWN.join(", ")));
+        if let Some(key) = object.keys().find(|key| RequestConfig::field_named(key).is_none()) {
+            let right = match closest(key, KNOWN.into_iter()) {
+                Some(meant) => format!("did you mean {meant}?"),
+                None => format!("there are {}", KNOWN.join(", ")),
+            };
+            return Err(format!("in place {place}: {} is an unknown field; {right}", short(key, MAX_NAME_CHARS)));
+        }
+        if let Some((key, right)) = object.iter().find_map(|(key, value)| Some((key, wrong_in_target(key, value)?))) {
+            return Err(format!("in place {place}: {key} is {}; give {right}", shown(&object[key])));
         }
         let request = RequestConfig::read(item.to_string().as_bytes());
         request.map_err(|error| format!("in place {place}: {error}"))
@@ -284,13 +301,31 @@ fn targets(value: &Value) -> Result<Vec<RequestConfig>, String> {
     list.iter().enumerate().map(read).collect()
 }
 
+/// Drivers read messages more generously than people mean them. What would be right, where this is not.
+fn wrong_in_target(key: &str, value: &Value) -> Option<&'static str> {
+    let is_text = |value: &Value| value.is_string();
+    let (fits, right) = match RequestConfig::field_named(key)? {
+        "url" => (value.as_str().is_some_and(|url| !url.trim().is_empty()), "a URL, or leave it out"),
+        "method" | "body" => (is_text(value), "a text"),
+        "body_base64" => (is_text(value), "the body's bytes in base64"),
+        "weight" => (whole_number(value).is_some(), "a whole number of at least 1"),
+        _ => return None,
+    };
+    (!fits && !value.is_null()).then_some(right)
+}
+
+/// Blanks around a header's value are none of it; anything else that is not to be seen is an error.
+fn without_blanks(text: &str) -> String {
+    text.trim_matches([' ', '\t']).to_owned()
+}
+
 fn header(name: &str, value: &Value) -> Result<(String, String), String> {
     let text = match value {
-        Value::String(text) => text.trim().to_owned(),
+        Value::String(text) => without_blanks(text),
         Value::Number(number) => number.to_string(),
         other => return Err(format!("has {} as the value of {}; give a text", shown(other), shown(&name.into()))),
     };
-    Ok((name.trim().to_owned(), text))
+    Ok((without_blanks(name), text))
 }
 
 fn header_in_list(position: usize, item: &Value) -> Result<(String, String), String> {
@@ -300,7 +335,7 @@ fn header_in_list(position: usize, item: &Value) -> Result<(String, String), Str
     };
     match item {
         Value::String(line) => match line.split_once(':') {
-            Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
+            Some((name, value)) => Ok((without_blanks(name), without_blanks(value))),
             None => wrong(),
         },
         Value::Array(pair) => match pair.as_slice() {

@@ -5,7 +5,7 @@ use super::*;
 
 fn read(value: Value) -> Result<NewTest, Vec<FieldError>> {
     let Value::Object(fields) = value else { panic!("the tests give objects") };
-    parse(&fields, TestId::new("t1").expect("a name"))
+    parse(&fields, TestId::new("t1").expect("a name"), 8).map_err(|errors| errors.shown().to_vec())
 }
 
 fn valid(value: Value) -> TestConfig {
@@ -84,6 +84,10 @@ fn each_wrong_field_is_named_as_the_client_spelled_it() {
         (json!({"targets": [{"uri": "http://h/"}]}), "targets", "uri"),
         (json!({"targets": [{"url": "ftp://h/"}]}), "targets", "place 1"),
         (json!({"targets": [{"url": "http://h/", "weight": 0}]}), "targets", "at least 1"),
+        (json!({"targets": [{"url": " "}]}), "targets", "leave it out"),
+        (json!({"targets": [{"url": "http://h/", "method": 7}]}), "targets", "method is 7"),
+        (json!({"targets": [{"url": "http://h/", "body": true}]}), "targets", "a text"),
+        (json!({"targets": [{"url": "http://h/", "weight": 1.5}]}), "targets", "whole number"),
         (json!({"order": "backwards"}), "order", "in_turn"),
         (json!({"seed": "x"}), "seed", "whole number"),
         (json!({"insecure": "perhaps"}), "insecure", "true or false"),
@@ -143,6 +147,7 @@ fn each_wrong_field_is_named_as_the_client_spelled_it() {
         (json!({"name": "a\nb"}), "name", "one line"),
         (json!({"name": 5}), "name", "text"),
         (json!({"trigger": 1}), "trigger", "true or false"),
+        (json!({"trigger": null}), "trigger", "true or false"),
         (json!({"conections": 5}), "conections", "did you mean connections?"),
         (json!({"xyzzy": 5}), "xyzzy", "there are test_type,"),
         (json!({"test_id": "mine"}), "test_id", "orchestrator"),
@@ -171,6 +176,31 @@ fn all_errors_come_at_once() {
     names.sort_unstable();
     expected.sort_unstable();
     assert_eq!(names, expected, "{errors:?}");
+}
+
+#[test]
+fn however_much_is_wrong_little_is_said() {
+    let unknown = |key: String| (key, json!(1));
+    // Nothing like a field, like one, the same field over and over, and names without end.
+    let bodies: [serde_json::Map<_, _>; 5] = [
+        (0..100_000).map(|n| unknown(format!("k{n}"))).collect(),
+        (0..50_000).map(|n| unknown(format!("conections{n}"))).collect(),
+        (0..2000).map(|n| unknown(format!("connections{}", "_".repeat(n)))).collect(),
+        (0..100).map(|n| unknown(format!("{n}{}", "x".repeat(10_000)))).collect(),
+        [
+            ("targets".to_owned(), json!([{"y".repeat(500_000): 1}])),
+            ("url".to_owned(), json!(format!("{}:", "z".repeat(9000)))),
+        ]
+        .into_iter()
+        .collect(),
+    ];
+    for (index, fields) in bodies.into_iter().enumerate() {
+        let errors = parse(&fields, TestId::new("t1").expect("a name"), 8).expect_err("nothing is right");
+        assert!(errors.shown().len() <= 20, "{index}");
+        let said = serde_json::to_string(errors.shown()).expect("texts");
+        assert!(said.len() < 10_000, "{index}: {} bytes", said.len());
+        assert!(said.matches("message_count_per_driver, duration").count() <= 1, "{index}: {said}");
+    }
 }
 
 #[test]
@@ -225,7 +255,7 @@ proptest! {
     #[test]
     fn no_json_breaks_the_reader(fields in prop::collection::vec((any_key(), any_json()), 0..8)) {
         let fields: Map<String, Value> = fields.into_iter().collect();
-        match parse(&fields, TestId::new("t1").expect("a name")) {
+        match parse(&fields, TestId::new("t1").expect("a name"), 8) {
             Ok(test) => prop_assert!(test.config.problems().is_empty()),
             Err(errors) => prop_assert!(!errors.is_empty()),
         }

@@ -2,10 +2,13 @@
 
 use std::sync::LazyLock;
 
-use axum::Json;
-use utoipa::OpenApi;
+use axum::body::Bytes;
+use axum::http::header;
+use axum::response::IntoResponse;
+use serde_json::{Value, json};
+use utoipa::{OpenApi, ToSchema};
 
-use super::{fields, problem, routes, stream};
+use super::{events, fields, problem, routes, stream};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -20,6 +23,7 @@ use super::{fields, problem, routes, stream};
         routes::show_test,
         routes::trigger_test,
         routes::stop_test,
+        routes::stop_all,
         routes::metrics,
         routes::series,
         routes::histogram,
@@ -29,7 +33,7 @@ use super::{fields, problem, routes, stream};
         routes::exposition,
         serve,
     ),
-    components(schemas(fields::NewTestBody, problem::ProblemBody)),
+    components(schemas(fields::NewTestBody, problem::ProblemBody, events::SecondData<'static>)),
     tags(
         (name = "tests", description = "Make, start and stop tests"),
         (name = "results", description = "What a test measured"),
@@ -39,13 +43,63 @@ use super::{fields, problem, routes, stream};
 )]
 struct Api;
 
-static DESCRIPTION: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(Api::openapi);
+/// What any request may be refused for, whatever it asks.
+const EVERYWHERE: [(&str, &str); 5] = [
+    ("400", "It is not a request that can be understood, or the Host header is missing"),
+    ("408", "It did not arrive in time"),
+    ("421", "This orchestrator is not known by that name (--allow-host)"),
+    ("431", "Its head is too large"),
+    (
+        "503",
+        "The orchestrator is ending, its store or broker fails, or too many ask at once; Retry-After says when to try again",
+    ),
+];
+
+static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| describe().to_string().into());
+
+fn describe() -> Value {
+    let mut description = serde_json::to_value(Api::openapi()).expect("a description is JSON");
+    let schemas = &mut description["components"]["schemas"];
+    schemas[fields::NewTestBody::name().as_ref()] = fields::new_test_schema();
+    schemas[events::StreamEvent::name().as_ref()] = events::stream_event_schema();
+    let problem = json!({problem::PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}});
+    let paths = description["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
+    for operation in paths.filter_map(Value::as_object_mut).flat_map(|path| path.values_mut()) {
+        for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+            // One that is left out is left out, and not null.
+            if let Some(types) = parameter.pointer_mut("/schema/type").and_then(Value::as_array_mut) {
+                types.retain(|kind| kind != "null");
+            }
+        }
+        let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
+        let responses = responses.expect("every operation has responses");
+        for (status, about) in EVERYWHERE {
+            responses.entry(status).or_insert_with(|| json!({"description": about, "content": problem}));
+        }
+    }
+    name_keys(&mut description);
+    description
+}
+
+/// Keys are texts in JSON, those that are numbers for us, too.
+fn name_keys(part: &mut Value) {
+    match part {
+        Value::Object(fields) => {
+            if let Some(names) = fields.get_mut("propertyNames").filter(|names| names["type"] == "integer") {
+                *names = json!({"pattern": "^[0-9]+$"});
+            }
+            fields.values_mut().for_each(name_keys);
+        }
+        Value::Array(items) => items.iter_mut().for_each(name_keys),
+        _ => {}
+    }
+}
 
 /// This description
 #[utoipa::path(
     get, path = "/openapi.json", tag = "service",
     responses((status = 200, description = "OpenAPI", body = serde_json::Value))
 )]
-pub(super) async fn serve() -> Json<&'static utoipa::openapi::OpenApi> {
-    Json(&DESCRIPTION)
+pub(super) async fn serve() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION.clone())
 }

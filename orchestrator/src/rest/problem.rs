@@ -9,7 +9,14 @@ use onrush_protocol::FieldProblem;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::values::short;
 use crate::Problem;
+
+/// Errors in one answer; more are counted. What anybody sends must not come back many times over.
+pub(super) const MAX_ERRORS: usize = 20;
+/// How much of a name or a path that a client sent comes back.
+pub(super) const MAX_NAME_CHARS: usize = 100;
+const MAX_PROBLEM_CHARS: usize = 800;
 
 /// The media type of an error.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
@@ -28,7 +35,36 @@ pub(super) struct FieldError {
 impl FieldError {
     /// A field that is wrong.
     pub(super) fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { field: field.into(), problem: problem.into() }
+        Self { field: short(&field.into(), MAX_NAME_CHARS), problem: short(&problem.into(), MAX_PROBLEM_CHARS) }
+    }
+}
+
+/// The fields that are wrong, as many as are shown, and how many more there are.
+#[derive(Debug, Default)]
+pub(super) struct FieldErrors {
+    shown: Vec<FieldError>,
+    more: usize,
+}
+
+impl FieldErrors {
+    /// One more.
+    pub(super) fn push(&mut self, error: impl FnOnce() -> FieldError) {
+        if self.shown.len() < MAX_ERRORS {
+            self.shown.push(error());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Whether nothing is wrong.
+    pub(super) fn is_empty(&self) -> bool {
+        self.shown.is_empty()
+    }
+
+    /// Those that are shown.
+    #[cfg(test)]
+    pub(super) fn shown(&self) -> &[FieldError] {
+        &self.shown
     }
 }
 
@@ -47,14 +83,18 @@ impl Failure {
     }
 
     /// Values that cannot be used: 422, with every field at fault.
-    pub(super) fn fields(errors: Vec<FieldError>) -> Self {
-        Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail: summary(&errors), errors }
+    pub(super) fn fields(errors: FieldErrors) -> Self {
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail: summary(&errors), errors: errors.shown }
     }
 }
 
 /// The fields at fault in one line, for those who look at `detail` only.
-fn summary(errors: &[FieldError]) -> String {
-    let lines: Vec<String> = errors.iter().map(|e| format!("{} {}", e.field, e.problem)).collect();
+fn summary(errors: &FieldErrors) -> String {
+    let FieldErrors { shown, more } = errors;
+    let mut lines: Vec<String> = shown.iter().map(|e| format!("{} {}", e.field, e.problem)).collect();
+    if *more > 0 {
+        lines.push(format!("and {more} more"));
+    }
     lines.join("; ")
 }
 
@@ -97,13 +137,13 @@ pub(super) struct ProblemBody {
     /// The path that was asked for.
     #[schema(example = "/v1/tests")]
     pub instance: String,
-    /// Every field that is wrong; empty where no field is at fault.
+    /// The fields that are wrong, 20 at most; empty where no field is at fault.
     pub errors: Vec<FieldError>,
 }
 
 /// Renders failures as problem details, ours and those of the web framework alike.
 pub(super) async fn render(request: Request, next: Next) -> Response {
-    let instance = request.uri().path().to_owned();
+    let instance = short(request.uri().path(), MAX_NAME_CHARS);
     let mut response = next.run(request).await;
     let status = response.status();
     let failure = response.extensions_mut().remove::<Failure>();
@@ -112,8 +152,11 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
     }
     let Failure { status, detail, errors } =
         failure.unwrap_or_else(|| Failure::new(status, "the request cannot be served as it is"));
-    if status.is_server_error() {
-        tracing::warn!(status = status.as_u16(), instance, detail, "a request failed");
+    // Who is told to come again is no news; why is logged where it happens, once. What was asked is in nobody's log.
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => tracing::debug!(status = status.as_u16(), detail, "a request failed"),
+        status if status.is_server_error() => tracing::warn!(status = status.as_u16(), detail, "a request failed"),
+        _ => {}
     }
     let title = status.canonical_reason().unwrap_or("Error").to_owned();
     let body = ProblemBody { kind: "about:blank", title, status: status.as_u16(), detail, instance, errors };
@@ -125,5 +168,8 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
         }
     }
     rendered.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        rendered.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+    }
     rendered
 }

@@ -6,29 +6,31 @@ use axum::http::Uri;
 use serde_json::Value;
 
 use super::fields::closest;
-use super::problem::{Failure, FieldError};
+use super::problem::{Failure, FieldError, FieldErrors};
 use super::values::{shown, whole_number};
 
 /// The parameters of one request. Read each, then [`finish`](Query::finish).
 pub(super) struct Query {
     given: Vec<(String, String)>,
-    errors: Vec<FieldError>,
+    errors: FieldErrors,
 }
 
 impl Query {
     /// The parameters of which only `known` ones make sense here, each once.
     pub(super) fn of(uri: &Uri, known: &[&str]) -> Self {
-        let mut query = Self { given: Vec::new(), errors: Vec::new() };
+        let mut query = Self { given: Vec::new(), errors: FieldErrors::default() };
         for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
             if !known.contains(&name.as_ref()) {
-                let hint = match closest(&name, known.iter().copied()) {
-                    Some(near) => format!("did you mean {near}?"),
-                    None if known.is_empty() => "there are none here".to_owned(),
-                    None => format!("there are {}", known.join(", ")),
-                };
-                query.errors.push(FieldError::new(name, format!("is an unknown parameter; {hint}")));
+                query.errors.push(|| {
+                    let hint = match closest(&name, known.iter().copied()) {
+                        Some(near) => format!("did you mean {near}?"),
+                        None if known.is_empty() => "there are none here".to_owned(),
+                        None => format!("there are {}", known.join(", ")),
+                    };
+                    FieldError::new(&*name, format!("is an unknown parameter; {hint}"))
+                });
             } else if query.given.iter().any(|(other, _)| *other == name) {
-                query.errors.push(FieldError::new(name, "is given twice; give it once"));
+                query.errors.push(|| FieldError::new(name, "is given twice; give it once"));
             } else {
                 query.given.push((name.into_owned(), value.into_owned()));
             }
@@ -47,15 +49,14 @@ impl Query {
         let read = whole_number(&value).filter(|n| range.contains(n));
         if read.is_none() {
             let (low, high) = (range.start(), range.end());
-            let right = if *high == u64::MAX { format!("from {low} on") } else { format!("from {low} to {high}") };
-            self.wrong(name, format!("is {}; give a whole number {right}", shown(&value)));
+            self.wrong(name, format!("is {}; give a whole number from {low} to {high}", shown(&value)));
         }
         read
     }
 
     /// Notes that a parameter is wrong.
     pub(super) fn wrong(&mut self, name: &str, problem: String) {
-        self.errors.push(FieldError::new(name, problem));
+        self.errors.push(|| FieldError::new(name, problem));
     }
 
     /// Everything that was wrong, if anything.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::{StatusCode, Uri};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use onrush_protocol::TestId;
 use serde_json::{Value, json};
@@ -18,12 +18,18 @@ use super::fields::NewTestBody;
 use super::new_test;
 use super::problem::{Failure, ProblemBody};
 use super::query::Query;
-use crate::view::{DriverView, HistogramView, MetricsView, SeriesView, TestView};
+use super::room::Rooms;
+use crate::view::{DriverView, HistogramView, MetricsView, SeriesView, StoppedView, TestView};
+use crate::{TestPage, TestSummary};
 
 const DEFAULT_TESTS: u64 = 50;
 const MAX_TESTS: u64 = 500;
 const DEFAULT_SECONDS: u64 = 600;
 const MAX_SECONDS: u64 = 3600;
+/// The highest second that can be asked for: a number that is exact in every JSON reader, and lies beyond any test.
+pub(super) const MAX_SECOND: u64 = (1 << 53) - 1;
+/// A page of a list ends before it has more bytes than this, or some more for what is not counted.
+const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// The brain answers in milliseconds; after this it is stuck.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -76,29 +82,37 @@ fn new_test_id(now: Timestamp) -> TestId {
 )]
 pub(super) async fn create_test<A: Api>(
     State(api): State<A>,
+    Extension(rooms): Extension<Rooms>,
     request: Request,
-) -> Result<(StatusCode, [(HeaderName, String); 1], Json<TestView>), Failure> {
-    let fields = json_object(request).await?;
-    let test = new_test::parse(&fields, new_test_id(Timestamp::now())).map_err(Failure::fields)?;
+) -> Result<(StatusCode, [(HeaderName, String); 1], Response), Failure> {
+    let (test_id, max_drivers) = (new_test_id(Timestamp::now()), api.max_drivers());
+    let test = json_object(request, move |fields| new_test::parse(fields, test_id, max_drivers)).await?;
+    let claim = rooms.answers.claim().await?;
     let view = api.create(test).await?;
-    Ok((StatusCode::CREATED, [(header::LOCATION, format!("/v1/tests/{}", view.test_id))], Json(view)))
+    Ok((StatusCode::CREATED, [(header::LOCATION, format!("/v1/tests/{}", view.test_id))], claim.json(&view)))
 }
 
 /// List tests
 ///
-/// The newest first. Where there may be older ones, the Link header names the next page.
+/// The newest first, each in short; a page has 4 MiB at most. Where there are older ones, the Link header names the next
+/// page.
 #[utoipa::path(
     get, path = "/v1/tests", tag = "tests",
     params(
-        ("limit" = Option<u64>, Query, description = "At most this many, 1 to 500 (default 50)"),
-        ("before" = Option<String>, Query, description = "Only tests created before this one"),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 500, description = "At most this many, 1 to 500 (default 50)"),
+        ("before" = Option<String>, Query, pattern = r"^[!-~]([ -~]{0,198}[!-~])?$", description = "Only tests created before this one"),
     ),
     responses(
-        (status = 200, description = "Tests", body = Vec<TestView>),
+        (status = 200, description = "Tests", body = Vec<TestSummary>, headers(("link" = String, description = "The next page"))),
+        (status = 404, description = "There is no test \"before\"", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn list_tests<A: Api>(State(api): State<A>, uri: Uri) -> Result<impl IntoResponse, Failure> {
+pub(super) async fn list_tests<A: Api>(
+    State(api): State<A>,
+    Extension(rooms): Extension<Rooms>,
+    uri: Uri,
+) -> Result<impl IntoResponse, Failure> {
     let mut query = Query::of(&uri, &["limit", "before"]);
     let limit = query.whole_number("limit", 1..=MAX_TESTS).unwrap_or(DEFAULT_TESTS);
     let before = query.text("before").map(TestId::new);
@@ -106,8 +120,9 @@ pub(super) async fn list_tests<A: Api>(State(api): State<A>, uri: Uri) -> Result
         query.wrong("before", "is no test; give the test_id of one".to_owned());
     }
     query.finish()?;
-    let tests = api.tests(limit as usize, before.flatten()).await?;
-    let oldest = tests.last().filter(|_| tests.len() as u64 == limit);
+    let claim = rooms.answers.claim().await?;
+    let TestPage { tests, more } = api.tests(limit as usize, before.flatten(), MAX_PAGE_BYTES).await?;
+    let oldest = tests.last().filter(|_| more);
     let next = oldest.map(|test| {
         let parameters = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("limit", &limit.to_string())
@@ -115,7 +130,7 @@ pub(super) async fn list_tests<A: Api>(State(api): State<A>, uri: Uri) -> Result
             .finish();
         [(header::LINK, format!("</v1/tests?{parameters}>; rel=\"next\""))]
     });
-    Ok((next, Json(tests)))
+    Ok((next, claim.json(&tests)))
 }
 
 /// Show a test
@@ -127,8 +142,13 @@ pub(super) async fn list_tests<A: Api>(State(api): State<A>, uri: Uri) -> Result
         (status = 404, description = "No such test", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn show_test<A: Api>(State(api): State<A>, InPath(id): InPath) -> Result<Json<TestView>, Failure> {
-    Ok(Json(api.test(id).await?))
+pub(super) async fn show_test<A: Api>(
+    State(api): State<A>,
+    Extension(rooms): Extension<Rooms>,
+    InPath(id): InPath,
+) -> Result<Response, Failure> {
+    let claim = rooms.answers.claim().await?;
+    Ok(claim.json(&api.test(id).await?))
 }
 
 /// Start a test
@@ -146,12 +166,16 @@ pub(super) async fn show_test<A: Api>(State(api): State<A>, InPath(id): InPath) 
 )]
 pub(super) async fn trigger_test<A: Api>(
     State(api): State<A>,
+    Extension(rooms): Extension<Rooms>,
     InPath(id): InPath,
-) -> Result<(StatusCode, Json<TestView>), Failure> {
-    Ok((StatusCode::ACCEPTED, Json(api.trigger(id).await?)))
+) -> Result<(StatusCode, Response), Failure> {
+    let view = api.trigger(id).await?;
+    Ok((StatusCode::ACCEPTED, rooms.answers.claim().await?.json(&view)))
 }
 
 /// Stop a test
+///
+/// Whatever is known of that id, the drivers are told to stop it: one may run it all the same.
 #[utoipa::path(
     post, path = "/v1/tests/{id}/stop", tag = "tests",
     params(("id" = String, Path, description = "The test_id")),
@@ -164,9 +188,25 @@ pub(super) async fn trigger_test<A: Api>(
 )]
 pub(super) async fn stop_test<A: Api>(
     State(api): State<A>,
+    Extension(rooms): Extension<Rooms>,
     InPath(id): InPath,
-) -> Result<(StatusCode, Json<TestView>), Failure> {
-    Ok((StatusCode::ACCEPTED, Json(api.stop(id).await?)))
+) -> Result<(StatusCode, Response), Failure> {
+    let view = api.stop(id).await?;
+    Ok((StatusCode::ACCEPTED, rooms.answers.claim().await?.json(&view)))
+}
+
+/// Stop everything
+///
+/// Every test that is open, and whatever else a driver says that it is armed for or runs.
+#[utoipa::path(
+    post, path = "/v1/stop", tag = "tests",
+    responses(
+        (status = 202, description = "The tests that drivers were told to stop", body = StoppedView),
+        (status = 403, description = "A page of another origin asked", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn stop_all<A: Api>(State(api): State<A>) -> Result<(StatusCode, Json<StoppedView>), Failure> {
+    Ok((StatusCode::ACCEPTED, Json(api.stop_all().await?)))
 }
 
 /// Totals of a test
@@ -180,19 +220,25 @@ pub(super) async fn stop_test<A: Api>(
         (status = 404, description = "No such test", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn metrics<A: Api>(State(api): State<A>, InPath(id): InPath) -> Result<Json<MetricsView>, Failure> {
-    Ok(Json(api.metrics(id).await?))
+pub(super) async fn metrics<A: Api>(
+    State(api): State<A>,
+    Extension(rooms): Extension<Rooms>,
+    InPath(id): InPath,
+) -> Result<Response, Failure> {
+    let claim = rooms.answers.claim().await?;
+    Ok(claim.json(&api.metrics(id).await?))
 }
 
 /// Seconds of a test
 ///
-/// The sealed seconds, per driver and over all, a page at a time.
+/// The sealed seconds, per driver and over all, a page at a time; a page has 4 MiB at most. next_from says where the next
+/// one begins.
 #[utoipa::path(
     get, path = "/v1/tests/{id}/series", tag = "results",
     params(
         ("id" = String, Path, description = "The test_id"),
-        ("from" = Option<u64>, Query, description = "The first second (default 0)"),
-        ("limit" = Option<u64>, Query, description = "At most this many, 1 to 3600 (default 600)"),
+        ("from" = Option<u64>, Query, maximum = 9_007_199_254_740_991_u64, description = "The first second (default 0)"),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 3600, description = "At most this many, 1 to 3600 (default 600)"),
     ),
     responses(
         (status = 200, description = "The seconds", body = SeriesView),
@@ -202,14 +248,16 @@ pub(super) async fn metrics<A: Api>(State(api): State<A>, InPath(id): InPath) ->
 )]
 pub(super) async fn series<A: Api>(
     State(api): State<A>,
+    Extension(rooms): Extension<Rooms>,
     InPath(id): InPath,
     uri: Uri,
-) -> Result<Json<SeriesView>, Failure> {
+) -> Result<Response, Failure> {
     let mut query = Query::of(&uri, &["from", "limit"]);
-    let from = query.whole_number("from", 0..=u64::MAX).unwrap_or(0);
+    let from = query.whole_number("from", 0..=MAX_SECOND).unwrap_or(0);
     let limit = query.whole_number("limit", 1..=MAX_SECONDS).unwrap_or(DEFAULT_SECONDS);
     query.finish()?;
-    Ok(Json(api.series(id, from, limit as usize).await?))
+    let claim = rooms.answers.claim().await?;
+    Ok(claim.json(&api.series(id, from, limit as usize, MAX_PAGE_BYTES).await?))
 }
 
 /// Distributions of a test
@@ -229,13 +277,15 @@ pub(super) async fn series<A: Api>(
 )]
 pub(super) async fn histogram<A: Api>(
     State(api): State<A>,
+    Extension(rooms): Extension<Rooms>,
     InPath(id): InPath,
     uri: Uri,
-) -> Result<Json<HistogramView>, Failure> {
+) -> Result<Response, Failure> {
     let query = Query::of(&uri, &["driver"]);
     let driver = query.text("driver").map(str::to_owned);
     query.finish()?;
-    Ok(Json(api.histogram(id, driver).await?))
+    let claim = rooms.answers.claim().await?;
+    Ok(claim.json(&api.histogram(id, driver).await?))
 }
 
 /// List drivers
@@ -245,8 +295,12 @@ pub(super) async fn histogram<A: Api>(
     get, path = "/v1/drivers", tag = "drivers",
     responses((status = 200, description = "Drivers", body = Vec<DriverView>))
 )]
-pub(super) async fn list_drivers<A: Api>(State(api): State<A>) -> Result<Json<Vec<DriverView>>, Failure> {
-    Ok(Json(api.drivers().await?))
+pub(super) async fn list_drivers<A: Api>(
+    State(api): State<A>,
+    Extension(rooms): Extension<Rooms>,
+) -> Result<Response, Failure> {
+    let claim = rooms.answers.claim().await?;
+    Ok(claim.json(&api.drivers().await?))
 }
 
 /// Whether the orchestrator works
@@ -278,8 +332,10 @@ pub(super) async fn health<A: Api>(State(api): State<A>) -> Result<Json<Value>, 
 )]
 pub(super) async fn exposition<A: Api>(
     State(api): State<A>,
-) -> Result<([(HeaderName, &'static str); 1], String), Failure> {
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], api.exposition().await?))
+    Extension(rooms): Extension<Rooms>,
+) -> Result<Response, Failure> {
+    let claim = rooms.answers.claim().await?;
+    Ok(claim.answer("text/plain; version=0.0.4; charset=utf-8", api.exposition().await?.into()))
 }
 
 #[cfg(test)]

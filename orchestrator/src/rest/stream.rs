@@ -1,86 +1,113 @@
 //! A test as it happens, by server-sent events.
 //!
-//! The reader of the updates and the writer to the client are joined by a short queue: a slow client makes its
-//! own reader wait and lag, and nothing else. A client that lags is told so and goes on with the newest.
+//! An event becomes text once, whoever reads it. A reader is handed the next one when it has taken the last: a slow one lags,
+//! loses the oldest, is told so and goes on with the newest; one that reads nothing at all loses its connection.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
-use axum::response::Sse;
-use axum::response::sse::{Event, KeepAlive};
+use axum::http::Uri;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
 use onrush_protocol::TestId;
-use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::sync::mpsc;
-use tokio_stream::Stream;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, timeout};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::api::Api;
-use super::problem::{Failure, ProblemBody};
+use super::events::{SecondData, StreamEvent, comment, event};
+use super::problem::{Failure, FieldError, FieldErrors, ProblemBody};
 use super::query::Query;
-use super::routes::InPath;
-use crate::view::{MetricsView, SecondView, TestView};
+use super::room::{MAX_STREAMS, Room, Rooms, busy};
+use super::routes::{InPath, MAX_SECOND};
+use super::values::{shown, whole_number};
+use crate::view::{MetricsView, SecondView};
 use crate::{Problem, Update};
 
-/// Events between the reader of updates and the writer to the client.
-const QUEUED_EVENTS: usize = 4;
-/// Earlier seconds are read this many at a time.
+/// Earlier seconds are read this many at a time, and no more than so many bytes: each reader has a page of its own.
 const PAGE_SECONDS: usize = 100;
+const PAGE_BYTES: usize = 128 * 1024;
 /// Proxies and clients give up connections on which nothing happens.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How long a stream waits for its turn to begin.
+const OPENING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Follow a test
 ///
-/// Server-sent events: "test" (a TestView, at first and when anything changes its state), "second" (once a
-/// second: {"second": SecondView, "totals": MetricsView}, with the second's index as the event's id) and "totals" (a
-/// MetricsView, at the end). The stream closes after the end. With "from", or the header Last-Event-ID of a
-/// client that comes back, it begins with the seconds since then; their "totals" are null.
+/// Server-sent events: "test" (at first and when anything changes its state), "second" (once a second, with the second's
+/// index as the event's id) and "totals" (at the end). The stream closes after the end. With "from", or the header
+/// Last-Event-ID of a client that comes back, it begins with the seconds since then; their "totals" are null. A reader that
+/// is too slow is told by a comment how many events it missed.
 #[utoipa::path(
     get, path = "/v1/tests/{id}/stream", tag = "results",
     params(
         ("id" = String, Path, description = "The test_id"),
-        ("from" = Option<u64>, Query, description = "Begin with this second (default: with what comes next)"),
-        ("Last-Event-ID" = Option<u64>, Header, description = "The last second that the client has"),
+        ("from" = Option<u64>, Query, maximum = 9_007_199_254_740_991_u64, description = "Begin with this second (default: with what comes next)"),
+        ("Last-Event-ID" = Option<u64>, Header, maximum = 9_007_199_254_740_991_u64, description = "The last second that the client has"),
     ),
     responses(
-        (status = 200, description = "Events", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "Events, each with its name and its data as JSON", body = StreamEvent, content_type = "text/event-stream"),
         (status = 404, description = "No such test", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn stream<A: Api>(
     State(api): State<A>,
+    Extension(rooms): Extension<Rooms>,
     InPath(test_id): InPath,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
+) -> Result<Response, Failure> {
     let mut query = Query::of(&uri, &["from"]);
-    let asked = query.whole_number("from", 0..=u64::MAX);
+    let asked = query.whole_number("from", 0..=MAX_SECOND);
     query.finish()?;
     // A client that comes back repeats its first address; what it has by now says more.
-    let from = last_event_id(&headers).map(|last| last.saturating_add(1)).or(asked);
+    let from = last_event_id(&headers)?.map(|last| last.saturating_add(1)).or(asked);
+    let too_many = || busy(&format!("{MAX_STREAMS} streams are open, as many as may be; try again later"));
+    let stream = rooms.streams.clone().try_acquire_owned().map_err(|_| too_many())?;
+    let slow = || busy("too many streams are being opened at once; try again in a few seconds");
+    let opening = timeout(OPENING_PATIENCE, rooms.opening.clone().acquire_owned()).await;
+    let opening = opening.map_err(|_| slow())?.map_err(|_| slow())?;
     let (test, updates) = api.subscribe(test_id.clone()).await?;
-    let (sender, events) = mpsc::channel(QUEUED_EVENTS);
+    let is_over = test.state.is_end();
+    let first = timeout(OPENING_PATIENCE, rooms.events.hold(event("test", None, &test))).await.map_err(|_| slow())?;
+    drop((test, opening));
+
+    let (sender, events) = mpsc::channel(1);
+    // There is a place for the first.
+    let _ = sender.try_send(first);
+    let mut follower = Follower { api, test_id, room: rooms.events, sender, next_second: 0, _stream: stream };
     tokio::spawn(async move {
-        let mut follower = Follower { api, test_id, sender, next_second: 0 };
         // Its end is the client's, or the test's: nothing is left to tell anyone.
-        let _ = follower.follow(test, from, updates).await;
+        let _ = follower.follow(is_over, from, updates).await;
     });
-    Ok(Sse::new(ReceiverStream::new(events).map(Ok)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    let body = Body::from_stream(ReceiverStream::new(events).map(Ok::<_, Infallible>));
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        // A proxy that collects the events before it passes them on would make them late.
+        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    Ok((headers, body).into_response())
 }
 
-fn last_event_id(headers: &HeaderMap) -> Option<u64> {
-    headers.get("last-event-id")?.to_str().ok()?.trim().parse().ok()
-}
-
-#[derive(Serialize)]
-struct SecondEvent<'a> {
-    second: &'a SecondView,
-    totals: Option<&'a MetricsView>,
+fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
+    const NAME: &str = "Last-Event-ID";
+    let Some(given) = headers.get(NAME) else { return Ok(None) };
+    let text = Value::from(String::from_utf8_lossy(given.as_bytes()));
+    whole_number(&text).filter(|id| *id <= MAX_SECOND).map(Some).ok_or_else(|| {
+        let mut errors = FieldErrors::default();
+        errors.push(|| {
+            FieldError::new(NAME, format!("is {}; give the id of the last event, a whole number", shown(&text)))
+        });
+        Failure::fields(errors)
+    })
 }
 
 /// Why a stream ends early.
@@ -98,44 +125,56 @@ impl From<Problem> for Over {
 struct Follower<A> {
     api: A,
     test_id: TestId,
-    sender: mpsc::Sender<Event>,
+    room: Room,
+    sender: mpsc::Sender<Bytes>,
     /// Seconds before this one were sent already.
     next_second: u64,
+    /// One of the streams that may be open.
+    _stream: OwnedSemaphorePermit,
 }
 
 impl<A: Api> Follower<A> {
     async fn follow(
         &mut self,
-        test: TestView,
+        is_over: bool,
         from: Option<u64>,
         mut updates: broadcast::Receiver<Update>,
     ) -> Result<(), Over> {
-        self.send("test", &test).await?;
         if let Some(from) = from {
             self.catch_up(from).await?;
         }
-        if test.state.is_end() {
+        if is_over {
             return self.send_totals().await;
         }
+        let mut next_keep_alive = Instant::now() + KEEP_ALIVE;
         loop {
+            // What waits here for a slow client would be old when it is sent.
+            self.taken().await?;
             let update = tokio::select! {
                 update = updates.recv() => update,
                 () = self.sender.closed() => return Err(Over::ClientGone),
+                () = tokio::time::sleep_until(next_keep_alive) => {
+                    self.send(comment("")).await?;
+                    next_keep_alive = Instant::now() + KEEP_ALIVE;
+                    continue;
+                }
             };
+            next_keep_alive = Instant::now() + KEEP_ALIVE;
             let test = match update {
                 Ok(Update::Second(shown)) => {
-                    let (second, totals) = &*shown;
-                    if second.second_index >= self.next_second {
-                        self.send_second(second, Some(totals)).await?;
+                    if shown.0.second_index >= self.next_second {
+                        let (index, (second, totals)) = (shown.0.second_index, &**shown);
+                        self.send(shown.event(|| second_event(index, second, Some(totals)))).await?;
                     }
                     continue;
                 }
                 Ok(Update::Test(test)) => test,
                 Err(RecvError::Lagged(missed)) => {
-                    let comment = format!("{missed} updates were left out: this reader is too slow for them");
-                    self.send_event(Event::default().comment(comment)).await?;
+                    let lagged = format!("{missed} updates were left out: this reader is too slow for them");
+                    self.send(comment(&lagged)).await?;
+                    self.taken().await?;
                     // A change of state may be among them.
-                    Arc::new(self.api.test(self.test_id.clone()).await?)
+                    Arc::new(crate::Shown::new(self.api.test(self.test_id.clone()).await?))
                 }
                 Err(RecvError::Closed) => return Err(Over::NoAnswer),
             };
@@ -143,7 +182,7 @@ impl<A: Api> Follower<A> {
             if is_end {
                 self.send_totals().await?;
             }
-            self.send("test", &*test).await?;
+            self.send(test.event(|| event("test", None, &**test))).await?;
             if is_end {
                 return Ok(());
             }
@@ -154,9 +193,10 @@ impl<A: Api> Follower<A> {
     async fn catch_up(&mut self, from: u64) -> Result<(), Over> {
         let mut next = Some(from);
         while let Some(from) = next {
-            let page = self.api.series(self.test_id.clone(), from, PAGE_SECONDS).await?;
+            self.taken().await?;
+            let page = self.api.series(self.test_id.clone(), from, PAGE_SECONDS, PAGE_BYTES).await?;
             for second in &page.seconds {
-                self.send_second(second, None).await?;
+                self.send(second_event(second.second_index, second, None)).await?;
                 self.next_second = self.next_second.max(second.second_index.saturating_add(1));
             }
             next = page.next_from.filter(|next| *next > from);
@@ -164,26 +204,24 @@ impl<A: Api> Follower<A> {
         Ok(())
     }
 
-    async fn send_second(&self, second: &SecondView, totals: Option<&MetricsView>) -> Result<(), Over> {
-        let event = Event::default().event("second").id(second.second_index.to_string());
-        self.send_json(event, &SecondEvent { second, totals }).await
-    }
-
     async fn send_totals(&self) -> Result<(), Over> {
+        self.taken().await?;
         let totals = self.api.metrics(self.test_id.clone()).await?;
-        self.send("totals", &totals).await
+        self.send(event("totals", None, &totals)).await
     }
 
-    async fn send(&self, name: &str, data: &impl Serialize) -> Result<(), Over> {
-        self.send_json(Event::default().event(name), data).await
+    /// Waits until the client has taken the last event.
+    async fn taken(&self) -> Result<(), Over> {
+        self.sender.reserve().await.map(drop).map_err(|_| Over::ClientGone)
     }
 
-    async fn send_json(&self, event: Event, data: &impl Serialize) -> Result<(), Over> {
-        let event = event.json_data(data).expect("views are plain values with text keys, which JSON can write");
-        self.send_event(event).await
+    async fn send(&self, event: Bytes) -> Result<(), Over> {
+        let place = self.sender.reserve().await.map_err(|_| Over::ClientGone)?;
+        place.send(self.room.hold(event).await);
+        Ok(())
     }
+}
 
-    async fn send_event(&self, event: Event) -> Result<(), Over> {
-        self.sender.send(event).await.map_err(|_| Over::ClientGone)
-    }
+fn second_event(index: u64, second: &SecondView, totals: Option<&MetricsView>) -> Bytes {
+    event("second", Some(index), &SecondData { second, totals })
 }

@@ -11,7 +11,7 @@ use tower::ServiceExt;
 use super::body::MAX_BODY_BYTES;
 use super::fake::{Fake, TEST_ID};
 use super::problem::PROBLEM_JSON;
-use super::router_for;
+use super::{Hosts, router_for};
 use crate::Problem;
 use crate::view::TestState;
 
@@ -48,8 +48,9 @@ impl Answer {
     }
 }
 
-async fn send(fake: &Fake, request: Request<Body>) -> Answer {
-    let response = router_for(fake.clone()).oneshot(request).await.expect("the router cannot fail");
+async fn send(fake: &Fake, mut request: Request<Body>) -> Answer {
+    request.headers_mut().entry(header::HOST).or_insert(header::HeaderValue::from_static("127.0.0.1:7400"));
+    let response = router_for(fake.clone(), Hosts::new(&[])).oneshot(request).await.expect("the router cannot fail");
     let (parts, body) = response.into_parts();
     let body = tokio::time::timeout(DEADLINE, body.collect()).await.expect("in time").expect("a whole body").to_bytes();
     assert_eq!(parts.headers.get(header::X_CONTENT_TYPE_OPTIONS).map(|v| v.as_bytes()), Some(&b"nosniff"[..]));
@@ -130,6 +131,35 @@ async fn a_body_may_be_large_and_not_too_large() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_given_twice_is_refused_by_its_name() {
+    for (body, key) in [
+        (r#"{"test_type": "AVALANCHE", "requests": 1, "requests": 2}"#, "requests"),
+        (r#"{"test_type": "AVALANCHE", "requests": 1, "headers": {"a": "1", "a": "2"}}"#, "a"),
+        (r#"{"test_type": "AVALANCHE", "requests": 1, "targets": [{"url": "http://h/", "url": "http://i/"}]}"#, "url"),
+    ] {
+        let problem = post(&idle(), "/v1/tests", body).await.problem(422);
+        assert_eq!(problem["errors"][0]["field"], key, "{problem}");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("twice")), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn however_much_is_wrong_little_comes_back() {
+    let keys: Vec<String> = (0..90_000).map(|n| format!("\"k{n}\":1")).collect();
+    let answer = post(&idle(), "/v1/tests", format!("{{{}}}", keys.join(","))).await;
+    let problem = answer.problem(422);
+    assert_eq!(problem["errors"].as_array().map(Vec::len), Some(20));
+    // test_type and an end are missing, too.
+    let detail = problem["detail"].as_str().expect("a text");
+    assert!(detail.ends_with("and 89982 more"), "{detail}");
+    assert!(answer.body.len() < 10_000, "{} bytes", answer.body.len());
+    let long = format!("/{}?{}", "x".repeat(30_000), "y&".repeat(10_000));
+    assert!(get(&idle(), &long).await.body.len() < 1000);
+    let parameters: String = (0..5000).map(|n| format!("p{n}=1&")).collect();
+    assert!(get(&idle(), &format!("/v1/tests?{parameters}")).await.body.len() < 10_000);
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_is_a_bad_request() {
     let chunks = [Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("gone"))];
     let answer = post(&idle(), "/v1/tests", Body::from_stream(tokio_stream::iter(chunks))).await;
@@ -142,7 +172,8 @@ async fn tests_are_listed_a_page_at_a_time() {
     let body = r#"{"test_type": "AVALANCHE", "requests": 1}"#;
     let made = post(&fake, "/v1/tests", body).await.json();
     let page = get(&fake, "/v1/tests?limit=1").await;
-    assert_eq!(page.json(), json!([made]));
+    assert_eq!(page.json().as_array().map(Vec::len), Some(1));
+    assert_eq!(page.json()[0]["test_id"], made["test_id"]);
     let next = format!("</v1/tests?limit=1&before={}>; rel=\"next\"", made["test_id"].as_str().expect("an id"));
     assert_eq!(page.header(header::LINK), next);
     let (path, _) = next[1..].split_once('>').expect("a link");
@@ -164,11 +195,22 @@ async fn wrong_parameters_are_all_named() {
         ("/v1/tests/T/series?from=1e300", &["from"]),
         ("/v1/tests/T/histogram?drivr=a", &["drivr"]),
         ("/v1/tests/T/stream?from=x", &["from"]),
+        ("/v1/tests/T/stream?from=9007199254740992", &["from"]),
     ] {
         let problem = get(&idle(), &path.replace("/T/", &format!("/{TEST_ID}/"))).await.problem(422);
         let named: Vec<&str> =
             problem["errors"].as_array().expect("a list").iter().filter_map(|e| e["field"].as_str()).collect();
         assert_eq!(named, fields, "{path}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn the_last_event_that_a_client_has_must_be_one() {
+    let path = format!("/v1/tests/{TEST_ID}/stream");
+    for wrong in ["", "x", "-1", "1.5", "null", "18446744073709551616"] {
+        let request = Request::get(&path).header("Last-Event-ID", wrong).body(Body::empty()).expect("a request");
+        let problem = send(&idle(), request).await.problem(422);
+        assert_eq!(problem["errors"][0]["field"], "Last-Event-ID", "{wrong:?}: {problem}");
     }
 }
 
@@ -256,16 +298,54 @@ async fn a_page_of_another_origin_changes_nothing() {
         ("http://127.0.0.1:8080", "127.0.0.1:7400"),
         ("null", "127.0.0.1:7400"),
         ("", "127.0.0.1:7400"),
+        ("https://127.0.0.1:7400", "127.0.0.1:7400"),
+        ("http://127.0.0.1", "127.0.0.1:7400"),
+        ("http://localhost:7400", "127.0.0.1:7400"),
+        ("http://127.0.0.1:7400, http://evil", "127.0.0.1:7400"),
     ] {
         send(&fake, from(origin, host)).await.problem(403);
     }
     assert!(fake.lock().created.is_empty());
     assert_eq!(send(&fake, from("http://LocalHost:7400", "localhost:7400")).await.status, StatusCode::CREATED);
     // Reading is left to the browser, which shows foreign pages nothing: there are no CORS headers.
-    let read = Request::get("/v1/tests").header(header::ORIGIN, "http://evil.example").header(header::HOST, "h:1");
+    assert_eq!(send(&fake, from("http://127.0.0.1", "127.0.0.1:80")).await.status, StatusCode::CREATED);
+    for (site, status) in [("cross-site", 403), ("same-site", 201), ("same-origin", 201), ("none", 201)] {
+        let mut request = from("http://127.0.0.1", "127.0.0.1");
+        request.headers_mut().insert("sec-fetch-site", site.parse().expect("a value"));
+        assert_eq!(send(&fake, request).await.status, status, "{site}");
+    }
+    let read = Request::get("/v1/tests").header(header::ORIGIN, "http://evil.example");
     let answer = send(&fake, read.body(Body::empty()).expect("a request")).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert!(!answer.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+}
+
+#[tokio::test]
+async fn nothing_is_served_under_a_name_of_somebody_else() {
+    let fake = idle();
+    for path in ["/", "/v1/tests", "/v1/drivers", "/metrics", "/healthz", "/openapi.json", "/docs/", "/nothing"] {
+        for method in ["GET", "HEAD", "POST", "OPTIONS", "DELETE"] {
+            let request = |uri: &str| Request::builder().method(method).uri(uri).header(header::HOST, "evil:7400");
+            let answer = send(&fake, request(path).body(Body::empty()).expect("a request")).await;
+            if method == "HEAD" {
+                assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST, "{path}");
+                continue;
+            }
+            let problem = answer.problem(421);
+            assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("--allow-host")), "{problem}");
+        }
+    }
+    let body = || Body::from(r#"{"test_type": "AVALANCHE", "requests": 1}"#);
+    let post = Request::post("/v1/tests").header(header::HOST, "evil:7400").header(header::ORIGIN, "http://evil:7400");
+    send(&fake, post.body(body()).expect("a request")).await.problem(421);
+    // The first line may name another server than the header, and the header may come twice.
+    let absolute = Request::post("http://evil:7400/v1/tests").header(header::HOST, "127.0.0.1:7400");
+    send(&fake, absolute.body(body()).expect("a request")).await.problem(421);
+    let twice = Request::post("/v1/tests").header(header::HOST, "127.0.0.1:7400").header(header::HOST, "evil");
+    send(&fake, twice.body(body()).expect("a request")).await.problem(400);
+    assert!(fake.lock().created.is_empty());
+    let absolute = Request::get("http://127.0.0.1:7400/healthz").body(Body::empty()).expect("a request");
+    assert_eq!(send(&fake, absolute).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
@@ -293,6 +373,7 @@ async fn the_description_lists_every_route() {
             "get /v1/tests/{id}/metrics",
             "get /v1/tests/{id}/series",
             "get /v1/tests/{id}/stream",
+            "post /v1/stop",
             "post /v1/tests",
             "post /v1/tests/{id}/stop",
             "post /v1/tests/{id}/trigger",

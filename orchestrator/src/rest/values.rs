@@ -16,9 +16,14 @@ pub(super) fn shown(value: &Value) -> String {
         Value::Object(_) => "an object".to_owned(),
         other => other.to_string(),
     };
-    match json.char_indices().nth(MAX_SHOWN_CHARS) {
-        None => json,
-        Some((end, _)) => format!("{}… ({} bytes)", &json[..end], json.len()),
+    short(&json, MAX_SHOWN_CHARS)
+}
+
+/// A text from outside, cut where it is longer than so many characters.
+pub(super) fn short(text: &str, max_chars: usize) -> String {
+    match text.char_indices().nth(max_chars) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
     }
 }
 
@@ -67,7 +72,7 @@ pub(super) fn flag(value: &Value) -> Option<bool> {
 /// the nanosecond.
 pub(super) fn duration(value: &Value) -> Option<Duration> {
     match value {
-        Value::Number(number) => Duration::try_from_secs_f64(number.as_f64()?).ok(),
+        Value::Number(number) => human::seconds(number.as_f64()?),
         Value::String(text) => human::duration(text).ok(),
         _ => None,
     }
@@ -135,6 +140,10 @@ mod tests {
             (json!(0.1), Some(100_000_000)),
             (json!("0.25"), Some(250_000_000)),
             (json!(3), Some(3_000_000_000)),
+            (json!(1e-9), Some(1)),
+            (json!(1e-10), None),
+            (json!(2.5e-42), None),
+            (json!(0.0), Some(0)),
             (json!("1e-3"), Some(1_000_000)),
             (json!(-1), None),
             (json!("-10ms"), None),

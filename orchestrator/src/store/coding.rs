@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use onrush_protocol::{EndReason, decode_bytes, encode_bytes};
+use hdrhistogram::Histogram;
+use onrush_protocol::{CodingError, EndReason, decode_own_bytes, encode_bytes};
 use onrush_stats::{Counts, Distribution, Examples, FailureCause, SecondStats, Totals};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -44,7 +45,7 @@ pub fn of_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
 
 /// Counts, and what a distribution keeps beside its histogram. JSON, because SQLite's integers end at 2^63.
 #[derive(Serialize, Deserialize)]
-struct Measures {
+pub struct Measures {
     sent: u64,
     skipped: u64,
     #[serde(default)]
@@ -81,10 +82,9 @@ impl Beside {
         Self { sum_ns: distribution.sum_ns(), min_ns: distribution.min_ns(), max_ns: distribution.max_ns() }
     }
 
-    fn with(self, histogram: &[u8]) -> Result<Distribution, StoreError> {
-        let histogram = decode_bytes(histogram).map_err(|e| StoreError::BadValue(format!("a histogram {e}")))?;
+    fn with(self, histogram: Histogram<u64>) -> Distribution {
         let (min_ns, max_ns) = (self.min_ns.unwrap_or_default(), self.max_ns.unwrap_or_default());
-        Ok(Distribution::from_parts(histogram, self.sum_ns, min_ns, max_ns))
+        Distribution::from_parts(histogram, self.sum_ns, min_ns, max_ns)
     }
 }
 
@@ -100,8 +100,8 @@ pub struct StatsColumns {
     pub schedule_error: Vec<u8>,
 }
 
-impl StatsColumns {
-    /// The columns of what was measured.
+impl Measures {
+    /// What is kept of statistics beside their histograms.
     pub fn of(stats: &SecondStats) -> Self {
         let SecondStats { counts, latency, service_time, schedule_error, examples } = stats;
         let Counts {
@@ -118,7 +118,7 @@ impl StatsColumns {
             failures,
             addresses,
         } = counts;
-        let measures = Measures {
+        Self {
             sent: *sent,
             skipped: *skipped,
             dropped: *dropped,
@@ -135,45 +135,66 @@ impl StatsColumns {
             latency: Beside::of(latency),
             service_time: Beside::of(service_time),
             schedule_error: Beside::of(schedule_error),
-        };
-        Self {
-            measures: json(&measures),
-            latency: encode_bytes(latency),
-            service_time: encode_bytes(service_time),
-            schedule_error: encode_bytes(schedule_error),
         }
     }
 
-    /// What was measured, to the digit.
-    pub fn stats(&self) -> Result<SecondStats, StoreError> {
-        let measures: Measures = of_json(&self.measures)?;
+    /// The statistics, with their histograms in the order of [`distributions_of`].
+    pub fn with(self, histograms: [Histogram<u64>; 3]) -> Result<SecondStats, StoreError> {
         let named =
             |name: &str| FailureCause::from_name(name).ok_or_else(|| StoreError::BadValue(format!("the cause {name}")));
         let cause = |(name, n): (String, u64)| named(&name).map(|cause| (cause, n));
         let mut examples = Examples::default();
-        for (name, text) in &measures.examples {
+        for (name, text) in &self.examples {
             examples.note(named(name)?, text);
         }
+        let [latency, service_time, schedule_error] = histograms;
         Ok(SecondStats {
             counts: Counts {
-                sent: measures.sent,
-                skipped: measures.skipped,
-                dropped: measures.dropped,
-                resent: measures.resent,
-                unsolicited: measures.unsolicited,
-                connects: measures.connects,
-                in_flight: measures.in_flight,
-                bytes_sent: measures.bytes_sent,
-                bytes_received: measures.bytes_received,
-                statuses: measures.statuses,
-                failures: measures.failures.into_iter().map(cause).collect::<Result<_, _>>()?,
-                addresses: measures.addresses,
+                sent: self.sent,
+                skipped: self.skipped,
+                dropped: self.dropped,
+                resent: self.resent,
+                unsolicited: self.unsolicited,
+                connects: self.connects,
+                in_flight: self.in_flight,
+                bytes_sent: self.bytes_sent,
+                bytes_received: self.bytes_received,
+                statuses: self.statuses,
+                failures: self.failures.into_iter().map(cause).collect::<Result<_, _>>()?,
+                addresses: self.addresses,
             },
             examples,
-            latency: measures.latency.with(&self.latency)?,
-            service_time: measures.service_time.with(&self.service_time)?,
-            schedule_error: measures.schedule_error.with(&self.schedule_error)?,
+            latency: self.latency.with(latency),
+            service_time: self.service_time.with(service_time),
+            schedule_error: self.schedule_error.with(schedule_error),
         })
+    }
+}
+
+/// The distributions of statistics.
+pub fn distributions_of(stats: &SecondStats) -> [&Distribution; 3] {
+    let SecondStats { counts: _, examples: _, latency, service_time, schedule_error } = stats;
+    [latency, service_time, schedule_error]
+}
+
+/// A histogram that could not be read.
+pub fn bad_histogram(error: CodingError) -> StoreError {
+    StoreError::BadValue(format!("a histogram {error}"))
+}
+
+impl StatsColumns {
+    /// The columns of what was measured.
+    pub fn of(stats: &SecondStats) -> Self {
+        let [latency, service_time, schedule_error] = distributions_of(stats).map(encode_bytes);
+        Self { measures: json(&Measures::of(stats)), latency, service_time, schedule_error }
+    }
+
+    /// What was measured, to the digit.
+    pub fn stats(&self) -> Result<SecondStats, StoreError> {
+        let Self { measures, latency, service_time, schedule_error } = self;
+        let measures: Measures = of_json(measures)?;
+        let histogram = |bytes: &[u8]| decode_own_bytes(bytes).map_err(bad_histogram);
+        measures.with([histogram(latency)?, histogram(service_time)?, histogram(schedule_error)?])
     }
 }
 

@@ -1,10 +1,11 @@
 //! What was measured: reports, sealed seconds, totals.
 
 use onrush_protocol::{Measured, NodeId, SessionId, TestId};
+use onrush_stats::SecondStats;
 use rusqlite::{Connection, Row, Transaction, params};
 
-use super::StoreError;
 use super::coding::{self, StatsColumns};
+use super::{StoreError, snapshot};
 use crate::aggregate::{Aggregate, Entered, Part, SealedSecond, length_ns};
 use crate::clock::Now;
 use crate::record::TestRecord;
@@ -81,7 +82,7 @@ fn report(row: &Row) -> Result<(NodeId, bool, Measured), StoreError> {
 }
 
 /// The four columns from `first` on.
-fn stats(row: &Row, first: usize) -> Result<onrush_stats::SecondStats, StoreError> {
+fn stats(row: &Row, first: usize) -> Result<SecondStats, StoreError> {
     let columns = StatsColumns {
         measures: row.get(first)?,
         latency: row.get(first + 1)?,
@@ -91,26 +92,41 @@ fn stats(row: &Row, first: usize) -> Result<onrush_stats::SecondStats, StoreErro
     columns.stats()
 }
 
-/// What was measured so far in a test that is not over, from its reports; `sealed` hears of those whose second is
-/// sealed.
+/// What was measured so far in a test, from its snapshot and the reports behind that, or from all of its reports; `sealed`
+/// hears of what is in sealed seconds, in whatever portions.
 pub fn open_aggregate(
     connection: &Connection,
     record: &TestRecord,
     now: Now,
-    mut sealed: impl FnMut(&NodeId, &Measured),
+    mut sealed: impl FnMut(&NodeId, &SecondStats),
 ) -> Result<Aggregate, StoreError> {
     let test_id = record.test_id.as_str();
     let sql = "SELECT coalesce(max(second_index) + 1, 0) FROM seconds WHERE test_id = ?1";
     let next: i64 = connection.query_row(sql, [test_id], |row| row.get(0))?;
-    let mut aggregate = Aggregate::resumed_at(next.unsigned_abs());
-    let sql = format!("SELECT {REPORT_COLUMNS} FROM driver_seconds WHERE test_id = ?1 ORDER BY rowid");
+    let next = next.unsigned_abs();
+    let (mut aggregate, covered) = match snapshot::snapshot(connection, test_id, now.mono)? {
+        Some((mut aggregate, covered)) => {
+            aggregate.sealed().for_each(|(node_id, stats)| sealed(node_id, &stats));
+            // What was open then has been sealed since.
+            for (node_id, part) in aggregate.seal_below(next).values().flatten() {
+                sealed(node_id, &part.stats);
+            }
+            (aggregate, covered)
+        }
+        None => (Aggregate::resumed_at(next), 0),
+    };
+    // In the order of the primary key, which costs no sorting; rows that are covered are passed over without being read.
+    let sql = format!(
+        "SELECT {REPORT_COLUMNS} FROM driver_seconds WHERE test_id = ?1 AND +rowid > ?2
+        ORDER BY node_id, session_id, sequence"
+    );
     let mut statement = connection.prepare(&sql)?;
-    let mut rows = statement.query([test_id])?;
+    let mut rows = statement.query(params![test_id, covered])?;
     while let Some(row) = rows.next()? {
         let (node_id, _, report) = report(row)?;
         let entered = aggregate.enter(&node_id, &report, now.mono);
         if entered.map_err(|e| StoreError::BadValue(format!("a report: {e}")))? == Entered::Late {
-            sealed(&node_id, &report);
+            sealed(&node_id, &report.stats);
         }
     }
     Ok(aggregate)
@@ -138,8 +154,8 @@ pub fn second_of(
         second.late_reports += u64::from(late);
         second.parts.entry(node_id).or_default().extend(length_ns(report.length_s), &report.stats);
     }
-    let view: Option<SecondView> =
-        seconds(connection, test_id.as_str(), second_index, 1)?.into_iter().find(|s| s.second_index == second_index);
+    let (seconds, _) = seconds(connection, test_id.as_str(), second_index, 1, 0)?;
+    let view: Option<SecondView> = seconds.into_iter().find(|second| second.second_index == second_index);
     let (missing, sealed_at) = view.map(|view| (view.missing, view.sealed_at)).unzip();
     let missing: Vec<String> = missing.unwrap_or_default();
     second.missing = missing.into_iter().map(|name| coding::id(name, NodeId::new)).collect::<Result<_, _>>()?;
@@ -167,16 +183,34 @@ pub fn save_sealed(
     Ok(())
 }
 
-/// The sealed seconds from `from` on, at most `limit`.
-pub fn seconds(connection: &Connection, test_id: &str, from: u64, limit: usize) -> Result<Vec<SecondView>, StoreError> {
-    let sql = "SELECT view FROM seconds WHERE test_id = ?1 AND second_index >= ?2 ORDER BY second_index LIMIT ?3";
+/// The sealed seconds from `from` on: at most `limit`, and no more than fit into `max_bytes` (at least one). With the first
+/// second that is left out, if any.
+pub fn seconds(
+    connection: &Connection,
+    test_id: &str,
+    from: u64,
+    limit: usize,
+    max_bytes: usize,
+) -> Result<(Vec<SecondView>, Option<u64>), StoreError> {
+    let sql = "SELECT second_index, view FROM seconds WHERE test_id = ?1 AND second_index >= ?2 ORDER BY second_index
+        LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![test_id, column(from), i64::try_from(limit).unwrap_or(i64::MAX)])?;
-    let mut seconds = Vec::new();
+    // One more than asked for says whether there are more.
+    let most = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+    let mut rows = statement.query(params![test_id, column(from), most])?;
+    let (mut seconds, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        seconds.push(coding::of_json(&row.get::<_, String>(0)?)?);
+        let view: String = row.get(1)?;
+        bytes += view.len();
+        if seconds.len() == limit || (bytes > max_bytes && !seconds.is_empty()) {
+            return Ok((seconds, Some(row.get::<_, i64>(0)?.unsigned_abs())));
+        }
+        match coding::of_json(&view) {
+            Ok(second) => seconds.push(second),
+            Err(error) => tracing::error!(test = test_id, %error, "a stored second cannot be read and is left out"),
+        }
     }
-    Ok(seconds)
+    Ok((seconds, None))
 }
 
 /// Writes the totals of a test that is over.

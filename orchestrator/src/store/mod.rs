@@ -1,30 +1,40 @@
 //! The SQLite file: what must survive the death of this process.
 //!
-//! One writer, the brain; whoever only reads opens the file for himself. Every batch of messages is one
-//! transaction: its effects, the offsets behind it and the messages that follow from it. The journal is a WAL with
-//! `synchronous = NORMAL`: a commit survives the death of the process by whatever cause; the last ones may be lost
-//! to a power failure, and the file is whole even then (the offsets go back with their effects).
+//! One writer, the brain; whoever only reads has a few connections of his own. Every batch of messages is one
+//! transaction: its effects, the offsets behind it and the messages that follow from it. The journal is a WAL. A commit
+//! survives the death of the process by whatever cause, and a power failure where it is a [`Durability::Power`] one: what
+//! others were told or will be told. Of the rest the last ones may be lost to a power failure; the file is whole even then,
+//! and the offsets go back with their effects.
 
 mod coding;
+mod disk;
+mod list;
 mod measures;
+mod private;
 mod read;
 mod schema;
+mod snapshot;
 mod tests_table;
+mod unreadable;
 
 use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use onrush_protocol::{NodeId, Register, SessionId, Topic};
-use rusqlite::{Connection, Transaction, params};
+use onrush_protocol::{NodeId, Register, SessionId, TestId, Topic};
+use rusqlite::{Connection, ErrorCode, Row, Transaction, params};
 
+use crate::clock::Now;
 use crate::registry::Identity;
 
 pub use coding::name_of;
+pub use list::TestPage;
 pub use measures::{ReportRow, open_aggregate, save_report, save_sealed, save_totals, second_of};
-pub use read::Reader;
-pub use tests_table::{last_published_order, open_tests, save_participants, save_test, test};
+pub use read::{READERS, Reader, SecondPage};
+pub use snapshot::save_snapshot;
+pub use tests_table::{exists, last_published_order, open_tests, save_participants, save_test, test, triggered_since};
+pub use unreadable::{Stored, reason};
 
 /// Why the store could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +52,26 @@ pub enum StoreError {
     Foreign,
     #[error("the store holds a value that this version cannot read: {0}")]
     BadValue(String),
+    #[error("{disk} is full: {} cannot be written; free some space, and everything goes on", .path.display())]
+    Full { disk: String, path: PathBuf },
+    #[error("the store {}: {error}", .path.display())]
+    Fails { path: PathBuf, error: rusqlite::Error },
     #[error("the store: {0}")]
     Sqlite(#[from] rusqlite::Error),
+}
+
+impl StoreError {
+    /// The same with the name of the file, and of the disk where that is full.
+    pub fn of_file(self, path: &Path) -> Self {
+        let Self::Sqlite(error) = self else { return self };
+        let path = path.to_owned();
+        let full = match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => true,
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => disk::is_full(&path),
+            _ => false,
+        };
+        if full { Self::Full { disk: disk::name(&path), path } } else { Self::Fails { path, error } }
+    }
 }
 
 /// Keeps other orchestrators from a store file, until it is dropped.
@@ -59,7 +87,8 @@ impl StoreLock {
         path.push(".lock");
         let path = PathBuf::from(path);
         let failed = |error| StoreError::Lock { path: path.clone(), error };
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        let file = private::options().truncate(false).open(&path).map_err(failed)?;
+        private::tighten_one(&path);
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse(store.to_owned())),
@@ -68,9 +97,19 @@ impl StoreLock {
     }
 }
 
+/// What a commit survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The death of the process. It waits for nothing.
+    Process,
+    /// A power failure. It waits for the disk.
+    Power,
+}
+
 /// The store, for its one writer.
 pub struct Store {
     connection: Connection,
+    durability: Durability,
 }
 
 /// A message that waits for the broker.
@@ -89,18 +128,44 @@ pub struct Outgoing {
 impl Store {
     /// Opens the file, makes it where it is missing, brings it to this version.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        private::create(path)?;
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         schema::migrate(&mut connection)?;
-        Ok(Self { connection })
+        // Now it is known to be ours.
+        private::tighten(path);
+        Ok(Self { connection, durability: Durability::Power })
     }
 
     /// Begins a transaction; dropped without a commit, nothing of it happened.
-    pub fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
+    pub fn begin(&mut self, durability: Durability) -> Result<Transaction<'_>, StoreError> {
+        if durability != self.durability {
+            let synchronous = match durability {
+                Durability::Process => "NORMAL",
+                Durability::Power => "FULL",
+            };
+            self.connection.pragma_update(None, "synchronous", synchronous)?;
+            self.durability = durability;
+        }
         Ok(self.connection.transaction()?)
+    }
+
+    /// Whether anything can be written.
+    pub fn try_writing(&mut self) -> Result<(), StoreError> {
+        let version: i64 = self.connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let transaction = self.begin(Durability::Power)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        Ok(transaction.commit()?)
+    }
+
+    /// Ends an open test of which something cannot be read: it can neither run nor go on.
+    pub fn give_up(&mut self, test_id: &TestId, why: &str, now: Now) -> Result<(), StoreError> {
+        let transaction = self.begin(Durability::Power)?;
+        unreadable::give_up(&transaction, test_id, why, now)?;
+        Ok(transaction.commit()?)
     }
 
     /// For reading.
@@ -114,11 +179,10 @@ impl Store {
     }
 }
 
-/// Where to go on reading a topic's partitions; `source` tells one broker's offsets from another's.
-pub fn offsets(connection: &Connection, source: &str, topic: Topic) -> Result<HashMap<i32, i64>, StoreError> {
-    let mut statement =
-        connection.prepare("SELECT partition, next_offset FROM offsets WHERE source = ?1 AND topic = ?2")?;
-    let rows = statement.query_map(params![source, topic.name()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+/// Where to go on reading: by source (which tells one topic's offsets from another's), topic and partition.
+pub fn all_offsets(connection: &Connection) -> Result<HashMap<(String, String, i32), i64>, StoreError> {
+    let mut statement = connection.prepare("SELECT source, topic, partition, next_offset FROM offsets")?;
+    let rows = statement.query_map([], |row| Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get(3)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -143,10 +207,14 @@ pub fn post(transaction: &Transaction, topic: Topic, key: &str, payload: &[u8]) 
     Ok(())
 }
 
-/// The messages of the outbox behind `after`, in order, at most `limit`.
+/// The messages of the outbox behind `after`, in order, at most `limit`. One for a topic that this version does not know
+/// holds up no other.
 pub fn outbox(connection: &Connection, after: i64, limit: usize) -> Result<Vec<Outgoing>, StoreError> {
-    let sql = "SELECT id, topic, key, payload FROM outbox WHERE id > ?1 ORDER BY id LIMIT ?2";
-    let mut statement = connection.prepare_cached(sql)?;
+    let topics = Topic::ALL.map(|topic| format!("'{}'", topic.name())).join(", ");
+    let sql = format!(
+        "SELECT id, topic, key, payload FROM outbox WHERE id > ?1 AND topic IN ({topics}) ORDER BY id LIMIT ?2"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![after, limit as i64])?;
     let mut messages = Vec::new();
     while let Some(row) = rows.next()? {
@@ -170,17 +238,26 @@ pub fn drivers(connection: &Connection) -> Result<Vec<Identity>, StoreError> {
     let mut rows = statement.query([])?;
     let mut drivers = Vec::new();
     while let Some(row) = rows.next()? {
-        let register = Register {
-            node_id: coding::id(row.get(0)?, NodeId::new)?,
-            session_id: coding::optional_id(row.get(1)?, SessionId::new)?,
-            node_ip: row.get(2)?,
-            hostname: row.get(3)?,
-            version: row.get(4)?,
-            cpus: row.get(5)?,
-        };
-        drivers.push(Identity { register, registered_unix_ms: row.get(6)?, admitted: row.get(7)? });
+        match driver(row) {
+            Ok(driver) => drivers.push(driver),
+            // It will register again.
+            Err(error) if error.is_unreadable() => tracing::error!(%error, "a stored driver cannot be read"),
+            Err(error) => return Err(error),
+        }
     }
     Ok(drivers)
+}
+
+fn driver(row: &Row) -> Result<Identity, StoreError> {
+    let register = Register {
+        node_id: coding::id(row.get(0)?, NodeId::new)?,
+        session_id: coding::optional_id(row.get(1)?, SessionId::new)?,
+        node_ip: row.get(2)?,
+        hostname: row.get(3)?,
+        version: row.get(4)?,
+        cpus: row.get(5)?,
+    };
+    Ok(Identity { register, registered_unix_ms: row.get(6)?, admitted: row.get(7)? })
 }
 
 /// Writes a driver.

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// Each step brings a file one version further; the version is SQLite's `user_version`.
-const STEPS: &[&str] = &[V1, V2];
+const STEPS: &[&str] = &[V1, V2, V3, V4];
 
 const V1: &str = "
 CREATE TABLE offsets (
@@ -50,10 +50,20 @@ CREATE TABLE totals (
     PRIMARY KEY (test_id, node_id));
 ";
 
+/// For how much of the test so far requests were sent; NULL: the driver did not say.
 const V2: &str = "
--- For how much of the test so far requests were sent; NULL: the driver did not say.
 ALTER TABLE driver_seconds ADD COLUMN sending_s REAL;
 ALTER TABLE totals ADD COLUMN sending_ns INTEGER;
+";
+
+/// What the list of tests shows of a test, as JSON; NULL: not written yet, or no longer true.
+const V3: &str = "ALTER TABLE tests ADD COLUMN listed TEXT";
+
+/// What was measured in a test, as a whole, up to the report in row `covered`; `snapshot.rs` says how.
+const V4: &str = "
+CREATE TABLE snapshots (
+    test_id TEXT PRIMARY KEY REFERENCES tests (test_id), version INTEGER NOT NULL, covered INTEGER NOT NULL,
+    state TEXT NOT NULL, histograms BLOB NOT NULL);
 ";
 
 /// Brings the file to this version; refuses one of a later version.

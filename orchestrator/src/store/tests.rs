@@ -20,7 +20,7 @@ fn folder() -> (TempDir, PathBuf) {
 }
 
 fn save(store: &mut Store, record: &TestRecord) {
-    let transaction = store.begin().unwrap();
+    let transaction = store.begin(Durability::Process).unwrap();
     save_test(&transaction, record).unwrap();
     transaction.commit().unwrap();
 }
@@ -40,6 +40,39 @@ fn another_programs_database_is_refused_and_untouched() {
     assert!(matches!(Store::open(&path), Err(StoreError::Foreign)));
     std::fs::write(&path, "this is no database, but it is long enough to be taken for one".repeat(20)).unwrap();
     assert!(matches!(Store::open(&path), Err(StoreError::Sqlite(_))));
+}
+
+#[test]
+fn only_its_owner_can_read_the_store() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, path) = folder();
+    let modes = || {
+        let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap());
+        let mode = |entry: &std::fs::DirEntry| entry.metadata().unwrap().permissions().mode() & 0o777;
+        files.map(|entry| (entry.file_name().into_string().unwrap(), mode(&entry))).collect::<BTreeMap<_, _>>()
+    };
+    let all: BTreeMap<String, u32> =
+        ["", "-wal", "-shm", ".lock"].iter().map(|suffix| (format!("onrush.db{suffix}"), 0o600)).collect();
+    let lock = StoreLock::take(&path).unwrap();
+    let mut store = Store::open(&path).unwrap();
+    save(&mut store, &running("t", 1, &[]));
+    let _reader = Reader::open(&path).unwrap();
+    assert_eq!(modes(), all);
+    // As an earlier version left them.
+    drop((store, lock));
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        std::fs::set_permissions(entry.unwrap().path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let _lock = StoreLock::take(&path).unwrap();
+    let mut store = Store::open(&path).unwrap();
+    save(&mut store, &running("u", 1, &[]));
+    assert_eq!(modes(), all);
+    // What is not ours stays as it is.
+    let other = folder.path().join("other");
+    Connection::open(&other).unwrap().execute_batch("CREATE TABLE cats (name TEXT)").unwrap();
+    std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(Store::open(&other).is_err());
+    assert_eq!(modes()["other"], 0o644);
 }
 
 #[test]
@@ -75,7 +108,7 @@ fn a_test_comes_back_as_it_was_stored() {
     save(&mut store, &record);
     drop(store);
     let store = Store::open(&path).unwrap();
-    assert_eq!(open_tests(store.connection()).unwrap(), [record.clone()]);
+    assert_eq!(open_tests(store.connection()).unwrap(), [Stored::Whole(Box::new(record.clone()))]);
     assert_eq!(last_published_order(store.connection()).unwrap(), 7);
 
     let mut store = store;
@@ -84,7 +117,7 @@ fn a_test_comes_back_as_it_was_stored() {
     (record.complete, record.valid, record.ended_unix_ms) = (Some(true), Some(true), Some(5000.0));
     save(&mut store, &record);
     assert!(open_tests(store.connection()).unwrap().is_empty());
-    assert_eq!(Reader::new(&path).test("t").unwrap(), Some(record));
+    assert_eq!(Reader::open(&path).unwrap().test("t").unwrap(), Some(Stored::Whole(Box::new(record))));
 }
 
 #[test]
@@ -94,15 +127,18 @@ fn tests_are_listed_newest_first_by_pages() {
     for i in 0..5 {
         save(&mut store, &running(&format!("t{i}"), 1, &["a"]));
     }
-    let reader = Reader::new(&path);
-    let page = |before: Option<&str>| {
-        let records = reader.tests(2, before).unwrap();
-        records.map(|records| records.iter().map(|r| r.test_id.to_string()).collect::<Vec<_>>())
+    let reader = Reader::open(&path).unwrap();
+    let page = |before: Option<&str>, max_bytes| {
+        let page = reader.tests(2, before, max_bytes).unwrap()?;
+        Some((page.tests.into_iter().map(|test| test.test_id).collect::<Vec<_>>(), page.more))
     };
-    assert_eq!(page(None).unwrap(), ["t4", "t3"]);
-    assert_eq!(page(Some("t3")).unwrap(), ["t2", "t1"]);
-    assert_eq!(page(Some("t0")).unwrap(), [] as [&str; 0]);
-    assert_eq!(page(Some("unheard of")), None);
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(page(None, usize::MAX).unwrap(), (names(&["t4", "t3"]), true));
+    assert_eq!(page(Some("t2"), usize::MAX).unwrap(), (names(&["t1", "t0"]), false));
+    assert_eq!(page(Some("t0"), usize::MAX).unwrap(), (names(&[]), false));
+    assert_eq!(page(Some("unheard of"), usize::MAX), None);
+    // However small a page must be, it goes on.
+    assert_eq!(page(None, 1).unwrap(), (names(&["t4"]), true));
 }
 
 #[test]
@@ -130,7 +166,7 @@ fn reports_rebuild_what_was_measured() {
         let report = metrics.measured.unwrap();
         assert_eq!(straight.enter(&metrics.node_id, &report, now.mono), Ok(Entered::InTime));
         let row = ReportRow { test_id: metrics.test_id, node_id: metrics.node_id, late: false, report };
-        let transaction = store.begin().unwrap();
+        let transaction = store.begin(Durability::Process).unwrap();
         save_report(&transaction, &row).unwrap();
         save_report(&transaction, &row).unwrap();
         transaction.commit().unwrap();
@@ -140,22 +176,133 @@ fn reports_rebuild_what_was_measured() {
     assert_eq!(rebuilt.all(), straight.all());
 }
 
+/// Stores `seconds` seconds of reports of two drivers, the newest two unsealed, as the brain would; `at`: when the snapshot is
+/// taken.
+fn measured(store: &mut Store, seconds: u64, at: u64) -> Aggregate {
+    let record = running("t", 9, &["a", "b"]);
+    save(store, &record);
+    let now = Now::read();
+    let mut aggregate = Aggregate::default();
+    let mut drivers = ["a", "b"].map(|name| SimDriver::new(name, "s"));
+    for second in 0..seconds {
+        let transaction = store.begin(Durability::Process).unwrap();
+        for driver in &mut drivers {
+            let metrics = driver.report("t", second, stats(&[second + 1, 1 << (second % 30)]), None);
+            let report = metrics.measured.unwrap();
+            aggregate.enter(&metrics.node_id, &report, now.mono).unwrap();
+            save_report(
+                &transaction,
+                &ReportRow { test_id: metrics.test_id, node_id: metrics.node_id, late: false, report },
+            )
+            .unwrap();
+        }
+        let waiting = [node("a"), node("b"), node("late")];
+        // The third driver is waited for: the newest seconds are open until then.
+        let sealed = if second + 1 < seconds { aggregate.seal(&waiting, second >= 20, now.mono) } else { Vec::new() };
+        for sealed in &sealed {
+            let view = crate::views::second(sealed, &sealed.all(), "now".into());
+            save_sealed(&transaction, &record.test_id, &view, &sealed.all()).unwrap();
+        }
+        if second == at {
+            save_snapshot(&transaction, &record.test_id, &aggregate).unwrap();
+        }
+        transaction.commit().unwrap();
+    }
+    aggregate
+}
+
+/// What is read, and the sum of what is told to be sealed.
+fn read_back(store: &Store) -> (Aggregate, BTreeMap<NodeId, SecondStats>) {
+    let record = running("t", 9, &["a", "b"]);
+    let mut sealed = BTreeMap::<NodeId, SecondStats>::new();
+    let aggregate = open_aggregate(store.connection(), &record, Now::read(), |node_id, stats| {
+        sealed.entry(node_id.clone()).or_default().merge(stats);
+    });
+    (aggregate.unwrap(), sealed)
+}
+
+#[test]
+fn a_snapshot_and_the_reports_behind_it_are_the_same_as_all_reports() {
+    // Seconds are open when it is taken; open ones have been sealed since; nothing lies behind it.
+    for (seconds, at) in [(18, 5), (18, 15), (18, 17), (40, 10), (40, 25), (40, 39), (3, 0)] {
+        let (_folder, path) = folder();
+        let mut store = Store::open(&path).unwrap();
+        measured(&mut store, seconds, at);
+        let with = read_back(&store);
+        store.connection.execute("DELETE FROM snapshots", []).unwrap();
+        let without = read_back(&store);
+        let case = format!("{at} of {seconds}");
+        assert_eq!(with.0.drivers(), without.0.drivers(), "{case}");
+        assert_eq!(with.0.all(), without.0.all(), "{case}");
+        let open = |aggregate: &Aggregate| -> Vec<(u64, BTreeMap<NodeId, crate::aggregate::Part>)> {
+            let snapshot = aggregate.snapshot();
+            snapshot.open.into_iter().map(|(second, parts)| (second, parts.clone())).collect()
+        };
+        assert!(open(&with.0) == open(&without.0), "{case}: other seconds are open");
+        assert_eq!(with.0.snapshot().next, without.0.snapshot().next, "{case}");
+        for (node_id, expected) in &without.1 {
+            assert_eq!(with.1[node_id].counts, expected.counts, "{case}: {node_id}");
+            assert_eq!(with.1[node_id].latency.histogram(), expected.latency.histogram(), "{case}: {node_id}");
+            assert_eq!(with.1[node_id].latency.sum_ns(), expected.latency.sum_ns(), "{case}: {node_id}");
+        }
+    }
+}
+
+#[test]
+fn what_a_snapshot_covers_is_not_read_again() {
+    let (_folder, path) = folder();
+    let mut store = Store::open(&path).unwrap();
+    let straight = measured(&mut store, 40, 35);
+    // Whoever read one of these would stumble over it.
+    store.connection.execute("UPDATE driver_seconds SET latency = x'00' WHERE second_index <= 35", []).unwrap();
+    assert_eq!(read_back(&store).0.drivers(), straight.drivers());
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_used_is_thrown_away() {
+    for spoilt in [
+        "UPDATE snapshots SET version = 99",
+        "UPDATE snapshots SET state = '{'",
+        "UPDATE snapshots SET state = x'ff'",
+        "UPDATE snapshots SET state = replace(state, '\"next\"', '\"nxt\"')",
+        "UPDATE snapshots SET state = json_set(state, '$.added', 1)",
+        "UPDATE snapshots SET histograms = x''",
+        "UPDATE snapshots SET histograms = histograms || x'00'",
+        "UPDATE snapshots SET histograms = x'ffffffff'",
+        "UPDATE snapshots SET covered = covered - 1",
+        "UPDATE snapshots SET covered = covered + 1",
+        // Another program numbered the rows anew.
+        "UPDATE driver_seconds SET rowid = rowid + 1000",
+    ] {
+        let (_folder, path) = folder();
+        let mut store = Store::open(&path).unwrap();
+        let straight = measured(&mut store, 30, 25);
+        store.connection.execute_batch(spoilt).unwrap();
+        assert_eq!(
+            snapshot::snapshot(store.connection(), "t", Now::read().mono).unwrap().map(|_| ()),
+            None,
+            "{spoilt}"
+        );
+        assert_eq!(read_back(&store).0.drivers(), straight.drivers(), "{spoilt}");
+    }
+}
+
 #[test]
 fn the_outbox_keeps_what_is_not_confirmed() {
     let (_folder, path) = folder();
     let mut store = Store::open(&path).unwrap();
-    let transaction = store.begin().unwrap();
+    let transaction = store.begin(Durability::Process).unwrap();
     post(&transaction, Topic::TestConfig, "t", b"config").unwrap();
     post(&transaction, Topic::Trigger, "t", b"trigger").unwrap();
     transaction.commit().unwrap();
-    let transaction = store.begin().unwrap();
+    let transaction = store.begin(Durability::Process).unwrap();
     post(&transaction, Topic::Trigger, "t", b"never committed").unwrap();
     drop(transaction);
     drop(store);
     let mut store = Store::open(&path).unwrap();
     let messages = outbox(store.connection(), 0, 10).unwrap();
     assert_eq!(messages.iter().map(|m| m.payload.as_slice()).collect::<Vec<_>>(), [b"config".as_slice(), b"trigger"]);
-    let transaction = store.begin().unwrap();
+    let transaction = store.begin(Durability::Process).unwrap();
     confirm(&transaction, messages[0].id).unwrap();
     transaction.commit().unwrap();
     let left = outbox(store.connection(), 0, 10).unwrap();
@@ -167,16 +314,16 @@ fn offsets_and_drivers_come_back() {
     let (_folder, path) = folder();
     let mut store = Store::open(&path).unwrap();
     let driver = Identity { register: SimDriver::new("a", "s").register(), registered_unix_ms: 12.5, admitted: true };
-    let transaction = store.begin().unwrap();
+    let transaction = store.begin(Durability::Process).unwrap();
     save_offset(&transaction, "here", Topic::Metrics, 0, 5).unwrap();
     save_offset(&transaction, "here", Topic::Metrics, 0, 6).unwrap();
     save_offset(&transaction, "there", Topic::Metrics, 0, 99).unwrap();
     save_driver(&transaction, &driver).unwrap();
     transaction.commit().unwrap();
-    assert_eq!(offsets(store.connection(), "here", Topic::Metrics).unwrap(), HashMap::from([(0, 6)]));
-    assert!(offsets(store.connection(), "here", Topic::Register).unwrap().is_empty());
+    let here = ("here".to_owned(), "metrics".to_owned(), 0);
+    assert_eq!(all_offsets(store.connection()).unwrap().get(&here), Some(&6));
     assert_eq!(drivers(store.connection()).unwrap(), [driver]);
-    let transaction = store.begin().unwrap();
+    let transaction = store.begin(Durability::Process).unwrap();
     remove_driver(&transaction, &node("a")).unwrap();
     transaction.commit().unwrap();
     assert!(drivers(store.connection()).unwrap().is_empty());

@@ -1,10 +1,12 @@
 //! Tests, their participants and their events.
 
 use onrush_protocol::{LatencyMs, NodeId, SessionId, TestConfig, TestId};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 
+use super::unreadable::{self, Stored};
 use super::{StoreError, coding};
 use crate::record::{EventRecord, ParticipantRecord, TestRecord};
+use crate::summary;
 
 const COLUMNS: &str = "test_id, name, config, state, reason, created_unix_ms, triggered_unix_ms, start_at_unix_ms,
     ended_unix_ms, stop_requested, trigger_when_armed, published_order, complete, valid, conservation, target_before";
@@ -20,7 +22,7 @@ pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), S
     }
     let update = "UPDATE tests SET state = ?2, reason = ?3, triggered_unix_ms = ?4, start_at_unix_ms = ?5,
             ended_unix_ms = ?6, stop_requested = ?7, trigger_when_armed = ?8, published_order = ?9, complete = ?10,
-            valid = ?11, conservation = ?12, target_before = ?13 WHERE test_id = ?1";
+            valid = ?11, conservation = ?12, target_before = ?13, listed = ?14 WHERE test_id = ?1";
     transaction.prepare_cached(update)?.execute(params![
         test_id,
         coding::name_of(&record.state),
@@ -35,6 +37,7 @@ pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), S
         record.valid,
         record.conservation.as_ref().map(coding::json),
         record.target_before.as_ref().map(coding::json),
+        coding::json(&summary::of(record)),
     ])?;
     transaction.prepare_cached("DELETE FROM participants WHERE test_id = ?1")?.execute([test_id])?;
     for participant in &record.participants {
@@ -72,10 +75,6 @@ fn save_events(transaction: &Transaction, record: &TestRecord) -> Result<(), Sto
     Ok(())
 }
 
-fn exists(connection: &Connection, test_id: &str) -> Result<bool, StoreError> {
-    Ok(connection.prepare_cached("SELECT 1 FROM tests WHERE test_id = ?1")?.exists([test_id])?)
-}
-
 fn save_participant(transaction: &Transaction, test_id: &str, p: &ParticipantRecord) -> Result<(), StoreError> {
     let sql =
         "INSERT OR REPLACE INTO participants (test_id, node_id, session_id, state, reason, started_at_unix_ms, reports,
@@ -102,13 +101,13 @@ fn save_participant(transaction: &Transaction, test_id: &str, p: &ParticipantRec
 }
 
 /// The tests that are not over, oldest first.
-pub fn open_tests(connection: &Connection) -> Result<Vec<TestRecord>, StoreError> {
+pub fn open_tests(connection: &Connection) -> Result<Vec<Stored>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM tests WHERE state IN ('CONFIGURED', 'ARMED', 'RUNNING') ORDER BY ordinal");
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query([])?;
     let mut tests = Vec::new();
     while let Some(row) = rows.next()? {
-        tests.push(record(connection, row)?);
+        tests.push(stored(connection, row)?);
     }
     Ok(tests)
 }
@@ -118,44 +117,44 @@ pub fn last_published_order(connection: &Connection) -> Result<i64, StoreError> 
     Ok(connection.query_row("SELECT coalesce(max(published_order), 0) FROM tests", [], |row| row.get(0))?)
 }
 
+/// Whether any test was triggered after that moment.
+pub fn triggered_since(connection: &Connection, unix_ms: Option<f64>) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM tests WHERE triggered_unix_ms > ?1")?.exists([unix_ms])?)
+}
+
 /// One test.
-pub fn test(connection: &Connection, test_id: &str) -> Result<Option<TestRecord>, StoreError> {
+pub fn test(connection: &Connection, test_id: &str) -> Result<Option<Stored>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM tests WHERE test_id = ?1");
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query([test_id])?;
-    rows.next()?.map(|row| record(connection, row)).transpose()
+    rows.next()?.map(|row| stored(connection, row)).transpose()
 }
 
-/// The newest tests first, created before the test `before`; `None`: there is no such test.
-pub fn newest_tests(
-    connection: &Connection,
-    limit: usize,
-    before: Option<&str>,
-) -> Result<Option<Vec<TestRecord>>, StoreError> {
-    let before: i64 = match before {
-        None => i64::MAX,
-        Some(test_id) => {
-            let sql = "SELECT ordinal FROM tests WHERE test_id = ?1";
-            let Some(ordinal) = connection.query_row(sql, [test_id], |row| row.get(0)).optional()? else {
-                return Ok(None);
-            };
-            ordinal
-        }
-    };
-    let sql = format!("SELECT {COLUMNS} FROM tests WHERE ordinal < ?1 ORDER BY ordinal DESC LIMIT ?2");
-    let mut statement = connection.prepare(&sql)?;
-    let mut rows = statement.query(params![before, i64::try_from(limit).unwrap_or(i64::MAX)])?;
-    let mut tests = Vec::new();
-    while let Some(row) = rows.next()? {
-        tests.push(record(connection, row)?);
+/// Whether there is a test of that name.
+pub fn exists(connection: &Connection, test_id: &str) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM tests WHERE test_id = ?1")?.exists([test_id])?)
+}
+
+/// The test in that place of the order of their creation.
+pub(super) fn test_at(connection: &Connection, ordinal: i64) -> Result<Option<Stored>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM tests WHERE ordinal = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([ordinal])?;
+    rows.next()?.map(|row| stored(connection, row)).transpose()
+}
+
+fn stored(connection: &Connection, row: &Row) -> Result<Stored, StoreError> {
+    match record(connection, row) {
+        Ok(record) => Ok(Stored::Whole(Box::new(record))),
+        Err(error) if error.is_unreadable() => unreadable::stand_in(row, &error),
+        Err(error) => Err(error),
     }
-    Ok(Some(tests))
 }
 
 fn record(connection: &Connection, row: &Row) -> Result<TestRecord, StoreError> {
     let test_id: String = row.get(0)?;
     let config: Vec<u8> = row.get(2)?;
-    let config = TestConfig::read(&config).map_err(|e| StoreError::BadValue(e.to_string()))?;
+    let config = TestConfig::read_stored(&config).map_err(|e| StoreError::BadValue(e.to_string()))?;
     let conservation: Option<String> = row.get(14)?;
     let target_before: Option<String> = row.get(15)?;
     Ok(TestRecord {

@@ -1,0 +1,59 @@
+//! What a driver knows of a test that is not over, and of one whose config is still to come.
+
+use onrush_protocol::{TestConfig, TestId};
+
+use crate::moment::Moment;
+
+/// Names one arming: a test, and which edition of its plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub test_id: TestId,
+    pub edition: u64,
+}
+
+/// A test that is not over.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub ticket: Ticket,
+    pub part: Part,
+    /// When to start, once it was triggered.
+    pub start: Option<Moment>,
+}
+
+/// What a driver has to do with a test.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// It is not among the participants.
+    None,
+    /// It refused.
+    Refused,
+    /// It runs it, when it is triggered.
+    Runs(Box<TestConfig>),
+}
+
+impl Known {
+    pub fn can_run(&self) -> bool {
+        matches!(self.part, Part::Runs(_))
+    }
+
+    /// The config of a test that it runs.
+    pub fn config(&self) -> Option<&TestConfig> {
+        match &self.part {
+            Part::None | Part::Refused => None,
+            Part::Runs(config) => Some(config),
+        }
+    }
+
+    pub fn refuse(&mut self) {
+        (self.part, self.start) = (Part::Refused, None);
+    }
+}
+
+/// What a trigger said about a test whose config is still to come.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Held {
+    Start(Moment),
+    /// Nothing is started, and why.
+    Refuse(String),
+    Stop,
+}
