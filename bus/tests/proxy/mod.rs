@@ -46,8 +46,7 @@ impl Proxy {
 fn pass_on(mut from: TcpStream, mut to: TcpStream, state: &AtomicU64) {
     let born = state.load(Relaxed);
     let mut bytes = vec![0; 64 * 1024];
-    loop {
-        let Ok(count) = from.read(&mut bytes) else { break };
+    while let Ok(count) = from.read(&mut bytes) {
         if state.load(Relaxed) != born {
             // Neither end hears of it.
             std::mem::forget((from, to));

@@ -79,7 +79,7 @@ pub(super) fn read(head: &[u8]) -> Result<Head, Malformed> {
         // Version 1.0 knows no transfer codings: who sends them is not to be trusted with another request (RFC 9112 6.1).
         0 => connection.keep_alive && !connection.close && head.transfer.is_none(),
         // A length beside a coding may be an attempt to smuggle.
-        _ => !connection.close && !(head.transfer.is_some() && head.length.is_some()),
+        _ => !(connection.close || head.transfer.is_some() && head.length.is_some()),
     };
     Ok(head)
 }

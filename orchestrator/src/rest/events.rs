@@ -15,9 +15,9 @@ use crate::view::{MetricsView, SecondView};
 pub(super) fn event(name: &str, id: Option<u64>, data: &impl Serialize) -> Bytes {
     let json = serde_json::to_string(data).expect("views are plain values with text keys, which JSON can write");
     let mut text = String::with_capacity(json.len() + 64);
-    let _ = write!(text, "event: {name}\n");
+    let _ = writeln!(text, "event: {name}");
     if let Some(id) = id {
-        let _ = write!(text, "id: {id}\n");
+        let _ = writeln!(text, "id: {id}");
     }
     let _ = write!(text, "data: {json}\n\n");
     text.into()
