@@ -228,7 +228,9 @@ impl<F: Future<Output = Received>> Connection<F> {
         let Some(line) = &mut lines[server] else { return Err(NoResponse::of(FailureCause::ConnectFailed)) };
         shard.watch(*id, deadline, Alarm::ShutDown(line.descriptor(), FailureCause::Timeout));
         reader.expect_head(request.is_head_request);
-        judge.reset(&request.checks);
+        if !request.checks.is_empty() {
+            judge.reset(&request.checks);
+        }
         let mut incoming = Incoming { shard, reader, judge, request, outcome: None };
         let mut sent = 0;
         let mut broken = None;

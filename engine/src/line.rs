@@ -251,6 +251,9 @@ impl<F: Future<Output = Received>> Inbox<F> {
             signals.begin_receive();
             buffer.clear();
             self.under_way.set(Some((self.receive)(half, buffer)));
+        } else if !signals.received_since() {
+            // It wakes when it is over: to ask it before costs time and tells nothing.
+            return Poll::Pending;
         }
         let Some(receiving) = self.under_way.as_mut().as_pin_mut() else { return Poll::Pending };
         let mut cx = Context::from_waker(signals.received(cx));

@@ -68,6 +68,11 @@ impl Signals {
         }
     }
 
+    /// Whether the receive has woken its task since it began.
+    pub fn received_since(&self) -> bool {
+        self.0.as_ref().is_some_and(|wakers| wakers.order.received.load(Ordering::Relaxed))
+    }
+
     /// A send begins.
     pub fn begin_send(&self) {
         if let Some(Wakers { order, .. }) = &self.0 {

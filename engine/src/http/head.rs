@@ -47,6 +47,7 @@ pub(super) fn check_version(head: &[u8]) -> Result<(), Malformed> {
 /// Reads a complete head, its empty line included.
 pub(super) fn read(head: &[u8]) -> Result<Head, Malformed> {
     check_version(head)?;
+    let has_nul = memchr::memchr(0, head).is_some();
     let mut lines = Lines(head);
     let line = lines.next().unwrap_or_default();
     let (minor, status) = status_line(line)?;
@@ -57,7 +58,7 @@ pub(super) fn read(head: &[u8]) -> Result<Head, Malformed> {
         if line.is_empty() {
             break;
         }
-        if line.contains(&0) {
+        if has_nul && line.contains(&0) {
             return Err(Malformed::at("a header line has a NUL", line));
         }
         if matches!(line[0], b' ' | b'\t') {
