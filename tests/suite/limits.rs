@@ -6,7 +6,10 @@ use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, getuid, setrlimit};
 
-use crate::harness::{Broker, Process, SOON, beside_others};
+use onrush_orchestrator::view::ParticipantState;
+
+use super::checks::{assert_exact, avalanche};
+use crate::harness::{Broker, Process, SOON, System, beside_others};
 
 /// Nobody's, so that no other process counts.
 const SOME_USER: u32 = 61_234;
@@ -44,4 +47,38 @@ pub fn too_few_threads_are_said(broker: &Broker) {
         assert_eq!(status.code(), Some(1), "with {threads}: {said}");
         assert!(said.contains("threads") && !said.contains("panicked"), "with {threads}: {said}");
     }
+}
+
+/// A driver that may not open a test's connections and its own files refuses the test in words, and runs a smaller one.
+pub fn too_few_descriptors_refuse_the_test(broker: &Broker) {
+    const FILES: u64 = 320;
+    let _machine = beside_others();
+    let system = System::new(broker);
+    let target = system.target(&[]);
+    let (orchestrator, _drivers) = system.with_drivers(1);
+    let topics = ["--brokers", broker.address(), "--topic-prefix", broker.prefix()];
+    let mut command = Process::command(&[&["driver", "--node-id", "narrow"], topics.as_slice()].concat());
+    let limit = Rlimit { current: Some(FILES), maximum: Some(FILES) };
+    // SAFETY: between fork and exec only this system call is made; it allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(move || Ok(setrlimit(Resource::Nofile, limit)?));
+    }
+    let mut narrow = Process::start("narrow", command);
+    orchestrator.wait_for_idle(2);
+    let mut test = avalanche(&target.url(), 500);
+    test["connections"] = (FILES - 40).into();
+    let test_id = orchestrator.create(&test).expect("a good test").test_id;
+    let refused = orchestrator.wait_for_test(&test_id, "refused", |test| {
+        test.participants.iter().any(|participant| participant.state == ParticipantState::Refused)
+    });
+    let of_narrow = refused.participants.iter().find(|participant| participant.node_id == "narrow");
+    let reason = of_narrow.and_then(|participant| participant.reason.as_deref()).expect("it says why");
+    assert!(reason.contains("open files") && reason.contains("ulimit -n"), "{reason}");
+    orchestrator.stop(&test_id).expect("it has not begun");
+    orchestrator.wait_for_end(&test_id);
+    test["connections"] = 50.into();
+    let test_id = orchestrator.start(&test);
+    orchestrator.wait_for_end(&test_id);
+    assert_exact(&orchestrator, &test_id, 2, 500);
+    narrow.assert_running();
 }

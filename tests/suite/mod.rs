@@ -37,7 +37,7 @@ macro_rules! instantiate {
                 a_stop_reaches_what_nobody_knows, a_stop_that_somebody_else_sent_is_said;
             clocks: a_driver_whose_clock_is_set_while_it_lives;
             random: whatever_is_accepted_is_armed_listed_and_read_back;
-            limits: too_few_threads_are_said;
+            limits: too_few_threads_are_said, too_few_descriptors_refuse_the_test;
             garbage: garbage_on_every_topic_changes_nothing;
             spec_driver: a_driver_of_the_bare_specification_takes_part,
                 a_slow_driver_of_the_bare_specification_that_leaves_after_its_last_report;
