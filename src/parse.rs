@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(option("sasl.password=a=b"), Ok(("sasl.password".into(), "a=b".into())));
         assert_eq!(header("X-Url: http://x"), Ok(("X-Url".into(), "http://x".into())));
         for secret in ["=secret", "ssl.key.password secret"] {
-            assert_eq!(option(secret).map(|(name, _)| name), Ok(String::new()));
+            assert!(option(secret).is_err_and(|problem| !problem.contains("secret")), "{secret}");
         }
         assert!(header(": x").is_err() && header("x").is_err());
     }
