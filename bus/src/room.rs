@@ -20,7 +20,7 @@ pub fn check_room(threads: usize, descriptors: usize) -> Result<(), BusError> {
     {
         tracing::debug!("the limit of descriptors stays as it is: {error}");
     }
-    let mut files = Vec::with_capacity(descriptors);
+    let mut files = Vec::new();
     while files.len() < descriptors {
         match File::open("/dev/null") {
             Ok(file) => files.push(file),
@@ -31,7 +31,7 @@ pub fn check_room(threads: usize, descriptors: usize) -> Result<(), BusError> {
     // They end when the other end of the channel is gone.
     let (hold, held) = channel::<()>();
     let held = std::sync::Arc::new(std::sync::Mutex::new(held));
-    let mut started: Vec<JoinHandle<()>> = Vec::with_capacity(threads);
+    let mut started: Vec<JoinHandle<()>> = Vec::new();
     let outcome = loop {
         if started.len() == threads {
             break Ok(());
