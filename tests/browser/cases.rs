@@ -293,8 +293,9 @@ fn a_long_run_in_the_light_in_the_dark_and_on_a_phone() {
     let warm_up = orchestrator.start(&warm_up);
     orchestrator.wait_for_end(&warm_up);
     orchestrator.wait_for_idle(2);
+    // Long enough that it runs still when it is stopped, however busy the machine.
     let long = json!({
-        "test_type": "TSUNAMI", "target_url": target.url(), "duration": "30s", "test_message_delay": "1ms", "connections": 64,
+        "test_type": "TSUNAMI", "target_url": target.url(), "duration": "60s", "test_message_delay": "1ms", "connections": 64,
         "name": "checkout, 1,000 a second",
     });
     let test_id = orchestrator.start(&long);
