@@ -273,9 +273,9 @@ fn texts<T, E: Display>(value: &Value, example: &str, read: impl Fn(&str) -> Res
 
 /// Objects, by the rules that the drivers read them by; here a field that nobody knows is an error.
 fn targets(value: &Value) -> Result<Vec<RequestConfig>, String> {
-    const KNOWN: [&str; 7] = RequestConfig::FIELDS;
+    let known = || RequestConfig::FIELDS.join(", ");
     let Value::Array(list) = value else {
-        return Err(format!("is {}; give a list of objects with {}", shown(value), KNOWN.join(", ")));
+        return Err(format!("is {}; give a list of objects with {}", shown(value), known()));
     };
     if list.is_empty() {
         return Err("is an empty list; give at least one request, or leave it out".into());
@@ -283,12 +283,12 @@ fn targets(value: &Value) -> Result<Vec<RequestConfig>, String> {
     let read = |(index, item): (usize, &Value)| {
         let place = index + 1;
         let Value::Object(object) = item else {
-            return Err(format!("has {} in place {place}; give an object with {}", shown(item), KNOWN.join(", ")));
+            return Err(format!("has {} in place {place}; give an object with {}", shown(item), known()));
         };
         if let Some(key) = object.keys().find(|key| RequestConfig::field_named(key).is_none()) {
-            let right = match closest(key, KNOWN.into_iter()) {
+            let right = match closest(key, RequestConfig::FIELDS.into_iter()) {
                 Some(meant) => format!("did you mean {meant}?"),
-                None => format!("there are {}", KNOWN.join(", ")),
+                None => format!("there are {}", known()),
             };
             return Err(format!("in place {place}: {} is an unknown field; {right}", short(key, MAX_NAME_CHARS)));
         }
