@@ -81,7 +81,7 @@ fn a_driver_whose_clock_is_set_while_it_lives_keeps_working() {
     let peer = Peer::new(&broker);
     let clock = WallClock::new(0);
     let mut driver = clock.driver(&broker, "stepped");
-    driver.wait_for_line("registered as");
+    driver.wait_for_line("announced as");
     let mut sent = 0;
     for (round, shift_ms) in [-HOUR_MS, 20_000, -2 * HOUR_MS, HOUR_MS].into_iter().enumerate() {
         clock.set(shift_ms);
@@ -139,7 +139,7 @@ fn a_clock_that_kafka_refuses_is_named_and_the_driver_works_all_the_same() {
     let mut driver = clock.driver(&broker, "ahead");
     let line = driver.wait_for_line("refuses the clock of this machine");
     assert!(line.contains("NTP"), "{line}");
-    driver.wait_for_line("registered as ahead");
+    driver.wait_for_line("announced as ahead");
     // Somebody else's message tells by how much.
     let line = driver.wait_for_line("the clock of this machine shows");
     let shown = line.split("shows ").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|n| n.parse::<u64>().ok());
@@ -148,7 +148,7 @@ fn a_clock_that_kafka_refuses_is_named_and_the_driver_works_all_the_same() {
     // Stepped while it lives it is not even refused.
     let clock = WallClock::new(0);
     let mut driver = clock.driver(&broker, "stepped");
-    driver.wait_for_line("registered as stepped");
+    driver.wait_for_line("announced as stepped");
     clock.set(3 * HOUR_MS);
     std::thread::sleep(Duration::from_secs(5));
     assert!(!driver.output().contains("clock of this machine"), "{}", driver.output());

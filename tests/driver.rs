@@ -54,7 +54,7 @@ fn a_driver_that_stood_still_until_its_test_was_over_starts_nothing() {
     // One gets a start moment, the other a plain trigger.
     let mut drivers = ["timed", "plain"].map(|name| system.driver(name, &[]));
     for (name, driver) in ["timed", "plain"].into_iter().zip(&mut drivers) {
-        driver.wait_for_line("registered as");
+        driver.wait_for_line("announced as");
         let more = json!({"message_count_per_driver": 5_000});
         peer.send_json(Topic::TestConfig, &config(&format!("of-{name}"), name, &target, more));
         armed(&peer, &format!("of-{name}"));
@@ -94,7 +94,7 @@ fn a_start_that_was_missed_while_standing_still_is_stopped() {
     let target = system.target(&[]);
     let peer = Peer::new(&broker);
     let mut driver = system.driver("sleeper", &[]);
-    driver.wait_for_line("registered as");
+    driver.wait_for_line("announced as");
     peer.send_json(
         Topic::TestConfig,
         &config("long", "sleeper", &target, json!({"message_count_per_driver": 600_000})),
@@ -116,22 +116,22 @@ fn a_second_driver_of_the_same_name_ends_and_says_what_to_do() {
     let broker = Broker::embedded();
     let system = System::new(&broker);
     let mut first = system.driver("twin", &[]);
-    first.wait_for_line("registered as twin");
+    first.wait_for_line("announced as twin");
     let mut second = system.driver("twin", &[]);
     let status = second.wait_for_end(SOON);
     let said = second.output();
     assert_eq!(status.code(), Some(1), "{said}");
-    assert!(said.contains("twin") && said.contains("--node-id") && !said.contains("registered as"), "{said}");
+    assert!(said.contains("twin") && said.contains("--node-id") && !said.contains("announced as"), "{said}");
     // Killed without a word, the first is followed by another life of it in a moment.
     first.kill();
     let killed = Instant::now();
     let mut third = system.driver("twin", &[]);
-    third.wait_for_line("registered as twin");
+    third.wait_for_line("announced as twin");
     assert!(killed.elapsed() < Duration::from_secs(10), "{:?}", killed.elapsed());
     // Without a name of their own there is nothing to be confused.
     let node = ["--brokers", broker.address(), "--topic-prefix", broker.prefix()];
     let mut nameless = [0, 1].map(|_| Process::onrush("nameless", &[&["driver"], &node[..]].concat()));
-    nameless.iter_mut().for_each(|driver| drop(driver.wait_for_line("registered as")));
+    nameless.iter_mut().for_each(|driver| drop(driver.wait_for_line("announced as")));
 }
 
 #[test]
@@ -142,11 +142,11 @@ fn who_is_not_among_the_participants_says_so() {
     let target = system.target(&[]);
     let peer = Peer::new(&broker);
     let mut driver = system.driver("bystander", &[]);
-    driver.wait_for_line("registered as");
+    driver.wait_for_line("announced as");
     let others = config("of-others", "somebody-else", &target, json!({"message_count_per_driver": 1}));
     peer.send_json(Topic::TestConfig, &others);
     let line = driver.wait_for_line("not among the participants");
-    assert!(line.contains("of-others") && line.contains("INFO"), "{line}");
+    assert!(line.contains("of-others") && line.contains("WARN"), "{line}");
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn drivers_follow_an_embedded_broker_to_its_new_address() {
     };
     let (mut first, address) = orchestrator("127.0.0.1:0");
     let mut drivers = ["a", "b"].map(|name| node(name, &["driver", "--node-id", name]));
-    drivers.iter_mut().for_each(|driver| drop(driver.wait_for_line("registered as")));
+    drivers.iter_mut().for_each(|driver| drop(driver.wait_for_line("announced as")));
     let idle = |address: &str| {
         let rest = harness::Rest::new(address);
         wait_for("two idle drivers", SOON, || {

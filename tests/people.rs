@@ -3,9 +3,11 @@
 mod harness;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 
 use harness::{Target, beside_others};
 
@@ -126,6 +128,47 @@ fn a_progress_line_keeps_its_failures_on_a_narrow_terminal() {
             assert!(line.chars().count() < usize::from(columns), "{line:?}");
             let failed = line.split("failed ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
             assert!(failed.is_some_and(|failed| failed > 0), "{columns}: {line:?}");
+        }
+    }
+}
+
+#[test]
+fn a_unix_socket_is_named_in_the_url_or_beside_it() {
+    harness::set_up();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let socket = folder.path().join("web.sock");
+    let listener = UnixListener::bind(&socket).expect("a writable folder");
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let theirs = heads.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().take(50) {
+            let (stream, heads) = (stream.expect("a connection"), theirs.clone());
+            std::thread::spawn(move || {
+                let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+                while let Some(first) = lines.next() {
+                    let rest: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+                    heads.lock().expect("no panic").push((first, rest));
+                    (&stream).write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("a reader");
+                }
+            });
+        }
+    });
+    let socket = socket.to_str().expect("a plain name");
+    let (in_url, as_url) = (format!("unix:{socket}"), format!("unix://{socket}"));
+    let cases: [(&[&str], &str, &str); 3] = [
+        (&[&in_url], "GET / HTTP/1.1", "localhost"),
+        (&[&as_url], "GET / HTTP/1.1", "localhost"),
+        (&["http://shop.test/ping?a=1", "--unix-socket", socket], "GET /ping?a=1 HTTP/1.1", "shop.test"),
+    ];
+    for (args, first, host) in cases {
+        let (output, out, err) =
+            run(&[&["bench", "-n", "3", "-c", "1", "--output-format", "json"], args].concat(), &[]);
+        assert!(output.status.success(), "{args:?}: {out}{err}");
+        let heads = std::mem::take(&mut *heads.lock().expect("no panic"));
+        assert_eq!(heads.len(), 3, "{args:?}");
+        for (line, rest) in heads {
+            assert_eq!(line, first, "{args:?}");
+            assert!(rest.iter().any(|line| line.eq_ignore_ascii_case(&format!("host: {host}"))), "{args:?}: {rest:?}");
         }
     }
 }

@@ -120,7 +120,9 @@ impl Node {
         }
         if !takes_part {
             if before.is_none_or(|known| known.can_run()) {
-                tracing::info!("this driver is not among the participants of test {test_id}");
+                tracing::warn!(
+                    "this driver is not among the participants of test {test_id}; GET /v1/drivers of the orchestrator says why"
+                );
             }
             let ticket = Ticket { test_id, edition: 0 };
             self.tests.push_back(Known { ticket, part: Part::None, start: None });

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onrush_engine::{Check, Identity, Mode, Order, Plan, Request, Route, Server, Tls};
+use onrush_engine::{Check, Checks, Identity, Mode, Order, Plan, Request, Route, Server, Tls};
 use onrush_protocol::{
     ConnectTo, Expect, FieldProblem, RequestConfig, RequestOrder, TargetUrl, TestConfig, TestId, TestType, TlsConfig,
     limits,
@@ -57,7 +57,6 @@ pub fn plan_of(config: &TestConfig, default_target: Option<&str>) -> Result<Plan
     }
     let target = config.target_url.as_deref().or(default_target).map(TargetUrl::parse).transpose();
     let target = target.map_err(|problem| vec![FieldProblem::new("target_url", problem)])?;
-    // Most requests have no checks of their own: they share those of the test.
     let checks: Arc<[Check]> = config.expect.iter().map(check_of).collect();
     let single;
     let requests = if config.requests.is_empty() {
@@ -110,10 +109,7 @@ fn request_of(
     let TargetUrl { tls, host, port, request_target } = url;
     let method = http::Method::from_bytes(method.as_bytes())
         .map_err(|_| FieldProblem::new("method", format!("{method:?} is no HTTP method")))?;
-    let checks = match own.is_empty() {
-        true => checks.clone(),
-        false => checks.iter().cloned().chain(own.iter().map(check_of)).collect(),
-    };
+    let checks = Checks { common: checks.clone(), own: own.iter().map(check_of).collect() };
     Ok(Request {
         server: Server { tls, host, port },
         target: request_target,
@@ -227,9 +223,12 @@ mod tests {
         assert!(plan.tls.insecure);
         let status = || Check::Status(vec![(200, 299)]);
         assert_eq!((plan.requests[0].weight, plan.requests[0].server.tls), (3, true));
-        assert_eq!(plan.requests[0].checks[..], [status()]);
+        assert_eq!(plan.requests[0].checks.iter().collect::<Vec<_>>(), [&status()]);
         assert_eq!(plan.requests[1].target, "/ping");
-        assert_eq!(plan.requests[1].checks[..], [status(), Check::BodyContains(b"pong".to_vec())]);
+        let pong = Check::BodyContains(b"pong".to_vec());
+        assert_eq!(plan.requests[1].checks.iter().collect::<Vec<_>>(), [&status(), &pong]);
+        let [first, second] = [0, 1].map(|at| plan.requests[at].checks.common.as_ptr());
+        assert_eq!(first, second, "however many requests there are, the test's checks are there once");
     }
 
     #[test]

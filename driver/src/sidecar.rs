@@ -90,7 +90,7 @@ struct Sidecar {
     /// The unbroken time of the broker that we registered in.
     registered_in: Option<Instant>,
     /// Whether the log says so already.
-    registered_said: bool,
+    announced: bool,
     next_heartbeat: Instant,
     last_turn: Instant,
     /// When the engine starts what it was told to start.
@@ -118,7 +118,7 @@ impl Sidecar {
             config,
             machine,
             registered_in: None,
-            registered_said: false,
+            announced: false,
             next_heartbeat: Instant::now(),
             last_turn: Instant::now(),
             starts_at: None,
@@ -184,10 +184,10 @@ impl Sidecar {
             }
             _ => {}
         }
-        if !self.registered_said && self.producer.waiting() == 0 {
-            self.registered_said = true;
+        if !self.announced && self.producer.waiting() == 0 {
+            self.announced = true;
             let (node, broker) = (&self.config.node_id, self.watch.address());
-            tracing::info!("registered as {node} at the broker {broker}");
+            tracing::info!("announced as {node} at the broker {broker}; the orchestrator says whether it takes part");
         }
     }
 

@@ -54,6 +54,25 @@ fn a_trigger_before_its_config_is_held() {
     assert_eq!(conserved(&stage.reports("early")), 10);
 }
 
+/// What was said before a driver lived is nothing to it: its orchestrator says it again where it is still true.
+#[test]
+fn a_driver_reads_what_comes_from_its_start_on() {
+    let server = Server::start();
+    let mut stage = Stage::start(None);
+    stage.send_config(&config("of-before", 3, &server));
+    stage.armed("of-before");
+    stage.restart_driver();
+    // Read by a driver that lives, this would start it.
+    stage.trigger("of-before");
+    stage.send_config(&config("of-now", 2, &server));
+    stage.trigger("of-now");
+    assert_eq!(conserved(&stage.reports("of-now")), 2);
+    assert_eq!(server.count(), 2);
+    stage.send_config(&config("of-before", 3, &server));
+    assert_eq!(conserved(&stage.reports("of-before")), 3, "the trigger was held, the config was not read");
+    stage.end();
+}
+
 #[test]
 fn the_fields_of_the_specification_are_enough() {
     let server = Server::start();

@@ -1,5 +1,7 @@
 //! What a response must be like beyond being HTTP: pure, fed with the body as it comes.
 
+use std::sync::Arc;
+
 use simd_json::OwnedValue;
 use simd_json::prelude::*;
 
@@ -34,6 +36,46 @@ impl Check {
     }
 }
 
+/// The conditions on the response to one request: those of the whole test and its own. Both are shared, for requests may be
+/// many.
+#[derive(Clone, Debug, Default)]
+pub struct Checks {
+    /// Of every request of the test.
+    pub common: Arc<[Check]>,
+    /// Of this request alone.
+    pub own: Arc<[Check]>,
+}
+
+impl Checks {
+    /// Each of them, those of the whole test first.
+    pub fn iter(&self) -> impl Iterator<Item = &Check> {
+        self.common.iter().chain(&*self.own)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.common.len() + self.own.len()
+    }
+
+    /// Whether any response will do.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The same checks in the same order, wherever they are kept.
+impl PartialEq for Checks {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl<const N: usize> From<[Check; N]> for Checks {
+    fn from(own: [Check; N]) -> Self {
+        Self { own: own.into(), ..Self::default() }
+    }
+}
+
 /// What one connection has seen of a response's body so far.
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
@@ -52,7 +94,7 @@ pub(crate) struct Judge {
 /// The checks of one request, and who judges its response.
 pub(crate) struct Judging<'a> {
     pub judge: &'a mut Judge,
-    pub checks: &'a [Check],
+    pub checks: &'a Checks,
 }
 
 impl Sink for Judging<'_> {
@@ -92,7 +134,7 @@ impl Sink for Judging<'_> {
 
 impl Judge {
     /// Gets ready for the next response.
-    pub fn reset(&mut self, checks: &[Check]) {
+    pub fn reset(&mut self, checks: &Checks) {
         let Self { found, tail, kept, decoder, unreadable } = self;
         found.clear();
         found.resize(checks.len(), false);
@@ -102,7 +144,7 @@ impl Judge {
     }
 
     /// Takes the next piece of the decoded body.
-    fn look(&mut self, checks: &[Check], piece: &[u8]) {
+    fn look(&mut self, checks: &Checks, piece: &[u8]) {
         let mut longest = 0;
         for (check, found) in checks.iter().zip(&mut self.found) {
             let Check::BodyContains(wanted) = check else { continue };
@@ -130,7 +172,7 @@ impl Judge {
     }
 
     /// Whether the complete response is as it must be; otherwise what is wrong, for people.
-    pub fn verdict(&mut self, checks: &[Check], status: u16) -> Result<(), String> {
+    pub fn verdict(&mut self, checks: &Checks, status: u16) -> Result<(), String> {
         if let Some(decoder) = &mut self.decoder
             && self.unreadable.is_none()
         {
@@ -235,6 +277,16 @@ mod tests {
     }
 
     fn judged_coded(checks: &[Check], status: u16, coding: Coding, pieces: &[&[u8]]) -> Result<(), String> {
+        // Wherever they are divided between the test and the request, they are the same checks.
+        let [first, last] = [0, checks.len()].map(|at| {
+            let (common, own) = checks.split_at(at);
+            judged_by(&Checks { common: common.into(), own: own.into() }, status, coding, pieces)
+        });
+        assert_eq!(first, last);
+        first
+    }
+
+    fn judged_by(checks: &Checks, status: u16, coding: Coding, pieces: &[&[u8]]) -> Result<(), String> {
         let mut judge = Judge::default();
         judge.reset(checks);
         let mut judging = Judging { judge: &mut judge, checks };
@@ -309,7 +361,7 @@ mod tests {
     #[test]
     fn a_body_beyond_the_bound_is_not_kept() {
         let piece = vec![b' '; 64 * 1024];
-        let checks = [json("", "1")];
+        let checks = Checks::from([json("", "1")]);
         let mut judge = Judge::default();
         judge.reset(&checks);
         for _ in 0..100 {

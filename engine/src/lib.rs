@@ -43,7 +43,7 @@ mod trust;
 mod turn;
 mod watch;
 
-pub use check::{Check, JSON_BODY_MAX};
+pub use check::{Check, Checks, JSON_BODY_MAX};
 pub use io::Io;
 pub use order::{MAX_ROUND, Order};
 pub use pem::pem_only;

@@ -1,10 +1,9 @@
 //! What is to be sent, how much of it and when: pure values, and the rules they must keep.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::check::Check;
+use crate::check::Checks;
 use crate::order::Order;
 use crate::trust::Tls;
 
@@ -88,14 +87,14 @@ pub struct Request {
     pub body: Vec<u8>,
     /// How often it is sent compared with the others of its plan; at least 1.
     pub weight: u32,
-    /// What its response must be like; one that is not makes the request a failed one. Shared, as requests may be many.
-    pub checks: Arc<[Check]>,
+    /// What its response must be like; one that is not makes the request a failed one.
+    pub checks: Checks,
 }
 
 impl Request {
     /// A GET without headers of its own, body or checks.
     pub fn get(server: Server, target: impl Into<String>) -> Self {
-        let (headers, body, checks) = (Vec::new(), Vec::new(), Arc::new([]));
+        let (headers, body, checks) = (Vec::new(), Vec::new(), Checks::default());
         Self { server, target: target.into(), method: http::Method::GET, headers, body, weight: 1, checks }
     }
 }

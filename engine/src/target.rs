@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
-use crate::check::Check;
+use crate::check::Checks;
 use crate::clock::Moment;
 use crate::http::request_bytes;
 use crate::io::Io;
@@ -236,7 +236,7 @@ pub(crate) struct Prepared {
     pub is_head_request: bool,
     /// Whether it may be sent once more where nobody knows whether the first time took effect (RFC 9110 9.2.2).
     pub may_be_resent: bool,
-    pub checks: Arc<[Check]>,
+    pub checks: Checks,
 }
 
 /// The targets as all connections of one thread see them.

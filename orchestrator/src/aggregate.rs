@@ -42,7 +42,7 @@ pub enum Entered {
 pub struct Part {
     /// How much of the second the test lasted.
     pub length_ns: u64,
-    /// For how much of it requests were sent: of a second all of it, of a test what its driver says.
+    /// For how much of it requests were sent, by what its driver says.
     pub sending_ns: u64,
     /// What was measured.
     pub stats: SecondStats,
@@ -51,17 +51,18 @@ pub struct Part {
 impl Part {
     /// What one report says.
     pub fn of(report: &Measured) -> Self {
-        let length_ns = length_ns(report.length_s);
-        Self { length_ns, sending_ns: length_ns, stats: report.stats.clone() }
+        let mut part = Self::default();
+        part.extend(report);
+        part
     }
 
-    /// Adds another report of the same driver and second.
-    pub fn extend(&mut self, length_ns: u64, stats: &SecondStats) {
-        self.length_ns = self.length_ns.saturating_add(length_ns);
-        self.sending_ns = self.sending_ns.saturating_add(length_ns);
+    /// Adds another report of the same driver.
+    pub fn extend(&mut self, report: &Measured) {
+        self.length_ns = self.length_ns.saturating_add(length_ns(report.length_s));
+        self.sending_ns = self.sending_ns.saturating_add(sending_ns(report));
         // Two reports of one second: the gauge is the later one's.
-        let in_flight = stats.counts.in_flight;
-        self.stats.merge(stats);
+        let in_flight = report.stats.counts.in_flight;
+        self.stats.merge(&report.stats);
         self.stats.counts.in_flight = in_flight;
     }
 }
@@ -172,13 +173,12 @@ impl Aggregate {
         if driver.sequences.contains(report.sequence) {
             return Ok(Entered::Duplicate);
         }
-        let length_ns = length_ns(report.length_s);
         let is_newest = driver.sequences.newest().is_none_or(|newest| report.sequence > newest);
         let in_flight = driver.part.stats.counts.in_flight;
         if !driver.sequences.insert(report.sequence) {
             return Err("its driver's reports have too many gaps");
         }
-        driver.part.extend(length_ns, &report.stats);
+        driver.part.extend(report);
         if is_newest {
             driver.sending_ns = report.sending_s.map(self::length_ns);
         }
@@ -208,7 +208,7 @@ impl Aggregate {
             parts: BTreeMap::new(),
         });
         second.last_seen = now;
-        second.parts.entry(node_id.clone()).or_default().extend(length_ns, &report.stats);
+        second.parts.entry(node_id.clone()).or_default().extend(report);
         Ok(Entered::InTime)
     }
 
@@ -302,3 +302,11 @@ pub fn length_ns(length_s: f64) -> u64 {
 
 #[cfg(test)]
 mod tests;
+
+/// For how much of its second requests were sent. A driver says how long it sent in all, and it sends without a pause from
+/// its start; one that does not say so sent all the time.
+fn sending_ns(report: &Measured) -> u64 {
+    let length_ns = length_ns(report.length_s);
+    let before_ns = report.second_index.saturating_mul(1_000_000_000);
+    report.sending_s.map_or(length_ns, |in_all_s| self::length_ns(in_all_s).saturating_sub(before_ns).min(length_ns))
+}

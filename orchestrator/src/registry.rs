@@ -275,6 +275,7 @@ impl Registry {
                     "{max} drivers are registered already, and --max-drivers is {max}; it takes part when one of them leaves",
                     max = self.max_drivers
                 ));
+                self.changes.push(Change::Identity(driver.node_id().clone()));
             }
         }
     }

@@ -143,7 +143,7 @@ mod tests {
             (&second.method, second.server.host.as_str(), second.target.as_str()),
             (&http::Method::POST, "b", "/x")
         );
-        assert_eq!(plan.requests[1].checks[..], [Check::Status(vec![(201, 201)])]);
+        assert_eq!(plan.requests[1].checks, [Check::Status(vec![(201, 201)])].into());
         // Where the second has no URL either, that is said.
         assert!(planned(&["--targets", &file]).is_err_and(|e| e.contains("URL")));
         write("{\"url\": \"http://a/\"}\n{\"weight\": -1}\n");

@@ -344,3 +344,25 @@ fn a_long_run_in_the_light_in_the_dark_and_on_a_phone() {
     orchestrator.wait_for_end(&test_id);
     page.assert_no_complaint();
 }
+
+#[test]
+fn a_wrong_clock_is_said_beside_its_driver() {
+    let _machine = beside_others();
+    let broker = Broker::embedded();
+    let system = System::new(&broker);
+    let (mut orchestrator, _driver) = system.with_drivers(1);
+    let (_shifted, clock) = system.driver_with_clock("shifted");
+    orchestrator.wait_for_idle(2);
+    let mut page = Page::open(&orchestrator.process.wait_for_address(), "/");
+    let row = |name: &str| {
+        format!("[...document.querySelectorAll('#drivers tr')].find(row => row.innerText.includes('{name}')).innerText")
+    };
+    page.wait_for("both drivers", "document.querySelectorAll('#drivers tr').length === 2");
+    assert!(!page.eval::<String>(&row("shifted")).contains("clock"));
+    clock.shift_s(20.0);
+    page.wait_for("the warning", &format!("{}.includes('20.0 s ahead')", row("shifted")));
+    assert!(!page.eval::<String>(&row("driver-1")).contains("clock"));
+    clock.shift_s(0.0);
+    page.wait_for("no warning", &format!("!{}.includes('ahead')", row("shifted")));
+    page.assert_no_complaint();
+}

@@ -1,6 +1,9 @@
 //! The nodes of one test: target, orchestrator and drivers, each a real process.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use onrush_orchestrator::view::{DriverState, DriverView};
 use serde_json::Value;
@@ -54,6 +57,21 @@ impl<'a> System<'a> {
         Process::onrush_with(node_id, &[["driver", "--node-id", node_id].as_slice(), &topics].concat(), environment)
     }
 
+    /// A driver whose wall clock is set while it lives.
+    pub fn driver_with_clock(&self, node_id: &str) -> (Process, Clock) {
+        let library = self.file("shifted_clock.so");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/shifted_clock.c");
+        // The build of Kafka's client needs a C compiler, too.
+        let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+        let built = Command::new(compiler).args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
+        assert!(built.expect("a C compiler").success());
+        let path = self.file("shifted_by");
+        let clock = Clock(File::create(&path).expect("a file"));
+        clock.shift_s(0.0);
+        let [library, path] = [&library, &path].map(|path| path.to_str().expect("plain names"));
+        (self.driver_with(node_id, &[("LD_PRELOAD", library), ("SHIFTED_BY", path)]), clock)
+    }
+
     /// The usual: an orchestrator with so many drivers, `driver-1` and so on, all registered.
     pub fn with_drivers(&self, count: usize) -> (Orchestrator, Vec<Process>) {
         let orchestrator = self.orchestrator();
@@ -72,6 +90,16 @@ impl<'a> System<'a> {
 pub struct Orchestrator {
     pub process: Process,
     rest: Rest,
+}
+
+/// A process's wall clock.
+pub struct Clock(File);
+
+impl Clock {
+    /// Sets it so much ahead of the machine's.
+    pub fn shift_s(&self, seconds: f64) {
+        self.0.write_all_at(&seconds.to_ne_bytes(), 0).expect("it can be written");
+    }
 }
 
 impl std::ops::Deref for Orchestrator {

@@ -1,9 +1,5 @@
 //! A driver whose wall clock is wrong, and is set while it lives.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::process::Command;
-
 use onrush_orchestrator::view::DriverState;
 
 use super::checks::{assert_exact, avalanche};
@@ -13,21 +9,9 @@ use crate::harness::{Broker, System, beside_others};
 pub fn a_driver_whose_clock_is_set_while_it_lives(broker: &Broker) {
     let _machine = beside_others();
     let system = System::new(broker);
-    let library = system.file("shifted_clock.so");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/shifted_clock.c");
-    // The build of Kafka's client needs a C compiler, too.
-    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-    let built = Command::new(compiler).args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
-    assert!(built.expect("a C compiler").success());
-    let path = system.file("shifted_by");
-    let shifted_by = File::create(&path).expect("a file");
-    let shift = |seconds: f64| shifted_by.write_all_at(&seconds.to_ne_bytes(), 0).expect("it can be written");
-    shift(0.0);
-
     let target = system.target(&[]);
     let (orchestrator, _driver) = system.with_drivers(1);
-    let (library, path) = (library.to_str().expect("plain names"), path.to_str().expect("plain names"));
-    let _shifted = system.driver_with("shifted", &[("LD_PRELOAD", library), ("SHIFTED_BY", path)]);
+    let (_shifted, clock) = system.driver_with_clock("shifted");
     orchestrator.wait_for_idle(2);
     let rounds = [
         (0.0, ""),
@@ -38,7 +22,7 @@ pub fn a_driver_whose_clock_is_set_while_it_lives(broker: &Broker) {
         (0.0, ""),
     ];
     for (round, (seconds, words)) in rounds.into_iter().enumerate() {
-        shift(seconds);
+        clock.shift_s(seconds);
         orchestrator.wait_for_driver("shifted", "seen through", |driver| {
             let is_idle = driver.state == DriverState::Idle;
             let is_near = |ms: f64| (ms - seconds * 1e3).abs() < 400.0;

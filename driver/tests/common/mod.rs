@@ -75,6 +75,8 @@ fn serve(stream: TcpStream, requests: &AtomicU64) {
     }
 }
 
+type Driver = JoinHandle<Result<(), DriverError>>;
+
 /// One driver, its broker, and the orchestrator's side of the topics.
 pub struct Stage {
     pub broker: EmbeddedBroker,
@@ -82,8 +84,9 @@ pub struct Stage {
     consumer: Consumer,
     /// Everything that came and was not asked for yet.
     seen: Vec<Record>,
+    config: DriverConfig,
     stop: Arc<AtomicBool>,
-    driver: Option<JoinHandle<Result<(), DriverError>>>,
+    driver: Option<Driver>,
 }
 
 impl Stage {
@@ -101,14 +104,26 @@ impl Stage {
         let consumer = Consumer::new(&bus, &topics, |_, _| Start::Now, LONG).unwrap();
         let producer = Producer::new(&bus, 1000).unwrap();
         let config = DriverConfig { cpus, wait, target_url, ..driver_config(&bus, "node") };
-        let stop = Arc::new(AtomicBool::new(false));
-        let theirs = stop.clone();
-        let driver = Some(std::thread::spawn(move || onrush_driver::run(config, theirs)));
-        let mut stage = Self { broker, producer, consumer, seen: Vec::new(), stop, driver };
+        let (stop, driver) = Self::drive(&config);
+        let mut stage = Self { broker, producer, consumer, seen: Vec::new(), config, stop, driver: Some(driver) };
         let register = stage.next_register();
         assert_eq!((register.node_id.as_str(), register.node_ip.as_deref()), ("node", Some("127.0.0.1")));
         assert!(register.session_id.is_some() && register.cpus.is_some());
         stage
+    }
+
+    fn drive(config: &DriverConfig) -> (Arc<AtomicBool>, Driver) {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (config, theirs) = (config.clone(), stop.clone());
+        (stop, std::thread::spawn(move || onrush_driver::run(config, theirs)))
+    }
+
+    /// Ends the driver in good order, and starts another of its name.
+    pub fn restart_driver(&mut self) {
+        self.say_goodbye();
+        let (stop, driver) = Self::drive(&self.config);
+        (self.stop, self.driver) = (stop, Some(driver));
+        self.next_register();
     }
 
     /// The first message that `read` takes; what it does not take is kept for others.
@@ -199,6 +214,10 @@ impl Stage {
 
     /// Ends the driver in good order and hears its goodbye.
     pub fn end(mut self) {
+        self.say_goodbye();
+    }
+
+    fn say_goodbye(&mut self) {
         self.ask_to_end();
         self.heartbeat("the goodbye", |h| !h.alive);
         self.driver.take().unwrap().join().unwrap().unwrap();

@@ -44,11 +44,15 @@ fn a_time_out_comes_in_time() {
 fn a_target_that_goes_away_refuses() {
     let server = Server::start(|_| Reaction::SendAndClose(Vec::new()));
     let armed = arm(Plan { count: Some(20), connections: 2, ..plan(&server.url()) });
+    let address = server.address.to_string();
     drop(server);
     let run = finish(armed.start(Instant::now()));
     let failures = run.failures();
     assert_eq!(failures.values().sum::<u64>(), 20);
     assert!(failures[&FailureCause::ConnectRefused] >= 17, "{failures:?}");
+    let examples = run.stats().examples;
+    let refused = examples.iter().find(|(cause, _)| *cause == FailureCause::ConnectRefused).map(|(_, text)| text);
+    assert!(refused.is_some_and(|text| text.contains(&address) && text.contains("refused")), "{refused:?}");
     // Pauses keep a dead target from burning the machine: some nine refusals per connection, 10 ms apart.
     assert!(run.length() >= Duration::from_millis(60), "{:?}", run.length());
 }

@@ -1,16 +1,22 @@
 //! HTTPS against `openssl s_server`, which is not of this project.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use onrush_engine::{ArmError, Armed, Check, End, Identity, Io, Options, Plan, Tls, Wait};
 use onrush_stats::FailureCause;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::harness::{finish, options, plan, run_on};
+use crate::harness::{finish, options, plan, run_on, tsunami};
+use crate::server::OK;
 
 /// An authority that signs whatever a test needs.
 pub struct Authority {
@@ -246,5 +252,86 @@ fn a_flood_of_session_tickets_keeps_no_run_beyond_its_stop() {
         let since_the_stop = stopping.join().expect("no panic").elapsed();
         assert_eq!((run.end(), run.failures()), (&End::Stopped, [(FailureCause::Timeout, 1)].into()), "{io:?}");
         assert!(since_the_stop < 10 * timeout, "{io:?}: over {since_the_stop:?} after the stop");
+    }
+}
+
+/// One request and its response as the server saw them, and when what nobody asked for was out.
+struct Served {
+    came: Instant,
+    done: Instant,
+}
+
+/// A page over TLS that says something more after each response: at once, or so much later.
+fn talkative((certificate, key): &(String, String), pause: Duration) -> (SocketAddr, Arc<Mutex<Vec<Served>>>) {
+    let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).expect("a certificate")];
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+    let config =
+        ServerConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions();
+    let config = config.expect("versions").with_no_client_auth().with_single_cert(chain, key).expect("a pair");
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    let served = Arc::new(Mutex::new(Vec::new()));
+    let theirs = served.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().take(200) {
+            let (config, served) = (config.clone(), theirs.clone());
+            std::thread::spawn(move || {
+                let connection = ServerConnection::new(config).expect("a good config");
+                let mut stream = StreamOwned::new(connection, stream.expect("a connection"));
+                let mut head = [0; 1000];
+                // Requests are short: each is one read, and the end of the connection is none.
+                while stream.read(&mut head).is_ok_and(|length| length > 0) {
+                    let came = Instant::now();
+                    let unasked = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
+                    let is_out = if pause.is_zero() {
+                        // Two records in one flight.
+                        let both = [OK, unasked].iter().try_for_each(|part| stream.conn.writer().write_all(part));
+                        both.and_then(|()| stream.flush()).is_ok()
+                    } else {
+                        stream.write_all(OK).is_ok_and(|()| {
+                            std::thread::sleep(pause);
+                            stream.write_all(unasked).is_ok()
+                        })
+                    };
+                    served.lock().expect("no panic").push(Served { came, done: Instant::now() });
+                    if !is_out {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (address, served)
+}
+
+#[test]
+fn what_comes_unasked_behind_tls_ends_the_connection_and_is_no_response() {
+    const COUNT: u64 = 6;
+    let authority = Authority::new();
+    let certificate = authority.sign(&["localhost"], 2100);
+    for io in [Io::IoUring, Io::Epoll] {
+        for pause in [Duration::ZERO, Duration::from_millis(5)] {
+            // A machine that stands still lets two requests fall together; then nobody could know better.
+            let is_apart = |served: &[Served]| {
+                served.len() == COUNT as usize && served.windows(2).all(|pair| pair[0].done < pair[1].came)
+            };
+            let run = (0..20).find_map(|_| {
+                let (address, served) = talkative(&certificate, pause);
+                let url = format!("https://localhost:{}/", address.port());
+                let tsunami = tsunami(&url, Duration::from_millis(150));
+                let run = run_on(Plan { count: Some(COUNT), tls: authority.trusted(), ..tsunami }, one_thread(io));
+                let served = served.lock().expect("no panic");
+                is_apart(&served).then_some(run)
+            });
+            let counts = run.expect("in none of 20 runs came the requests apart").stats().counts;
+            assert_eq!(counts.statuses, [(200, COUNT)].into(), "{io:?} {pause:?}: {counts:?}");
+            let unsolicited = counts.unsolicited;
+            assert!(
+                (COUNT - 1..=COUNT).contains(&unsolicited),
+                "the last need not be seen: {io:?} {pause:?} {counts:?}"
+            );
+            assert_eq!((counts.connects, counts.failures), (COUNT - 1, [].into()), "{io:?} {pause:?}");
+        }
     }
 }

@@ -51,6 +51,15 @@ impl Workshop {
         (self.read("crt"), self.read("key"))
     }
 
+    /// In OpenSSL's own form, with what it is trusted for behind it.
+    fn trusted(&self, pem: &str) -> String {
+        std::fs::write(self.path("plain"), pem).expect("a writable folder");
+        self.openssl("x509 -in plain -trustout -addtrust serverAuth -setalias ours -out trusted");
+        let trusted = self.read("trusted");
+        assert!(trusted.contains("-----BEGIN TRUSTED CERTIFICATE-----"), "{trusted}");
+        trusted
+    }
+
     /// Of version 1: without extensions, signed by itself or by an authority whose files are there.
     fn version_1(&self, signer: &str) -> (String, String) {
         self.openssl("req -new -newkey rsa:2048 -nodes -subj /CN=localhost -keyout key -out csr");
@@ -117,6 +126,8 @@ fn a_servers_own_certificate_is_taken_where_it_was_named() {
         for version in ["-tls1_3", "-tls1_2"] {
             assert_eq!(taken(&pair, &[version], &naming(&pair.0)), Ok(()), "{kind} {version}");
         }
+        let as_openssl_keeps_it = naming(&shop.trusted(&pair.0));
+        assert_eq!(taken(&pair, &[], &as_openssl_keeps_it), Ok(()), "{kind}, as TRUSTED CERTIFICATE");
         let both = naming(&(authority.pem.clone() + &pair.0));
         assert_eq!(taken(&pair, &[], &both), Ok(()), "{kind}, the second of two");
         let words = taken(&pair, &[], &naming(&shop.self_signed("rsa:2048", &[NAMES]).0)).expect_err(kind);

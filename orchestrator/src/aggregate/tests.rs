@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::testing::{SimDriver, node, reports, stats};
+use crate::view::ScopeView;
 
 fn enter(aggregate: &mut Aggregate, metrics: &Metrics, now: Instant) -> Result<Entered, &'static str> {
     aggregate.enter(&metrics.node_id, metrics.measured.as_deref().unwrap(), now)
@@ -137,6 +138,36 @@ fn absurd_reports_are_refused_and_memory_stays_bounded() {
         aggregate.seal(&[node("a"), node("b")], false, now);
         assert!(aggregate.open.len() <= MAX_OPEN_SECONDS);
     }
+}
+
+#[test]
+fn rates_are_over_the_time_of_sending_second_by_second_and_in_all() {
+    let now = Instant::now();
+    let mut aggregate = Aggregate::default();
+    let (mut a, mut plain) = (SimDriver::new("a", "s"), SimDriver::new("plain", "s"));
+    // It sends for 1.5 s and waits for what is under way for 1.8 s more.
+    let seconds = [(1.0, None), (1.5, None), (1.5, None), (1.5, Some(EndReason::Completed))];
+    for (index, (sending_s, end)) in (0..).zip(seconds) {
+        let mut metrics = a.report("t", index, stats(&[5; 3]), end.clone());
+        metrics.measured.as_mut().unwrap().sending_s = Some(sending_s);
+        enter(&mut aggregate, &metrics, now).unwrap();
+        // One that does not say so sends all the time.
+        enter(&mut aggregate, &plain.report("t", index, stats(&[5]), end), now).unwrap();
+    }
+    let sealed = aggregate.seal(&[node("a"), node("plain")], false, now);
+    let sending = |name: &str| sealed.iter().map(|second| second.parts[&node(name)].sending_ns).collect::<Vec<_>>();
+    assert_eq!(sending("a"), [1_000_000_000, 500_000_000, 0, 0]);
+    assert_eq!(sending("plain"), [1_000_000_000, 1_000_000_000, 1_000_000_000, 300_000_000]);
+    assert_eq!(sealed[1].all().sending_ns, 1_000_000_000, "the longest of all");
+    let total = |name: &str| aggregate.driver(&node(name)).unwrap().part.clone();
+    let in_all = |name: &str| (total(name).length_ns, total(name).sending_ns);
+    assert_eq!(in_all("a"), (3_300_000_000, 1_500_000_000));
+    assert_eq!(in_all("plain"), (3_300_000_000, 3_300_000_000));
+    // What is shown: 12 responses in 1.5 s of sending; 3 in half a second, 3 in none.
+    let rate = |part: &Part| ScopeView::of(&part.stats, 3.3, part.sending_ns as f64 / 1e9).responses_per_s;
+    assert_eq!(rate(&total("a")), Some(8.0));
+    let seconds: Vec<_> = sealed.iter().map(|second| rate(&second.parts[&node("a")])).collect();
+    assert_eq!(seconds, [Some(3.0), Some(6.0), None, None]);
 }
 
 proptest! {

@@ -42,6 +42,34 @@ fn a_whole_test_is_exact() {
     assert!(view.checks.iter().all(|check| check.verdict == Verdict::Exact));
 }
 
+/// What was sent again may have reached the target twice, or once: everything between is in order, and nothing beyond.
+#[test]
+fn what_was_sent_again_and_what_came_unasked_is_told_beside_the_targets_count() {
+    let mut measured = reports("t", &["a", "b"], 3, 3);
+    let a = measured.iter_mut().filter(|metrics| metrics.node_id == node("a"));
+    for report in a.map(|metrics| metrics.measured.as_mut().unwrap()) {
+        let counts = &mut report.stats.counts;
+        (counts.resent, counts.unsolicited) =
+            (u64::from(report.sequence == 0) * 4, u64::from(report.sequence == 0) * 2);
+        (report.totals.resent, report.totals.unsolicited) = (4, 2);
+    }
+    let (record, aggregate) = over(&measured, 9);
+    let with = |counted: u64| check(&record, &aggregate, &counters("one", Some(100 + counted)));
+    let line = |counted: &str| {
+        format!(
+            "conservation: exact (2 drivers: 18 sent = 18 answered + 0 failed; 4 resent; 2 unsolicited; 6 seconds add up; \
+             {counted})"
+        )
+    };
+    assert_eq!(with(22).line, line("target counted 22"));
+    let between = "the target counted 20; 2 of those that failed or were resent never reached it";
+    assert_eq!(verdict_of(&with(20), TARGET_CHECK).detail, between);
+    assert_eq!(with(18).verdict, Verdict::Exact);
+    for counted in [17, 23] {
+        assert_eq!(with(counted).verdict, Verdict::Breach, "{counted}");
+    }
+}
+
 /// Each way in which a driver's reports can contradict each other breaches one check.
 #[test]
 fn every_contradiction_is_a_breach() {

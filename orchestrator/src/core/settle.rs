@@ -71,7 +71,10 @@ impl Core {
             Change::Identity(_) | Change::Lost(_) if !driver.is_some_and(Driver::is_established) => {
                 tracing::debug!(driver = %name, "is known by one message")
             }
-            Change::Identity(_) => tracing::info!(driver = %name, "is known and takes no part yet"),
+            Change::Identity(_) => match driver.and_then(Driver::rejection) {
+                Some(reason) => tracing::warn!(driver = %name, "is rejected: {reason}"),
+                None => tracing::info!(driver = %name, "is known and takes no part yet"),
+            },
             Change::Lost(_) => tracing::warn!(driver = %name, "is lost: it went silent"),
             Change::Forgotten(_) => tracing::debug!(driver = %name, "is forgotten"),
             Change::Clock(_, Some(ms)) => tracing::warn!(driver = %name, "{}", registry::clock_warning(*ms)),

@@ -94,6 +94,11 @@ impl Driver {
         (self.last.is_some() || self.from_store) && self.lost_since.is_none() && self.identity.admitted
     }
 
+    /// Why it has no seat, where there is none for it.
+    pub fn rejection(&self) -> Option<&str> {
+        self.rejected.as_deref()
+    }
+
     /// Whether it was heard, and more than once: a single heartbeat without a registration may be anybody's message.
     pub fn is_established(&self) -> bool {
         self.last.is_some() && (self.registered || self.beats >= 2)

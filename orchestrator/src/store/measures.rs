@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, Transaction, params};
 
 use super::coding::{self, StatsColumns};
 use super::{StoreError, snapshot};
-use crate::aggregate::{Aggregate, Entered, Part, SealedSecond, length_ns};
+use crate::aggregate::{Aggregate, Entered, Part, SealedSecond};
 use crate::clock::Now;
 use crate::record::TestRecord;
 use crate::view::SecondView;
@@ -152,7 +152,7 @@ pub fn second_of(
     while let Some(row) = rows.next()? {
         let (node_id, late, report) = report(row)?;
         second.late_reports += u64::from(late);
-        second.parts.entry(node_id).or_default().extend(length_ns(report.length_s), &report.stats);
+        second.parts.entry(node_id).or_default().extend(&report);
     }
     let (seconds, _) = seconds(connection, test_id.as_str(), second_index, 1, 0)?;
     let view: Option<SecondView> = seconds.into_iter().find(|second| second.second_index == second_index);
