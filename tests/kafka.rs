@@ -3,6 +3,8 @@
 
 mod harness;
 mod suite;
+#[path = "suite/topics.rs"]
+mod topics;
 
 suite::instantiate!(crate::harness::Broker::kafka(), crate::harness::Broker::own_kafka());
 

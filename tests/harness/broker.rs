@@ -68,6 +68,14 @@ impl Broker {
         BusConfig { brokers, topic_prefix: self.prefix.clone(), client_id: client_id.into(), options: Vec::new() }
     }
 
+    /// Forgets everything that it has: another cluster at the same address. Not for the shared one.
+    pub fn wipe(&self) {
+        match &self.kind {
+            Kind::Own(kafka) => kafka.wipe(),
+            Kind::Embedded(_) | Kind::Shared(_) => panic!("take a Kafka of your own"),
+        }
+    }
+
     /// Dies without a word, stays dead for `pause`, and comes back with all that it had confirmed.
     pub fn die_for(&self, pause: Duration) {
         self.be_dead_while(|| std::thread::sleep(pause));
