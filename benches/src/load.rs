@@ -78,6 +78,7 @@ pub fn plan(
         count: None,
         duration: Some(duration),
         connections,
+        think_time: Duration::ZERO,
         keepalive: true,
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),

@@ -77,6 +77,7 @@ pub fn plan_of(config: &TestConfig, default_target: Option<&str>) -> Result<Plan
         count: config.count_per_driver,
         duration: config.duration,
         connections: config.connections.unwrap_or_else(|| TestConfig::default_connections(config.test_type)),
+        think_time: Duration::ZERO,
         keepalive: config.keepalive,
         resend: config.resend,
         timeout: config.timeout,

@@ -94,11 +94,11 @@ impl<F: Future<Output = Received>> Connection<F> {
                         self.show(FailureCause::CheckFailed, why);
                     }
                     self.shard.used(now, self.id, request.origin, response.keep_alive_s);
-                    self.shard.responded(now, claimed, response.status, verdict.is_ok());
+                    self.shard.responded(now, self.id, claimed, response.status, verdict.is_ok());
                 }
                 Err(Failed { cause, connecting, why }) => {
                     self.show(cause, &why);
-                    self.shard.failed(now, cause);
+                    self.shard.failed(now, self.id, cause);
                     if connecting && target.pauses_after_failed_connect {
                         self.shard.watch(self.id, now.plus(CONNECT_PAUSE), Alarm::Resume);
                         poll_fn(|cx| self.shard.poll_watch(self.id, cx)).await;

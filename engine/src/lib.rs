@@ -5,7 +5,7 @@
 //! Kafka, tokio and who asked for the load, and of JSON all but what a response must hold.
 //!
 //! To read it, follow a request: `run` starts the threads, `thread` builds one, `pacer` keeps its time, `shard` lets a
-//! connection claim what `schedule` says is due, whose turn that is by `idle`, `connection` has it sent by its `line`
+//! connection claim what `schedule` says is due, whose turn that is by `idle` and who still rests by `think`, `connection` has it sent by its `line`
 //! (opened by `dial`) and has `http` read the response, `recorder` counts it, `parts` carries finished seconds to `merge`,
 //! which makes the run's seconds.
 
@@ -37,6 +37,7 @@ mod session;
 mod shard;
 mod signals;
 mod target;
+mod think;
 mod thread;
 mod timer;
 mod trust;

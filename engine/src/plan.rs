@@ -112,6 +112,8 @@ pub struct Plan {
     pub duration: Option<Duration>,
     /// Connections, over all threads.
     pub connections: u32,
+    /// How long a connection rests after a response or a failure before it may send again.
+    pub think_time: Duration,
     /// Whether a connection serves more than one request.
     pub keepalive: bool,
     /// Whether a request of an idempotent method is sent once more where a connection that served before ended without one
@@ -265,6 +267,7 @@ pub(crate) mod tests {
             count: Some(1),
             duration: None,
             connections: 1,
+            think_time: Duration::ZERO,
             keepalive: true,
             resend: true,
             timeout: Duration::from_secs(1),

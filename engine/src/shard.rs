@@ -19,6 +19,7 @@ use crate::order::Round;
 use crate::parts::{Ended, Outlet, Part};
 use crate::recorder::{Recorder, SendingEnd};
 use crate::schedule::{Claim, Schedule};
+use crate::think::Thinking;
 use crate::watch::{Alarm, Watches};
 
 /// How often deadlines are looked at, which is how late a time-out may be noticed.
@@ -45,6 +46,7 @@ pub(crate) struct Claimed {
 /// What a thread's connections share beside the plan.
 pub(crate) struct Setup {
     pub connections: usize,
+    pub think_time: Duration,
     pub schedule: Schedule,
     pub round: Round,
     /// For each request the index of its server.
@@ -87,6 +89,8 @@ struct Inner {
     /// Connections that wait for a request.
     idle: Idle,
     parked: Vec<Parked>,
+    /// Connections that may not send yet; `None`: none ever rests.
+    thinking: Option<Thinking>,
     /// How long each server lets a connection idle.
     lifetimes: Vec<Lifetime>,
     /// When each connection to each server was used last, by connection and then by server.
@@ -112,8 +116,19 @@ struct Parked {
 
 impl Shard {
     pub fn new(setup: Setup) -> Self {
-        let Setup { connections, schedule, round, servers, server_count, addresses, outlet, control, thread, lead } =
-            setup;
+        let Setup {
+            connections,
+            think_time,
+            schedule,
+            round,
+            servers,
+            server_count,
+            addresses,
+            outlet,
+            control,
+            thread,
+            lead,
+        } = setup;
         let now = Moment::now();
         Self {
             inner: RefCell::new(Inner {
@@ -126,6 +141,7 @@ impl Shard {
                 recorder: Recorder::new(outlet, addresses),
                 idle: Idle::new(connections, server_count),
                 parked: (0..connections).map(|_| Parked::default()).collect(),
+                thinking: Thinking::new(think_time, connections),
                 lifetimes: (0..server_count).map(|_| Lifetime::default()).collect(),
                 used_last: vec![now; connections * server_count],
                 calling: false,
@@ -144,19 +160,21 @@ impl Shard {
         self.inner.borrow_mut().poll_claim(connection, now, cx)
     }
 
-    /// A claimed request has a complete response, which passed its checks or not.
-    pub fn responded(&self, now: Moment, claimed: Claimed, status: u16, passed: bool) {
+    /// A connection's claimed request has a complete response, which passed its checks or not.
+    pub fn responded(&self, now: Moment, connection: usize, claimed: Claimed, status: u16, passed: bool) {
         let inner = &mut *self.inner.borrow_mut();
         let (now_ns, sent_ns) = (inner.observe(now), claimed.sent.since_ns(inner.start));
         inner.recorder.responded(now_ns, claimed.due_ns, sent_ns, status, passed);
+        inner.begin_to_rest(now, connection);
         inner.finish_if_done();
     }
 
-    /// A claimed request has no response.
-    pub fn failed(&self, now: Moment, cause: FailureCause) {
+    /// A connection's claimed request has no response.
+    pub fn failed(&self, now: Moment, connection: usize, cause: FailureCause) {
         let inner = &mut *self.inner.borrow_mut();
         let now_ns = inner.observe(now);
         inner.recorder.failed(now_ns, cause);
+        inner.begin_to_rest(now, connection);
         inner.finish_if_done();
     }
 
@@ -287,6 +305,10 @@ impl Inner {
             Phase::Draining | Phase::Finished(_) => return Poll::Ready(None),
             Phase::Sending => (),
         }
+        if self.still_rests(now, connection) {
+            self.keep_waker(connection, cx);
+            return Poll::Pending;
+        }
         let parked = &mut self.parked[connection];
         let called = std::mem::take(&mut parked.called);
         if called {
@@ -321,12 +343,46 @@ impl Inner {
     }
 
     fn park(&mut self, connection: usize, cx: &Context<'_>) -> Poll<Option<Claimed>> {
+        self.keep_waker(connection, cx);
+        self.idle.enter(connection);
+        Poll::Pending
+    }
+
+    fn keep_waker(&mut self, connection: usize, cx: &Context<'_>) {
         let waker = &mut self.parked[connection].waker;
         if !waker.as_ref().is_some_and(|kept| kept.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());
         }
-        self.idle.enter(connection);
-        Poll::Pending
+    }
+
+    fn begin_to_rest(&mut self, now: Moment, connection: usize) {
+        if let Some(thinking) = self.thinking.as_mut().filter(|_| self.phase == Phase::Sending) {
+            thinking.begin(connection, now);
+        }
+    }
+
+    /// Whether a connection may not send yet. Its waker is called when it may.
+    fn still_rests(&mut self, now: Moment, connection: usize) -> bool {
+        if !self.thinking.as_ref().is_some_and(|thinking| thinking.rests(connection)) {
+            return false;
+        }
+        self.end_rests(now);
+        let Some(thinking) = self.thinking.as_ref().filter(|thinking| thinking.rests(connection)) else { return false };
+        // The pacer may sleep longer than the first rest that began since.
+        if let Some(end) = thinking.next_end() {
+            self.ring_at(end);
+        }
+        true
+    }
+
+    /// Wakes the connections that have rested long enough.
+    fn end_rests(&mut self, now: Moment) {
+        let Some(thinking) = &mut self.thinking else { return };
+        while let Some(connection) = thinking.end_one(now) {
+            if let Some(waker) = &self.parked[connection].waker {
+                waker.wake_by_ref();
+            }
+        }
     }
 
     fn is_running(&self) -> bool {
@@ -410,7 +466,11 @@ impl Inner {
     /// The pacer went to sleep when nobody was idle: now there is somebody, for whom a slot may come earlier.
     fn ring_for_next_slot(&mut self, now_ns: u64) {
         let Some(wake_ns) = self.schedule.next_wake_ns(now_ns) else { return };
-        let wake = self.start.plus_ns(wake_ns).minus_ns(as_ns(self.lead));
+        self.ring_at(self.start.plus_ns(wake_ns).minus_ns(as_ns(self.lead)));
+    }
+
+    /// Has a pacer that sleeps longer wake up at this moment.
+    fn ring_at(&mut self, wake: Moment) {
         if wake < self.rings_at {
             self.control.timer(self.thread).set(wake);
             self.rings_at = wake;
@@ -472,9 +532,12 @@ impl Inner {
         self.control.timer(self.thread).ring();
     }
 
-    /// Wakes every connection that waits, for a request or out a pause.
+    /// Wakes every connection that waits for a request, rests or pauses.
     fn call_off_waiting(&mut self) {
         self.idle.clear();
+        if let Some(thinking) = &mut self.thinking {
+            thinking.clear();
+        }
         for parked in &mut self.parked {
             if let Some(waker) = parked.waker.take() {
                 waker.wake();
@@ -499,6 +562,7 @@ impl Inner {
             let now_ns = self.observe(now);
             self.note_dropped(now_ns, None);
             self.finish_if_done();
+            self.end_rests(now);
         }
         if now >= self.next_tick {
             self.next_tick = now.plus(TICK);
@@ -539,6 +603,8 @@ impl Inner {
                 let end = self.schedule.end_ns().filter(|end_ns| *end_ns > now_ns);
                 let by_and_by =
                     end.map_or(by_and_by, |end_ns| by_and_by.min(self.start.plus_ns(end_ns))).min(second_end);
+                let rest_end = self.thinking.as_ref().and_then(Thinking::next_end);
+                let by_and_by = rest_end.map_or(by_and_by, |rest_end| by_and_by.min(rest_end));
                 // A pacer that polls stays awake for answers, too; one that sleeps is woken by who becomes idle.
                 let wanted = self.phase == Phase::Sending && (!self.idle.is_empty() || !self.lead.is_zero());
                 let slot_ns = if wanted { self.schedule.next_wake_ns(now_ns) } else { None };

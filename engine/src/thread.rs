@@ -100,6 +100,7 @@ impl EngineThread {
         } = self;
         let setup = Setup {
             connections,
+            think_time: plan.think_time,
             round: Round::of_thread(layout.slots.clone(), index, threads, schedule.is_paced()),
             schedule,
             servers: layout.of_request.clone(),

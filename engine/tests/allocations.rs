@@ -91,6 +91,7 @@ fn arm(address: SocketAddr, mode: Mode, count: u64, connections: u32) -> Armed {
         count: Some(count),
         duration: None,
         connections,
+        think_time: Duration::ZERO,
         keepalive: true,
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),

@@ -70,6 +70,7 @@ mod tests {
             count: None,
             duration: Some(Duration::from_secs(10)),
             connections: 64,
+            think_time: Duration::ZERO,
             keepalive: true,
             timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),

@@ -26,6 +26,7 @@ pub fn plan(url: &str) -> Plan {
         count: Some(1),
         duration: None,
         connections: 1,
+        think_time: Duration::ZERO,
         keepalive: true,
         resend: true,
         timeout: Duration::from_secs(10),

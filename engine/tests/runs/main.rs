@@ -10,6 +10,7 @@ mod places;
 mod requests;
 mod reuse;
 mod server;
+mod think_time;
 mod tls;
 mod trust;
 mod tsunami;
