@@ -128,7 +128,7 @@ pub fn follow(mut running: Running, mut look: impl FnMut(&SecondReport)) -> Resu
             return Err("the engine reported nothing for 30 s".into());
         };
         look(&second);
-        stats.merge(&second.stats);
+        stats.append(&second.stats);
         match second.end {
             None => (),
             Some(End::Failed(reason)) => return Err(reason.into()),

@@ -16,7 +16,8 @@ pub struct SecondRecord {
     latency: Distribution,
     service_time: Distribution,
     schedule_error: Distribution,
-    counts: PlainCounts,
+    /// Its maps stay empty: they would allocate.
+    counts: Counts,
     /// By status code.
     statuses: [u64; STATUSES],
     /// In the order of [`FailureCause::ALL`].
@@ -32,19 +33,6 @@ pub struct SecondRecord {
     pub began: Moment,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct PlainCounts {
-    sent: u64,
-    skipped: u64,
-    dropped: u64,
-    resent: u64,
-    unsolicited: u64,
-    connects: u64,
-    in_flight: u64,
-    bytes_sent: u64,
-    bytes_received: u64,
-}
-
 impl SecondRecord {
     /// An empty record, for so many addresses.
     pub fn new(addresses: usize) -> Box<Self> {
@@ -53,7 +41,7 @@ impl SecondRecord {
             latency: Distribution::preallocated(),
             service_time: Distribution::preallocated(),
             schedule_error: Distribution::preallocated(),
-            counts: PlainCounts::default(),
+            counts: Counts::default(),
             statuses: [0; STATUSES],
             failures: [0; FailureCause::ALL.len()],
             addresses: vec![0; addresses],
@@ -84,52 +72,44 @@ impl SecondRecord {
         for distribution in [latency, service_time, schedule_error] {
             distribution.clear();
         }
-        (*counts, *totals) = (PlainCounts::default(), Totals::default());
+        (*counts, *totals) = (Counts::default(), Totals::default());
         statuses.fill(0);
         failures.fill(0);
         addresses.fill(0);
         examples.clear();
     }
 
-    /// Adds this record to `stats`; `addresses` are the names of the addresses.
-    pub fn add_to(&self, stats: &mut SecondStats, addresses: &[String]) {
-        let counted = |(key, n): (usize, &u64)| (*n > 0).then_some((key, *n));
-        let statuses = self.statuses.iter().enumerate().filter_map(counted);
-        let failures = self.failures.iter().enumerate().filter_map(counted);
-        let PlainCounts {
-            sent,
-            skipped,
-            dropped,
-            resent,
-            unsolicited,
-            connects,
-            in_flight,
-            bytes_sent,
-            bytes_received,
-        } = self.counts;
-        let mut counts = Counts {
-            sent,
-            skipped,
-            dropped,
-            resent,
-            unsolicited,
-            connects,
-            in_flight,
-            bytes_sent,
-            bytes_received,
-            statuses: statuses.map(|(status, n)| (status as u16, n)).collect(),
-            failures: failures.map(|(cause, n)| (FailureCause::ALL[cause], n)).collect(),
-            addresses: Default::default(),
-        };
-        for (name, n) in addresses.iter().zip(&self.addresses).filter(|(_, n)| **n > 0) {
-            // Two servers may be at one address.
-            *counts.addresses.entry(name.clone()).or_default() += n;
+    /// Adds this record of one thread to `stats` of the same second; `names` are those of the addresses.
+    pub fn add_to(&self, stats: &mut SecondStats, names: &[String]) {
+        let Self {
+            index: _,
+            latency,
+            service_time,
+            schedule_error,
+            counts,
+            statuses,
+            failures,
+            addresses,
+            examples,
+            totals: _,
+            sending_ns: _,
+            began: _,
+        } = self;
+        stats.counts.merge_across(counts);
+        for (status, n) in (0..).zip(statuses).filter(|(_, n)| **n > 0) {
+            *stats.counts.statuses.entry(status).or_default() += n;
         }
-        stats.counts.merge(&counts);
-        stats.latency.merge(&self.latency);
-        stats.service_time.merge(&self.service_time);
-        stats.schedule_error.merge(&self.schedule_error);
-        stats.examples.merge(&self.examples);
+        for (cause, n) in FailureCause::ALL.iter().zip(failures).filter(|(_, n)| **n > 0) {
+            *stats.counts.failures.entry(*cause).or_default() += n;
+        }
+        // Two servers may be at one address.
+        for (name, n) in names.iter().zip(addresses).filter(|(_, n)| **n > 0) {
+            *stats.counts.addresses.entry(name.clone()).or_default() += n;
+        }
+        stats.latency.merge(latency);
+        stats.service_time.merge(service_time);
+        stats.schedule_error.merge(schedule_error);
+        stats.examples.merge(examples);
     }
 }
 
@@ -395,17 +375,20 @@ mod tests {
         recorder.sent(9, 9);
         recorder.example(FailureCause::CheckFailed, "the status is 404");
         let mut record = recorder.finish(10);
+        record.index = 7;
         // Every field has a value: one that `clear` forgot would show.
         let SecondStats { counts, latency, service_time, schedule_error, examples } = stats(&record);
-        let Counts { sent, skipped, dropped, resent, unsolicited, connects, in_flight, .. } = counts;
-        let Counts { bytes_sent, bytes_received, statuses, failures, addresses, .. } = counts;
-        let numbers = [sent, skipped, dropped, resent, unsolicited, connects, in_flight, bytes_sent, bytes_received];
-        assert!(numbers.iter().all(|n| *n > 0), "{numbers:?}");
-        assert!(!(statuses.is_empty() || failures.is_empty() || addresses.is_empty() || examples.is_empty()));
-        assert!(!(latency.is_empty() || service_time.is_empty() || schedule_error.is_empty()));
+        for number in Counts::NUMBERS {
+            assert!(number.of(&counts) > 0, "{} is not filled", number.name);
+        }
+        assert!(!(counts.statuses.is_empty() || counts.failures.is_empty() || counts.addresses.is_empty()));
+        assert!(!(latency.is_empty() || service_time.is_empty() || schedule_error.is_empty() || examples.is_empty()));
+        assert!(Totals::NUMBERS.iter().all(|number| number.of(&record.totals) > 0), "{:?}", record.totals);
+        assert!(record.sending_ns > 0 && record.began < Moment::NEVER);
         record.clear();
-        assert_eq!(stats(&record), SecondStats::default());
-        assert_eq!((record.totals, record.sending_ns, record.began), (Totals::default(), 0, Moment::NEVER));
+        // What is written of a record is every field of it.
+        let [cleared, new] = [record, SecondRecord::new(2)].map(|record| format!("{record:?}"));
+        assert_eq!(cleared, new);
     }
 
     #[test]

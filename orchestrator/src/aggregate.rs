@@ -56,14 +56,21 @@ impl Part {
         part
     }
 
-    /// Adds another report of the same driver.
+    /// Adds another report of the same driver, whose gauges are the newest.
     pub fn extend(&mut self, report: &Measured) {
+        self.lengthen(report);
+        self.stats.append(&report.stats);
+    }
+
+    /// Adds a report of the same driver that is older than another here: its gauges are outdated.
+    fn extend_late(&mut self, report: &Measured) {
+        self.lengthen(report);
+        self.stats.prepend(&report.stats);
+    }
+
+    fn lengthen(&mut self, report: &Measured) {
         self.length_ns = self.length_ns.saturating_add(length_ns(report.length_s));
         self.sending_ns = self.sending_ns.saturating_add(sending_ns(report));
-        // Two reports of one second: the gauge is the later one's.
-        let in_flight = report.stats.counts.in_flight;
-        self.stats.merge(&report.stats);
-        self.stats.counts.in_flight = in_flight;
     }
 }
 
@@ -87,7 +94,7 @@ impl SealedSecond {
     pub fn all(&self) -> Part {
         let mut all = Part::default();
         for part in self.parts.values() {
-            all.stats.merge(&part.stats);
+            all.stats.merge_across(&part.stats);
             all.length_ns = all.length_ns.max(part.length_ns);
             all.sending_ns = all.sending_ns.max(part.sending_ns);
         }
@@ -174,23 +181,19 @@ impl Aggregate {
             return Ok(Entered::Duplicate);
         }
         let is_newest = driver.sequences.newest().is_none_or(|newest| report.sequence > newest);
-        let in_flight = driver.part.stats.counts.in_flight;
         if !driver.sequences.insert(report.sequence) {
             return Err("its driver's reports have too many gaps");
         }
-        driver.part.extend(report);
         if is_newest {
+            driver.part.extend(report);
             driver.sending_ns = report.sending_s.map(self::length_ns);
+            driver.claimed = report.totals;
+        } else {
+            driver.part.extend_late(report);
         }
         // A driver that does not say so sent all the time.
         driver.part.sending_ns = driver.sending_ns.unwrap_or(driver.part.length_ns);
-        if !is_newest {
-            driver.part.stats.counts.in_flight = in_flight;
-        }
         driver.newest_second = driver.newest_second.max(Some(report.second_index));
-        if is_newest {
-            driver.claimed = report.totals;
-        }
         if let Some(end) = &report.end
             && driver.final_sequence.is_none_or(|known| report.sequence > known)
         {
@@ -198,7 +201,8 @@ impl Aggregate {
             driver.end = Some((end.clone(), report.second_index));
             driver.final_sequence = Some(report.sequence);
         }
-        self.all.merge(&report.stats);
+        // Without gauges: they mean nothing over several drivers and seconds.
+        self.all.prepend(&report.stats);
         if report.second_index < self.next {
             return Ok(Entered::Late);
         }
@@ -273,7 +277,7 @@ impl Aggregate {
     }
 
     /// Everything, merged report by report, apart from the drivers' totals: comparing the two is a check. Its
-    /// gauge means nothing.
+    /// gauges are 0.
     pub fn all(&self) -> &SecondStats {
         &self.all
     }
@@ -284,7 +288,7 @@ impl Aggregate {
         let parts = || self.drivers.values().map(|driver| &driver.part);
         all.length_ns = parts().map(|part| part.length_ns).max().unwrap_or(0);
         all.sending_ns = parts().map(|part| part.sending_ns).max().unwrap_or(0);
-        all.stats.counts.in_flight = parts().fold(0, |sum, part| sum.saturating_add(part.stats.counts.in_flight));
+        all.stats.counts.gather_gauges(parts().map(|part| &part.stats.counts));
         all
     }
 

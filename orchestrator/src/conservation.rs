@@ -95,19 +95,11 @@ fn driver_checks(record: &TestRecord, participant: &ParticipantRecord, total: Op
             format!("{} of {} reports are in", total.reports(), total.expected_reports()),
         ),
     ];
-    let parts = [
-        ("sent", claimed.sent, sums.sent),
-        ("answered", claimed.answered, sums.answered),
-        ("failed", claimed.failed, sums.failed),
-        ("skipped", claimed.skipped, sums.skipped),
-        ("dropped", claimed.dropped, sums.dropped),
-        ("resent", claimed.resent, sums.resent),
-        ("unsolicited", claimed.unsolicited, sums.unsolicited),
-    ];
-    let wrong = parts.iter().find(|(_, claimed, sum)| claimed != sum);
-    let (name, claim, sum) = wrong.unwrap_or(&parts[0]);
+    let wrong = Totals::NUMBERS.iter().find(|number| number.of(&claimed) != number.of(&sums));
+    let number = wrong.unwrap_or(&Totals::NUMBERS[0]);
+    let (name, claim, sum) = (number.name, number.of(&claimed), number.of(&sums));
     let detail = format!("the driver counted {claim} {name}, its seconds add up to {sum}");
-    checks.push(equal("seconds add up to totals", node_id, *claim, *sum, detail));
+    checks.push(equal("seconds add up to totals", node_id, claim, sum, detail));
     for (name, count) in [("latency values", latency.count()), ("service time values", service_time.count())] {
         let detail = format!("{count} {name}, {responses} responses");
         checks.push(equal(&format!("{name} = responses"), node_id, responses, count, detail));
@@ -128,15 +120,14 @@ fn driver_checks(record: &TestRecord, participant: &ParticipantRecord, total: Op
 /// What was merged report by report must be what the drivers' totals merge to, histograms included.
 fn merged_check(aggregate: &Aggregate) -> CheckView {
     let mut sum = SecondStats::default();
-    aggregate.drivers().values().for_each(|driver| sum.merge(&driver.part.stats));
-    let mut all = aggregate.all().clone();
-    // Gauges do not add up over time.
-    (sum.counts.in_flight, all.counts.in_flight) = (0, 0);
+    // Without gauges, as what was merged report by report.
+    aggregate.drivers().values().for_each(|driver| sum.prepend(&driver.part.stats));
+    let all = aggregate.all();
     let (expected, actual) = (sum.counts.sent, all.counts.sent);
     CheckView {
         name: "merged = sum of drivers".into(),
         node_id: None,
-        verdict: if sum == all { Verdict::Exact } else { Verdict::Breach },
+        verdict: if sum == *all { Verdict::Exact } else { Verdict::Breach },
         expected: Some(expected),
         actual: Some(actual),
         detail: "counts and all three distributions, bucket by bucket".into(),

@@ -145,7 +145,7 @@ pub fn metrics_of<'a>(record: &TestRecord, all: &Part, total_of: impl Fn(&NodeId
 pub fn merged(totals: &Totals) -> Part {
     let mut all = Part::default();
     for total in totals.values() {
-        all.stats.merge(&total.stats);
+        all.stats.merge_across(&total.stats);
         all.length_ns = all.length_ns.max(total.length_ns);
         all.sending_ns = all.sending_ns.max(total.sending_ns);
     }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use onrush_stats::{Counts, Distribution, Examples, FailureCause, SecondStats, Totals};
-use serde::Serialize;
+use onrush_stats::{Counts, Distribution, Examples, FailureCause, Number, SecondStats, Totals, Unit};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 use crate::fields::{Fields, ReadError};
 use crate::{NodeId, SessionId, TestId, histogram, limits};
@@ -156,44 +157,42 @@ struct WireMeasured<'a> {
     examples: BTreeMap<&'static str, &'a str>,
 }
 
-#[derive(Serialize)]
-struct WireCounts<'a> {
-    sent: u64,
-    skipped: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    dropped: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    resent: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    unsolicited: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    connects: u64,
-    in_flight: u64,
-    bytes_sent: u64,
-    bytes_received: u64,
-    statuses: &'a BTreeMap<u16, u64>,
-    failures: BTreeMap<&'static str, u64>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    addresses: &'a BTreeMap<String, u64>,
+/// Numbers in the order of their declaration. What never happened is left out: most reports speak of none of it.
+fn write_numbers<S, M: SerializeMap>(map: &mut M, numbers: &[Number<S>], of: &S) -> Result<(), M::Error> {
+    for number in numbers {
+        let n = number.of(of);
+        if n > 0 || !number.is_rare {
+            map.serialize_entry(number.name, &n)?;
+        }
+    }
+    Ok(())
 }
 
-#[derive(Serialize)]
-struct WireTotals {
-    sent: u64,
-    answered: u64,
-    failed: u64,
-    skipped: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    dropped: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    resent: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    unsolicited: u64,
+struct WireCounts<'a>(&'a Counts);
+
+impl Serialize for WireCounts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Counts { statuses, failures, addresses, .. } = self.0;
+        let failures: BTreeMap<&str, u64> = failures.iter().map(|(cause, n)| (cause.name(), *n)).collect();
+        let mut map = serializer.serialize_map(None)?;
+        write_numbers(&mut map, Counts::NUMBERS, self.0)?;
+        map.serialize_entry("statuses", statuses)?;
+        map.serialize_entry("failures", &failures)?;
+        if !addresses.is_empty() {
+            map.serialize_entry("addresses", addresses)?;
+        }
+        map.end()
+    }
 }
 
-/// What never happened is left out: most reports speak of none of it.
-fn is_zero(count: &u64) -> bool {
-    *count == 0
+struct WireTotals(Totals);
+
+impl Serialize for WireTotals {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        write_numbers(&mut map, Totals::NUMBERS, &self.0)?;
+        map.end()
+    }
 }
 
 #[derive(Serialize)]
@@ -272,48 +271,12 @@ fn wire_measured(measured: &Measured) -> WireMeasured<'_> {
         started_at: *started_at_unix_ms,
         end: end.as_ref().map(EndReason::text),
         engine: engine.as_deref(),
-        counts: wire_counts(counts),
-        totals: wire_totals(*totals),
+        counts: WireCounts(counts),
+        totals: WireTotals(*totals),
         latency: WireDistribution::of(latency),
         service_time: WireDistribution::of(service_time),
         schedule_error: WireDistribution::of(schedule_error),
         examples: examples.iter().map(|(cause, example)| (cause.name(), example)).collect(),
-    }
-}
-
-fn wire_totals(totals: Totals) -> WireTotals {
-    let Totals { sent, answered, failed, skipped, dropped, resent, unsolicited } = totals;
-    WireTotals { sent, answered, failed, skipped, dropped, resent, unsolicited }
-}
-
-fn wire_counts(counts: &Counts) -> WireCounts<'_> {
-    let Counts {
-        sent,
-        skipped,
-        dropped,
-        resent,
-        unsolicited,
-        connects,
-        in_flight,
-        bytes_sent,
-        bytes_received,
-        statuses,
-        failures,
-        addresses,
-    } = counts;
-    WireCounts {
-        sent: *sent,
-        skipped: *skipped,
-        dropped: *dropped,
-        resent: *resent,
-        unsolicited: *unsolicited,
-        connects: *connects,
-        in_flight: *in_flight,
-        bytes_sent: *bytes_sent,
-        bytes_received: *bytes_received,
-        statuses,
-        failures: failures.iter().map(|(cause, n)| (cause.name(), *n)).collect(),
-        addresses,
     }
 }
 
@@ -343,10 +306,7 @@ fn measured(fields: &Fields) -> Result<Option<Measured>, ReadError> {
     let need = |field| move || ReadError::missing(field);
     let counts = counts(&fields.object("counts")?.ok_or_else(need("counts"))?)?;
     let distribution = |field| read_distribution(&fields.object(field)?.ok_or_else(need(field))?, field);
-    let totals = fields.object("totals")?.ok_or_else(need("totals"))?;
-    let total = |field| totals.at_most(field, limits::MAX_COUNT)?.ok_or_else(need(field));
-    // What older drivers do not know did not happen there.
-    let rarely = |field| Ok::<_, ReadError>(totals.at_most(field, limits::MAX_COUNT)?.unwrap_or(0));
+    let totals = totals(&fields.object("totals")?.ok_or_else(need("totals"))?)?;
     let stats = SecondStats {
         counts,
         latency: distribution("latency")?,
@@ -362,22 +322,32 @@ fn measured(fields: &Fields) -> Result<Option<Measured>, ReadError> {
         sending_s: fields.non_negative("sending_s")?.map(|s| s.min(MAX_SECOND_INDEX as f64)),
         started_at_unix_ms: fields.non_negative("started_at")?.ok_or_else(need("started_at"))?,
         stats,
-        totals: Totals {
-            sent: total("sent")?,
-            answered: total("answered")?,
-            failed: total("failed")?,
-            skipped: total("skipped")?,
-            dropped: rarely("dropped")?,
-            resent: rarely("resent")?,
-            unsolicited: rarely("unsolicited")?,
-        },
+        totals,
         end: fields.text("end")?.map(|text| EndReason::from_text(&text)),
         engine: fields.text("engine")?.map(|text| text.chars().take(200).collect()),
     }))
 }
 
+fn totals(fields: &Fields) -> Result<Totals, ReadError> {
+    let mut totals = Totals::default();
+    for number in Totals::NUMBERS {
+        // What older drivers do not know did not happen there.
+        let rare = number.is_rare.then_some(0);
+        let n = read_number(fields, number)?.or(rare).ok_or_else(|| ReadError::missing(number.name))?;
+        *number.of_mut(&mut totals) = n;
+    }
+    Ok(totals)
+}
+
+fn read_number<S>(fields: &Fields, number: &Number<S>) -> Result<Option<u64>, ReadError> {
+    let most = match number.unit {
+        Unit::Events => limits::MAX_COUNT,
+        Unit::Bytes => MAX_BYTES,
+    };
+    fields.at_most(number.name, most)
+}
+
 fn counts(fields: &Fields) -> Result<Counts, ReadError> {
-    let up_to = |field, most| Ok(fields.at_most(field, most)?.unwrap_or(0));
     let mut statuses = BTreeMap::new();
     for (status, n) in fields.counts("statuses", limits::MAX_COUNT)? {
         let code = status.parse::<u16>().ok().filter(|code| (100..1000).contains(code));
@@ -390,20 +360,14 @@ fn counts(fields: &Fields) -> Result<Counts, ReadError> {
             .ok_or_else(|| ReadError::bad("failures", format!("{} is no known cause", crate::fields::quoted(&name))))?;
         failures.insert(cause, n);
     }
-    Ok(Counts {
-        sent: fields.at_most("sent", limits::MAX_COUNT)?.ok_or_else(|| ReadError::missing("sent"))?,
-        skipped: up_to("skipped", limits::MAX_COUNT)?,
-        dropped: up_to("dropped", limits::MAX_COUNT)?,
-        resent: up_to("resent", limits::MAX_COUNT)?,
-        unsolicited: up_to("unsolicited", limits::MAX_COUNT)?,
-        connects: up_to("connects", limits::MAX_COUNT)?,
-        in_flight: up_to("in_flight", limits::MAX_COUNT)?,
-        bytes_sent: up_to("bytes_sent", MAX_BYTES)?,
-        bytes_received: up_to("bytes_received", MAX_BYTES)?,
-        statuses,
-        failures,
-        addresses: addresses(fields)?,
-    })
+    let mut counts = Counts { statuses, failures, addresses: addresses(fields)?, ..Counts::default() };
+    for number in Counts::NUMBERS {
+        *number.of_mut(&mut counts) = read_number(fields, number)?.unwrap_or(0);
+    }
+    if fields.at_most("sent", limits::MAX_COUNT)?.is_none() {
+        return Err(ReadError::missing("sent"));
+    }
+    Ok(counts)
 }
 
 fn addresses(fields: &Fields) -> Result<BTreeMap<String, u64>, ReadError> {

@@ -9,7 +9,7 @@ use onrush_protocol::{
     EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeId, NodeState, Participant, Refusal, Register, SessionId,
     TestConfig, TestId, TestType, Trigger, limits,
 };
-use onrush_stats::{Counts, Distribution, Examples, FailureCause, SecondStats, Totals};
+use onrush_stats::{Counts, Distribution, Examples, FailureCause, Number, SecondStats, Totals, Unit};
 use proptest::prelude::*;
 
 fn name() -> impl Strategy<Value = String> {
@@ -119,19 +119,28 @@ prop_compose! {
     }
 }
 
+/// Any numbers within their limits.
+fn numbers<S: Clone + std::fmt::Debug>(numbers: &'static [Number<S>], empty: S) -> impl Strategy<Value = S> {
+    let value = |number: &Number<S>| match (number.unit, number.is_rare) {
+        (_, true) => 0u64..9,
+        (Unit::Events, false) => 0..limits::MAX_COUNT,
+        (Unit::Bytes, false) => 0..1 << 53,
+    };
+    numbers.iter().map(value).collect::<Vec<_>>().prop_map(move |values| {
+        let mut filled = empty.clone();
+        numbers.iter().zip(values).for_each(|(number, n)| *number.of_mut(&mut filled) = n);
+        filled
+    })
+}
+
 prop_compose! {
     fn counts()(
-        sent in 0..limits::MAX_COUNT, skipped in 0u64..100, in_flight in 0u64..100,
-        (dropped, resent, unsolicited, connects) in (0u64..9, 0u64..9, 0u64..9, 0u64..9),
+        numbers in numbers(Counts::NUMBERS, Counts::default()),
         addresses in prop::collection::btree_map("[ -~]{1,20}", 1u64..1000, 0..4),
-        bytes_sent in 0u64..1 << 53, bytes_received in 0u64..1 << 53,
         statuses in prop::collection::btree_map(100u16..1000, 1u64..1000, 0..4),
         failures in prop::collection::btree_map(prop::sample::select(FailureCause::ALL), 1u64..1000, 0..4),
     ) -> Counts {
-        Counts {
-            sent, skipped, dropped, resent, unsolicited, connects, in_flight, bytes_sent, bytes_received, statuses,
-            failures, addresses,
-        }
+        Counts { statuses, failures, addresses, ..numbers }
     }
 }
 
@@ -152,11 +161,9 @@ prop_compose! {
             Just(EndReason::Completed), Just(EndReason::Stopped), "no .{0,40}".prop_map(EndReason::Failed),
         ]),
         engine in maybe(".{0,40}"),
-        (sent, answered, failed, skipped) in (0..limits::MAX_COUNT, 0..limits::MAX_COUNT, 0..limits::MAX_COUNT, 0..limits::MAX_COUNT),
-        (dropped, resent, unsolicited) in (0u64..9, 0u64..9, 0u64..9), sending_s in maybe(0.0f64..1e6), examples in examples(),
+        totals in numbers(Totals::NUMBERS, Totals::default()), sending_s in maybe(0.0f64..1e6), examples in examples(),
     ) -> Measured {
         let stats = SecondStats { counts, latency, service_time, schedule_error, examples };
-        let totals = Totals { sent, answered, failed, skipped, dropped, resent, unsolicited };
         Measured { session_id, sequence, second_index, length_s, sending_s, started_at_unix_ms, stats, totals, end, engine }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use onrush_engine::{End, SecondReport};
 use onrush_orchestrator::balance;
 use onrush_orchestrator::view::{CheckView, ConservationView, ScopeView, TestState, Verdict};
-use onrush_stats::{Counts, FailureCause, SecondStats, Totals};
+use onrush_stats::{FailureCause, SecondStats, Totals};
 
 use super::view::{AskedView, BenchView, EngineView, SecondRow};
 use crate::report::grouped;
@@ -31,9 +31,7 @@ impl Collector {
     /// The next second of the run.
     pub fn add(&mut self, second: &SecondReport) {
         let SecondReport { index, length, stats, totals, sending, started: _, end } = second;
-        self.all.merge(stats);
-        // A gauge does not add up: what is on its way is what was on its way last.
-        self.all.counts.in_flight = stats.counts.in_flight;
+        self.all.append(stats);
         let sending_in_this = sending.saturating_sub(self.sending);
         (self.elapsed, self.sending) = (self.elapsed + *length, *sending);
         self.seconds += 1;
@@ -94,8 +92,7 @@ impl Collector {
 /// Whether what the seconds add up to is what the engine counted, and every request has become something.
 fn conservation(all: &SecondStats, claimed: Totals, seconds: u64) -> ConservationView {
     let SecondStats { counts, latency, service_time, schedule_error, examples: _ } = all;
-    let Totals { sent, answered, failed, skipped, dropped, resent, unsolicited } = claimed;
-    let (sums, responses): (Totals, u64) = (Counts::totals(counts), counts.responses());
+    let (sums, responses, sent) = (counts.totals(), counts.responses(), claimed.sent);
     let check = |name: &str, expected: u64, actual: u64| CheckView {
         name: name.into(),
         node_id: None,
@@ -104,20 +101,18 @@ fn conservation(all: &SecondStats, claimed: Totals, seconds: u64) -> Conservatio
         actual: Some(actual),
         detail: format!("{} and {}", grouped(expected), grouped(actual)),
     };
-    let checks = vec![
-        check("sent = answered + failed", sent, answered.saturating_add(failed)),
-        check("sent = sum of the seconds", sent, sums.sent),
-        check("answered = sum of the seconds", answered, sums.answered),
-        check("failed = sum of the seconds", failed, sums.failed),
-        check("skipped = sum of the seconds", skipped, sums.skipped),
-        check("dropped = sum of the seconds", dropped, sums.dropped),
-        check("resent = sum of the seconds", resent, sums.resent),
-        check("unsolicited = sum of the seconds", unsolicited, sums.unsolicited),
+    let mut checks = vec![check("sent = answered + failed", sent, claimed.answered.saturating_add(claimed.failed))];
+    checks.extend(
+        Totals::NUMBERS.iter().map(|number| {
+            check(&format!("{} = sum of the seconds", number.name), number.of(&claimed), number.of(&sums))
+        }),
+    );
+    checks.extend([
         check("nothing is left on its way", 0, counts.in_flight),
         check("latency values = responses", responses, latency.count()),
         check("service time values = responses", responses, service_time.count()),
         check("schedule error values = sent", sent, schedule_error.count()),
-    ];
+    ]);
     let broken: Vec<String> = checks
         .iter()
         .filter(|check| check.verdict != Verdict::Exact)

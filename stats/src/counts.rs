@@ -3,34 +3,53 @@
 use std::collections::BTreeMap;
 
 use crate::FailureCause;
+use crate::counters::{Kind, Number, Unit, counters};
 
-/// What a node counted in one second.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Requests sent in this second (or tried, where no connection could be made). One that was sent again counts once.
-    pub sent: u64,
-    /// Requests that were due and never sent, because no connection was free until the test ended.
-    pub skipped: u64,
-    /// Slots of a schedule that were given up because they were late: an Avalanche does not work off a backlog.
-    pub dropped: u64,
-    /// Requests that were sent once more, because a connection that was open before ended without one byte of response.
-    pub resent: u64,
-    /// Connections that were ended because the server sent something that nobody had asked for.
-    pub unsolicited: u64,
-    /// Connections opened while the test ran.
-    pub connects: u64,
-    /// Requests on their way when the second ended. A gauge: merging adds up the nodes of one second.
-    pub in_flight: u64,
-    /// Bytes written, heads and bodies.
-    pub bytes_sent: u64,
-    /// Bytes read, heads and bodies.
-    pub bytes_received: u64,
-    /// Complete responses that came in this second, by status code; those that failed a check are among them.
-    pub statuses: BTreeMap<u16, u64>,
-    /// Failures of this second, by cause.
-    pub failures: BTreeMap<FailureCause, u64>,
-    /// Requests sent to each address of the target, where it has several.
-    pub addresses: BTreeMap<String, u64>,
+counters! {
+    both {
+        /// Requests sent (or tried, where no connection could be made). One that was sent again counts once.
+        sent: Counter of Events, usual, "onrush_driver_requests_sent_total":
+            "Requests sent, by sealed seconds and late reports";
+    }
+    totals {
+        /// Complete responses that no check found fault with.
+        answered: Counter of Events, usual;
+        /// Requests without a response, or with one that failed a check.
+        failed: Counter of Events, usual;
+    }
+    both {
+        /// Requests that were due and never sent, because no connection was free until the test ended.
+        skipped: Counter of Events, usual, "onrush_driver_requests_skipped_total":
+            "Requests that were due and never sent, for want of a free connection";
+        /// Slots of a schedule that were given up because they were late: an Avalanche does not work off a backlog.
+        dropped: Counter of Events, rare, "onrush_driver_requests_dropped_total":
+            "Slots of the schedule that were given up because they were late";
+        /// Requests that were sent once more, because a connection that was open before ended without one byte of response.
+        resent: Counter of Events, rare, "onrush_driver_requests_resent_total":
+            "Requests sent once more after an open connection ended without a response";
+        /// Connections that were ended because the server sent something that nobody had asked for.
+        unsolicited: Counter of Events, rare, "onrush_driver_unsolicited_total":
+            "Connections ended for something that the target sent unasked";
+    }
+    second {
+        /// Connections opened while the test ran.
+        connects: Counter of Events, rare, "onrush_driver_connects_total": "Connections opened while the test ran";
+        /// Requests on their way when the second ended.
+        in_flight: Gauge of Events, usual, "onrush_driver_in_flight_requests":
+            "Requests on their way at the end of the newest sealed second";
+        /// Bytes written, heads and bodies.
+        bytes_sent: Counter of Bytes, usual, "onrush_driver_sent_bytes_total": "Bytes written, heads and bodies";
+        /// Bytes read, heads and bodies.
+        bytes_received: Counter of Bytes, usual, "onrush_driver_received_bytes_total": "Bytes read, heads and bodies";
+    }
+    maps {
+        /// Complete responses that came in this second, by status code; those that failed a check are among them.
+        statuses: u16,
+        /// Failures of this second, by cause.
+        failures: FailureCause,
+        /// Requests sent to each address of the target, where it has several.
+        addresses: String,
+    }
 }
 
 impl Counts {
@@ -54,78 +73,42 @@ impl Counts {
         self.failures.get(&cause).copied().unwrap_or(0)
     }
 
-    /// The counts that a whole test adds up.
-    pub fn totals(&self) -> Totals {
-        Totals {
-            sent: self.sent,
-            answered: self.answered(),
-            failed: self.failed(),
-            skipped: self.skipped,
-            dropped: self.dropped,
-            resent: self.resent,
-            unsolicited: self.unsolicited,
+    /// Adds what another node counted at the same time: gauges add up, too.
+    pub fn merge_across(&mut self, other: &Self) {
+        self.combine(other, add);
+    }
+
+    /// Adds what the same node counted later: gauges are the later ones.
+    pub fn append(&mut self, later: &Self) {
+        self.combine(later, |gauge, later| *gauge = later);
+    }
+
+    /// Adds what the same node counted earlier: gauges stay.
+    pub fn prepend(&mut self, earlier: &Self) {
+        self.combine(earlier, |_, _| ());
+    }
+
+    fn combine(&mut self, other: &Self, gauges: fn(&mut u64, u64)) {
+        for number in Self::NUMBERS {
+            let combine = if number.kind == Kind::Gauge { gauges } else { add };
+            combine(number.of_mut(self), number.of(other));
+        }
+        self.add_maps(other);
+    }
+
+    /// Makes the gauges what those of these nodes add up to.
+    pub fn gather_gauges<'a>(&mut self, nodes: impl Iterator<Item = &'a Self> + Clone) {
+        for number in Self::NUMBERS.iter().filter(|number| number.kind == Kind::Gauge) {
+            *number.of_mut(self) = nodes.clone().fold(0, |sum, node| sum.saturating_add(number.of(node)));
         }
     }
 
-    /// Adds what `other` counted.
-    pub fn merge(&mut self, other: &Self) {
-        let Self {
-            sent,
-            skipped,
-            dropped,
-            resent,
-            unsolicited,
-            connects,
-            in_flight,
-            bytes_sent,
-            bytes_received,
-            statuses,
-            failures,
-            addresses,
-        } = other;
-        add(&mut self.sent, *sent);
-        add(&mut self.skipped, *skipped);
-        add(&mut self.dropped, *dropped);
-        add(&mut self.resent, *resent);
-        add(&mut self.unsolicited, *unsolicited);
-        add(&mut self.connects, *connects);
-        add(&mut self.in_flight, *in_flight);
-        add(&mut self.bytes_sent, *bytes_sent);
-        add(&mut self.bytes_received, *bytes_received);
-        statuses.iter().for_each(|(status, n)| add(self.statuses.entry(*status).or_default(), *n));
-        failures.iter().for_each(|(cause, n)| add(self.failures.entry(*cause).or_default(), *n));
-        for (address, n) in addresses {
-            add(self.addresses.entry(address.clone()).or_default(), *n);
-        }
-    }
-
-    /// Takes away what `part` counted, which was merged before. The gauge stays.
+    /// Takes away what `part` counted, which was added before. Gauges stay.
     pub fn subtract(&mut self, part: &Self) {
-        let Self {
-            sent,
-            skipped,
-            dropped,
-            resent,
-            unsolicited,
-            connects,
-            in_flight: _,
-            bytes_sent,
-            bytes_received,
-            statuses,
-            failures,
-            addresses,
-        } = part;
-        take_away(&mut self.sent, *sent);
-        take_away(&mut self.skipped, *skipped);
-        take_away(&mut self.dropped, *dropped);
-        take_away(&mut self.resent, *resent);
-        take_away(&mut self.unsolicited, *unsolicited);
-        take_away(&mut self.connects, *connects);
-        take_away(&mut self.bytes_sent, *bytes_sent);
-        take_away(&mut self.bytes_received, *bytes_received);
-        take_each_away(&mut self.statuses, statuses);
-        take_each_away(&mut self.failures, failures);
-        take_each_away(&mut self.addresses, addresses);
+        for number in Self::NUMBERS.iter().filter(|number| number.kind == Kind::Counter) {
+            take_away(number.of_mut(self), number.of(part));
+        }
+        self.take_maps_away(part);
     }
 
     /// Sets every count to zero.
@@ -134,42 +117,17 @@ impl Counts {
     }
 }
 
-/// The counts whose balance proves that nothing was lost: once a test is over, `sent = answered + failed`, and what was
-/// due is `sent + skipped + dropped`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Requests sent.
-    pub sent: u64,
-    /// Complete responses that no check found fault with.
-    pub answered: u64,
-    /// Requests without a response, or with one that failed a check.
-    pub failed: u64,
-    /// Requests that were due and never sent.
-    pub skipped: u64,
-    /// Slots that were given up.
-    pub dropped: u64,
-    /// Requests that were sent once more.
-    pub resent: u64,
-    /// Connections that were ended for what nobody had asked for.
-    pub unsolicited: u64,
-}
-
 impl Totals {
     /// Slots of the schedule whose moment came.
     pub fn due(&self) -> u64 {
         self.sent.saturating_add(self.skipped).saturating_add(self.dropped)
     }
 
-    /// Adds `other`.
+    /// Adds `other`: another node's, or of another time.
     pub fn merge(&mut self, other: &Self) {
-        let Self { sent, answered, failed, skipped, dropped, resent, unsolicited } = other;
-        add(&mut self.sent, *sent);
-        add(&mut self.answered, *answered);
-        add(&mut self.failed, *failed);
-        add(&mut self.skipped, *skipped);
-        add(&mut self.dropped, *dropped);
-        add(&mut self.resent, *resent);
-        add(&mut self.unsolicited, *unsolicited);
+        for number in Self::NUMBERS {
+            add(number.of_mut(self), number.of(other));
+        }
     }
 }
 
@@ -177,8 +135,18 @@ fn sum<'a>(counts: impl Iterator<Item = &'a u64>) -> u64 {
     counts.fold(0, |sum, n| sum.saturating_add(*n))
 }
 
+fn add(sum: &mut u64, n: u64) {
+    *sum = sum.saturating_add(n);
+}
+
 fn take_away(sum: &mut u64, n: u64) {
     *sum = sum.saturating_sub(n);
+}
+
+fn add_each<K: Ord + Clone>(sums: &mut BTreeMap<K, u64>, parts: &BTreeMap<K, u64>) {
+    for (key, n) in parts {
+        add(sums.entry(key.clone()).or_default(), *n);
+    }
 }
 
 fn take_each_away<K: Ord>(sums: &mut BTreeMap<K, u64>, parts: &BTreeMap<K, u64>) {
@@ -188,8 +156,4 @@ fn take_each_away<K: Ord>(sums: &mut BTreeMap<K, u64>, parts: &BTreeMap<K, u64>)
         }
     }
     sums.retain(|_, n| *n > 0);
-}
-
-fn add(sum: &mut u64, n: u64) {
-    *sum = sum.saturating_add(n);
 }

@@ -4,13 +4,15 @@
 //! orchestrator (which merges). It refuses to know clocks, sockets, threads and text formats.
 //!
 //! Merging is a law here: commutative, associative, with an empty value that changes nothing. Every merge
-//! takes its operand apart without `..`, so that a new field that is not merged does not compile.
+//! takes its operand apart without `..`, or loops over what `counters!` declares, so that a new field cannot be forgotten.
 
+mod counters;
 mod counts;
 mod distribution;
 mod examples;
 mod failure;
 
+pub use counters::{Kind, Number, Unit};
 pub use counts::{Counts, Totals};
 pub use distribution::{Distribution, DueSummary, Summary, empty_histogram, same_layout};
 pub use examples::{Examples, MAX_EXAMPLE_BYTES, escaped};
@@ -32,10 +34,24 @@ pub struct SecondStats {
 }
 
 impl SecondStats {
-    /// Adds what `other` measured.
-    pub fn merge(&mut self, other: &Self) {
+    /// Adds what another node measured at the same time: gauges add up, too.
+    pub fn merge_across(&mut self, other: &Self) {
+        self.combine(other, Counts::merge_across);
+    }
+
+    /// Adds what the same node measured later: gauges are the later ones.
+    pub fn append(&mut self, later: &Self) {
+        self.combine(later, Counts::append);
+    }
+
+    /// Adds what the same node measured earlier: gauges stay.
+    pub fn prepend(&mut self, earlier: &Self) {
+        self.combine(earlier, Counts::prepend);
+    }
+
+    fn combine(&mut self, other: &Self, combine: fn(&mut Counts, &Counts)) {
         let Self { counts, latency, service_time, schedule_error, examples } = other;
-        self.counts.merge(counts);
+        combine(&mut self.counts, counts);
         self.latency.merge(latency);
         self.service_time.merge(service_time);
         self.schedule_error.merge(schedule_error);

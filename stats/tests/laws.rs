@@ -1,6 +1,6 @@
 //! Merging is a law: order and grouping do not matter, and nothing is lost.
 
-use onrush_stats::{Counts, Distribution, Examples, FailureCause, SecondStats};
+use onrush_stats::{Counts, Distribution, Examples, FailureCause, Kind, SecondStats, Totals};
 use proptest::prelude::*;
 
 fn distribution(values: &[u64]) -> Distribution {
@@ -15,17 +15,14 @@ fn values() -> impl Strategy<Value = Vec<u64>> {
 
 prop_compose! {
     fn counts()(
-        sent in 0u64..1_000_000, skipped in 0u64..100, dropped in 0u64..100, resent in 0u64..100, in_flight in 0u64..100,
-        unsolicited in 0u64..100, connects in 0u64..100,
+        numbers in prop::collection::vec(0u64..1_000_000_000, Counts::NUMBERS.len()),
         addresses in prop::collection::btree_map("[a-c]:1", 1u64..1000, 0..3),
-        bytes_sent in 0u64..1_000_000_000, bytes_received in 0u64..1_000_000_000,
         statuses in prop::collection::btree_map(100u16..600, 1u64..1000, 0..4),
         failures in prop::collection::btree_map(prop::sample::select(FailureCause::ALL), 1u64..1000, 0..4),
     ) -> Counts {
-        Counts {
-            sent, skipped, dropped, resent, unsolicited, connects, in_flight, bytes_sent, bytes_received, statuses,
-            failures, addresses,
-        }
+        let mut counts = Counts { statuses, failures, addresses, ..Counts::default() };
+        Counts::NUMBERS.iter().zip(numbers).for_each(|(number, n)| *number.of_mut(&mut counts) = n);
+        counts
     }
 }
 
@@ -51,7 +48,7 @@ prop_compose! {
 
 fn merged(parts: &[&SecondStats]) -> SecondStats {
     let mut all = SecondStats::default();
-    parts.iter().for_each(|p| all.merge(p));
+    parts.iter().for_each(|p| all.merge_across(p));
     all
 }
 
@@ -62,6 +59,45 @@ proptest! {
         let ab_c = merged(&[&merged(&[&a, &b]), &c]);
         let a_bc = merged(&[&a, &merged(&[&b, &c])]);
         prop_assert_eq!(ab_c, a_bc);
+    }
+
+    #[test]
+    fn appending_and_prepending_are_one_and_keep_the_later_gauges(a in second(), b in second(), c in second()) {
+        let appended = |earlier: &SecondStats, later: &SecondStats| {
+            let mut all = earlier.clone();
+            all.append(later);
+            all
+        };
+        prop_assert_eq!(appended(&appended(&a, &b), &c), appended(&a, &appended(&b, &c)));
+        let mut prepended = b.clone();
+        prepended.prepend(&a);
+        prop_assert_eq!(&appended(&a, &b), &prepended);
+        // Of counters it is all the same which node counted them, and when.
+        let mut across = merged(&[&a, &b]);
+        prop_assert_eq!(across.counts.in_flight, a.counts.in_flight + b.counts.in_flight);
+        prop_assert_eq!(prepended.counts.in_flight, b.counts.in_flight);
+        across.counts.gather_gauges([&b.counts].into_iter());
+        prop_assert_eq!(across, prepended);
+    }
+
+    #[test]
+    fn counts_that_were_added_can_be_taken_away(a in counts(), b in counts()) {
+        let mut rest = a.clone();
+        rest.prepend(&b);
+        rest.subtract(&b);
+        prop_assert_eq!(rest, a);
+    }
+
+    #[test]
+    fn totals_add_up_as_their_seconds_do(a in counts(), b in counts()) {
+        let mut sum = a.totals();
+        sum.merge(&b.totals());
+        let mut counts = a.clone();
+        counts.append(&b);
+        // A response that failed a check is one, and another cause than a check leaves none.
+        prop_assume!(a.responses() >= a.failed_by(FailureCause::CheckFailed));
+        prop_assume!(b.responses() >= b.failed_by(FailureCause::CheckFailed));
+        prop_assert_eq!(sum, counts.totals());
     }
 
     #[test]
@@ -134,6 +170,26 @@ proptest! {
         let got = d.quantile_ns(q).expect("not empty") as f64;
         prop_assert!((got - truth).abs() <= truth * 1e-3 + 1.0, "quantile {} of {} values: {} is not {}", q, values.len(), got, truth);
     }
+}
+
+#[test]
+fn a_number_is_what_its_name_says() {
+    let mut counts = Counts::default();
+    for (n, number) in (1..).zip(Counts::NUMBERS) {
+        *number.of_mut(&mut counts) = n;
+    }
+    let text = format!("{counts:?}");
+    for (n, number) in (1..).zip(Counts::NUMBERS) {
+        assert_eq!(number.of(&counts), n);
+        assert!(text.contains(&format!(" {}: {n},", number.name)), "{} in {text}", number.name);
+        assert!(number.series.is_none_or(|(series, _)| series.ends_with("_total") == (number.kind == Kind::Counter)));
+    }
+    let shared = Totals::NUMBERS.iter().filter(|total| Counts::NUMBERS.iter().any(|number| number.name == total.name));
+    let totals = counts.totals();
+    assert!(shared.clone().all(|number| number.of(&totals) > 0), "{totals:?}");
+    assert_eq!(shared.count() + 2, Totals::NUMBERS.len(), "but answered and failed, which are sums");
+    counts.clear();
+    assert_eq!(counts, Counts::default());
 }
 
 #[test]

@@ -288,7 +288,7 @@ pub fn conserved(reports: &[Metrics]) -> u64 {
         assert_eq!(report.report_id, Some(format!("node/{}/{sequence}", report.test_id)));
         assert_eq!(measured.started_at_unix_ms, first.started_at_unix_ms);
         assert_eq!(measured.session_id, first.session_id);
-        sum.merge(&measured.stats);
+        sum.append(&measured.stats);
         assert_eq!(measured.totals, sum.counts.totals(), "of {sequence}");
         assert_eq!(report.latency, onrush_protocol::LatencyMs::of(&sum.latency));
         assert_eq!(measured.end.is_some(), sequence + 1 == reports.len());

@@ -104,7 +104,7 @@ impl Run {
     pub fn stats(&self) -> SecondStats {
         let mut all = SecondStats::default();
         for second in &self.seconds {
-            all.merge(&second.stats);
+            all.append(&second.stats);
         }
         all
     }

@@ -37,7 +37,9 @@ impl Aggregate {
 
     /// What was stored; the seconds that are not sealed are seen now for the first time.
     pub fn restored(snapshot: Owned, now: Instant) -> Self {
-        let Snapshot { drivers, all, open, next } = snapshot;
+        let Snapshot { drivers, mut all, open, next } = snapshot;
+        // Earlier versions stored gauges that mean nothing.
+        all.counts.gather_gauges(std::iter::empty());
         let seen = |parts| OpenSecond { first_seen: now, last_seen: now, parts };
         Self {
             ended: drivers.values().filter(|driver| driver.end.is_some()).count(),

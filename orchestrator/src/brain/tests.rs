@@ -105,7 +105,7 @@ fn run(
     let mut merged = SecondStats::default();
     for second_index in 0..10 {
         let (second, _) = store::second_of(store.connection(), &test_id("t"), second_index).unwrap();
-        merged.merge(&second.all().stats);
+        merged.append(&second.all().stats);
     }
     (record.record(), totals, merged)
 }
@@ -208,7 +208,7 @@ proptest! {
         prop_assert_eq!(seconds.iter().map(|second| second.all.sent.unwrap()).collect::<Vec<_>>(), vec![8; 10]);
         prop_assert!(seconds.iter().all(|second| second.drivers.len() == 2));
         let mut all = SecondStats::default();
-        totals.values().for_each(|total| all.merge(&total.stats));
+        totals.values().for_each(|total| all.merge_across(&total.stats));
         prop_assert_eq!(all.latency, expected_seconds.latency);
     }
 }

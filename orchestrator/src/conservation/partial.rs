@@ -54,17 +54,12 @@ pub fn contradictions(
 
 /// Counts that must not exceed one another, whatever is missing.
 fn partly(participant: &ParticipantRecord, total: &DriverTotal, sums: &Totals) -> Option<CheckView> {
-    let Totals { sent, answered, failed, skipped, .. } = total.claimed;
+    let claimed = &total.claimed;
     let stats = &total.part.stats;
     let in_a_row = total.reports() == total.expected_reports();
-    // What its seconds add up to, what it counted itself, and what that is called.
-    let sums_and_claims = [
-        (sums.sent, sent, "sent"),
-        (sums.answered, answered, "answered"),
-        (sums.failed, failed, "failed"),
-        (sums.skipped, skipped, "skipped"),
-    ];
-    for (sum, claimed, name) in sums_and_claims {
+    for number in Totals::NUMBERS {
+        // What its seconds add up to, what it counted itself, and what that is called.
+        let (sum, claimed, name) = (number.of(sums), number.of(claimed), number.name);
         if sum > claimed || (in_a_row && sum != claimed) {
             let detail = format!("the driver counted {claimed} {name} so far, its seconds add up to {sum}");
             return Some(breach(participant, "seconds add up to totals", claimed, sum, detail));
@@ -72,7 +67,7 @@ fn partly(participant: &ParticipantRecord, total: &DriverTotal, sums: &Totals) -
     }
     let responses = sums.answered.saturating_add(sums.failed);
     let at_most = [
-        (answered.max(failed), sent, "answered or failed, sent"),
+        (claimed.answered.max(claimed.failed), claimed.sent, "answered or failed, sent"),
         (stats.latency.count(), responses, "latency values, answered or failed"),
         (stats.service_time.count(), responses, "service time values, answered or failed"),
         (stats.schedule_error.count(), sums.sent, "schedule errors, sent"),

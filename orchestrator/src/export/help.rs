@@ -1,7 +1,9 @@
 //! The names of all series, and what each says.
 
-/// Every series: its name, and a line for people.
-pub const HELP: &[(&str, &str)] = &[
+use onrush_stats::Counts;
+
+/// Every series that is not of one number of [`Counts`]: its name, and a line for people.
+const HELP: &[(&str, &str)] = &[
     // Drivers, by the registry.
     ("onrush_drivers", "Drivers that are known, by state"),
     ("onrush_driver_state", "1 for the state that the driver is in, 0 for the others"),
@@ -14,22 +16,11 @@ pub const HELP: &[(&str, &str)] = &[
     ("onrush_driver_process_cpu_seconds_total", "CPU time of the driver's process, user and system"),
     ("onrush_driver_process_resident_memory_bytes", "Resident memory of the driver's process"),
     // The test that runs, or ran last: drivers.
-    ("onrush_driver_requests_sent_total", "Requests sent, by sealed seconds and late reports"),
     (
         "onrush_driver_answers_total",
         "Complete responses, by the hundreds of their status; also those that failed a check",
     ),
     ("onrush_driver_failures_total", "Requests without a response, or with one that failed a check, by cause"),
-    ("onrush_driver_requests_skipped_total", "Requests that were due and never sent, for want of a free connection"),
-    ("onrush_driver_requests_dropped_total", "Slots of the schedule that were given up because they were late"),
-    (
-        "onrush_driver_requests_resent_total",
-        "Requests sent once more after an open connection ended without a response",
-    ),
-    ("onrush_driver_unsolicited_total", "Connections ended for something that the target sent unasked"),
-    ("onrush_driver_connects_total", "Connections opened while the test ran"),
-    ("onrush_driver_sent_bytes_total", "Bytes written, heads and bodies"),
-    ("onrush_driver_received_bytes_total", "Bytes read, heads and bodies"),
     ("onrush_driver_latency_seconds", "From the moment a request was due to the last byte of its response"),
     ("onrush_driver_service_time_seconds", "From the send of a request to the last byte of its response"),
     ("onrush_driver_schedule_error_seconds", "Send of a request minus the moment it was due"),
@@ -40,7 +31,6 @@ pub const HELP: &[(&str, &str)] = &[
     ("onrush_driver_latency_mean_seconds", "Mean latency of the newest sealed second, or of the test so far"),
     ("onrush_driver_latency_min_seconds", "Least latency of the newest sealed second, or of the test so far"),
     ("onrush_driver_latency_max_seconds", "Greatest latency of the newest sealed second, or of the test so far"),
-    ("onrush_driver_in_flight_requests", "Requests on their way at the end of the newest sealed second"),
     ("onrush_driver_connections", "Connections that the driver was told to keep"),
     ("onrush_driver_target_throughput_asked", "Requests a second that the driver was asked for"),
     ("onrush_driver_throughput_reached", "Responses a second in the newest sealed second"),
@@ -80,7 +70,12 @@ pub const HELP: &[(&str, &str)] = &[
     ("process_open_fds", "Open file descriptors of this process"),
 ];
 
+/// Every series, and what it says.
+pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    HELP.iter().copied().chain(Counts::NUMBERS.iter().filter_map(|number| number.series))
+}
+
 /// What a series says.
 pub fn help(name: &str) -> &'static str {
-    HELP.iter().find(|(known, _)| *known == name).map_or("", |(_, help)| help)
+    all().find(|(known, _)| *known == name).map_or("", |(_, help)| help)
 }

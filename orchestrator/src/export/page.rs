@@ -6,9 +6,10 @@ use std::time::Instant;
 use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line, write_type_line};
 use metrics_exporter_prometheus::{LabelSet, PrometheusBuilder, PrometheusRecorder};
+use onrush_stats::{Counts, Kind};
 
 use super::buckets::Buckets;
-use super::help::{HELP, help};
+use super::help::{all, help};
 use super::series::{DriverSeries, MeasuredSeries, ShownTest, Summaries};
 use super::{Live, Own, Usage};
 use crate::view::{DriverState, SummaryView, TestState};
@@ -31,8 +32,8 @@ impl Page<'_> {
     /// The text.
     pub fn render(&self) -> String {
         let sink = Sink { recorder: PrometheusBuilder::new().build_recorder() };
-        for (name, help) in HELP {
-            sink.recorder.describe_gauge((*name).into(), None, (*help).into());
+        for (name, help) in all() {
+            sink.recorder.describe_gauge(name.into(), None, help.into());
         }
         self.drivers(&sink);
         self.own(&sink);
@@ -133,15 +134,11 @@ impl Page<'_> {
     }
 
     fn measured(&self, sink: &Sink, test: &ShownTest, labels: Labels<'_>, series: &MeasuredSeries) {
-        let counts = &series.counts;
-        sink.counter("onrush_driver_requests_sent_total", labels, counts.sent);
-        sink.counter("onrush_driver_requests_skipped_total", labels, counts.skipped);
-        sink.counter("onrush_driver_requests_dropped_total", labels, counts.dropped);
-        sink.counter("onrush_driver_requests_resent_total", labels, counts.resent);
-        sink.counter("onrush_driver_unsolicited_total", labels, counts.unsolicited);
-        sink.counter("onrush_driver_connects_total", labels, counts.connects);
-        sink.counter("onrush_driver_sent_bytes_total", labels, counts.bytes_sent);
-        sink.counter("onrush_driver_received_bytes_total", labels, counts.bytes_received);
+        for number in Counts::NUMBERS.iter().filter(|number| number.kind == Kind::Counter) {
+            if let Some((name, _)) = number.series {
+                sink.counter(name, labels, number.of(&series.counts));
+            }
+        }
         for (class, n) in series.answers() {
             let class = format!("{class}xx");
             sink.counter("onrush_driver_answers_total", &with(labels, ("status_class", &class)), n);

@@ -168,7 +168,7 @@ impl TestSeries {
 
     /// Adds what drivers measured in sealed seconds, and all of that merged: each must come once.
     pub fn add<'a>(&mut self, parts: impl IntoIterator<Item = (&'a NodeId, &'a SecondStats)>, all: &SecondStats) {
-        self.total.merge(all);
+        self.total.append(all);
         for (node_id, stats) in parts {
             let series = &mut *self.shown.drivers.entry(node_id.clone()).or_insert(DriverSeries::Plain(None));
             if let DriverSeries::Plain(_) = series {
@@ -206,7 +206,7 @@ impl ShownTest {
 impl MeasuredSeries {
     fn add(&mut self, stats: &SecondStats) {
         let SecondStats { counts, latency, service_time, schedule_error, examples: _ } = stats;
-        self.counts.merge(counts);
+        self.counts.append(counts);
         self.latency.add(latency);
         self.service_time.add(service_time);
         self.schedule_error.add(schedule_error);

@@ -3,7 +3,7 @@
 use onrush_protocol::{LatencyMs, Metrics, NodeState};
 use onrush_stats::FailureCause;
 
-use super::help::HELP;
+use super::help;
 use super::*;
 use crate::aggregate::{Aggregate, Entered, SealedSecond};
 use crate::clock::Now;
@@ -141,12 +141,12 @@ fn every_series_is_named_and_every_name_is_a_series() {
     });
     let shown = scrape(&export);
     for (family, kind) in &shown.types {
-        assert!(HELP.iter().any(|(name, _)| name == family), "{family} has no line in the list of names");
+        assert!(help::all().any(|(name, _)| name == family), "{family} has no line in the list of names");
         assert!(shown.helped.contains(family), "{family} has no HELP");
         assert_eq!(family.ends_with("_total"), kind == "counter", "{family} is a {kind}");
     }
-    for (name, _) in HELP {
-        assert!(shown.types.contains_key(*name), "{name} is in the list and nowhere else");
+    for (name, _) in help::all() {
+        assert!(shown.types.contains_key(name), "{name} is in the list and nowhere else");
     }
     let known = |name: &&str| {
         let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));

@@ -46,19 +46,9 @@ pub fn of_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
 /// Counts, and what a distribution keeps beside its histogram. JSON, because SQLite's integers end at 2^63.
 #[derive(Serialize, Deserialize)]
 pub struct Measures {
-    sent: u64,
-    skipped: u64,
-    #[serde(default)]
-    dropped: u64,
-    #[serde(default)]
-    resent: u64,
-    #[serde(default)]
-    unsolicited: u64,
-    #[serde(default)]
-    connects: u64,
-    in_flight: u64,
-    bytes_sent: u64,
-    bytes_received: u64,
+    /// By name; one that a text of an earlier version lacks is 0.
+    #[serde(flatten)]
+    numbers: BTreeMap<String, u64>,
     statuses: BTreeMap<u16, u64>,
     failures: BTreeMap<String, u64>,
     #[serde(default)]
@@ -104,33 +94,11 @@ impl Measures {
     /// What is kept of statistics beside their histograms.
     pub fn of(stats: &SecondStats) -> Self {
         let SecondStats { counts, latency, service_time, schedule_error, examples } = stats;
-        let Counts {
-            sent,
-            skipped,
-            dropped,
-            resent,
-            unsolicited,
-            connects,
-            in_flight,
-            bytes_sent,
-            bytes_received,
-            statuses,
-            failures,
-            addresses,
-        } = counts;
         Self {
-            sent: *sent,
-            skipped: *skipped,
-            dropped: *dropped,
-            resent: *resent,
-            unsolicited: *unsolicited,
-            connects: *connects,
-            in_flight: *in_flight,
-            bytes_sent: *bytes_sent,
-            bytes_received: *bytes_received,
-            statuses: statuses.clone(),
-            failures: failures.iter().map(|(cause, n)| (cause.name().to_owned(), *n)).collect(),
-            addresses: addresses.clone(),
+            numbers: Counts::NUMBERS.iter().map(|number| (number.name.to_owned(), number.of(counts))).collect(),
+            statuses: counts.statuses.clone(),
+            failures: counts.failures.iter().map(|(cause, n)| (cause.name().to_owned(), *n)).collect(),
+            addresses: counts.addresses.clone(),
             examples: examples.iter().map(|(cause, text)| (cause.name().to_owned(), text.to_owned())).collect(),
             latency: Beside::of(latency),
             service_time: Beside::of(service_time),
@@ -147,22 +115,21 @@ impl Measures {
         for (name, text) in &self.examples {
             examples.note(named(name)?, text);
         }
+        let mut counts = Counts {
+            statuses: self.statuses,
+            failures: self.failures.into_iter().map(cause).collect::<Result<_, _>>()?,
+            addresses: self.addresses,
+            ..Counts::default()
+        };
+        for number in Counts::NUMBERS {
+            let stored = self.numbers.get(number.name).copied();
+            let rare = number.is_rare.then_some(0);
+            let missing = || StoreError::BadValue(format!("no {} in its counts", number.name));
+            *number.of_mut(&mut counts) = stored.or(rare).ok_or_else(missing)?;
+        }
         let [latency, service_time, schedule_error] = histograms;
         Ok(SecondStats {
-            counts: Counts {
-                sent: self.sent,
-                skipped: self.skipped,
-                dropped: self.dropped,
-                resent: self.resent,
-                unsolicited: self.unsolicited,
-                connects: self.connects,
-                in_flight: self.in_flight,
-                bytes_sent: self.bytes_sent,
-                bytes_received: self.bytes_received,
-                statuses: self.statuses,
-                failures: self.failures.into_iter().map(cause).collect::<Result<_, _>>()?,
-                addresses: self.addresses,
-            },
+            counts,
             examples,
             latency: self.latency.with(latency),
             service_time: self.service_time.with(service_time),
@@ -200,16 +167,15 @@ impl StatsColumns {
 
 /// Totals as JSON: a list in the order of their fields.
 pub fn totals_json(totals: &Totals) -> String {
-    let Totals { sent, answered, failed, skipped, dropped, resent, unsolicited } = totals;
-    json(&[sent, answered, failed, skipped, dropped, resent, unsolicited])
+    json(&Totals::NUMBERS.iter().map(|number| number.of(totals)).collect::<Vec<_>>())
 }
 
 /// The totals of [`totals_json`]; what an older list lacks did not happen.
 pub fn totals_of(text: &str) -> Result<Totals, StoreError> {
     let list: Vec<u64> = of_json(text)?;
-    let [sent, answered, failed, skipped, dropped, resent, unsolicited] =
-        std::array::from_fn(|i| list.get(i).copied().unwrap_or(0));
-    Ok(Totals { sent, answered, failed, skipped, dropped, resent, unsolicited })
+    let mut totals = Totals::default();
+    Totals::NUMBERS.iter().zip(list).for_each(|(number, n)| *number.of_mut(&mut totals) = n);
+    Ok(totals)
 }
 
 const FAILED: &str = "FAILED: ";

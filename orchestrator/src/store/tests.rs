@@ -216,7 +216,7 @@ fn read_back(store: &Store) -> (Aggregate, BTreeMap<NodeId, SecondStats>) {
     let record = running("t", 9, &["a", "b"]);
     let mut sealed = BTreeMap::<NodeId, SecondStats>::new();
     let aggregate = open_aggregate(store.connection(), &record, Now::read(), |node_id, stats| {
-        sealed.entry(node_id.clone()).or_default().merge(stats);
+        sealed.entry(node_id.clone()).or_default().append(stats);
     });
     (aggregate.unwrap(), sealed)
 }
