@@ -7,11 +7,12 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use onrush_api::escape::escaped_lines;
 use tracing_subscriber::fmt::MakeWriter;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::error::Error;
-use crate::text::{escaped_lines, for_locale};
+use crate::text::for_locale;
 
 /// The screen. Cheap to clone.
 #[derive(Clone)]

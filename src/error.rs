@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use crate::client::ClientError;
+use onrush_api::ClientError;
 
 /// The result is not what was asked for: a failed, stopped, incomplete or invalid test, or no test at all.
 pub const EXIT_FAILED: u8 = 1;

@@ -6,9 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use onrush_orchestrator::view::{MetricsView, ParticipantState, TestView};
+use onrush_api::{Client, ClientError, MetricsView, ParticipantState, SealedSecond, StreamEvent, TestView};
 
-use crate::client::{Client, ClientError, SealedSecond, StreamEvent};
 use crate::console::Console;
 use crate::error::Error;
 use crate::report::progress_line;
@@ -172,11 +171,10 @@ mod tests {
     use std::net::TcpListener;
     use std::thread::JoinHandle;
 
-    use onrush_orchestrator::view::TestState;
+    use onrush_api::{TestState, orchestrator_url};
     use serde_json::json;
 
     use super::*;
-    use crate::client::orchestrator_url;
     use crate::report::{sample_metrics, sample_second, sample_test};
 
     /// An orchestrator that knows its answers beforehand: (request line, status and body) in order, a connection each.

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use clap::ValueEnum;
+use onrush_api::escape::escaped;
 use tracing::Level;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::field::RecordFields;
@@ -15,7 +16,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::console::Console;
-use crate::text::escaped;
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

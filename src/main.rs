@@ -5,7 +5,6 @@
 
 mod bench;
 mod cli;
-mod client;
 mod console;
 mod demo;
 mod doctor;
@@ -19,7 +18,6 @@ mod report;
 mod request;
 mod result;
 mod signals;
-mod sse;
 mod table;
 mod targets;
 mod test;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use onrush_orchestrator::view::{MetricsView, TestState, TestView};
+use onrush_api::{MetricsView, TestState, TestView};
 use serde::Serialize;
 
 use crate::console::{Console, stdout_columns};

@@ -3,7 +3,7 @@
 //! A threshold speaks of everything that was due: `p99<200ms` means that 99 % of the requests that were due got their response
 //! within 200 ms. What failed, was skipped or was dropped did not; so a server that stops answering cannot look fast.
 
-use onrush_orchestrator::view::{ScopeView, SummaryView};
+use onrush_api::{ScopeView, SummaryView};
 use serde::Serialize;
 
 use crate::parse;

@@ -4,13 +4,13 @@ mod partial;
 
 use std::collections::BTreeMap;
 
+use onrush_api::{CheckView, ConservationView, ParticipantState, Verdict};
 use onrush_protocol::NodeId;
-use onrush_stats::{FailureCause, SecondStats, Totals};
+use onrush_stats::{FailureCause, SecondStats, Totals, balance, thousands};
 
 use crate::aggregate::{Aggregate, DriverTotal};
 use crate::record::{ParticipantRecord, TestRecord};
 use crate::target_check::{self, Counters, Probe};
-use crate::view::{CheckView, ConservationView, ParticipantState, Verdict};
 
 /// The check against the target's counters: without it, a result may still be exact.
 pub const TARGET_CHECK: &str = "target counted = sent";
@@ -244,28 +244,6 @@ fn line(record: &TestRecord, aggregate: &Aggregate, checks: &[CheckView], verdic
     }
 }
 
-/// `1,000 sent = 990 answered + 10 failed`, and what of the other terms there is. `check_failed` of the failed ones have a
-/// response.
-pub fn balance(totals: &Totals, check_failed: u64) -> String {
-    let Totals { sent, answered, failed, skipped, dropped, resent, unsolicited } = *totals;
-    let n = thousands;
-    let mut line = format!("{} sent = {} answered + {} failed", n(sent), n(answered), n(failed));
-    if check_failed > 0 {
-        line += &format!(", {} of them by a check of their response", n(check_failed));
-    }
-    if skipped > 0 || dropped > 0 {
-        let due = n(totals.due());
-        line += &format!("; {due} due = {} sent + {} skipped + {} dropped", n(sent), n(skipped), n(dropped));
-    }
-    if resent > 0 {
-        line += &format!("; {} resent", n(resent));
-    }
-    if unsolicited > 0 {
-        line += &format!("; {} unsolicited", n(unsolicited));
-    }
-    line
-}
-
 /// `driver-2 was lost after second 3`.
 fn lost_after(record: &TestRecord, aggregate: &Aggregate, check: &CheckView) -> Option<String> {
     let participant = record.participants.iter().find(|p| Some(p.node_id.as_str()) == check.node_id.as_deref())?;
@@ -281,19 +259,6 @@ fn lost_after(record: &TestRecord, aggregate: &Aggregate, check: &CheckView) -> 
 
 fn plural(n: u64, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{} {noun}s", thousands(n)) }
-}
-
-/// `1,234,567`.
-pub fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use onrush_api::{ConfigView, DriverView, HistogramView, MetricsView, SecondView, SeriesView, StoppedView, TestView};
 use onrush_bus::BusError;
 use onrush_protocol::{FieldProblem, TestConfig, TestId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
@@ -17,7 +18,6 @@ use crate::brain::{self, Command, Totalled};
 use crate::export::Export;
 use crate::store::{READERS, Reader, SecondPage, StoreError, Stored, TestPage};
 use crate::trouble::Trouble;
-use crate::view::{ConfigView, DriverView, HistogramView, MetricsView, SecondView, SeriesView, StoppedView, TestView};
 use crate::views;
 
 /// The brain answers most questions within milliseconds; a trigger waits for the drivers.

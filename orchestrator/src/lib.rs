@@ -5,8 +5,8 @@
 //!
 //! Reading order: [`record`] and [`lifecycle`] (one test), [`registry`] (the drivers), [`aggregate`] and
 //! [`conservation`] (what was measured), [`core`] (all of that together, still without clock, socket or file),
-//! [`store`], [`brain`] (the thread that makes it real), [`handle`] and [`rest`] (the way in), [`view`] (what is shown),
-//! [`export`] (what Prometheus is shown).
+//! [`store`], [`brain`] (the thread that makes it real), [`handle`] and [`rest`] (the way in), [`views`] (what is shown, of
+//! `onrush_api`), [`export`] (what Prometheus is shown).
 
 mod aggregate;
 mod brain;
@@ -25,7 +25,6 @@ mod store;
 mod summary;
 mod target_check;
 mod trouble;
-pub mod view;
 mod views;
 
 #[cfg(test)]
@@ -33,11 +32,9 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use conservation::balance;
 pub use handle::{Handle, NewTest, Problem, Shown, Update};
 pub use rest::allowed_host;
 pub use store::TestPage;
-pub use summary::{ConfigSummary, TestSummary};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -8,13 +8,13 @@ mod watch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use onrush_api::{ParticipantState, TestState};
 use onrush_protocol::{EndReason, Metrics, NodeId};
 
 use crate::aggregate::{Aggregate, Entered, SealedSecond};
 use crate::clock::Now;
 use crate::record::{Life, ParticipantRecord, TestRecord};
 use crate::registry::{Registry, clock_warning};
-use crate::view::{ParticipantState, TestState};
 
 /// The kind of the event that says why a driver's report cannot be true.
 pub const IMPOSSIBLE: &str = "impossible report";

@@ -1,10 +1,10 @@
 //! A test as it is stored: what must survive a restart, except what was measured.
 
+use onrush_api::{ConservationView, ParticipantState, TestState};
 use onrush_protocol::{LatencyMs, NodeId, SessionId, TestConfig, TestId};
 
 use crate::clock::Now;
 use crate::target_check::Probe;
-use crate::view::{ConservationView, ParticipantState, TestState};
 
 /// Events kept per test; a test that flaps for days must not grow without bound.
 pub const MAX_EVENTS: usize = 1000;

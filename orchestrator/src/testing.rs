@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use onrush_api::{ParticipantState, TestState};
 use onrush_protocol::{
     EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeId, NodeState, Refusal, Register, SessionId, TestConfig,
     TestId, TestType,
@@ -9,7 +10,6 @@ use onrush_protocol::{
 use onrush_stats::{SecondStats, Totals};
 
 use crate::record::{ParticipantRecord, TestRecord};
-use crate::view::{ParticipantState, TestState};
 
 pub fn node(name: &str) -> NodeId {
     NodeId::new(name).unwrap()

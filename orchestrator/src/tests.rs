@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use onrush_api::{DriverState, TestState, TestView, Verdict};
 use onrush_bus::{Brokers, BusConfig, Consumer, EmbeddedBroker, Producer, Start};
 use onrush_protocol::{EndReason, NodeState, TestConfig, Topic, Trigger};
 use onrush_stats::SecondStats;
 
 use crate::testing::{Exposition, SimDriver, config, stats, test_id};
-use crate::view::{DriverState, TestState, TestView, Verdict};
 use crate::{Handle, NewTest, Orchestrator, OrchestratorConfig, Update};
 
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use onrush_api::{
+    BucketView, ConfigView, DistributionView, EventView, HistogramView, MetricsView, ParticipantView, RequestView,
+    ScopeView, SecondView, SummaryView, TestView,
+};
 use onrush_protocol::{Expect, NodeId, RequestConfig, TargetUrl, TestConfig, encode_base64};
 use onrush_stats::{Distribution, SecondStats};
 
 use crate::aggregate::{Part, SealedSecond};
 use crate::clock::rfc3339;
 use crate::record::{ParticipantRecord, TestRecord};
-use crate::view::{
-    BucketView, ConfigView, DistributionView, EventView, HistogramView, MetricsView, ParticipantView, RequestView,
-    ScopeView, SecondView, SummaryView, TestView,
-};
 
 /// The totals of each driver that reported seconds.
 pub type Totals = BTreeMap<NodeId, Part>;

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use onrush_api::{CheckView, ConservationView, ScopeView, TestState, Verdict};
 use onrush_engine::{End, SecondReport};
-use onrush_orchestrator::balance;
-use onrush_orchestrator::view::{CheckView, ConservationView, ScopeView, TestState, Verdict};
-use onrush_stats::{FailureCause, SecondStats, Totals};
+use onrush_stats::{FailureCause, SecondStats, Totals, balance};
 
 use super::view::{AskedView, BenchView, EngineView, SecondRow};
 use crate::report::grouped;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use onrush_orchestrator::view::{ScopeView, SummaryView};
+use onrush_api::{ScopeView, SummaryView};
 
 use super::view::{BenchView, SecondRow};
 

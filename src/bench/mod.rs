@@ -15,8 +15,8 @@ use std::process::ExitCode;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime};
 
+use onrush_api::{TestState, Verdict};
 use onrush_engine::{Armed, Options, Plan};
-use onrush_orchestrator::view::{TestState, Verdict};
 
 pub use args::BenchArgs;
 use args::BenchFormat;

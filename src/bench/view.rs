@@ -1,6 +1,6 @@
 //! A bench's result as one value: what is written as JSON, and what the table and the CSV are drawn from. Pure.
 
-use onrush_orchestrator::view::{ConservationView, ScopeView, TestState};
+use onrush_api::{ConservationView, ScopeView, TestState};
 use onrush_protocol::{TargetUrl, TestConfig};
 use serde::Serialize;
 

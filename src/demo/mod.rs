@@ -13,12 +13,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use onrush_api::{Client, DriverState, DriverView, NewTest, orchestrator_url};
 use onrush_bus::EmbeddedBroker;
-use onrush_orchestrator::view::{DriverState, DriverView};
 use tempfile::TempDir;
 
 use crate::cli::DemoArgs;
-use crate::client::{Client, NewTest, orchestrator_url};
 use crate::console::{Console, is_interactive, stdout_columns};
 use crate::error::{EXIT_FAILED, Error};
 use crate::follow::{Wish, follow};

@@ -1,6 +1,6 @@
 //! What must hold after a test of the demo. Pure.
 
-use onrush_orchestrator::view::{MetricsView, ScopeView, TestView, Verdict};
+use onrush_api::{MetricsView, ScopeView, TestView, Verdict};
 
 use crate::report::grouped;
 use crate::result::unsound;

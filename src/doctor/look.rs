@@ -9,14 +9,13 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use io_uring::{IoUring, cqueue, squeue};
+use onrush_api::{Client, DriverState};
 use onrush_bus::{BrokerWatch, Brokers, BusConfig};
-use onrush_orchestrator::view::DriverState;
 use rustix::process::{Resource, Rlimit, getrlimit};
 use url::{Host, Url};
 
 use super::DoctorArgs;
 use super::facts::{Broker, DriverClock, Drivers, Facts, Limit, Ring, Target};
-use crate::client::Client;
 use crate::error::Error;
 
 /// Nothing that is asked is waited for longer than this.

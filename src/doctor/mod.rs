@@ -13,10 +13,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
+use onrush_api::orchestrator_url;
 use url::Url;
 
 use crate::cli::TopicArgs;
-use crate::client::orchestrator_url;
 use crate::console::Console;
 use crate::error::{EXIT_FAILED, Error};
 use crate::parse::{self, Cpus};

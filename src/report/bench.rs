@@ -1,6 +1,6 @@
 //! The result of `onrush bench` as people read it.
 
-use onrush_orchestrator::view::{ScopeView, SummaryView, Verdict};
+use onrush_api::{ScopeView, SummaryView, Verdict};
 
 use super::numbers::{UNKNOWN, bytes, four_digits, number_of, rate, seconds};
 use super::remarks::{remarks, took};

@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anstyle::Style;
-use onrush_orchestrator::view::{
-    ConfigView, MetricsView, ParticipantState, ParticipantView, ScopeView, SummaryView, TestState, TestView, Verdict,
+use onrush_api::{
+    ConfigSummary, ConfigView, MetricsView, ParticipantState, ParticipantView, ScopeView, SummaryView, TestState,
+    TestSummary, TestView, Verdict,
 };
-use onrush_orchestrator::{ConfigSummary, TestSummary};
 
 pub use bench::bench;
 pub use numbers::{grouped, milliseconds};
@@ -164,9 +164,8 @@ pub fn counted<K: std::fmt::Display>(counts: &BTreeMap<K, u64>) -> String {
 
 /// What happened, in order.
 pub fn events(test: &TestView) -> String {
-    let column = |head, cell: fn(&onrush_orchestrator::view::EventView) -> String| {
-        Column::text(head, test.events.iter().map(cell).collect())
-    };
+    let column =
+        |head, cell: fn(&onrush_api::EventView) -> String| Column::text(head, test.events.iter().map(cell).collect());
     let columns = vec![
         column("EVENT", |event| event.kind.clone()),
         column("DRIVER", |event| event.node_id.clone().unwrap_or_default()),
@@ -245,7 +244,7 @@ fn verdict_style(verdict: Verdict) -> Style {
 
 #[cfg(test)]
 mod tests {
-    use onrush_orchestrator::view::{CheckView, EventView};
+    use onrush_api::{CheckView, EventView};
 
     use super::*;
 

@@ -4,17 +4,7 @@
 pub const UNKNOWN: &str = "—";
 
 /// `1234567` → `1,234,567`.
-pub fn grouped(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+pub use onrush_stats::thousands as grouped;
 
 /// `1 request`, `1,234 requests`.
 pub fn number_of(count: u64, thing: &str) -> String {

@@ -1,6 +1,6 @@
 //! One line a second while a test runs.
 
-use onrush_orchestrator::view::{ConfigView, MetricsView, ParticipantState, ScopeView, SecondView, TestView};
+use onrush_api::{ConfigView, MetricsView, ParticipantState, ScopeView, SecondView, TestView};
 
 use super::numbers::{UNKNOWN, grouped, milliseconds, number_of, rate};
 use crate::console::Line;

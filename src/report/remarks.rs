@@ -1,6 +1,6 @@
 //! What a reader must know beside the numbers, the same of a bench and of a test; nothing where all went well.
 
-use onrush_orchestrator::view::ScopeView;
+use onrush_api::ScopeView;
 
 use super::numbers::{grouped, number_of, seconds};
 use super::{counted, line};

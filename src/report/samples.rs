@@ -1,10 +1,9 @@
 //! A result to draw in tests.
 
-use onrush_orchestrator::view::{
-    ConfigView, ConservationView, MetricsView, ParticipantState, ParticipantView, ScopeView, SecondView, SummaryView,
-    TestState, TestView, Verdict,
+use onrush_api::{
+    ConfigSummary, ConfigView, ConservationView, MetricsView, ParticipantState, ParticipantView, ScopeView, SecondView,
+    SummaryView, TestState, TestSummary, TestView, Verdict,
 };
-use onrush_orchestrator::{ConfigSummary, TestSummary};
 
 /// A completed Avalanche on two drivers.
 pub fn sample_test() -> TestView {

@@ -6,10 +6,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::{ArgGroup, Args, Subcommand};
+use onrush_api::{NewTest, orchestrator_url};
 use onrush_protocol::{TestConfig, TestId};
 use url::Url;
 
-use crate::client::{NewTest, orchestrator_url};
 use crate::error::Error;
 use crate::parse::{self, duration};
 use crate::request::{RequestArgs, TypeArg, test_type};

@@ -4,10 +4,6 @@ mod args;
 
 use std::process::ExitCode;
 
-use onrush_orchestrator::TestSummary;
-use onrush_orchestrator::view::{TestState, TestView};
-
-use crate::client::{Client, ClientError};
 use crate::console::Console;
 use crate::error::Error;
 use crate::follow::{Wish, follow};
@@ -16,6 +12,7 @@ use crate::result::{OutputFormat, ResultWriter, json};
 use crate::signals::Stop;
 pub use args::TestArgs;
 use args::{ListArgs, MAX_LISTED, NamedArgs, ShowArgs, StartArgs, StopArgs, TestCommand};
+use onrush_api::{Client, ClientError, TestState, TestSummary, TestView};
 
 /// `onrush test`.
 pub fn run(args: TestArgs, console: &Console) -> Result<ExitCode, Error> {

@@ -6,12 +6,14 @@
 //! Merging is a law here: commutative, associative, with an empty value that changes nothing. Every merge
 //! takes its operand apart without `..`, or loops over what `counters!` declares, so that a new field cannot be forgotten.
 
+mod balance;
 mod counters;
 mod counts;
 mod distribution;
 mod examples;
 mod failure;
 
+pub use balance::{balance, thousands};
 pub use counters::{Kind, Number, Unit};
 pub use counts::{Counts, Totals};
 pub use distribution::{Distribution, DueSummary, Summary, empty_histogram, same_layout};

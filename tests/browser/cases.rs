@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onrush_orchestrator::view::{MetricsView, ScopeView, SecondView, TestState};
+use onrush_api::{MetricsView, ScopeView, SecondView, TestState};
 use serde_json::{Value, json};
 
 use crate::harness::{Broker, SOON, System, TEST_END, alone, beside_others, wait_for};

@@ -3,8 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
-use onrush_orchestrator::TestSummary;
-use onrush_orchestrator::view::{DriverView, HistogramView, MetricsView, SecondView, SeriesView, TestView};
+use onrush_api::{DriverView, HistogramView, MetricsView, SecondView, SeriesView, TestSummary, TestView};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use onrush_orchestrator::view::{DriverState, DriverView};
+use onrush_api::{DriverState, DriverView};
 use serde_json::Value;
 use tempfile::TempDir;
 

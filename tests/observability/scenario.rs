@@ -1,7 +1,7 @@
 //! A run in which everything happens that the dashboards can show: answers, failures, requests that wait, a stop, a
 //! driver that dies, and messages that nobody can read.
 
-use onrush_orchestrator::view::{DriverState, TestState};
+use onrush_api::{DriverState, TestState};
 use onrush_protocol::Topic;
 use serde_json::json;
 

@@ -1,8 +1,6 @@
 //! What every result must stand: exact counts, seconds that add up, histograms that agree, a proof that holds.
 
-use onrush_orchestrator::view::{
-    DistributionView, MetricsView, ScopeView, SecondView, SummaryView, TestState, TestView, Verdict,
-};
+use onrush_api::{DistributionView, MetricsView, ScopeView, SecondView, SummaryView, TestState, TestView, Verdict};
 use onrush_stats::Distribution;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! A driver whose wall clock is wrong, and is set while it lives.
 
-use onrush_orchestrator::view::DriverState;
+use onrush_api::DriverState;
 
 use super::checks::{assert_exact, avalanche};
 use crate::harness::{Broker, System, beside_others};

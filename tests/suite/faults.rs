@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use onrush_orchestrator::view::{DriverState, StoppedView, TestState, Verdict};
+use onrush_api::{DriverState, StoppedView, TestState, Verdict};
 use onrush_protocol::Topic;
 use serde_json::json;
 

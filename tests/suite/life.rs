@@ -1,6 +1,6 @@
 //! Ends that are not completion.
 
-use onrush_orchestrator::view::{DriverState, ParticipantState, ParticipantView, TestState};
+use onrush_api::{DriverState, ParticipantState, ParticipantView, TestState};
 
 use super::checks::{assert_consistent, assert_exact, assert_proved, avalanche, tsunami};
 use crate::harness::{Broker, System, beside_others};

@@ -4,9 +4,8 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use onrush_api::ParticipantState;
 use rustix::process::{Resource, Rlimit, getuid, setrlimit};
-
-use onrush_orchestrator::view::ParticipantState;
 
 use super::checks::{assert_exact, avalanche};
 use crate::harness::{Broker, Process, SOON, System, beside_others};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onrush_orchestrator::view::{DriverState, ParticipantState, TestState};
+use onrush_api::{DriverState, ParticipantState, TestState};
 use onrush_protocol::Topic;
 
 use super::checks::{assert_consistent, assert_exact, avalanche, of_driver, tsunami};

@@ -1,6 +1,6 @@
 //! Who takes part: enough drivers, not too many, and those that come and go.
 
-use onrush_orchestrator::view::{DriverState, ParticipantState, TestState};
+use onrush_api::{DriverState, ParticipantState, TestState};
 use onrush_protocol::Topic;
 use serde_json::json;
 

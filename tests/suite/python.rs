@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use onrush_orchestrator::view::{DriverState, TestState};
+use onrush_api::{DriverState, TestState};
 use serde_json::Value;
 
 use super::checks::tsunami;

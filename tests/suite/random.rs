@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastrand::Rng;
-use onrush_orchestrator::TestSummary;
-use onrush_orchestrator::view::{ParticipantState, TestState, TestView};
+use onrush_api::{ParticipantState, TestState, TestSummary, TestView};
 use onrush_protocol::limits;
 use serde_json::{Map, Value, json};
 

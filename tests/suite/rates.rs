@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onrush_orchestrator::view::SecondView;
+use onrush_api::SecondView;
 use serde_json::json;
 
 use super::checks::{assert_exact, of_driver};

@@ -1,6 +1,6 @@
 //! REST as a client meets it: refusals that name the field, states that are final, a stream without gaps.
 
-use onrush_orchestrator::view::{SecondView, TestState, TestView};
+use onrush_api::{SecondView, TestState, TestView};
 use serde_json::{Value, json};
 
 use super::checks::{assert_exact, avalanche, tsunami};

@@ -1,6 +1,6 @@
 //! What a test ends with: exact counts and numbers that agree wherever they are shown.
 
-use onrush_orchestrator::view::TestState;
+use onrush_api::TestState;
 use serde_json::json;
 
 use super::checks::{assert_consistent, assert_exact, assert_proved, avalanche, tsunami};

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use onrush_orchestrator::view::{DriverState, TestState};
+use onrush_api::{DriverState, TestState};
 use onrush_protocol::Topic;
 use serde_json::json;
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::testing::{SimDriver, node, reports, stats};
-use crate::view::ScopeView;
+use onrush_api::ScopeView;
 
 fn enter(aggregate: &mut Aggregate, metrics: &Metrics, now: Instant) -> Result<Entered, &'static str> {
     aggregate.enter(&metrics.node_id, metrics.measured.as_deref().unwrap(), now)

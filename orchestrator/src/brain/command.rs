@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use onrush_api::{DriverView, TestView};
 use onrush_protocol::TestId;
 use tokio::sync::{broadcast, oneshot};
 
@@ -11,7 +12,6 @@ use crate::handle::{NewTest, Problem, Update};
 use crate::record::TestRecord;
 use crate::store::{self, Stored};
 use crate::target_check::Probe;
-use crate::view::{DriverView, TestView};
 use crate::views::{self, Totals};
 
 /// What one subscriber of a test may be behind.

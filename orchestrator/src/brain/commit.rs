@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
+use onrush_api::SecondView;
 use onrush_protocol::{NodeId, TestId};
 use rusqlite::Transaction;
 use url::Url;
@@ -17,7 +18,6 @@ use crate::handle::{Problem, Update};
 use crate::record::TestRecord;
 use crate::store::{self, Durability, ReportRow, StoreError};
 use crate::target_check;
-use crate::view::SecondView;
 use crate::views::{self, Totals};
 
 /// Messages of the outbox that are read at once.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use onrush_api::{TestState, TestView};
 use onrush_bus::{BrokerWatch, BusConfig, BusError, Place, Producer, Start};
 use onrush_protocol::{TestId, Topic};
 use rusqlite::Connection;
@@ -30,7 +31,6 @@ use crate::handle::{Problem, Update};
 use crate::intake::{Intake, News};
 use crate::store::{self, Store, StoreError, Stored};
 use crate::trouble::Trouble;
-use crate::view::{TestState, TestView};
 
 /// How often the passing of time is noticed.
 const TICK: Duration = Duration::from_millis(100);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use onrush_api::{SecondView, TestState, Verdict};
 use onrush_protocol::{Metrics, NodeState};
 use onrush_stats::SecondStats;
 use proptest::prelude::*;
@@ -12,7 +13,6 @@ use crate::handle::NewTest;
 use crate::record::TestRecord;
 use crate::store::{Durability, Reader};
 use crate::testing::{SimDriver, config, node, reports, test_id};
-use crate::view::{SecondView, TestState, Verdict};
 use crate::views::Totals;
 
 const SEATS: Seats = Seats { min: 2, max: 8 };

@@ -2,13 +2,13 @@
 //!
 //! A driver that did not report everything proves nothing; but what it did report must agree, or it is not a result.
 
+use onrush_api::{CheckView, ParticipantState, Verdict};
 use onrush_stats::Totals;
 
 use super::equal;
 use crate::aggregate::DriverTotal;
 use crate::lifecycle::IMPOSSIBLE;
 use crate::record::{ParticipantRecord, TestRecord};
-use crate::view::{CheckView, ParticipantState, Verdict};
 
 /// What is wrong with the reports of a driver; nothing, where they agree.
 pub fn contradictions(

@@ -1,5 +1,6 @@
 //! What people ask for: make a test, start it, stop it.
 
+use onrush_api::TestState;
 use onrush_protocol::TestId;
 
 use super::pending::Pending;
@@ -10,7 +11,6 @@ use crate::handle::{NewTest, Problem};
 use crate::lifecycle::OpenTest;
 use crate::record::TestRecord;
 use crate::target_check::Probe;
-use crate::view::TestState;
 
 /// Tests that are stopped at once.
 const MAX_STOPPED: usize = 2 * MAX_OPEN_TESTS;

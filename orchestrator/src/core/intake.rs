@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use onrush_api::TestState;
 use onrush_bus::Skipped;
 use onrush_protocol::{Heartbeat, Metrics, NodeState, ReadError, Register, TestId, Topic};
 
@@ -10,7 +11,6 @@ use crate::clock::Now;
 use crate::lifecycle::{Taken, Turn};
 use crate::registry::Registry;
 use crate::store::ReportRow;
-use crate::view::TestState;
 
 /// A message from a driver.
 #[derive(Debug)]

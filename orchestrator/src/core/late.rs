@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use onrush_api::{ParticipantState, TestState};
 use onrush_protocol::{Heartbeat, Metrics, NodeState, TestId, Topic};
 use url::Url;
 
@@ -18,7 +19,6 @@ use crate::lifecycle::{OpenTest, Taken};
 use crate::record::TestRecord;
 use crate::store::ReportRow;
 use crate::target_check::{self, Probe};
-use crate::view::{ParticipantState, TestState};
 
 /// Tests that have ended and lack reports, in memory at once; the others are in the store.
 const MAX_REOPENED: usize = 4;

@@ -13,6 +13,7 @@ mod skips;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use onrush_api::TestState;
 use onrush_protocol::{MAX_MESSAGE_BYTES, NodeId, Participant, TestConfig, TestId, Topic, Trigger};
 use url::Url;
 
@@ -27,7 +28,6 @@ use crate::lifecycle::OpenTest;
 use crate::record::TestRecord;
 use crate::registry::{Identity, Registry};
 use crate::store::ReportRow;
-use crate::view::TestState;
 use crate::views::Totals;
 
 /// Tests that may be open at once.

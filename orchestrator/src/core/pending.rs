@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use onrush_api::{ParticipantState, TestState};
 use onrush_protocol::TestId;
 
 use super::{Core, Effect};
@@ -9,7 +10,6 @@ use crate::clock::Now;
 use crate::handle::Problem;
 use crate::record::TestRecord;
 use crate::target_check::{self, Probe};
-use crate::view::{ParticipantState, TestState};
 
 /// A trigger waits this long for the drivers to be armed.
 pub const ARMING_PATIENCE: Duration = Duration::from_secs(10);

@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use onrush_api::{TestState, Verdict};
 use onrush_protocol::{TestId, Topic};
 
 use super::{Core, Effect, pending};
@@ -14,7 +15,6 @@ use crate::clock::Now;
 use crate::conservation;
 use crate::registry::{self, Change, Crowding, Driver};
 use crate::target_check::{self, Probe};
-use crate::view::{TestState, Verdict};
 
 /// How often every conclusion is drawn at most, while nothing out of the ordinary happens.
 const EVERY: Duration = Duration::from_millis(50);

@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use onrush_api::{ParticipantState, TestState, Verdict};
 use onrush_protocol::{EndReason, Heartbeat, Metrics, NodeState, TestConfig, Trigger};
 
 mod ends;
@@ -12,7 +13,6 @@ use crate::clock::Clock;
 use crate::handle::NewTest;
 use crate::target_check::{Counters, Probe};
 use crate::testing::{SimDriver, config, node, stats, test_id};
-use crate::view::{ParticipantState, TestState, Verdict};
 
 /// The orchestrator's mind on simulated time, with drivers that do as they are told.
 struct World {

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use onrush_api::{SecondView, TestState};
 use onrush_bus::Usage;
 use onrush_protocol::{NodeId, TestId, Topic};
 use onrush_stats::SecondStats;
@@ -28,7 +29,6 @@ use crate::aggregate::Part;
 use crate::core::ReportCounts;
 use crate::record::TestRecord;
 use crate::registry::Glimpse;
-use crate::view::{SecondView, TestState};
 
 /// What the brain shows as time passes.
 #[derive(Clone, Default)]

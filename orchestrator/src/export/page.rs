@@ -6,13 +6,13 @@ use std::time::Instant;
 use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line, write_type_line};
 use metrics_exporter_prometheus::{LabelSet, PrometheusBuilder, PrometheusRecorder};
+use onrush_api::{DriverState, SummaryView, TestState};
 use onrush_stats::{Counts, Kind};
 
 use super::buckets::Buckets;
 use super::help::{all, help};
 use super::series::{DriverSeries, MeasuredSeries, ShownTest, Summaries};
 use super::{Live, Own, Usage};
-use crate::view::{DriverState, SummaryView, TestState};
 
 const METADATA: Metadata<'_> = Metadata::new("onrush", Level::INFO, None);
 

@@ -1,5 +1,6 @@
 //! What a scrape says, as Prometheus would read it.
 
+use onrush_api::ParticipantState;
 use onrush_protocol::{LatencyMs, Metrics, NodeState};
 use onrush_stats::FailureCause;
 
@@ -10,7 +11,6 @@ use crate::clock::Now;
 use crate::record::ParticipantRecord;
 use crate::registry::Registry;
 use crate::testing::{Exposition, SimDriver, node, reports, running, stats, test_id};
-use crate::view::ParticipantState;
 use crate::views;
 
 const NAMES: [&str; 2] = ["a", "b"];

@@ -4,6 +4,7 @@
 //! them, enter the stored result for as long as a part of it is missing; its state stays, its outcome becomes what it
 //! then is.
 
+use onrush_api::{ParticipantState, TestState, Verdict};
 use onrush_protocol::{Metrics, NodeId};
 
 use super::{OpenTest, STOP_PATIENCE, Taken};
@@ -11,7 +12,6 @@ use crate::clock::Now;
 use crate::conservation;
 use crate::record::{EventRecord, ParticipantRecord};
 use crate::target_check::Probe;
-use crate::view::{ParticipantState, TestState, Verdict};
 
 /// The kind of the event by which a driver is told to stop a test that has ended.
 const STOPPED_LATE: &str = "stopped late";

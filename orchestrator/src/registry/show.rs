@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
+use onrush_api::{DriverState, DriverView};
 use onrush_protocol::{Heartbeat, NodeId, NodeState};
 
 use super::{Driver, Identity, Registry};
 use crate::clock::{Now, rfc3339};
-use crate::view::{DriverState, DriverView};
 
 /// Drivers that Prometheus is shown at most: each has a dozen series.
 pub const MAX_GLIMPSES: usize = 100;

@@ -1,9 +1,9 @@
+use onrush_api::{DriverState, DriverView};
 use onrush_protocol::NodeState;
 
 use super::offset::MAX_OFFSET_MS;
 use super::*;
 use crate::testing::{SimDriver, node};
-use crate::view::{DriverState, DriverView};
 
 /// A registry on simulated time, with a broker that is reachable from the start unless said otherwise.
 struct World {

@@ -1,9 +1,9 @@
 //! What REST needs of the brain: the seam at which tests put a fake.
 
+use onrush_api::{DriverView, HistogramView, MetricsView, SeriesView, StoppedView, TestView};
 use onrush_protocol::TestId;
 use tokio::sync::broadcast;
 
-use crate::view::{DriverView, HistogramView, MetricsView, SeriesView, StoppedView, TestView};
 use crate::{Handle, NewTest, Problem, TestPage, Update};
 
 /// The questions of [`Handle`], which says what they mean.

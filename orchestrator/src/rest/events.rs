@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use axum::body::Bytes;
+use onrush_api::{MetricsView, SecondView};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
-
-use crate::view::{MetricsView, SecondView};
 
 /// An event as it is sent: `data` as JSON, which has no line ends of its own.
 pub(super) fn event(name: &str, id: Option<u64>, data: &impl Serialize) -> Bytes {

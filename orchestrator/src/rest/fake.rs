@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use onrush_api::{
+    ConfigSummary, ConfigView, DistributionView, DriverState, DriverView, HistogramView, MetricsView, ScopeView,
+    SecondView, SeriesView, StoppedView, SummaryView, TestState, TestSummary, TestView,
+};
 use onrush_protocol::{FieldProblem, TestConfig, TestId};
 use tokio::sync::broadcast;
 
 use super::api::Api;
-use crate::view::*;
-use crate::{ConfigSummary, NewTest, Problem, TestPage, TestSummary, Update};
+use crate::{NewTest, Problem, TestPage, Update};
 
 /// The test that is there from the start.
 pub(super) const TEST_ID: &str = "20260304-050607-abcd";

@@ -9,6 +9,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use jiff::Timestamp;
+use onrush_api::{DriverView, HistogramView, MetricsView, SeriesView, StoppedView, TestSummary, TestView};
 use onrush_protocol::TestId;
 use serde_json::{Value, json};
 
@@ -19,8 +20,7 @@ use super::new_test;
 use super::problem::{Failure, ProblemBody};
 use super::query::Query;
 use super::room::Rooms;
-use crate::view::{DriverView, HistogramView, MetricsView, SeriesView, StoppedView, TestView};
-use crate::{TestPage, TestSummary};
+use crate::TestPage;
 
 const DEFAULT_TESTS: u64 = 50;
 const MAX_TESTS: u64 = 500;

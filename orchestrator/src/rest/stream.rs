@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use onrush_api::{MetricsView, SecondView};
 use onrush_protocol::TestId;
 use serde_json::Value;
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -28,7 +29,6 @@ use super::query::Query;
 use super::room::{MAX_STREAMS, Room, Rooms, busy};
 use super::routes::{InPath, MAX_SECOND};
 use super::values::{shown, whole_number};
-use crate::view::{MetricsView, SecondView};
 use crate::{Problem, Update};
 
 /// Earlier seconds are read this many at a time, and no more than so many bytes: each reader has a page of its own.

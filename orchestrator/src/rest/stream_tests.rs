@@ -5,12 +5,12 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
+use onrush_api::TestState;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::fake::{Fake, TEST_ID};
 use super::{Hosts, router_for};
-use crate::view::TestState;
 
 /// Far more than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
+use onrush_api::TestState;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -13,7 +14,6 @@ use super::fake::{Fake, TEST_ID};
 use super::problem::PROBLEM_JSON;
 use super::{Hosts, router_for};
 use crate::Problem;
-use crate::view::TestState;
 
 /// Far more than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -1,10 +1,11 @@
 //! The list of tests: summaries, which cost no reading of what the tests hold.
 
+use onrush_api::TestSummary;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::unreadable::lossy;
 use super::{StoreError, coding, tests_table};
-use crate::summary::{self, TestSummary};
+use crate::summary;
 
 /// A part of the list.
 #[derive(Clone, Debug, PartialEq)]

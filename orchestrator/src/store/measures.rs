@@ -1,5 +1,6 @@
 //! What was measured: reports, sealed seconds, totals.
 
+use onrush_api::SecondView;
 use onrush_protocol::{Measured, NodeId, SessionId, TestId};
 use onrush_stats::SecondStats;
 use rusqlite::{Connection, Row, Transaction, params};
@@ -9,7 +10,6 @@ use super::{StoreError, snapshot};
 use crate::aggregate::{Aggregate, Entered, Part, SealedSecond};
 use crate::clock::Now;
 use crate::record::TestRecord;
-use crate::view::SecondView;
 use crate::views::Totals;
 
 /// A report, as it is stored.

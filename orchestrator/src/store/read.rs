@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
+use onrush_api::SecondView;
 use rusqlite::{Connection, OpenFlags};
 
 use super::list::{self, TestPage};
 use super::unreadable::Stored;
 use super::{StoreError, measures, tests_table};
-use crate::view::SecondView;
 use crate::views::Totals;
 
 /// The connections for reading: opened once, because SQLite keeps the descriptor of one that is closed while others have

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use onrush_api::{ConservationView, ParticipantState, TestState, Verdict};
 use onrush_protocol::{EndReason, LatencyMs};
 use onrush_stats::{FailureCause, SecondStats};
 use tempfile::TempDir;
@@ -11,7 +12,6 @@ use crate::clock::Now;
 use crate::record::{ParticipantRecord, TestRecord};
 use crate::target_check::{Counters, Probe};
 use crate::testing::{SimDriver, node, running, stats};
-use crate::view::{ConservationView, ParticipantState, TestState, Verdict};
 
 fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! Rows that this version cannot read: each is shown as that and takes nothing else down.
 
+use onrush_api::TestState;
 use onrush_protocol::{TestConfig, TestId, TestType, Topic, Trigger};
 use rusqlite::types::ValueRef;
 use rusqlite::{Error, Row, Transaction, params};
@@ -7,7 +8,6 @@ use rusqlite::{Error, Row, Transaction, params};
 use super::{StoreError, coding, post};
 use crate::clock::Now;
 use crate::record::TestRecord;
-use crate::view::TestState;
 
 /// A test as the store has it.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use onrush_api::Verdict;
 use onrush_engine::{End, SecondReport};
-use onrush_orchestrator::view::Verdict;
 use onrush_protocol::{ConnectTo, RequestConfig, TestId, TestType};
 use onrush_stats::{FailureCause, SecondStats, Totals};
 

@@ -1,7 +1,8 @@
 //! Tests that are over: reports that come late, and drivers that still run them.
 
+use onrush_api::ConservationView;
+
 use super::*;
-use crate::view::ConservationView;
 
 /// Test `t` on two drivers, each of which sends 3 requests in two reports; `b` was cut off after its first report, and
 /// the test has ended without it. What `b` has still to deliver comes with it.

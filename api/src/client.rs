@@ -4,15 +4,14 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use onrush_orchestrator::TestSummary;
-use onrush_orchestrator::view::{DriverView, MetricsView, SecondView, StoppedView, TestView};
 use onrush_protocol::RequestConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::escape::{escape_json, escaped};
 use crate::sse::{MAX_EVENT_BYTES, SseReader};
-use crate::text::{escape_json, escaped};
+use crate::{DriverView, MetricsView, SecondView, StoppedView, TestSummary, TestView};
 
 /// For connecting to the orchestrator.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,0 +1,23 @@
+//! The REST interface as its clients see it: what it shows, as plain values that both sides write and read, and a client.
+//!
+//! A number that a driver does not report is `null`, never zero. Times are RFC 3339 in UTC, latencies milliseconds, other
+//! durations seconds. This crate refuses to know the orchestrator: how tests are run, served or stored.
+
+mod client;
+mod driver;
+pub mod escape;
+mod measured;
+mod proof;
+mod sse;
+mod test;
+
+pub use client::{Client, ClientError, FieldFault, NewTest, Refusal, SealedSecond, StreamEvent, orchestrator_url};
+pub use driver::{DriverState, DriverView};
+pub use measured::{
+    BucketView, DistributionView, HistogramView, MetricsView, ScopeView, SecondView, SeriesView, SummaryView,
+};
+pub use proof::{CheckView, ConservationView, Verdict};
+pub use test::{
+    ConfigSummary, ConfigView, EventView, ParticipantState, ParticipantView, RequestView, StoppedView, TestState,
+    TestSummary, TestView,
+};

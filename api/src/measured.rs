@@ -1,0 +1,223 @@
+//! What was measured: totals, seconds, distributions.
+
+use std::collections::BTreeMap;
+
+use onrush_stats::{Distribution, DueSummary, SecondStats};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::TestState;
+
+/// The totals of a test: per driver, and over all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct MetricsView {
+    pub test_id: String,
+    pub state: TestState,
+    /// Seconds that the totals cover, of the driver that ran longest.
+    pub elapsed_s: f64,
+    pub all: ScopeView,
+    pub drivers: Vec<ScopeView>,
+}
+
+/// What one driver, or all together, measured: over the test or in one second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ScopeView {
+    /// The driver; `null`: all.
+    pub node_id: Option<String>,
+    /// Seconds covered.
+    pub elapsed_s: Option<f64>,
+    /// Seconds of them in which requests were sent; what is waited for afterwards is not in it.
+    pub sending_s: Option<f64>,
+    /// Slots of the schedule whose moment came: sent, skipped and dropped together.
+    pub due: Option<u64>,
+    /// Requests sent.
+    pub sent: Option<u64>,
+    /// Complete responses, those that failed a check included.
+    pub responses: Option<u64>,
+    /// Complete responses that failed no check.
+    pub answered: Option<u64>,
+    /// Requests without a response, or with one that failed a check.
+    pub failed: Option<u64>,
+    /// Requests that were due and never sent, for want of a free connection.
+    pub skipped: Option<u64>,
+    /// Slots that were given up: an Avalanche does not work off a backlog.
+    pub dropped: Option<u64>,
+    /// Requests that were sent once more, since a connection that was open before ended without one byte of response.
+    pub resent: Option<u64>,
+    /// Connections ended for something that came unasked.
+    pub unsolicited: Option<u64>,
+    /// Connections opened while requests were sent.
+    pub connects: Option<u64>,
+    /// Requests on their way.
+    pub in_flight: Option<u64>,
+    /// Throughput: responses per second of sending.
+    pub responses_per_s: Option<f64>,
+    /// Requests sent per second of sending.
+    pub attempts_per_s: Option<f64>,
+    /// Bytes written.
+    pub bytes_sent: Option<u64>,
+    /// Bytes read.
+    pub bytes_received: Option<u64>,
+    /// Responses by status code.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Failures by cause.
+    pub failures: BTreeMap<String, u64>,
+    /// An example of each cause of failure.
+    pub examples: BTreeMap<String, String>,
+    /// Requests sent to each address of the target, where it has several.
+    pub addresses: BTreeMap<String, u64>,
+    /// From due moment to last byte, over the responses; `due - latency.count` requests have none.
+    pub latency: SummaryView,
+    /// The same over everything that was due, where what has no response is slower than all: what a threshold looks at.
+    /// `null` where the number falls among what has no response.
+    pub latency_of_due: SummaryView,
+    /// From send to last byte.
+    pub service_time: SummaryView,
+    /// Send minus due moment.
+    pub schedule_error: SummaryView,
+    /// What is not known and why (a driver that speaks only the specification), in words.
+    pub note: Option<String>,
+}
+
+/// A distribution's numbers in milliseconds; `null` where nothing was measured or reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct SummaryView {
+    pub count: Option<u64>,
+    pub mean_ms: Option<f64>,
+    pub median_ms: Option<f64>,
+    pub min_ms: Option<f64>,
+    pub max_ms: Option<f64>,
+    pub p90_ms: Option<f64>,
+    pub p95_ms: Option<f64>,
+    pub p99_ms: Option<f64>,
+    pub p999_ms: Option<f64>,
+}
+
+impl ScopeView {
+    /// What was measured in so many seconds, of which requests were sent for so many, over all.
+    pub fn of(stats: &SecondStats, elapsed_s: f64, sending_s: f64) -> Self {
+        let SecondStats { counts, latency, service_time, schedule_error, examples } = stats;
+        let per_s = |n: u64| (sending_s > 0.0).then(|| n as f64 / sending_s);
+        let due = counts.totals().due();
+        Self {
+            node_id: None,
+            elapsed_s: Some(elapsed_s),
+            sending_s: Some(sending_s),
+            due: Some(due),
+            sent: Some(counts.sent),
+            responses: Some(counts.responses()),
+            answered: Some(counts.answered()),
+            failed: Some(counts.failed()),
+            skipped: Some(counts.skipped),
+            dropped: Some(counts.dropped),
+            resent: Some(counts.resent),
+            unsolicited: Some(counts.unsolicited),
+            connects: Some(counts.connects),
+            in_flight: Some(counts.in_flight),
+            responses_per_s: per_s(counts.responses()),
+            attempts_per_s: per_s(counts.sent),
+            bytes_sent: Some(counts.bytes_sent),
+            bytes_received: Some(counts.bytes_received),
+            statuses: counts.statuses.clone(),
+            failures: counts.failures.iter().map(|(cause, n)| (cause.name().to_owned(), *n)).collect(),
+            examples: examples.iter().map(|(cause, text)| (cause.name().to_owned(), text.to_owned())).collect(),
+            addresses: counts.addresses.clone(),
+            latency: SummaryView::of(latency),
+            latency_of_due: SummaryView::of_due(latency, due),
+            service_time: SummaryView::of(service_time),
+            schedule_error: SummaryView::of(schedule_error),
+            note: None,
+        }
+    }
+}
+
+impl SummaryView {
+    /// The numbers over everything that was due; those of a distribution, where nothing is missing.
+    fn of_due(distribution: &Distribution, due: u64) -> Self {
+        let DueSummary { mean_ms, min_ms, max_ms, median_ms, p90_ms, p95_ms, p99_ms, p999_ms } =
+            distribution.summary_of_due(due);
+        Self { count: Some(due), mean_ms, median_ms, min_ms, max_ms, p90_ms, p95_ms, p99_ms, p999_ms }
+    }
+
+    /// The numbers of a distribution.
+    pub fn of(distribution: &Distribution) -> Self {
+        let Some(summary) = distribution.summary() else {
+            return Self { count: Some(0), ..Self::default() };
+        };
+        Self {
+            count: Some(summary.count),
+            mean_ms: Some(summary.mean_ms),
+            median_ms: Some(summary.median_ms),
+            min_ms: Some(summary.min_ms),
+            max_ms: Some(summary.max_ms),
+            p90_ms: Some(summary.p90_ms),
+            p95_ms: Some(summary.p95_ms),
+            p99_ms: Some(summary.p99_ms),
+            p999_ms: Some(summary.p999_ms),
+        }
+    }
+}
+
+/// The seconds of a test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct SeriesView {
+    pub test_id: String,
+    pub state: TestState,
+    pub seconds: Vec<SecondView>,
+    /// Where the next page begins; `null`: there is no more.
+    pub next_from: Option<u64>,
+}
+
+/// One sealed second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SecondView {
+    /// Which second, from the start of the test.
+    pub second_index: u64,
+    /// When it was sealed.
+    pub sealed_at: String,
+    /// Drivers that were expected and had not reported it when it was sealed.
+    pub missing: Vec<String>,
+    /// Reports that came after it was sealed.
+    pub late_reports: u64,
+    /// All drivers merged.
+    pub all: ScopeView,
+    /// Each driver.
+    pub drivers: Vec<ScopeView>,
+}
+
+/// Distributions that can be merged further: HdrHistogram V2 compressed, base64, nanoseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct HistogramView {
+    pub test_id: String,
+    /// The driver; `null`: all.
+    pub node_id: Option<String>,
+    pub latency: DistributionView,
+    pub service_time: DistributionView,
+    pub schedule_error: DistributionView,
+}
+
+/// One distribution, whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct DistributionView {
+    pub count: u64,
+    pub sum_ns: u64,
+    pub min_ns: Option<u64>,
+    pub max_ns: Option<u64>,
+    /// Empty where nothing was measured.
+    pub hdr_v2_base64: String,
+    /// For drawing: each bucket's upper end and its count, empty buckets left out.
+    pub buckets: Vec<BucketView>,
+}
+
+/// One bar of a distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct BucketView {
+    pub up_to_ms: f64,
+    pub count: u64,
+}

@@ -1,0 +1,226 @@
+//! A test: what was asked for, who takes part, what became of it.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{ConservationView, Verdict};
+
+/// A test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TestView {
+    /// Its name in every message.
+    pub test_id: String,
+    /// Its label.
+    pub name: Option<String>,
+    /// Where it is in its life.
+    pub state: TestState,
+    /// Why it ended as it did, or what it waits for.
+    pub reason: Option<String>,
+    /// What was asked for.
+    pub config: ConfigView,
+    /// The drivers that take part.
+    pub participants: Vec<ParticipantView>,
+    /// When it was made.
+    pub created_at: String,
+    /// When it was triggered.
+    pub triggered_at: Option<String>,
+    /// The start moment that the drivers were given.
+    pub start_at: Option<String>,
+    /// When it reached its end state.
+    pub ended_at: Option<String>,
+    /// Between the first and the last driver's measured start, by their wall clocks.
+    pub start_skew_ms: Option<f64>,
+    /// Whether every participant delivered everything; `null` before the end.
+    pub complete: Option<bool>,
+    /// Whether nothing contradicts the result; `null` before the end.
+    pub valid: Option<bool>,
+    /// The proof that nothing was lost; checked at the end.
+    pub conservation: Option<ConservationView>,
+    /// What happened, in order.
+    pub events: Vec<EventView>,
+}
+
+/// What was told to stop.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoppedView {
+    /// The tests that were open, and those that drivers said they are armed for or run.
+    pub stopped: Vec<String>,
+}
+
+/// Where a test is in its life. The last four never change again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum TestState {
+    /// Stored and published.
+    Configured,
+    /// Every participant is ready.
+    Armed,
+    /// Triggered.
+    Running,
+    /// All final reports are in, or their driver is lost.
+    Completed,
+    /// Stopped.
+    Stopped,
+    /// It could not start.
+    Failed,
+}
+
+impl TestState {
+    /// Whether the test is over.
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Completed | Self::Stopped | Self::Failed)
+    }
+}
+
+/// A test's settings, as they were understood.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "named as in the request")]
+pub struct ConfigView {
+    pub test_type: String,
+    pub target_url: Option<String>,
+    pub method: String,
+    pub headers: Vec<(String, String)>,
+    /// The body as text; `null`: none, or not text.
+    pub body: Option<String>,
+    pub body_bytes: u64,
+    /// What every answer must be like.
+    #[serde(default)]
+    pub expect: Vec<String>,
+    /// Several requests, in place of the one above; empty: there is but one.
+    #[serde(default)]
+    pub targets: Vec<RequestView>,
+    /// The order of several requests.
+    #[serde(default)]
+    pub order: Option<String>,
+    #[serde(default)]
+    pub seed: Option<u64>,
+    #[serde(default)]
+    pub tls_insecure: bool,
+    /// Whether the test brings authorities of its own.
+    #[serde(default)]
+    pub tls_ca: bool,
+    /// Whether the drivers show a certificate.
+    #[serde(default)]
+    pub tls_client_certificate: bool,
+    pub message_count_per_driver: Option<u64>,
+    pub duration_s: Option<f64>,
+    pub test_message_delay_s: f64,
+    pub target_throughput_per_s: Option<f64>,
+    pub connections: u32,
+    pub timeout_s: f64,
+    pub connect_timeout_s: f64,
+    pub keepalive: bool,
+    /// Whether a request may be sent once more where its connection ended without a response.
+    #[serde(default)]
+    pub resend: bool,
+    /// Where connections go instead of where names lead.
+    #[serde(default)]
+    pub connect_to: Vec<String>,
+    #[serde(default)]
+    pub unix_socket: Option<String>,
+}
+
+/// One of several requests of a test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "named as in the request")]
+pub struct RequestView {
+    pub url: Option<String>,
+    pub method: String,
+    pub headers: Vec<(String, String)>,
+    pub body_bytes: u64,
+    pub weight: u32,
+    pub expect: Vec<String>,
+}
+
+/// A driver's part in a test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ParticipantView {
+    /// The driver.
+    pub node_id: String,
+    /// The life of it that takes part.
+    pub session_id: Option<String>,
+    /// Where its part is.
+    pub state: ParticipantState,
+    /// Why it refused, failed or is lost.
+    pub reason: Option<String>,
+    /// Its measured start.
+    pub started_at: Option<String>,
+    /// Reports that entered the totals.
+    pub reports: u64,
+    /// Those of them that came after their second was sealed.
+    pub late_reports: u64,
+    /// The engine's input and output and its way of waiting.
+    pub engine: Option<String>,
+}
+
+/// Where a driver's part in a test is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ParticipantState {
+    /// It has the config, or will have.
+    Pending,
+    /// Ready.
+    Armed,
+    /// It will not run this test.
+    Refused,
+    /// Sending, or waiting for the last answers.
+    Running,
+    /// Its final report is in.
+    Completed,
+    /// Its final report is in; it was stopped.
+    Stopped,
+    /// Its engine could not go on.
+    Failed,
+    /// It was lost.
+    Lost,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "each name says all there is")]
+pub struct EventView {
+    pub at: String,
+    pub kind: String,
+    pub node_id: Option<String>,
+    pub detail: String,
+}
+
+/// A test in the list; `GET /v1/tests/{id}` shows all of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TestSummary {
+    /// Its name in every message.
+    pub test_id: String,
+    /// Its label.
+    pub name: Option<String>,
+    /// Where it is in its life.
+    pub state: TestState,
+    /// Why it ended as it did, or what it waits for; a long one is cut.
+    pub reason: Option<String>,
+    /// What was asked for.
+    pub config: ConfigSummary,
+    /// How many drivers take part.
+    pub drivers: u64,
+    /// When it was made.
+    pub created_at: String,
+    /// When it was triggered.
+    pub triggered_at: Option<String>,
+    /// When it reached its end state.
+    pub ended_at: Option<String>,
+    /// Whether every participant delivered everything; `null` before the end.
+    pub complete: Option<bool>,
+    /// Whether nothing contradicts the result; `null` before the end.
+    pub valid: Option<bool>,
+    /// What the proof says; `null` before the end.
+    pub verdict: Option<Verdict>,
+}
+
+/// The settings of a test that the list shows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "named as in the request")]
+pub struct ConfigSummary {
+    /// Empty: what is stored of the test cannot be read.
+    pub test_type: String,
+    pub target_url: Option<String>,
+    pub message_count_per_driver: Option<u64>,
+    pub duration_s: Option<f64>,
+}
