@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use onrush_protocol::{ConnectTo, Expect, RequestOrder, TestConfig, TestType, TlsConfig, limits};
+use onrush_protocol::{ConnectTo, Expect, RequestOrder, TestConfig, TestType, limits};
 
 use crate::error::Error;
 use crate::file::read_bytes;
@@ -160,12 +160,10 @@ impl RequestArgs {
         config.keepalive = !disable_keepalive;
         let pem =
             |flag, path: &Option<PathBuf>, what| path.as_deref().map(|path| read_pem(flag, path, what)).transpose();
-        config.tls = TlsConfig {
-            insecure: *insecure,
-            ca_pem: pem("--cacert", cacert, "certificate")?,
-            cert_pem: pem("--cert", cert, "certificate")?,
-            key_pem: pem("--key", key, "key")?,
-        };
+        config.tls_insecure = *insecure;
+        config.tls_ca_pem = pem("--cacert", cacert, "certificate")?;
+        config.tls_cert_pem = pem("--cert", cert, "certificate")?;
+        config.tls_key_pem = pem("--key", key, "key")?;
         Ok(())
     }
 }
@@ -232,9 +230,9 @@ mod tests {
         let mut config = TestConfig::new(onrush_protocol::TestId::new("t").expect("a name"), TestType::Avalanche);
         config.count_per_driver = Some(1);
         let block = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", "A".repeat(2000));
-        config.tls.ca_pem = Some(block.repeat(140));
+        config.tls_ca_pem = Some(block.repeat(140));
         assert_eq!(config.problems(), []);
-        config.tls.ca_pem = Some(block.repeat(300));
+        config.tls_ca_pem = Some(block.repeat(300));
         assert!(config.problems().iter().any(|problem| problem.field == "tls_ca_pem"));
     }
 }

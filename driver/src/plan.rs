@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use onrush_engine::{Check, Checks, Identity, Mode, Order, Plan, Request, Route, Server, Tls};
 use onrush_protocol::{
-    ConnectTo, Expect, FieldProblem, RequestConfig, RequestOrder, TargetUrl, TestConfig, TestId, TestType, TlsConfig,
-    limits,
+    ConnectTo, Expect, FieldProblem, RequestConfig, RequestOrder, TargetUrl, TestConfig, TestId, TestType, limits,
 };
 
 // What an orchestrator accepts, an engine runs.
@@ -87,7 +86,7 @@ pub fn plan_of(config: &TestConfig, default_target: Option<&str>) -> Result<Plan
             RequestOrder::InTurn => Order::InTurn,
             RequestOrder::Shuffled => Order::Shuffled { seed: config.seed },
         },
-        tls: tls_of(&config.tls),
+        tls: tls_of(config),
         routes: config.connect_to.iter().map(route_of).collect(),
         unix_socket: config.unix_socket.as_ref().map(Into::into),
     };
@@ -135,13 +134,13 @@ fn route_of(rule: &ConnectTo) -> Route {
     Route { host, port, to_host, to_port }
 }
 
-fn tls_of(tls: &TlsConfig) -> Tls {
-    let TlsConfig { insecure, ca_pem, cert_pem, key_pem } = tls;
-    let identity = cert_pem
+fn tls_of(config: &TestConfig) -> Tls {
+    let TestConfig { tls_insecure, tls_ca_pem, tls_cert_pem, tls_key_pem, .. } = config;
+    let identity = tls_cert_pem
         .as_ref()
-        .zip(key_pem.as_ref())
+        .zip(tls_key_pem.as_ref())
         .map(|(chain, key)| Identity { chain_pem: chain.clone().into_bytes(), key_pem: key.clone().into_bytes() });
-    Tls { insecure: *insecure, ca_pem: ca_pem.clone().map(String::into_bytes), identity }
+    Tls { insecure: *tls_insecure, ca_pem: tls_ca_pem.clone().map(String::into_bytes), identity }
 }
 
 /// Whether the driver's own target can be used: the same rules as for a test's.
@@ -214,7 +213,7 @@ mod tests {
         config.expect = vec!["status=2xx".parse().unwrap()];
         config.order = RequestOrder::Shuffled;
         config.seed = 7;
-        config.tls = TlsConfig { insecure: true, ..TlsConfig::default() };
+        config.tls_insecure = true;
         let elsewhere = RequestConfig { url: Some("https://there/".into()), weight: 3, ..RequestConfig::default() };
         let checked = RequestConfig { expect: vec!["body~pong".parse().unwrap()], ..RequestConfig::default() };
         config.requests = vec![elsewhere, checked];

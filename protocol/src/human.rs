@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-const RIGHT_DURATION: &str = "write 250us, 10ms, 30s, 1m30s, or a bare number of seconds";
-const RIGHT_COUNT: &str = "write 1000, 10k or 1M";
+pub(crate) const RIGHT_DURATION: &str = "write 250us, 10ms, 30s, 1m30s, or a bare number of seconds";
+pub(crate) const RIGHT_COUNT: &str = "write 1000, 10k or 1M";
 const RIGHT_RATE: &str = "write requests per second above zero like 500 or 10k, or so many in a time like 60/m or 1/h";
 /// Up to here every whole number is exact in an `f64`.
 const MAX_EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;

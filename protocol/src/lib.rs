@@ -16,6 +16,7 @@ mod histogram;
 pub mod human;
 mod ids;
 mod metrics;
+pub mod options;
 mod register;
 mod requests;
 mod target_url;
@@ -23,7 +24,7 @@ mod topic;
 mod trigger;
 mod validate;
 
-pub use config::{Participant, TestConfig, TestType, TlsConfig};
+pub use config::{Participant, TestType};
 pub use connect_to::ConnectTo;
 pub use expect::Expect;
 pub use fields::{ErrorKind, MAX_MESSAGE_BYTES, ReadError};
@@ -33,6 +34,7 @@ pub use histogram::{
 };
 pub use ids::{NodeId, SessionId, TestId};
 pub use metrics::{EndReason, LatencyMs, Measured, Metrics};
+pub use options::{OPTIONS, TestConfig, TestOption};
 pub use register::Register;
 pub use requests::{RequestConfig, RequestOrder};
 pub use target_url::TargetUrl;

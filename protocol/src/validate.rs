@@ -1,13 +1,9 @@
 //! What a test must be to run: the same rules for whoever writes a test (REST) and whoever runs it (a driver).
 
-use std::time::Duration;
-
-use serde::Serialize;
-
 use crate::fields::{MAX_MESSAGE_BYTES, quoted};
 use crate::ids::MAX_ID_BYTES;
-use crate::requests::json_body;
-use crate::{Expect, RequestConfig, TargetUrl, TestConfig, TestType, TlsConfig};
+use crate::options::{Kind, Message, OPTIONS, Pem, TestOption};
+use crate::{Expect, RequestConfig, TargetUrl, TestConfig, TestType};
 
 /// What a participant takes of a message at most: two names, each character of which JSON may have to escape, and what
 /// stands around them.
@@ -94,29 +90,9 @@ impl TestConfig {
     ///
     /// A missing `target_url` is no problem here: a driver may have one of its own.
     pub fn problems(&self) -> Vec<FieldProblem> {
-        let mut problems = Vec::new();
-        let mut report = |field, problem: Option<String>| {
-            problems.extend(problem.map(|problem| FieldProblem { field, problem }));
-        };
-        report("test_message_delay", self.delay_problem());
-        report("message_count_per_driver", self.count_problem());
-        report("duration", self.duration.and_then(|d| above_zero_to(d, limits::MAX_DURATION)));
-        report("target_url", self.target_url.as_deref().and_then(|url| url_problem(url, None)));
-        report("method", method_problem(&self.method));
-        report("headers", headers_problem(&self.headers));
-        report("body", self.body_problem());
-        report("target_throughput", self.target_throughput_per_s.and_then(throughput_problem));
-        report("connections", self.connections_problem());
-        report("timeout", timeout_problem(self.timeout));
-        report("connect_timeout", timeout_problem(self.connect_timeout));
-        report("expect", checks_problem(&self.expect));
-        report("targets", self.requests_problem());
-        report("connect_to", self.connect_to_problem());
-        report("unix_socket", self.unix_socket.as_deref().and_then(unix_socket_problem));
-        for (field, problem) in tls_problems(&self.tls) {
-            report(field, Some(problem));
-        }
-        problems
+        let problem =
+            |option: &TestOption| option.problem(self).map(|problem| FieldProblem { field: option.name, problem });
+        OPTIONS.iter().filter_map(problem).collect()
     }
 
     /// What keeps the message of this test from being read where it names so many drivers as participants; `None`: it fits.
@@ -136,23 +112,15 @@ impl TestConfig {
 
     /// The field that takes the most room in the message, and how many bytes that is.
     fn largest_field(&self) -> (&'static str, usize) {
-        let TlsConfig { insecure: _, ca_pem, cert_pem, key_pem } = &self.tls;
-        let body = json_body(self.body.as_deref());
-        let checks: Vec<String> = self.expect.iter().map(Expect::to_string).collect();
-        let fields = [
-            ("target_url", json_bytes(&self.target_url)),
-            ("headers", json_bytes(&self.headers)),
-            ("body", json_bytes(&body)),
-            ("expect", json_bytes(&checks)),
-            ("targets", json_bytes(&self.requests)),
-            ("tls_ca_pem", json_bytes(ca_pem)),
-            ("tls_cert_pem", json_bytes(cert_pem)),
-            ("tls_key_pem", json_bytes(key_pem)),
-        ];
-        fields.into_iter().max_by_key(|(_, bytes)| *bytes).unwrap_or_default()
+        let bytes = |option: &'static TestOption| {
+            let mut message = Message::begin();
+            option.write(self, &mut message);
+            (option.name, message.end().len().saturating_sub(option.name.len()))
+        };
+        OPTIONS.iter().map(bytes).max_by_key(|(_, bytes)| *bytes).unwrap_or_default()
     }
 
-    fn delay_problem(&self) -> Option<String> {
+    pub(crate) fn delay_problem(&self) -> Option<String> {
         match self.test_type {
             TestType::Avalanche => None,
             TestType::Tsunami if self.delay.is_zero() && self.target_throughput_per_s.is_some() => None,
@@ -166,7 +134,7 @@ impl TestConfig {
         }
     }
 
-    fn count_problem(&self) -> Option<String> {
+    pub(crate) fn count_problem(&self) -> Option<String> {
         match self.count_per_driver {
             None if self.duration.is_none() => Some("is missing; give a number of requests, or a duration".into()),
             Some(n) if n == 0 || n > limits::MAX_COUNT => Some(format!("is {n}; give 1 to {}", limits::MAX_COUNT)),
@@ -174,12 +142,7 @@ impl TestConfig {
         }
     }
 
-    fn body_problem(&self) -> Option<String> {
-        let len = self.body.as_ref().map_or(0, Vec::len);
-        (len > limits::MAX_BODY_BYTES).then(|| format!("has {len} bytes; at most {} fit", limits::MAX_BODY_BYTES))
-    }
-
-    fn requests_problem(&self) -> Option<String> {
+    pub(crate) fn requests_problem(&self) -> Option<String> {
         let Self { requests, method, headers, body, .. } = self;
         if requests.is_empty() {
             return None;
@@ -211,7 +174,7 @@ impl TestConfig {
         }
     }
 
-    fn connect_to_problem(&self) -> Option<String> {
+    pub(crate) fn connect_to_problem(&self) -> Option<String> {
         let n = self.connect_to.len();
         if n > 0 && self.unix_socket.is_some() {
             return Some("cannot be combined with unix_socket, which takes every connection".into());
@@ -219,10 +182,18 @@ impl TestConfig {
         (n > limits::MAX_CONNECT_TO).then(|| format!("has {n} rules; at most {} fit", limits::MAX_CONNECT_TO))
     }
 
-    fn connections_problem(&self) -> Option<String> {
-        let n = self.connections?;
-        let fits = (1..=limits::MAX_CONNECTIONS).contains(&n);
-        (!fits).then(|| format!("is {n}; give 1 to {} connections per driver", limits::MAX_CONNECTIONS))
+    pub(crate) fn certificate_problem(&self) -> Option<String> {
+        if self.tls_cert_pem.is_none() && self.tls_key_pem.is_some() {
+            return Some("is missing; a key needs its certificate".into());
+        }
+        Pem { max_bytes: limits::MAX_PEM_BYTES }.problem(&self.tls_cert_pem)
+    }
+
+    pub(crate) fn key_problem(&self) -> Option<String> {
+        if self.tls_key_pem.is_none() && self.tls_cert_pem.is_some() {
+            return Some("is missing; a certificate needs its private key".into());
+        }
+        Pem { max_bytes: limits::MAX_PEM_BYTES }.problem(&self.tls_key_pem)
     }
 }
 
@@ -263,7 +234,7 @@ fn request_bytes(request: &RequestConfig) -> usize {
     url.as_ref().map_or(0, String::len) + method.len() + headers + body.as_ref().map_or(0, Vec::len)
 }
 
-fn checks_problem(checks: &[Expect]) -> Option<String> {
+pub(crate) fn checks_problem(checks: &[Expect]) -> Option<String> {
     if checks.len() > limits::MAX_CHECKS {
         return Some(format!("has {} checks; at most {} fit", checks.len(), limits::MAX_CHECKS));
     }
@@ -277,48 +248,7 @@ fn check_bytes(check: &Expect) -> usize {
     check.to_string().len()
 }
 
-fn json_bytes(value: &impl Serialize) -> usize {
-    crate::histogram::to_json(value).len()
-}
-
-fn tls_problems(tls: &TlsConfig) -> Vec<(&'static str, String)> {
-    let TlsConfig { insecure: _, ca_pem, cert_pem, key_pem } = tls;
-    let mut problems = Vec::new();
-    for (field, pem, max_bytes) in [
-        ("tls_ca_pem", ca_pem, limits::MAX_CA_PEM_BYTES),
-        ("tls_cert_pem", cert_pem, limits::MAX_PEM_BYTES),
-        ("tls_key_pem", key_pem, limits::MAX_PEM_BYTES),
-    ] {
-        let Some(pem) = pem else { continue };
-        if pem.len() > max_bytes {
-            problems.push((field, format!("has {} bytes; at most {max_bytes} fit", pem.len())));
-        } else if !pem.contains("-----BEGIN ") {
-            problems.push((field, "is not PEM; give a text that begins with -----BEGIN".into()));
-        }
-    }
-    match (cert_pem, key_pem) {
-        (Some(_), None) => problems.push(("tls_key_pem", "is missing; a certificate needs its private key".into())),
-        (None, Some(_)) => problems.push(("tls_cert_pem", "is missing; a key needs its certificate".into())),
-        _ => {}
-    }
-    problems
-}
-
-fn above_zero_to(value: Duration, high: Duration) -> Option<String> {
-    (value.is_zero() || value > high).then(|| format!("is {value:?}; give more than 0 and at most {high:?}"))
-}
-
-fn timeout_problem(value: Duration) -> Option<String> {
-    let (low, high) = (limits::MIN_TIMEOUT, limits::MAX_TIMEOUT);
-    (!(low..=high).contains(&value)).then(|| format!("is {value:?}; give {low:?} to {high:?}"))
-}
-
-fn throughput_problem(value: f64) -> Option<String> {
-    let (low, high) = (limits::MIN_THROUGHPUT_PER_S, limits::MAX_THROUGHPUT_PER_S);
-    (!(low..=high).contains(&value)).then(|| format!("is {value:?}; give one request an hour to {high} a second"))
-}
-
-fn method_problem(method: &str) -> Option<String> {
+pub(crate) fn method_problem(method: &str) -> Option<String> {
     let unusable = match http::Method::from_bytes(method.as_bytes()) {
         Err(_) => "is no HTTP method",
         Ok(_) if method.len() > limits::MAX_METHOD_BYTES => "is too long for a method",
@@ -328,14 +258,14 @@ fn method_problem(method: &str) -> Option<String> {
     Some(format!("{} {unusable}; give GET, POST, PUT, DELETE, HEAD or the like", quoted(method)))
 }
 
-fn url_problem(url: &str, base: Option<&TargetUrl>) -> Option<String> {
+pub(crate) fn url_problem(url: &str, base: Option<&TargetUrl>) -> Option<String> {
     if url.len() > limits::MAX_URL_BYTES {
         return Some(format!("has {} bytes; at most {} fit", url.len(), limits::MAX_URL_BYTES));
     }
     TargetUrl::parse_beside(base, url).err()
 }
 
-fn unix_socket_problem(path: &str) -> Option<String> {
+pub(crate) fn unix_socket_problem(path: &str) -> Option<String> {
     if !path.starts_with('/') && !path.starts_with('@') {
         return Some(format!("is {}; give a path from the root, like /run/web.sock", quoted(path)));
     }
@@ -347,7 +277,7 @@ fn unix_socket_problem(path: &str) -> Option<String> {
 /// Headers that the engine writes itself, because they must agree with what it sends.
 const OWN_HEADERS: [&str; 3] = ["content-length", "transfer-encoding", "connection"];
 
-fn headers_problem(headers: &[(String, String)]) -> Option<String> {
+pub(crate) fn headers_problem(headers: &[(String, String)]) -> Option<String> {
     let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     if bytes > limits::MAX_HEADERS_BYTES {
         return Some(format!("have {bytes} bytes; at most {} fit", limits::MAX_HEADERS_BYTES));

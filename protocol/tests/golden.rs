@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{id, measured_second, node, session, text};
 use onrush_protocol::{
     EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeState, Participant, Refusal, Register, RequestConfig,
-    RequestOrder, TestConfig, TestType, TlsConfig, Trigger,
+    RequestOrder, TestConfig, TestType, Trigger,
 };
 use onrush_stats::{Counts, FailureCause, SecondStats};
 
@@ -71,12 +71,10 @@ fn test_config_with_several_requests_checks_and_tls() {
         ],
         order: RequestOrder::Shuffled,
         seed: 7,
-        tls: TlsConfig {
-            insecure: true,
-            ca_pem: Some("-----BEGIN CERTIFICATE-----".into()),
-            cert_pem: Some("-----BEGIN CERTIFICATE-----".into()),
-            key_pem: Some("-----BEGIN PRIVATE KEY-----".into()),
-        },
+        tls_insecure: true,
+        tls_ca_pem: Some("-----BEGIN CERTIFICATE-----".into()),
+        tls_cert_pem: Some("-----BEGIN CERTIFICATE-----".into()),
+        tls_key_pem: Some("-----BEGIN PRIVATE KEY-----".into()),
         ..TestConfig::new(id("test-1"), TestType::Avalanche)
     };
     let golden = r#"{"test_id":"test-1","test_type":"AVALANCHE","test_message_delay":0,"message_count_per_driver":5,"schema":1,"method":"GET","headers":[],"expect":["status=200-299"],"targets":[{"url":"https://web/a","method":"GET","weight":3},{"method":"POST","headers":[["X-One","1"]],"body":"hello","weight":1,"expect":["json:/ok=true","body~yes"]}],"order":"shuffled","seed":7,"tls_insecure":true,"tls_ca_pem":"-----BEGIN CERTIFICATE-----","tls_cert_pem":"-----BEGIN CERTIFICATE-----","tls_key_pem":"-----BEGIN PRIVATE KEY-----","timeout_s":10,"connect_timeout_s":5,"keepalive":true}"#;

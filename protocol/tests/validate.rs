@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::id;
 use onrush_protocol::{
-    Expect, MAX_MESSAGE_BYTES, NodeId, Participant, RequestConfig, SessionId, TestConfig, TestType, TlsConfig, limits,
+    Expect, MAX_MESSAGE_BYTES, NodeId, Participant, RequestConfig, SessionId, TestConfig, TestType, limits,
 };
 
 fn good(test_type: TestType) -> TestConfig {
@@ -59,9 +59,9 @@ const BREAKS: &[Break] = &[
         c.expect.clone_from(&expect);
         c.requests = vec![RequestConfig { expect, ..RequestConfig::default() }];
     }),
-    ("tls_ca_pem", |c| c.tls.ca_pem = Some("nothing".into())),
-    ("tls_key_pem", |c| c.tls.cert_pem = Some("-----BEGIN CERTIFICATE-----".into())),
-    ("tls_cert_pem", |c| c.tls.key_pem = Some("-----BEGIN PRIVATE KEY-----".into())),
+    ("tls_ca_pem", |c| c.tls_ca_pem = Some("nothing".into())),
+    ("tls_key_pem", |c| c.tls_cert_pem = Some("-----BEGIN CERTIFICATE-----".into())),
+    ("tls_cert_pem", |c| c.tls_key_pem = Some("-----BEGIN PRIVATE KEY-----".into())),
     ("target_url", |c| c.target_url = Some("ftp://127.0.0.1/".into())),
     ("target_url", |c| c.target_url = Some("http://127.0.0.1:0/".into())),
     ("target_url", |c| c.target_url = Some("http://127.0.0.1:65536/".into())),
@@ -235,19 +235,16 @@ fn what_makes_a_message_too_long_is_named() {
             "body",
             TestConfig {
                 body: Some(vec![0xff; limits::MAX_BODY_BYTES]),
-                tls: TlsConfig { ca_pem: long(), ..TlsConfig::default() },
+                tls_ca_pem: long(),
                 ..good(TestType::Avalanche)
             },
         ),
         (
             "tls_ca_pem",
             TestConfig {
-                tls: TlsConfig {
-                    insecure: false,
-                    ca_pem: long().map(|pem| pem + "xx"),
-                    cert_pem: long(),
-                    key_pem: long(),
-                },
+                tls_ca_pem: long().map(|pem| pem + "xx"),
+                tls_cert_pem: long(),
+                tls_key_pem: long(),
                 ..good(TestType::Avalanche)
             },
         ),

@@ -8,9 +8,7 @@ use std::time::Duration;
 use axum::http::Method;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use onrush_protocol::{
-    ConnectTo, Expect, RequestConfig, RequestOrder, TestConfig, TestId, TestType, TlsConfig, limits,
-};
+use onrush_protocol::{ConnectTo, Expect, RequestConfig, RequestOrder, TestConfig, TestId, TestType, limits};
 use serde_json::{Map, Value};
 
 use super::fields::{FIELDS, MAX_NAME_CHARS, closest, field_meant, field_named};
@@ -33,12 +31,10 @@ pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId, max_drivers: u
     let targets = reader.read_detailed("targets", targets).unwrap_or_default();
     let order = reader.read("order", |value| RequestOrder::from_name(value.as_str()?)).unwrap_or_default();
     let seed = reader.read("seed", whole_number).unwrap_or(0);
-    let tls = TlsConfig {
-        insecure: reader.read("tls_insecure", flag).unwrap_or(false),
-        ca_pem: reader.text("tls_ca_pem"),
-        cert_pem: reader.text("tls_cert_pem"),
-        key_pem: reader.text("tls_key_pem"),
-    };
+    let tls_insecure = reader.read("tls_insecure", flag).unwrap_or(false);
+    let tls_ca_pem = reader.text("tls_ca_pem");
+    let tls_cert_pem = reader.text("tls_cert_pem");
+    let tls_key_pem = reader.text("tls_key_pem");
     let count_per_driver = reader
         .read("message_count_per_driver", |value| whole_number(value).filter(|n| (1..=limits::MAX_COUNT).contains(n)));
     let duration_limit = reader.read("duration", duration);
@@ -72,7 +68,10 @@ pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId, max_drivers: u
     config.requests = targets;
     config.order = order;
     config.seed = seed;
-    config.tls = tls;
+    config.tls_insecure = tls_insecure;
+    config.tls_ca_pem = tls_ca_pem;
+    config.tls_cert_pem = tls_cert_pem;
+    config.tls_key_pem = tls_key_pem;
     config.target_throughput_per_s = target_throughput_per_s;
     config.connections = connections;
     config.timeout = timeout.unwrap_or(config.timeout);
