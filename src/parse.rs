@@ -1,4 +1,4 @@
-//! Reads what people write on a command line: durations, numbers with suffixes, CPU lists, `name: value` pairs.
+//! Reads what people write on a command line: durations, numbers with suffixes, CPU lists, `name=value` pairs.
 //!
 //! Pure functions; each error says what would be right. What a number, a duration or a rate may look like is
 //! `onrush_protocol::human`'s to say, as for REST.
@@ -117,15 +117,6 @@ pub fn option(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// `Name: value`.
-pub fn header(text: &str) -> Result<(String, String), String> {
-    match text.split_once(':').map(|(name, value)| (name.trim(), value.trim())) {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        // It may be a password: it is not repeated.
-        _ => Err("not a header; write 'Name: value'".into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,10 +173,8 @@ mod tests {
     #[test]
     fn pairs_are_split_once() {
         assert_eq!(option("sasl.password=a=b"), Ok(("sasl.password".into(), "a=b".into())));
-        assert_eq!(header("X-Url: http://x"), Ok(("X-Url".into(), "http://x".into())));
         for secret in ["=secret", "ssl.key.password secret"] {
             assert!(option(secret).is_err_and(|problem| !problem.contains("secret")), "{secret}");
         }
-        assert!(header(": x").is_err() && header("x").is_err());
     }
 }

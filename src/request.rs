@@ -1,15 +1,18 @@
-//! The flags that say what is sent and how, shared by every command that makes load; and the type that they amount to.
+//! The flags that are a test's options, shared by every command that makes load: they follow from the table of options.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum};
-use onrush_protocol::{ConnectTo, Expect, RequestOrder, TestConfig, TestType, limits};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use onrush_protocol::options::people::Wrong;
+use onrush_protocol::options::{Control, Flag, How, Section};
+use onrush_protocol::{ConnectTo, OPTIONS, TestConfig, TestId, TestOption, TestType, limits};
+use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::file::read_bytes;
-use crate::parse::{self, duration};
 use crate::targets::TargetsFile;
 
 /// A bundle with the text of each certificate beside it is some ten times as long.
@@ -24,148 +27,152 @@ pub enum TypeArg {
     Tsunami,
 }
 
-/// What is sent.
+/// The options of a test that are given: by `test start`, or by `bench`, whose engine runs `ALONE`.
+#[derive(Clone, Debug)]
+pub struct OptionArgs<const ALONE: bool> {
+    given: Vec<(&'static TestOption, Flag, Vec<String>)>,
+    extra: ExtraArgs,
+}
+
+/// Another way to write an option, which curl has.
 #[derive(Clone, Debug, Args)]
-pub struct RequestArgs {
-    /// The request's method [default: GET]
-    #[arg(short, long, env = "ONRUSH_TEST_METHOD", help_heading = "Request")]
-    pub method: Option<String>,
-    /// A header, repeatable; in the environment, one a line
-    #[arg(
-        short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = parse::header, value_delimiter = '\n',
-        env = "ONRUSH_TEST_HEADER", hide_env_values = true, help_heading = "Request"
-    )]
-    pub headers: Vec<(String, String)>,
-    /// The request's body
-    #[arg(
-        long,
-        value_name = "TEXT",
-        conflicts_with = "body_file",
-        env = "ONRUSH_TEST_BODY",
-        hide_env_values = true,
-        help_heading = "Request"
-    )]
-    pub body: Option<String>,
-    /// The file that is the request's body
-    #[arg(long, value_name = "FILE", env = "ONRUSH_TEST_BODY_FILE", help_heading = "Request")]
-    pub body_file: Option<PathBuf>,
-    /// Several requests in place of one: a file with a URL or a JSON object on each line, with url (where it is missing:
-    /// URL), method, headers, body or body_base64, weight and expect; # begins a comment
-    #[arg(
-        long, value_name = "FILE", conflicts_with_all = ["method", "headers", "body", "body_file"],
-        env = "ONRUSH_TEST_TARGETS", help_heading = "Request"
-    )]
-    pub targets: Option<PathBuf>,
-    /// The order of several requests: in_turn, weights spread evenly, or shuffled by --seed [default: in_turn]
-    #[arg(
-        long, value_parser = order, requires = "targets", env = "ONRUSH_TEST_ORDER", help_heading = "Request"
-    )]
-    pub order: Option<RequestOrder>,
-    /// The same seed gives the same shuffled order [default: 0]
-    #[arg(long, value_name = "N", requires = "order", env = "ONRUSH_TEST_SEED", help_heading = "Request")]
-    pub seed: Option<u64>,
-    /// What answers must be like, else they count as failed; repeatable. status=200, status=2xx,304, body~TEXT,
-    /// json:/PATH=VALUE
-    #[arg(
-        long = "expect", value_name = "CHECK", value_parser = str::parse::<Expect>, value_delimiter = '\n',
-        env = "ONRUSH_TEST_EXPECT", help_heading = "Request"
-    )]
-    pub expect: Vec<Expect>,
-    /// From a request's send to the last byte of its answer [default: 10s]
-    #[arg(
-        long, value_name = "DURATION", value_parser = duration,
-        env = "ONRUSH_TEST_TIMEOUT", help_heading = "Request"
-    )]
-    pub timeout: Option<Duration>,
-    /// For opening a connection [default: 5s]
-    #[arg(
-        long, value_name = "DURATION", value_parser = duration,
-        env = "ONRUSH_TEST_CONNECT_TIMEOUT", help_heading = "Request"
-    )]
-    pub connect_timeout: Option<Duration>,
-    /// Do not send a request once more when a connection that served before ends without a byte of response
-    #[arg(long, value_parser = BoolishValueParser::new(), env = "ONRUSH_TEST_NO_RESEND", help_heading = "Request")]
-    pub no_resend: bool,
-    /// Connect to ADDRESS:PORT2 for URLs with HOST:PORT, whose Host header and TLS name stay; repeatable, several for one
-    /// HOST:PORT share the connections. What is left empty means any, or the URL's own
-    #[arg(
-        long, value_name = "HOST:PORT:ADDRESS:PORT2", value_parser = str::parse::<ConnectTo>, value_delimiter = ',',
-        env = "ONRUSH_TEST_CONNECT_TO", help_heading = "Request"
-    )]
-    pub connect_to: Vec<ConnectTo>,
+struct ExtraArgs {
     /// Connect to these addresses for URLs with HOST:PORT, as curl does; repeatable
     #[arg(
         long, value_name = "HOST:PORT:ADDRESS[,ADDRESS]", value_parser = ConnectTo::of_resolve,
         env = "ONRUSH_TEST_RESOLVE", help_heading = "Request"
     )]
-    pub resolve: Vec<std::vec::Vec<ConnectTo>>,
-    /// Connect to this Unix socket, whatever the URL says; unix:PATH in place of the URL does the same
-    #[arg(long, value_name = "PATH", env = "ONRUSH_TEST_UNIX_SOCKET", help_heading = "Request")]
-    pub unix_socket: Option<String>,
-    /// A new connection for each request
-    #[arg(
-        long, value_parser = BoolishValueParser::new(),
-        env = "ONRUSH_TEST_DISABLE_KEEPALIVE", help_heading = "Request"
-    )]
-    pub disable_keepalive: bool,
-    /// Take any certificate of an https target
-    #[arg(short = 'k', long, value_parser = BoolishValueParser::new(), env = "ONRUSH_TEST_INSECURE", help_heading = "TLS")]
-    pub insecure: bool,
-    /// The authorities that https targets are trusted by, or the targets' own certificates, in PEM [default: the
-    /// authorities that the system trusts]
-    #[arg(long, value_name = "FILE", env = "ONRUSH_TEST_CACERT", help_heading = "TLS")]
-    pub cacert: Option<PathBuf>,
-    /// The certificate to show to https targets, in PEM
-    #[arg(long, value_name = "FILE", requires = "key", env = "ONRUSH_TEST_CERT", help_heading = "TLS")]
-    pub cert: Option<PathBuf>,
-    /// Its private key, in PEM
-    #[arg(long, value_name = "FILE", requires = "cert", env = "ONRUSH_TEST_KEY", help_heading = "TLS")]
-    pub key: Option<PathBuf>,
+    resolve: Vec<std::vec::Vec<ConnectTo>>,
 }
 
-fn order(name: &str) -> Result<RequestOrder, String> {
-    RequestOrder::from_name(name).ok_or_else(|| "give in_turn or shuffled".into())
+impl<const ALONE: bool> Args for OptionArgs<ALONE> {
+    fn augment_args(command: Command) -> Command {
+        let flags = OPTIONS.iter().filter_map(|option| Some((option, option.flag?)));
+        ExtraArgs::augment_args(command.args(flags.map(|(option, flag)| arg(option, flag, ALONE))))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
 }
 
-impl RequestArgs {
-    /// Writes what is asked for into a test; reads the files that are named. `url_needed`: whoever runs the test has no
-    /// URL of its own for requests that name none.
-    pub fn apply(&self, config: &mut TestConfig, url_needed: bool) -> Result<(), Error> {
-        let Self { method, headers, body, body_file, targets, order, seed, expect, unix_socket, .. } = self;
-        if let Some(method) = method {
-            config.method.clone_from(method);
-        }
-        config.headers.clone_from(headers);
-        config.body = match body_file {
-            Some(path) => Some(body_of_file(path)?),
-            None => body.clone().map(String::into_bytes),
-        };
-        config.unix_socket.clone_from(unix_socket);
-        if let Some(path) = config.target_url.as_deref().and_then(unix_path) {
-            config.unix_socket = Some(path.to_owned());
-            config.target_url = Some("http://localhost/".into());
-        }
-        if let Some(path) = targets {
-            config.requests = TargetsFile::read(path)?.into_requests(config.target_url.as_deref(), url_needed)?;
-        }
-        config.order = order.unwrap_or_default();
-        config.seed = seed.unwrap_or(0);
-        config.expect.clone_from(expect);
-        let Self { no_resend, connect_to, resolve, .. } = self;
-        config.resend = !no_resend;
-        config.connect_to = connect_to.iter().chain(resolve.iter().flatten()).cloned().collect();
-        let Self { timeout, connect_timeout, disable_keepalive, insecure, cacert, cert, key, .. } = self;
-        config.timeout = timeout.unwrap_or(config.timeout);
-        config.connect_timeout = connect_timeout.unwrap_or(config.connect_timeout);
-        config.keepalive = !disable_keepalive;
-        let pem =
-            |flag, path: &Option<PathBuf>, what| path.as_deref().map(|path| read_pem(flag, path, what)).transpose();
-        config.tls_insecure = *insecure;
-        config.tls_ca_pem = pem("--cacert", cacert, "certificate")?;
-        config.tls_cert_pem = pem("--cert", cert, "certificate")?;
-        config.tls_key_pem = pem("--key", key, "key")?;
+impl<const ALONE: bool> FromArgMatches for OptionArgs<ALONE> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = OPTIONS.iter().filter_map(|option| {
+            let flag = option.flag?;
+            let values = match flag.how {
+                How::Sets(_) => matches.get_flag(option.name).then(Vec::new)?,
+                _ => matches.get_many::<String>(option.name)?.cloned().collect(),
+            };
+            Some((option, flag, values))
+        });
+        Ok(Self { given: given.collect(), extra: ExtraArgs::from_arg_matches(matches)? })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+fn arg(option: &'static TestOption, flag: Flag, alone: bool) -> Arg {
+    // Bench has variables of its own for how much load it makes.
+    let variable = flag.variables[usize::from(alone && option.section == Section::Load)];
+    let shows = matches!(option.control(), Control::Line | Control::Flag | Control::Choice { .. });
+    let arg = Arg::new(option.name).long(flag.long).short(flag.short).env(variable).hide_env_values(!shows);
+    let arg = arg.help(help(option, flag, alone)).help_heading(option.section.heading());
+    let arg = flag.needs.iter().fold(arg, |arg, other| arg.requires(*other));
+    let arg = arg.conflicts_with_all(flag.not_with.iter().copied());
+    let valued = |arg: Arg| arg.value_name(flag.value).value_parser(move |text: &str| checked(option, flag, text));
+    match flag.how {
+        How::Sets(_) => arg.action(ArgAction::SetTrue).value_parser(BoolishValueParser::new()),
+        How::Each(between) => valued(arg.action(ArgAction::Append).value_delimiter(between)),
+        How::Text | How::File => valued(arg),
+    }
+}
+
+fn help(option: &TestOption, flag: Flag, alone: bool) -> String {
+    let about = if flag.help.is_empty() { option.about.trim_end_matches('.') } else { flag.help };
+    let default = match option.name {
+        "connections" if alone => "64",
+        "duration" if alone => "10s, or no limit with --requests",
+        // What is required is said by the usage.
+        _ if option.default.ends_with("required") || matches!(flag.how, How::Sets(_)) => "",
+        _ => option.default,
+    };
+    let default = if default.is_empty() { String::new() } else { format!(" [default: {default}]") };
+    if alone { about_alone(about) + &default } else { format!("{about}{default}") }
+}
+
+/// Words that are shared with tests on several drivers, where there is but this process.
+pub fn about_alone(words: &str) -> String {
+    words.replace(" per driver", "").replace(" and driver", "")
+}
+
+/// One value of a flag as it was given, if it is right.
+fn checked(option: &TestOption, flag: Flag, text: &str) -> Result<String, String> {
+    let given = match flag.how {
+        How::File | How::Sets(_) => return Ok(text.into()),
+        How::Text => text.into(),
+        How::Each(_) => json!([text]),
+    };
+    let mut scratch = TestConfig::new(test_id(), TestType::Avalanche);
+    match option.set(&mut scratch, &given) {
+        Ok(()) => Ok(text.into()),
+        Err(Wrong::Kind) => Err(format!("give {}", option.right)),
+        Err(Wrong::Write(words) | Wrong::Because(words)) => Err(words),
+    }
+}
+
+/// A test that nobody has named yet.
+fn test_id() -> TestId {
+    TestId::new("new").expect("a word is a name")
+}
+
+impl<const ALONE: bool> OptionArgs<ALONE> {
+    /// Whether this option is given.
+    pub fn has(&self, name: &str) -> bool {
+        self.given.iter().any(|(option, ..)| option.name == name)
+    }
+
+    /// The test that the flags ask for; reads the files that they name.
+    pub fn test(&self, asked: Option<TypeArg>, url: Option<&str>) -> Result<TestConfig, Error> {
+        let test_type = test_type(asked, self.has("test_message_delay"), self.has("target_throughput"))?;
+        let mut config = TestConfig::new(test_id(), test_type);
+        let path = url.and_then(unix_path);
+        config.target_url = path.map(|_| "http://localhost/").or(url).map(Into::into);
+        for (option, flag, values) in &self.given {
+            let value = match (flag.how, option.control(), values.as_slice()) {
+                (How::Sets(value), ..) => value.into(),
+                (How::Each(_), _, values) => json!(values),
+                (How::File, Control::Objects, [path]) => {
+                    let file = TargetsFile::read(Path::new(path))?;
+                    // Each driver may have a URL of its own.
+                    config.requests = file.into_requests(config.target_url.as_deref(), ALONE)?;
+                    continue;
+                }
+                (How::File, control, [path]) => content(option, flag.long, control, Path::new(path))?,
+                (_, _, [value, ..]) => value.as_str().into(),
+                (.., []) => continue,
+            };
+            let wrong = |wrong| Error::Usage(format!("--{} {}", flag.long, option.in_words(wrong, &value)));
+            option.set(&mut config, &value).map_err(wrong)?;
+        }
+        config.connect_to.extend(self.extra.resolve.iter().flatten().cloned());
+        if let Some(path) = path {
+            config.unix_socket = Some(path.into());
+        }
+        Ok(config)
+    }
+}
+
+/// What a file holds, as the option's value.
+fn content(option: &TestOption, long: &str, control: Control, path: &Path) -> Result<Value, Error> {
+    if control == Control::File {
+        return Ok(BASE64_STANDARD.encode(body_of_file(path)?).into());
+    }
+    let what = if option.is_secret { "key" } else { "certificate" };
+    Ok(read_pem(&format!("--{long}"), path, what)?.into())
 }
 
 /// The PEM in a file, which may be a system's whole bundle with comments in any coding.
@@ -176,18 +183,18 @@ fn read_pem(flag: &str, path: &Path, what: &str) -> Result<String, Error> {
 }
 
 /// The type of a test: the one that was asked for, or the one that its other flags make it.
-pub fn test_type(asked: Option<TypeArg>, delay: Option<Duration>, rate: Option<f64>) -> Result<TestType, Error> {
-    match (asked, delay) {
-        (Some(TypeArg::Avalanche), Some(_)) => {
+fn test_type(asked: Option<TypeArg>, has_delay: bool, has_rate: bool) -> Result<TestType, Error> {
+    match (asked, has_delay) {
+        (Some(TypeArg::Avalanche), true) => {
             let problem =
                 "--delay is for --type tsunami; an avalanche sends as soon as a connection is free, --rate slows it";
             Err(Error::Usage(problem.into()))
         }
-        (Some(TypeArg::Avalanche), None) | (None, None) => Ok(TestType::Avalanche),
-        (Some(TypeArg::Tsunami), None) if rate.is_none() => {
+        (Some(TypeArg::Avalanche), false) | (None, false) => Ok(TestType::Avalanche),
+        (Some(TypeArg::Tsunami), false) if !has_rate => {
             Err(Error::Usage("a tsunami needs --delay, the time between two requests (2ms, 250us), or --rate".into()))
         }
-        (Some(TypeArg::Tsunami), _) | (None, Some(_)) => Ok(TestType::Tsunami),
+        (Some(TypeArg::Tsunami), _) | (None, true) => Ok(TestType::Tsunami),
     }
 }
 
@@ -198,7 +205,7 @@ fn unix_path(url: &str) -> Option<&str> {
 }
 
 /// The bytes of a file that is to be sent.
-pub fn body_of_file(path: &Path) -> Result<Vec<u8>, Error> {
+fn body_of_file(path: &Path) -> Result<Vec<u8>, Error> {
     read_bytes("--body-file", path, limits::MAX_BODY_BYTES)
 }
 
@@ -227,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_bundle_of_a_system_fits_into_a_test() {
-        let mut config = TestConfig::new(onrush_protocol::TestId::new("t").expect("a name"), TestType::Avalanche);
+        let mut config = TestConfig::new(test_id(), TestType::Avalanche);
         config.count_per_driver = Some(1);
         let block = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", "A".repeat(2000));
         config.tls_ca_pem = Some(block.repeat(140));

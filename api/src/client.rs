@@ -4,9 +4,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use onrush_protocol::RequestConfig;
+use onrush_protocol::TestConfig;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::escape::{escape_json, escaped};
@@ -98,61 +98,14 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-/// A test as it is asked for: the body of `POST /v1/tests`. Durations are seconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "named as in the request")]
+/// A test as it is asked for: the body of `POST /v1/tests`.
+#[derive(Clone, Debug, PartialEq)]
 pub struct NewTest {
-    pub test_type: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub target_url: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub method: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub headers: Vec<(String, String)>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub body: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub body_base64: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub expect: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub targets: Vec<RequestConfig>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub order: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls_insecure: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls_ca_pem: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls_cert_pem: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls_key_pem: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message_count_per_driver: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub duration: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub test_message_delay: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub target_throughput: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub connections: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub connect_timeout: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub keepalive: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resend: Option<bool>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub connect_to: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unix_socket: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What is asked for; the orchestrator names the test.
+    pub config: TestConfig,
+    /// A label for people.
     pub name: Option<String>,
+    /// Whether it starts as soon as its drivers are armed.
     pub trigger: bool,
 }
 
@@ -202,8 +155,8 @@ impl Client {
 
     /// Makes a test.
     pub fn create(&self, test: &NewTest) -> Result<TestView, ClientError> {
-        let body = serde_json::to_vec(test).map_err(|e| self.unreadable(e))?;
-        self.post(&["v1", "tests"], &body)
+        let NewTest { config, name, trigger } = test;
+        self.post(&["v1", "tests"], &config.write_request(name.as_deref(), *trigger))
     }
 
     /// Starts a test.
@@ -431,13 +384,6 @@ mod tests {
         assert_eq!(read.to_string(), "no");
         let bare = Refusal { status: 502, ..Refusal::default() };
         assert_eq!(bare.to_string(), "the orchestrator refused with status 502");
-    }
-
-    #[test]
-    fn only_what_was_asked_for_is_sent() {
-        let test = NewTest { test_type: "AVALANCHE".into(), duration: Some(0.5), trigger: true, ..NewTest::default() };
-        let json = serde_json::to_string(&test).expect("plain values");
-        assert_eq!(json, r#"{"test_type":"AVALANCHE","duration":0.5,"trigger":true}"#);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod client;
 mod driver;
 pub mod escape;
 mod measured;
+mod options;
 mod proof;
 mod sse;
 mod test;
@@ -16,8 +17,9 @@ pub use driver::{DriverState, DriverView};
 pub use measured::{
     BucketView, DistributionView, HistogramView, MetricsView, ScopeView, SecondView, SeriesView, SummaryView,
 };
+pub use options::{OptionView, options};
 pub use proof::{CheckView, ConservationView, Verdict};
 pub use test::{
-    ConfigSummary, ConfigView, EventView, ParticipantState, ParticipantView, RequestView, StoppedView, TestState,
-    TestSummary, TestView,
+    ConfigSummary, ConfigView, EventView, ParticipantState, ParticipantView, StoppedView, TestState, TestSummary,
+    TestView,
 };

@@ -1,6 +1,8 @@
 //! A test: what was asked for, who takes part, what became of it.
 
+use onrush_protocol::TestConfig;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::{ConservationView, Verdict};
@@ -72,64 +74,30 @@ impl TestState {
     }
 }
 
-/// A test's settings, as they were understood.
+/// A test's settings, as they were understood: those that programs here go by, and all others.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "named as in the request")]
 pub struct ConfigView {
     pub test_type: String,
     pub target_url: Option<String>,
     pub method: String,
-    pub headers: Vec<(String, String)>,
-    /// The body as text; `null`: none, or not text.
-    pub body: Option<String>,
-    pub body_bytes: u64,
-    /// What every answer must be like.
-    #[serde(default)]
-    pub expect: Vec<String>,
-    /// Several requests, in place of the one above; empty: there is but one.
-    #[serde(default)]
-    pub targets: Vec<RequestView>,
-    /// The order of several requests.
-    #[serde(default)]
-    pub order: Option<String>,
-    #[serde(default)]
-    pub seed: Option<u64>,
-    #[serde(default)]
-    pub tls_insecure: bool,
-    /// Whether the test brings authorities of its own.
-    #[serde(default)]
-    pub tls_ca: bool,
-    /// Whether the drivers show a certificate.
-    #[serde(default)]
-    pub tls_client_certificate: bool,
     pub message_count_per_driver: Option<u64>,
     pub duration_s: Option<f64>,
     pub test_message_delay_s: f64,
     pub target_throughput_per_s: Option<f64>,
     pub connections: u32,
     pub timeout_s: f64,
-    pub connect_timeout_s: f64,
     pub keepalive: bool,
-    /// Whether a request may be sent once more where its connection ended without a response.
-    #[serde(default)]
-    pub resend: bool,
-    /// Where connections go instead of where names lead.
-    #[serde(default)]
-    pub connect_to: Vec<String>,
-    #[serde(default)]
-    pub unix_socket: Option<String>,
+    /// The others, by name.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub others: Map<String, Value>,
 }
 
-/// One of several requests of a test.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[allow(missing_docs, reason = "named as in the request")]
-pub struct RequestView {
-    pub url: Option<String>,
-    pub method: String,
-    pub headers: Vec<(String, String)>,
-    pub body_bytes: u64,
-    pub weight: u32,
-    pub expect: Vec<String>,
+impl From<&TestConfig> for ConfigView {
+    fn from(config: &TestConfig) -> Self {
+        serde_json::from_value(Value::Object(config.shown())).expect("what is shown has the fields named above")
+    }
 }
 
 /// A driver's part in a test.

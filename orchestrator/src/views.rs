@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use onrush_api::{
-    BucketView, ConfigView, DistributionView, EventView, HistogramView, MetricsView, ParticipantView, RequestView,
-    ScopeView, SecondView, SummaryView, TestView,
+    BucketView, ConfigView, DistributionView, EventView, HistogramView, MetricsView, ParticipantView, ScopeView,
+    SecondView, SummaryView, TestView,
 };
-use onrush_protocol::{Expect, NodeId, RequestConfig, TargetUrl, TestConfig, encode_base64};
+use onrush_protocol::{NodeId, encode_base64};
 use onrush_stats::{Distribution, SecondStats};
 
 use crate::aggregate::{Part, SealedSecond};
@@ -23,7 +23,7 @@ pub fn test(record: &TestRecord) -> TestView {
         name: record.name.clone(),
         state: record.state,
         reason: record.reason.clone(),
-        config: config(&record.config),
+        config: ConfigView::from(&record.config),
         participants: record.participants.iter().map(participant).collect(),
         created_at: rfc3339(record.created_unix_ms),
         triggered_at: record.triggered_unix_ms.map(rfc3339),
@@ -46,11 +46,6 @@ pub fn test(record: &TestRecord) -> TestView {
     }
 }
 
-/// What is sent for a URL that was typed.
-fn as_sent(url: &str) -> String {
-    TargetUrl::parse(url).map_or_else(|_| url.to_owned(), |url| url.to_string())
-}
-
 /// Between the first and the last driver's measured start.
 pub fn start_skew_ms(record: &TestRecord) -> Option<f64> {
     let starts = || record.participants.iter().filter_map(|p| p.started_at_unix_ms);
@@ -61,52 +56,6 @@ pub fn start_skew_ms(record: &TestRecord) -> Option<f64> {
 /// Milliseconds to the microsecond: more digits would be noise of the floating point.
 fn round_us(ms: f64) -> f64 {
     (ms * 1e3).round() / 1e3
-}
-
-fn config(config: &TestConfig) -> ConfigView {
-    let body = config.body.as_deref();
-    ConfigView {
-        test_type: config.test_type.name().into(),
-        target_url: config.target_url.as_deref().map(as_sent),
-        method: config.method.clone(),
-        headers: config.headers.clone(),
-        body: body.and_then(|bytes| std::str::from_utf8(bytes).ok()).map(Into::into),
-        body_bytes: body.map_or(0, |bytes| bytes.len() as u64),
-        expect: texts(&config.expect),
-        targets: config.requests.iter().map(request).collect(),
-        order: (!config.requests.is_empty()).then(|| config.order.name().into()),
-        seed: Some(config.seed),
-        tls_insecure: config.tls_insecure,
-        tls_ca: config.tls_ca_pem.is_some(),
-        tls_client_certificate: config.tls_cert_pem.is_some(),
-        message_count_per_driver: config.count_per_driver,
-        duration_s: config.duration.map(|d| d.as_secs_f64()),
-        test_message_delay_s: config.delay.as_secs_f64(),
-        target_throughput_per_s: config.target_throughput_per_s,
-        connections: config.connections.unwrap_or(TestConfig::default_connections(config.test_type)),
-        timeout_s: config.timeout.as_secs_f64(),
-        connect_timeout_s: config.connect_timeout.as_secs_f64(),
-        keepalive: config.keepalive,
-        resend: config.resend,
-        connect_to: config.connect_to.iter().map(ToString::to_string).collect(),
-        unix_socket: config.unix_socket.clone(),
-    }
-}
-
-fn request(request: &RequestConfig) -> RequestView {
-    let RequestConfig { url, method, headers, body, weight, expect } = request;
-    RequestView {
-        url: url.clone(),
-        method: method.clone(),
-        headers: headers.clone(),
-        body_bytes: body.as_ref().map_or(0, |bytes| bytes.len() as u64),
-        weight: *weight,
-        expect: texts(expect),
-    }
-}
-
-fn texts(expect: &[Expect]) -> Vec<String> {
-    expect.iter().map(ToString::to_string).collect()
 }
 
 fn participant(p: &ParticipantRecord) -> ParticipantView {

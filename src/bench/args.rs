@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use onrush_protocol::{TestConfig, TestId};
+use onrush_protocol::TestConfig;
 
 use crate::cli::{IoArg, WaitArg};
 use crate::error::Error;
-use crate::parse::{self, Cpus, LocalAddresses, duration};
-use crate::request::{RequestArgs, TypeArg, test_type};
+use crate::parse::{self, Cpus, LocalAddresses};
+use crate::request::{OptionArgs, TypeArg};
 use crate::threshold::Threshold;
 
 /// How long it loads where neither a duration nor a number of requests is given.
@@ -56,34 +56,9 @@ pub struct BenchArgs {
     /// How requests are spaced [default: tsunami with --delay, else avalanche]
     #[arg(long = "type", value_enum, env = "ONRUSH_BENCH_TYPE", help_heading = "Load")]
     test_type: Option<TypeArg>,
-    /// Exactly so many requests (suffixes k, M)
-    #[arg(
-        short = 'n', long, value_name = "N", value_parser = parse::count,
-        env = "ONRUSH_BENCH_REQUESTS", help_heading = "Load"
-    )]
-    requests: Option<u64>,
-    /// Send no request after this time (10s, 5m) [default: 10s, or no limit with --requests]
-    #[arg(short, long, value_parser = duration, env = "ONRUSH_BENCH_DURATION", help_heading = "Load")]
-    duration: Option<Duration>,
-    /// At most so many requests per second (suffixes k, M), or so many in a time (60/m, 1/h)
-    #[arg(
-        short = 'R', long, value_name = "RATE", value_parser = parse::rate,
-        env = "ONRUSH_BENCH_RATE", help_heading = "Load"
-    )]
-    rate: Option<f64>,
-    /// Tsunami: the time between two requests (2ms, 250us)
-    #[arg(long, value_name = "DURATION", value_parser = duration, env = "ONRUSH_BENCH_DELAY", help_heading = "Load")]
-    delay: Option<Duration>,
-    /// Connections, over all threads (suffix k)
-    #[arg(
-        short, long, value_name = "N", default_value_t = DEFAULT_CONNECTIONS, value_parser = parse::connections,
-        env = "ONRUSH_BENCH_CONNECTIONS", help_heading = "Load"
-    )]
-    connections: u32,
-
-    /// What is sent.
+    /// The options of the test.
     #[command(flatten)]
-    request: RequestArgs,
+    options: OptionArgs<true>,
 
     /// The CPUs that make the load, one thread on each [default: all that this process may use]
     #[arg(long, value_name = "LIST", value_parser = parse::cpus, env = "ONRUSH_BENCH_CPUS", help_heading = "Engine")]
@@ -135,15 +110,11 @@ pub enum BenchFormat {
 impl BenchArgs {
     /// The test that the command line asks for, as a driver would get it.
     pub fn config(&self) -> Result<TestConfig, Error> {
-        let test_type = test_type(self.test_type, self.delay, self.rate)?;
-        let mut config = TestConfig::new(TestId::new("bench").expect("a word is a name"), test_type);
-        config.target_url.clone_from(&self.url);
-        config.count_per_driver = self.requests;
-        config.duration = self.duration.or_else(|| self.requests.is_none().then_some(DEFAULT_DURATION));
-        config.target_throughput_per_s = self.rate;
-        config.delay = self.delay.unwrap_or_default();
-        config.connections = Some(self.connections);
-        self.request.apply(&mut config, true)?;
+        let mut config = self.options.test(self.test_type, self.url.as_deref())?;
+        config.connections.get_or_insert(DEFAULT_CONNECTIONS);
+        if config.count_per_driver.is_none() {
+            config.duration.get_or_insert(DEFAULT_DURATION);
+        }
         Ok(config)
     }
 }

@@ -1,9 +1,10 @@
 //! From a test to the plan that the engine runs, by the rules that a driver goes by. Pure.
 
 use onrush_engine::Plan;
-use onrush_protocol::TestConfig;
+use onrush_protocol::{TestConfig, TestOption};
 
 use crate::error::Error;
+use crate::request::about_alone;
 
 /// The plan of a test; the error names the flag at fault, its value and what would be right.
 pub fn plan_of(config: &TestConfig) -> Result<Plan, Error> {
@@ -15,30 +16,20 @@ pub fn plan_of(config: &TestConfig) -> Result<Plan, Error> {
 
 /// A problem of a field, as one of the flag that sets it.
 fn in_words(field: &str, problem: &str) -> String {
-    let flag = match field {
-        "target_url" | "url" => "URL:",
-        "test_message_delay" | "delay" => "--delay",
-        "message_count_per_driver" | "count" => "--requests",
-        "duration" => "--duration",
-        "target_throughput" | "max_rate_per_s" => "--rate",
-        "connections" => "--connections",
-        "method" => "--method",
-        "headers" => "--header:",
-        "body" => "the body (--body, --body-file)",
-        "timeout" => "--timeout",
-        "connect_timeout" => "--connect-timeout",
-        "cpus" => "--cpus:",
-        "targets" | "requests" | "weight" => "--targets:",
-        "expect" => "--expect",
-        "connect_to" => "--connect-to, --resolve",
-        "unix_socket" => "--unix-socket",
-        "tls_ca_pem" | "ca" => "--cacert",
-        "tls_cert_pem" | "cert" => "--cert",
-        "tls_key_pem" | "key" => "--key",
+    // The engine has names of its own.
+    let name = match field {
+        "requests" | "weight" => "targets",
+        "max_rate_per_s" => "target_throughput",
+        "ca" => "tls_ca_pem",
         other => other,
     };
-    // The messages are shared with tests on several drivers.
-    format!("{flag} {}", problem.replace(" per driver", ""))
+    let problem = about_alone(problem);
+    let joined = |name: &str| format!("{name}{} {problem}", if problem.starts_with("is ") { "" } else { ":" });
+    match TestOption::named(name) {
+        Some(option) if option.name == "target_url" => joined("URL"),
+        Some(TestOption { flag: Some(flag), .. }) => joined(&format!("--{}", flag.long)),
+        _ => joined(name),
+    }
 }
 
 #[cfg(test)]
@@ -166,10 +157,10 @@ mod tests {
     #[test]
     fn what_cannot_be_run_names_the_flag_the_value_and_what_is_right() {
         let cases: [(&[&str], &[&str]); 12] = [
-            (&["h", "-c", "0"], &["--connections", "is 0", "give 1 to"]),
+            (&["h", "-c", "0"], &["--connections", "'0'", "from 1 to 100000"]),
             (&["h", "-d", "0"], &["--duration", "0ns", "more than 0"]),
             (&["h", "-R", "99M"], &["--rate", "99000000", "give"]),
-            (&["h", "-n", "0"], &["--requests", "'0'", "write 1000"]),
+            (&["h", "-n", "0"], &["--requests", "'0'", "from 1 to"]),
             (&["h", "--timeout", "2h"], &["--timeout", "7200s", "give 1ms to 3600s"]),
             (&["h", "--connect-timeout", "0"], &["--connect-timeout", "0ns"]),
             (&["ftp://h/"], &["URL", "ftp", "http"]),

@@ -3,6 +3,7 @@
 use onrush_api::{ConservationView, ScopeView, TestState};
 use onrush_protocol::{TargetUrl, TestConfig};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::threshold::Outcome;
 
@@ -42,9 +43,6 @@ pub struct AskedView {
     pub test_type: String,
     /// As it is sent.
     pub url: String,
-    pub method: String,
-    pub headers: Vec<(String, String)>,
-    pub body_bytes: u64,
     pub requests: Option<u64>,
     pub duration_s: Option<f64>,
     /// The lower of what `--rate` and `--delay` allow.
@@ -52,34 +50,41 @@ pub struct AskedView {
     pub delay_s: f64,
     pub connections: u32,
     pub timeout_s: f64,
-    pub connect_timeout_s: f64,
     pub keepalive: bool,
-    /// Whether a request may be sent once more where its connection ended without a response.
-    pub resend: bool,
-    pub connect_to: Vec<String>,
-    pub unix_socket: Option<String>,
+    /// The others, named as in REST.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
 }
+
+/// What [`AskedView`] says in fields of its own, some of them named as the flag.
+const ASKED_APART: [&str; 9] = [
+    "test_type",
+    "target_url",
+    "message_count_per_driver",
+    "duration_s",
+    "target_throughput_per_s",
+    "test_message_delay_s",
+    "connections",
+    "timeout_s",
+    "keepalive",
+];
 
 impl AskedView {
     /// What a test asks for.
     pub fn new(config: &TestConfig) -> Self {
+        let mut others = config.shown();
+        others.retain(|name, _| !ASKED_APART.contains(&name.as_str()));
         Self {
             test_type: config.test_type.name().into(),
             url: url(config),
-            method: config.method.clone(),
-            headers: config.headers.clone(),
-            body_bytes: config.body.as_ref().map_or(0, |body| body.len() as u64),
             requests: config.count_per_driver,
             duration_s: config.duration.map(|duration| duration.as_secs_f64()),
             rate_per_s: config.asked_rate_per_s(),
             delay_s: config.delay.as_secs_f64(),
             connections: config.connections.unwrap_or_default(),
             timeout_s: config.timeout.as_secs_f64(),
-            connect_timeout_s: config.connect_timeout.as_secs_f64(),
             keepalive: config.keepalive,
-            resend: config.resend,
-            connect_to: config.connect_to.iter().map(ToString::to_string).collect(),
-            unix_socket: config.unix_socket.clone(),
+            others,
         }
     }
 

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use onrush_api::{Client, DriverState, DriverView, NewTest, orchestrator_url};
 use onrush_bus::EmbeddedBroker;
+use onrush_protocol::{TestConfig, TestId, TestType};
 use tempfile::TempDir;
 
 use crate::cli::DemoArgs;
@@ -35,7 +36,7 @@ const TARGET_PORT: u16 = 8080;
 /// The nodes have this long to come up, and the drivers to be idle again after a test.
 const READY_AT_MOST: Duration = Duration::from_secs(20);
 const TSUNAMI_REQUESTS: u64 = 1_000;
-const TSUNAMI_DELAY_S: f64 = 0.002;
+const TSUNAMI_DELAY: Duration = Duration::from_millis(2);
 
 /// `onrush demo`.
 pub fn run(args: DemoArgs, log_format: LogFormat, console: &Console) -> Result<ExitCode, Error> {
@@ -89,22 +90,17 @@ impl Demo<'_> {
         self.wait_for_drivers()?;
         self.console.note(&format!("drivers       {} registered; {plan}", self.drivers));
 
-        let avalanche = NewTest {
-            test_type: "AVALANCHE".into(),
-            message_count_per_driver: Some(requests),
-            name: Some("demo avalanche".into()),
-            ..NewTest::default()
+        let test = |test_type, name: &str, count| {
+            let mut config = TestConfig::new(TestId::new("demo").expect("a word is a name"), test_type);
+            (config.target_url, config.count_per_driver) = (Some(target_url.clone()), Some(count));
+            NewTest { config, name: Some(name.into()), trigger: true }
         };
-        let tsunami = NewTest {
-            test_type: "TSUNAMI".into(),
-            message_count_per_driver: Some(TSUNAMI_REQUESTS),
-            test_message_delay: Some(TSUNAMI_DELAY_S),
-            name: Some("demo tsunami".into()),
-            ..NewTest::default()
-        };
+        let avalanche = test(TestType::Avalanche, "demo avalanche", requests);
+        let mut tsunami = test(TestType::Tsunami, "demo tsunami", TSUNAMI_REQUESTS);
+        tsunami.config.delay = TSUNAMI_DELAY;
         let mut broken = Vec::new();
         for test in [avalanche, tsunami] {
-            broken.extend(self.run_test(NewTest { target_url: Some(target_url.clone()), trigger: true, ..test })?);
+            broken.extend(self.run_test(test)?);
             self.wait_for_drivers()?;
         }
         for problem in &broken {
@@ -150,9 +146,9 @@ impl Demo<'_> {
 
     /// Runs a test, shows its result and gives what did not hold.
     fn run_test(&mut self, new_test: NewTest) -> Result<Vec<String>, Error> {
-        let expected = Expected { drivers: self.drivers, requests: new_test.message_count_per_driver.unwrap_or(0) };
+        let expected = Expected { drivers: self.drivers, requests: new_test.config.count_per_driver.unwrap_or(0) };
         let test = self.client.create(&new_test)?;
-        self.console.note(&format!("\n{} {}", new_test.test_type, test.test_id));
+        self.console.note(&format!("\n{} {}", test.config.test_type, test.test_id));
         let client = self.client.clone();
         let (test, metrics) = follow(&client, test, self.console, || {
             self.check_nodes()?;

@@ -1,18 +1,12 @@
 //! The command line of `onrush test`, and the test that it asks for.
 
-use std::time::Duration;
-
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::{ArgGroup, Args, Subcommand};
 use onrush_api::{NewTest, orchestrator_url};
-use onrush_protocol::{TestConfig, TestId};
 use url::Url;
 
 use crate::error::Error;
-use crate::parse::{self, duration};
-use crate::request::{RequestArgs, TypeArg, test_type};
+use crate::request::{OptionArgs, TypeArg};
 use crate::result::{OutputFormat, ResultArgs};
 
 /// The orchestrator lists no more tests at once.
@@ -60,7 +54,7 @@ pub enum TestCommand {
 /// Options of `onrush test start`.
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("amount").args(["requests", "duration"]).multiple(true).required(true),
+    group = ArgGroup::new("amount").args(["message_count_per_driver", "duration"]).multiple(true).required(true),
     after_long_help = "\
 Examples:
   An Avalanche, as fast as 64 connections per driver go:
@@ -88,34 +82,9 @@ pub struct StartArgs {
     /// How requests are spaced [default: tsunami with --delay, else avalanche]
     #[arg(long = "type", value_enum, env = "ONRUSH_TEST_TYPE", help_heading = "Load")]
     test_type: Option<TypeArg>,
-    /// Exactly so many requests per driver (suffixes k, M)
-    #[arg(
-        short = 'n', long, value_name = "N", value_parser = parse::count,
-        env = "ONRUSH_TEST_REQUESTS", help_heading = "Load"
-    )]
-    requests: Option<u64>,
-    /// Send no request after this time (10s, 5m)
-    #[arg(short, long, value_parser = duration, env = "ONRUSH_TEST_DURATION", help_heading = "Load")]
-    duration: Option<Duration>,
-    /// At most so many requests per second and driver (suffixes k, M), or so many in a time (60/m, 1/h)
-    #[arg(
-        short = 'R', long, value_name = "RATE", value_parser = parse::rate,
-        env = "ONRUSH_TEST_RATE", help_heading = "Load"
-    )]
-    rate: Option<f64>,
-    /// Tsunami: the time between two requests of a driver (2ms, 250us)
-    #[arg(long, value_name = "DURATION", value_parser = duration, env = "ONRUSH_TEST_DELAY", help_heading = "Load")]
-    delay: Option<Duration>,
-    /// Connections per driver (suffix k) [default: 64 for avalanche, 256 for tsunami]
-    #[arg(
-        short, long, value_name = "N", value_parser = parse::connections,
-        env = "ONRUSH_TEST_CONNECTIONS", help_heading = "Load"
-    )]
-    connections: Option<u32>,
-
-    /// What is sent.
+    /// The options of the test.
     #[command(flatten)]
-    request: RequestArgs,
+    options: OptionArgs<false>,
 
     /// A label for people
     #[arg(long, env = "ONRUSH_TEST_NAME")]
@@ -182,51 +151,17 @@ pub struct NamedArgs {
 impl StartArgs {
     /// The request for the test that the command line asks for.
     pub fn new_test(&self) -> Result<NewTest, Error> {
-        let test_type = test_type(self.test_type, self.delay, self.rate)?;
-        // What the shared flags amount to; where one is left out the orchestrator's default holds.
-        let mut asked = TestConfig::new(TestId::new("new").expect("a word is a name"), test_type);
-        asked.target_url.clone_from(&self.url);
-        // Each driver may have a URL of its own.
-        self.request.apply(&mut asked, false)?;
-        let RequestArgs { method, body, body_file, timeout, connect_timeout, disable_keepalive, order, seed, .. } =
-            &self.request;
-        let bytes = asked.body.as_deref().filter(|_| body_file.is_some());
-        let seconds = |value: Option<Duration>| value.map(|value| value.as_secs_f64());
-        Ok(NewTest {
-            test_type: test_type.name().into(),
-            target_url: asked.target_url,
-            method: method.clone(),
-            headers: asked.headers,
-            body: body.clone(),
-            body_base64: bytes.map(|bytes| BASE64_STANDARD.encode(bytes)),
-            expect: asked.expect.iter().map(ToString::to_string).collect(),
-            targets: asked.requests,
-            order: order.map(|order| order.name().into()),
-            seed: *seed,
-            tls_insecure: asked.tls_insecure.then_some(true),
-            tls_ca_pem: asked.tls_ca_pem,
-            tls_cert_pem: asked.tls_cert_pem,
-            tls_key_pem: asked.tls_key_pem,
-            message_count_per_driver: self.requests,
-            duration: seconds(self.duration),
-            test_message_delay: seconds(self.delay),
-            target_throughput: self.rate,
-            connections: self.connections,
-            timeout: seconds(*timeout),
-            connect_timeout: seconds(*connect_timeout),
-            keepalive: disable_keepalive.then_some(false),
-            resend: (!asked.resend).then_some(false),
-            connect_to: asked.connect_to.iter().map(ToString::to_string).collect(),
-            unix_socket: asked.unix_socket,
-            name: self.name.clone(),
-            trigger: !self.no_trigger,
-        })
+        let config = self.options.test(self.test_type, self.url.as_deref())?;
+        Ok(NewTest { config, name: self.name.clone(), trigger: !self.no_trigger })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::Parser;
+    use onrush_protocol::{TestConfig, TestId, TestType};
 
     use super::*;
     use crate::cli::{Cli, Command};
@@ -243,15 +178,18 @@ mod tests {
         parse_start(args).expect("a right command line").new_test().expect("a right test")
     }
 
+    fn test(test_type: TestType) -> TestConfig {
+        TestConfig::new(TestId::new("new").expect("a name"), test_type)
+    }
+
     #[test]
     fn a_short_command_line_is_an_avalanche() {
-        let expected = NewTest {
-            test_type: "AVALANCHE".into(),
+        let config = TestConfig {
             target_url: Some("127.0.0.1:8080/ping".into()),
-            message_count_per_driver: Some(10_000),
-            trigger: true,
-            ..NewTest::default()
+            count_per_driver: Some(10_000),
+            ..test(TestType::Avalanche)
         };
+        let expected = NewTest { config, name: None, trigger: true };
         assert_eq!(asked_for(&["127.0.0.1:8080/ping", "-n", "10k"]), expected);
     }
 
@@ -261,27 +199,24 @@ mod tests {
             --connect-timeout 500ms --disable-keepalive --name night --no-trigger --expect status=2xx -k";
         let mut args: Vec<&str> = line.split_whitespace().collect();
         args.extend(["-H", "A: b, c", "-H", "D: e"]);
-        let expected = NewTest {
-            test_type: "TSUNAMI".into(),
+        let config = TestConfig {
             target_url: Some("http://h/".into()),
-            method: Some("POST".into()),
+            method: "POST".into(),
             headers: vec![("A".into(), "b, c".into()), ("D".into(), "e".into())],
             body: Some("x".into()),
-            expect: vec!["status=200-299".into()],
-            tls_insecure: Some(true),
-            message_count_per_driver: Some(1_000_000),
-            duration: Some(60.0),
-            test_message_delay: Some(0.00025),
-            target_throughput: Some(2_000.0),
+            expect: vec!["status=200-299".parse().expect("a check")],
+            tls_insecure: true,
+            count_per_driver: Some(1_000_000),
+            duration: Some(Duration::from_secs(60)),
+            delay: Duration::from_micros(250),
+            target_throughput_per_s: Some(2_000.0),
             connections: Some(10),
-            timeout: Some(1.0),
-            connect_timeout: Some(0.5),
-            keepalive: Some(false),
-            name: Some("night".into()),
-            trigger: false,
-            ..NewTest::default()
+            timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_millis(500),
+            keepalive: false,
+            ..test(TestType::Tsunami)
         };
-        assert_eq!(asked_for(&args), expected);
+        assert_eq!(asked_for(&args), NewTest { config, name: Some("night".into()), trigger: false });
     }
 
     #[test]
@@ -309,11 +244,11 @@ mod tests {
     }
 
     #[test]
-    fn a_body_from_a_file_travels_as_base64() {
+    fn a_body_comes_from_a_file_as_it_is() {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let path = folder.path().join("body");
         std::fs::write(&path, [0u8, 255]).expect("the folder can be written");
         let path = path.to_string_lossy();
-        assert_eq!(asked_for(&["u", "-n", "1", "--body-file", &path]).body_base64.as_deref(), Some("AP8="));
+        assert_eq!(asked_for(&["u", "-n", "1", "--body-file", &path]).config.body, Some(vec![0, 255]));
     }
 }

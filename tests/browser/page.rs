@@ -41,7 +41,8 @@ impl Page {
         let url = format!("{}{path}", self.base);
         let gone = self.chromium.call("Page.navigate", json!({ "url": url }));
         assert!(gone.get("errorText").is_none(), "{url}: {gone}");
-        self.wait_for("the page to stand", "document.readyState === 'complete' && Boolean(window.Plotly)");
+        let stands = "document.readyState === 'complete' && window.Plotly && document.querySelector('#form button')";
+        self.wait_for("the page to stand", stands);
     }
 
     /// What an expression gives; promises are waited for.

@@ -43,7 +43,8 @@ pub fn several_requests_and_their_checks_are_exact(broker: &Broker) {
     assert_eq!((test.state, test.complete), (TestState::Completed, Some(true)), "{test:#?}");
     assert_proved(&test);
     assert_eq!(target.counted(), (1_600, 1_600), "what fails a check was answered all the same");
-    assert_eq!((test.config.targets.len(), test.config.targets[0].weight), (2, 3));
+    let targets = test.config.others["targets"].as_array().expect("a list");
+    assert_eq!((targets.len(), &targets[0]["weight"]), (2, &json!(3)));
     let metrics = orchestrator.metrics(&test_id);
     for scope in &metrics.drivers {
         assert_eq!((scope.sent, scope.answered, scope.failed), (Some(800), Some(600), Some(200)), "{scope:#?}");

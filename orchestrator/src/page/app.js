@@ -24,6 +24,9 @@ const byId = (id) => document.getElementById(id);
 /** What is on show. `pinned`: the address names the test; otherwise the page follows the newest. */
 const shown = { id: null, pinned: false, ...nothingYet() };
 
+/** What a test can be told, as the server describes it. */
+let options = [];
+
 /** `distributed`: how many responses the distribution has. `refusal`: why a button did nothing. */
 function nothingYet() {
   return { followed: null, distribution: null, distributed: undefined, refusal: null };
@@ -70,7 +73,7 @@ function drawTest() {
   }
   state.textContent = test.state;
   state.className = `pill ${look(test.state)}`;
-  byId("test-about").replaceChildren(pill(test.config.test_type), ` ${aboutTest(test)}`);
+  byId("test-about").replaceChildren(pill(test.config.test_type), ` ${aboutTest(test, options)}`);
   say("test-reason", test.reason);
   drawTiles(followed);
   drawProgress(test, totals);
@@ -280,7 +283,18 @@ byId("older").addEventListener("click", () => {
 });
 window.addEventListener("popstate", openAddress);
 const drawCharts = setUpCharts(byId("charts"));
-setUpForm(byId("form"), async (fields) => visit((await post("/v1/tests", fields)).test_id));
+async function fillForm() {
+  try {
+    options = await ask("/v1/options");
+  } catch (problem) {
+    byId("form").textContent = `The form cannot be filled: ${problem.detail}`;
+    setTimeout(fillForm, TESTS_EVERY_MS);
+    return;
+  }
+  setUpForm(byId("form"), options, async (fields) => visit((await post("/v1/tests", fields)).test_id));
+  drawSoon();
+}
+fillForm();
 openAddress();
 repeat(drawDrivers, DRIVERS_EVERY_MS);
 repeat(drawTests, TESTS_EVERY_MS);

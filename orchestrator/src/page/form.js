@@ -2,64 +2,95 @@
 
 import { element } from "./tables.js";
 
-const FIELDS = [
-  { name: "target_url", label: "Target URL", hint: "http://127.0.0.1:8080/ping", full: true },
-  { name: "message_count_per_driver", label: "Requests per driver", hint: "10k" },
-  { name: "duration", label: "Duration", hint: "30s" },
-  { name: "test_message_delay", label: "Time between requests", hint: "2ms" },
-  { name: "target_throughput", label: "Limit per second", hint: "no limit" },
-  { name: "connections", label: "Connections per driver", hint: "64, Tsunami 256" },
-  { name: "name", label: "Name", hint: "for the list of tests" },
-];
-const MORE_FIELDS = [
-  { name: "method", label: "Method", hint: "GET" },
-  { name: "timeout", label: "Time-out", hint: "10s" },
-  { name: "connect_timeout", label: "Time-out of connecting", hint: "5s" },
-  { name: "headers", label: "Headers, one per line", hint: "accept: application/json", rows: 2, full: true },
-  { name: "body", label: "Body", hint: "", rows: 3, full: true },
-  { name: "body_base64", label: "Body from a file", file: true, full: true },
-];
+/** A field that is no option of the test. */
+const NAME = { name: "name", label: "Name", about: "A label for people.", control: { type: "line" }, default: "for the list of tests" };
+/** They come first, in this order; the others as the server lists them. */
+const FIRST = ["target_url", "message_count_per_driver", "duration"];
+
 /** A larger file is not even read. */
 const MAX_FILE_BYTES = 512 * 1024;
 
+/** What is wrong with a field, as the server says it. */
+const wrong = (field, problem) => ({ detail: problem, errors: [{ field, problem }] });
+
 /** The bytes of a file in base64; throws problem details. */
 function base64Of(file, field) {
-  const wrong = (problem) => ({ detail: problem, errors: [{ field, problem }] });
   return new Promise((resolve, reject) => {
     if (file.size > MAX_FILE_BYTES) {
-      reject(wrong(`the file has ${file.size} bytes; at most ${MAX_FILE_BYTES} fit`));
+      reject(wrong(field, `the file has ${file.size} bytes; at most ${MAX_FILE_BYTES} fit`));
       return;
     }
     const reader = new FileReader();
     // It gives a data URL, whose text after the comma is base64.
     reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
-    reader.onerror = () => reject(wrong("the file cannot be read; pick it again"));
+    reader.onerror = () => reject(wrong(field, "the file cannot be read; pick it again"));
     reader.readAsDataURL(file);
   });
 }
 
-/** Fills the form; `create(fields)` posts a test and rejects with the problem's details. */
-export function setUpForm(form, create) {
+const linesOf = (text) => text.split("\n").filter((line) => line.trim() !== "");
+
+/** The JSON objects of a text, one a line; throws problem details. */
+function objectsOf(text, field) {
+  return linesOf(text).map((line, index) => {
+    try {
+      return JSON.parse(line);
+    } catch {
+      throw wrong(field, `line ${index + 1} is not JSON; write an object such as {"url": "http://127.0.0.1:8080/ping", "weight": 3}`);
+    }
+  });
+}
+
+/** An example as it is typed. */
+function typed(example) {
+  if (Array.isArray(example)) return typed(example[0]);
+  const isText = typeof example !== "object" || example === null;
+  if (isText) return example === undefined || example === null ? "" : String(example);
+  // Names and values are lines; anything else is JSON.
+  const values = Object.entries(example);
+  const areLines = values.length === 1 && typeof values[0][1] === "string";
+  return areLines ? values[0].join(": ") : JSON.stringify(example);
+}
+
+/** What an empty field means, or what to write into it. */
+const hintOf = (option) => (option.default && !option.default.endsWith("required") ? option.default : typed(option.example));
+
+/** Fills the form with the options of a test; `create(fields)` posts a test and rejects with the problem's details. */
+export function setUpForm(form, options, create) {
   const errors = new Map();
   const inputs = new Map();
+  /** By name, how a field is read where it is not taken as it is typed. */
+  const controls = new Map();
 
   const errorOf = (name) => {
     const line = element("p", { class: "error", id: `error-${name}`, hidden: true });
     errors.set(name, line);
     return line;
   };
-  const inputOf = ({ name, hint, rows, file }) => {
-    const named = { id: `field-${name}`, name, "aria-describedby": `error-${name}` };
-    if (file) return element("input", { ...named, type: "file" });
-    const attributes = { ...named, placeholder: hint, autocomplete: "off", spellcheck: "false" };
-    return rows ? element("textarea", { ...attributes, rows }) : element("input", { ...attributes, type: "text" });
+  const inputOf = (option) => {
+    const { name, about, control, is_secret } = option;
+    const named = { id: `field-${name}`, name, title: about, "aria-describedby": `error-${name}` };
+    if (control.type === "file") return element("input", { ...named, type: "file" });
+    if (control.type === "choice") {
+      return element("select", named, ...control.choices.map((value) => element("option", { value }, value)));
+    }
+    const attributes = { ...named, placeholder: hintOf(option), autocomplete: "off", spellcheck: "false" };
+    if (control.type === "line") return element("input", { ...attributes, type: "text" });
+    return element("textarea", { ...attributes, rows: 2, class: is_secret ? "secret" : null });
   };
-  const field = (about) => {
-    const { name, label, full, file } = about;
-    const input = inputOf(about);
+  const field = (option) => {
+    const { name, label, about, control } = option;
+    controls.set(name, control.type);
+    if (control.type === "flag") {
+      const box = choice("checkbox", name, "true", label, option.shown_default === true, { id: `field-${name}`, title: about });
+      return element("div", { class: "full" }, box, errorOf(name));
+    }
+    const input = inputOf(option);
     inputs.set(name, input);
     const title = element("label", { class: "above", for: `field-${name}` }, label);
-    return element("div", { class: full ? "full" : null }, title, input, file ? removalOf(input) : null, errorOf(name));
+    const isFull = name === "target_url" || !["line", "choice"].includes(control.type);
+    const removal = control.type === "file" ? removalOf(input) : null;
+    return element("div", { class: isFull ? "full" : null }, title, input, removal, errorOf(name));
   };
   /** A file that was picked can be taken back. */
   const removalOf = (input) => {
@@ -72,8 +103,8 @@ export function setUpForm(form, create) {
     input.addEventListener("change", () => (button.hidden = input.files.length === 0));
     return button;
   };
-  const choice = (type, name, value, label, checked) => {
-    const input = element("input", { type, name, value, checked });
+  const choice = (type, name, value, label, checked, more) => {
+    const input = element("input", { type, name, value, checked, ...more });
     if (type === "checkbox") inputs.set(name, input);
     return element("label", {}, input, label);
   };
@@ -85,19 +116,15 @@ export function setUpForm(form, create) {
     choice("radio", "test_type", "TSUNAMI", "Tsunami: at fixed moments", false),
     errorOf("test_type"),
   );
-  const more = element(
-    "details", {},
-    element("summary", {}, "More settings"),
-    element(
-      "div", {},
-      ...MORE_FIELDS.map(field),
-      element("div", { class: "full" }, choice("checkbox", "keepalive", "true", "Keep connections open (keep-alive)", true), errorOf("keepalive")),
-    ),
-  );
+  const place = ({ name }) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
+  const [first] = options.map((option) => option.section);
+  const load = options.filter((option) => option.section === first).sort((a, b) => place(a) - place(b));
+  const others = options.filter((option) => option.section !== first);
+  const more = element("details", {}, element("summary", {}, "More settings"), element("div", {}, ...others.map(field)));
   const button = element("button", { type: "submit" }, "Create the test");
   const general = element("p", { class: "error full", role: "alert", hidden: true });
   const start = element("div", {}, choice("checkbox", "trigger", "true", "start it at once", true), errorOf("trigger"));
-  form.append(types, ...FIELDS.map(field), more, element("div", { class: "full actions" }, button, start), general);
+  form.replaceChildren(types, ...[...load, NAME].map(field), more, element("div", { class: "full actions" }, button, start), general);
 
   const isTsunami = () => form.elements.namedItem("test_type").value === "TSUNAMI";
   const followType = () => {
@@ -109,11 +136,14 @@ export function setUpForm(form, create) {
   const read = async () => {
     const fields = { test_type: form.elements.namedItem("test_type").value };
     for (const [name, input] of inputs) {
+      const control = controls.get(name);
       if (input.type === "checkbox") fields[name] = input.checked;
       else if (input.type === "file" && input.files.length > 0) fields[name] = await base64Of(input.files[0], name);
       else if (input.disabled || input.value.trim() === "") continue;
-      else if (name === "headers") fields[name] = input.value.split("\n").filter((line) => line.trim() !== "");
-      else fields[name] = input.value;
+      else if (control === "lines") fields[name] = linesOf(input.value);
+      else if (control === "objects") fields[name] = objectsOf(input.value, name);
+      // Its first choice is the default.
+      else if (control !== "choice" || input.selectedIndex > 0) fields[name] = input.value;
     }
     return fields;
   };

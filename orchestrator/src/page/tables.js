@@ -93,8 +93,25 @@ export function driverRow(driver) {
 
 export const emptyRow = (columns, text) => element("tr", {}, element("td", { colspan: columns, class: "empty" }, text));
 
+/** The settings that a line about a test has words of its own for, or leaves out for their length. */
+const SAID = new Set([
+  "target_url", "method", "headers", "body", "body_bytes", "message_count_per_driver", "duration_s", "test_message_delay_s",
+  "target_throughput_per_s", "connections", "keepalive", "resend",
+]);
+const MAX_SETTING_CHARS = 80;
+
+/** A setting that is not its default, as its label and value. */
+function setting({ label, shown_as, shown_default }, config) {
+  const value = config[shown_as];
+  if (value === undefined || SAID.has(shown_as) || JSON.stringify(value) === JSON.stringify(shown_default)) return null;
+  if (typeof value === "boolean") return label;
+  const isList = Array.isArray(value);
+  const text = isList && typeof value[0] === "object" ? count(value.length) : isList ? value.join(", ") : String(value);
+  return `${label}: ${text.length > MAX_SETTING_CHARS ? `${text.slice(0, MAX_SETTING_CHARS)}…` : text}`;
+}
+
 /** What a test is, in one line. */
-export function aboutTest({ config }) {
+export function aboutTest({ config }, options) {
   return [
     `${config.method} ${config.target_url ?? "each driver's own target"}`,
     config.message_count_per_driver != null && `${count(config.message_count_per_driver)} requests per driver`,
@@ -103,9 +120,8 @@ export function aboutTest({ config }) {
     config.target_throughput_per_s != null && `at most ${rate(config.target_throughput_per_s)} per second and driver`,
     `${count(config.connections)} connections per driver`,
     !config.keepalive && "no keep-alive",
-    config.connect_to?.length > 0 && `connections go to ${config.connect_to.join(", ")}`,
-    config.unix_socket && `by the socket ${config.unix_socket}`,
     config.resend === false && "nothing is resent",
+    ...options.map((option) => setting(option, config)),
   ].filter(Boolean).join(" · ");
 }
 

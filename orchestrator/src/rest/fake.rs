@@ -195,29 +195,15 @@ fn driver_view(node_id: &str) -> DriverView {
 }
 
 fn test_view(test_id: &str, state: TestState) -> TestView {
-    let defaults = TestConfig::new(TestId::new(test_id).expect("a name"), onrush_protocol::TestType::Avalanche);
+    let mut config = TestConfig::new(TestId::new(test_id).expect("a name"), onrush_protocol::TestType::Avalanche);
+    config.target_url = Some("http://127.0.0.1:8080/ping".into());
+    config.count_per_driver = Some(1000);
     TestView {
         test_id: test_id.into(),
         name: None,
         state,
         reason: None,
-        config: ConfigView {
-            test_type: defaults.test_type.name().into(),
-            target_url: Some("http://127.0.0.1:8080/ping".into()),
-            method: defaults.method,
-            headers: Vec::new(),
-            body: None,
-            body_bytes: 0,
-            message_count_per_driver: Some(1000),
-            duration_s: None,
-            test_message_delay_s: 0.0,
-            target_throughput_per_s: None,
-            connections: 64,
-            timeout_s: 10.0,
-            connect_timeout_s: 5.0,
-            keepalive: true,
-            ..ConfigView::default()
-        },
+        config: ConfigView::from(&config),
         participants: Vec::new(),
         created_at: NOON.into(),
         triggered_at: None,

@@ -1,294 +1,96 @@
-//! The fields of a new test: their names, other spellings and what is right in them. The reader of requests and
-//! the API's description both go by this table, so they cannot disagree.
+//! The fields of a new test: the options of a test, and what the orchestrator itself wants to know. The reader of requests
+//! and the API's description both go by them, so they cannot disagree.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
-pub(super) use onrush_protocol::human::closest;
-use onrush_protocol::limits;
-use serde_json::{Value, json};
+use onrush_protocol::human::closest;
+use onrush_protocol::options::{people, schema};
+use onrush_protocol::{OPTIONS, TestOption, limits};
+use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::schema;
+/// A label has at most so many characters.
+pub(super) const MAX_LABEL_CHARS: usize = 200;
 
-/// A field of `POST /v1/tests`.
-pub(super) struct Field {
+/// A field of `POST /v1/tests` that is not an option of the test.
+pub(super) struct OwnField {
     /// Its name.
     pub name: &'static str,
     /// Other spellings of it.
-    pub aliases: &'static [&'static str],
+    also: &'static [&'static str],
     /// What would be right in it: continues "give …".
-    pub right: &'static str,
+    right: &'static str,
     /// What it means.
-    about: &'static str,
+    pub about: &'static str,
     /// What is right in it, as JSON Schema.
     schema: fn() -> Value,
-    /// An example, as JSON.
     example: &'static str,
 }
 
-const DURATION: &str = "a duration like \"10ms\", \"250us\", \"1.5s\" or \"1m 30s\"; a bare number means seconds";
-const YES_NO: &str = "true or false";
+pub(super) static TEST_TYPE: OwnField = OwnField {
+    name: "test_type",
+    also: &["type"],
+    right: "AVALANCHE or TSUNAMI",
+    about: "How requests are spaced: AVALANCHE sends as soon as a connection is free, TSUNAMI at fixed moments.",
+    schema: schema::test_type,
+    example: "AVALANCHE",
+};
+pub(super) static NAME: OwnField = OwnField {
+    name: "name",
+    also: &[],
+    right: "a text of at most 200 characters, on one line",
+    about: "A label for people.",
+    schema: || schema::line(MAX_LABEL_CHARS),
+    example: "before the release",
+};
+pub(super) static TRIGGER: OwnField = OwnField {
+    name: "trigger",
+    also: &[],
+    right: "true or false",
+    about: "Start the test as soon as its drivers are armed.",
+    schema: schema::strict_flag,
+    example: "true",
+};
+static OWN: [&OwnField; 3] = [&TEST_TYPE, &NAME, &TRIGGER];
 
-/// A label has at most so many characters.
-pub(super) const MAX_NAME_CHARS: usize = 200;
+impl OwnField {
+    fn spellings(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.also.iter().copied())
+    }
 
-fn timeout() -> Value {
-    schema::duration(limits::MIN_TIMEOUT.as_secs_f64(), limits::MAX_TIMEOUT.as_secs_f64())
+    /// In words, what is wrong with a value that is not right.
+    pub fn in_words(&self, given: &Value) -> String {
+        format!("is {}; give {}", people::shown(given), self.right)
+    }
 }
 
-/// Every field, in the order in which errors are reported.
-pub(super) const FIELDS: &[Field] = &[
-    Field {
-        name: "test_type",
-        aliases: &["type"],
-        right: "AVALANCHE or TSUNAMI",
-        about: "How requests are spaced: AVALANCHE sends as soon as a connection is free, TSUNAMI at fixed moments.",
-        schema: schema::test_type,
-        example: "\"AVALANCHE\"",
-    },
-    Field {
-        name: "target_url",
-        aliases: &["url", "target"],
-        right: "a URL like \"http://127.0.0.1:8080/ping\"",
-        about: "Where requests go. Without it, each driver takes its own --target-url, and refuses the test if it has none.",
-        schema: schema::url,
-        example: "\"http://127.0.0.1:8080/ping\"",
-    },
-    Field {
-        name: "method",
-        aliases: &[],
-        right: "GET, POST, PUT, DELETE, HEAD or the like",
-        about: "The request's method. GET where it is missing.",
-        schema: schema::method,
-        example: "\"GET\"",
-    },
-    Field {
-        name: "headers",
-        aliases: &[],
-        right: "an object of names and values, or a list of \"Name: value\" texts",
-        about: "The request's headers: an object of names and values, a list of \"Name: value\" texts, or a list of [name, value] pairs. 64 KiB together at most.",
-        schema: schema::headers,
-        example: r#"{"accept": "application/json"}"#,
-    },
-    Field {
-        name: "body",
-        aliases: &[],
-        right: "a text (bytes go into body_base64)",
-        about: "The request's body as text, 512 KiB at most.",
-        schema: || schema::text(limits::MAX_BODY_BYTES),
-        example: r#""{\"hello\": 1}""#,
-    },
-    Field {
-        name: "body_base64",
-        aliases: &[],
-        right: "the body's bytes in base64",
-        about: "The request's body as base64, instead of body.",
-        schema: schema::base64,
-        example: "\"aGVsbG8=\"",
-    },
-    Field {
-        name: "expect",
-        aliases: &["checks"],
-        right: "a list of checks such as \"status=200\", \"status=2xx\", \"body~text\" or \"json:/path=value\"",
-        about: "What every answer must be like; one that is not counts as failed (check_failed). Without it any answer will do.",
-        schema: schema::checks,
-        example: r#"["status=2xx", "json:/state=ready"]"#,
-    },
-    Field {
-        name: "targets",
-        aliases: &["request_mix"],
-        right: "a list of requests, each an object with url, method, headers, body or body_base64, weight, expect",
-        about: "Several requests, in place of method, headers and body: a list of objects with url (where it is missing: target_url), method, headers, body or body_base64, weight (1) and expect. At most 10,000, 512 KiB together, and weights of 1,000,000 together once their common divisor is taken out.",
-        schema: schema::targets,
-        example: r#"[{"url": "http://127.0.0.1:8080/ping", "weight": 3}, {"url": "http://127.0.0.1:8080/", "method": "POST", "body": "x"}]"#,
-    },
-    Field {
-        name: "order",
-        aliases: &[],
-        right: "in_turn or shuffled",
-        about: "The order of several requests: in_turn, weights spread evenly, or shuffled by the seed.",
-        schema: schema::order,
-        example: "\"in_turn\"",
-    },
-    Field {
-        name: "seed",
-        aliases: &[],
-        right: "a whole number",
-        about: "What a shuffled order begins with: the same seed gives the same order. 0 where it is missing.",
-        schema: || schema::whole_number(0, u64::MAX),
-        example: "7",
-    },
-    Field {
-        name: "tls_insecure",
-        aliases: &["insecure"],
-        right: YES_NO,
-        about: "Whether any certificate of an https target will do. False where it is missing.",
-        schema: schema::flag,
-        example: "false",
-    },
-    Field {
-        name: "tls_ca_pem",
-        aliases: &["cacert", "ca_pem"],
-        right: "certificates in PEM, as one text",
-        about: "Authorities that https targets are trusted by, in place of those that each driver's system trusts. 512 KiB at most.",
-        schema: schema::pem,
-        example: "\"-----BEGIN CERTIFICATE-----\\n...\"",
-    },
-    Field {
-        name: "tls_cert_pem",
-        aliases: &["cert", "cert_pem"],
-        right: "a certificate in PEM, as one text",
-        about: "The certificate that drivers show to https targets; tls_key_pem is its key. 64 KiB at most.",
-        schema: schema::pem,
-        example: "\"-----BEGIN CERTIFICATE-----\\n...\"",
-    },
-    Field {
-        name: "tls_key_pem",
-        aliases: &["key", "key_pem"],
-        right: "a private key in PEM, as one text",
-        about: "The private key of tls_cert_pem. It travels on the broker as it is, and no answer of this API shows it.",
-        schema: schema::pem,
-        example: "\"-----BEGIN PRIVATE KEY-----\\n...\"",
-    },
-    Field {
-        name: "message_count_per_driver",
-        aliases: &["requests", "count", "message_count"],
-        right: "a whole number from 1 to 1000000000000, such as 1000, \"10k\" or \"1M\"",
-        about: "Exactly this many requests per driver. This or duration is needed; with both, what is reached first ends the test.",
-        schema: || schema::whole_number(1, limits::MAX_COUNT),
-        example: "10000",
-    },
-    Field {
-        name: "duration",
-        aliases: &["duration_s"],
-        right: DURATION,
-        about: "No request is sent after this time. A number means seconds.",
-        schema: || schema::duration(1e-9, limits::MAX_DURATION.as_secs_f64()),
-        example: "\"30s\"",
-    },
-    Field {
-        name: "test_message_delay",
-        aliases: &["delay", "message_delay", "test_message_delay_s"],
-        right: DURATION,
-        about: "TSUNAMI: the time from one due moment to the next. A number means seconds.",
-        schema: schema::delay,
-        example: "\"2ms\"",
-    },
-    Field {
-        name: "target_throughput",
-        aliases: &["target_throughput_per_s", "throughput", "rate"],
-        right: "a number of requests per second and driver, such as 500, \"10k\" or \"60/m\"",
-        about: "At most this many requests a second on each driver, for either type. Texts may say per what: \"60/m\", \"1/h\".",
-        schema: schema::rate,
-        example: "1000",
-    },
-    Field {
-        name: "connections",
-        aliases: &[],
-        right: "a whole number from 1 to 100000",
-        about: "Connections of each driver. Where it is missing: 64 for AVALANCHE, 256 for TSUNAMI.",
-        schema: || schema::whole_number(1, limits::MAX_CONNECTIONS.into()),
-        example: "64",
-    },
-    Field {
-        name: "timeout",
-        aliases: &["timeout_s"],
-        right: DURATION,
-        about: "The time allowed from the send to the last byte of the answer. 10 s where it is missing.",
-        schema: timeout,
-        example: "\"10s\"",
-    },
-    Field {
-        name: "connect_timeout",
-        aliases: &["connect_timeout_s"],
-        right: DURATION,
-        about: "The time allowed for opening a connection. 5 s where it is missing.",
-        schema: timeout,
-        example: "\"5s\"",
-    },
-    Field {
-        name: "keepalive",
-        aliases: &[],
-        right: YES_NO,
-        about: "Whether a connection serves more than one request. True where it is missing.",
-        schema: schema::flag,
-        example: "true",
-    },
-    Field {
-        name: "resend",
-        aliases: &[],
-        right: YES_NO,
-        about: "Whether a request is sent once more on another connection where the target closed a reused one before the first byte of a response. True where it is missing; resent counts them.",
-        schema: schema::flag,
-        example: "true",
-    },
-    Field {
-        name: "connect_to",
-        aliases: &["resolve"],
-        right: "a list of \"HOST:PORT:ADDRESS:PORT\" texts",
-        about: "Where connections for a host and port go in truth; Host, SNI and the URL stay as they are. \"HOST:PORT:ADDRESS:PORT\", an empty HOST or PORT stands for any. At most 100.",
-        schema: schema::connect_to,
-        example: r#"["shop.example:443:127.0.0.1:8443"]"#,
-    },
-    Field {
-        name: "unix_socket",
-        aliases: &[],
-        right: "the path of a Unix domain socket",
-        about: "The socket on each driver's own machine that every connection goes to, in place of the URL's host and port; not beside connect_to.",
-        schema: schema::unix_socket,
-        example: "\"/run/app.sock\"",
-    },
-    Field {
-        name: "name",
-        aliases: &[],
-        right: "a text of at most 200 characters, on one line",
-        about: "A label for people.",
-        schema: || schema::line(MAX_NAME_CHARS),
-        example: "\"before the release\"",
-    },
-    Field {
-        name: "trigger",
-        aliases: &[],
-        right: YES_NO,
-        about: "Whether the test starts as soon as its drivers are armed. False where it is missing.",
-        schema: schema::strict_flag,
-        example: "true",
-    },
-];
-
-/// The field of that name or alias; case, underscores and dashes do not matter.
-pub(super) fn field_named(key: &str) -> Option<&'static Field> {
-    static BY_SPELLING: LazyLock<HashMap<String, &Field>> = LazyLock::new(|| {
-        let spellings =
-            |field: &'static Field| std::iter::once(&field.name).chain(field.aliases).map(|name| plain(name));
-        FIELDS.iter().flat_map(|field| spellings(field).map(move |spelling| (spelling, field))).collect()
-    });
-    BY_SPELLING.get(&plain(key)).copied()
-}
-
-fn plain(key: &str) -> String {
-    key.chars().filter(|c| !matches!(c, '_' | '-')).map(|c| c.to_ascii_lowercase()).collect()
+/// The name of the field of that name or spelling; case, underscores and dashes do not matter.
+pub(super) fn field_named(key: &str) -> Option<&'static str> {
+    let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
+    let key_plain = plain(key);
+    let is_it = |own: &&OwnField| own.spellings().any(|spelling| plain(spelling) == key_plain);
+    OWN.into_iter().find(is_it).map(|own| own.name).or_else(|| TestOption::named(key).map(|option| option.name))
 }
 
 /// The field that someone meant who wrote `key`.
 pub(super) fn field_meant(key: &str) -> Option<&'static str> {
-    closest(key, FIELDS.iter().flat_map(|field| std::iter::once(field.name).chain(field.aliases.iter().copied())))
+    closest(key, OWN.iter().flat_map(|own| own.spellings()).chain(OPTIONS.iter().flat_map(TestOption::spellings)))
+}
+
+/// Every field's name.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    [TEST_TYPE.name].into_iter().chain(OPTIONS.iter().map(|option| option.name)).chain([NAME.name, TRIGGER.name])
 }
 
 /// The body of `POST /v1/tests`, as JSON Schema.
 pub(super) fn new_test_schema() -> Value {
-    let property = |field: &Field| {
-        let also = field.aliases.join(", ");
-        let about = if also.is_empty() { field.about.to_owned() } else { format!("{} Also: {also}.", field.about) };
-        let example: Value = serde_json::from_str(field.example).unwrap_or(Value::Null);
-        let mut schema = (field.schema)();
-        schema["description"] = about.into();
-        schema["examples"] = json!([example]);
-        (field.name.to_owned(), schema)
-    };
-    let properties: serde_json::Map<_, _> = FIELDS.iter().map(property).collect();
+    let own = OWN.iter().map(|own| {
+        let mut schema = (own.schema)();
+        schema["description"] = own.about.into();
+        schema["examples"] = json!([own.example]);
+        (own.name.to_owned(), schema)
+    });
+    let properties: Map<_, _> =
+        OPTIONS.iter().map(|option| (option.name.to_owned(), option.schema())).chain(own).collect();
     json!({
         "type": "object",
         "description": format!(
@@ -301,6 +103,17 @@ pub(super) fn new_test_schema() -> Value {
         "properties": properties,
         "additionalProperties": false,
         "allOf": schema::together(),
+    })
+}
+
+/// What is shown of a test's settings, as JSON Schema. Where what is stored cannot be read, little of it is there.
+pub(super) fn config_schema() -> Value {
+    let shown = OPTIONS.iter().filter(|option| !option.shown_as.is_empty());
+    let mut properties: Map<_, _> = shown.map(|option| (option.shown_as.to_owned(), option.shown_schema())).collect();
+    properties.insert(TEST_TYPE.name.into(), json!({"type": "string", "description": TEST_TYPE.about}));
+    json!({
+        "type": "object", "description": "A test's settings, as they were understood.",
+        "properties": properties, "required": [TEST_TYPE.name],
     })
 }
 
@@ -324,13 +137,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_fields_share_a_spelling() {
-        let mut spellings: Vec<String> =
-            FIELDS.iter().flat_map(|f| std::iter::once(&f.name).chain(f.aliases)).map(|name| plain(name)).collect();
-        let all = spellings.len();
-        spellings.sort();
-        spellings.dedup();
-        assert_eq!(spellings.len(), all);
+    fn own_fields_are_no_options() {
+        for own in OWN {
+            for spelling in own.spellings() {
+                assert_eq!(field_named(spelling), Some(own.name));
+                assert!(TestOption::named(spelling).is_none(), "{spelling}");
+            }
+        }
     }
 
     #[test]
@@ -349,12 +162,40 @@ mod tests {
         assert_eq!(field_meant(&"connections".repeat(1000)), None);
     }
 
-    #[test]
-    fn every_example_is_json_and_the_schema_names_every_field() {
-        let schema = new_test_schema();
-        for field in FIELDS {
-            serde_json::from_str::<Value>(field.example).expect(field.name);
-            assert!(schema["properties"][field.name]["description"].is_string(), "{}", field.name);
+    /// README's table of fields.
+    fn table() -> String {
+        let mut table = "| field of `POST /v1/tests` | meaning | default |\n| --- | --- | --- |\n".to_owned();
+        let own = |own: &OwnField, default| format!("| `{}` | {} | {default} |\n", own.name, own.about);
+        table += &own(&TEST_TYPE, "required");
+        for option in OPTIONS {
+            let default = if option.default.is_empty() { "none" } else { option.default };
+            table += &format!("| `{}` | {} | {default} |\n", option.name, option.about);
         }
+        table + &own(&NAME, "none") + &own(&TRIGGER, "false")
+    }
+
+    /// `ONRUSH_REWRITE=1` writes the table anew.
+    #[test]
+    fn readme_has_every_field() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+        let readme = std::fs::read_to_string(path).expect("README.md");
+        let (before, rest) = readme.split_once("| field of `POST /v1/tests` |").expect("the table");
+        let (_, after) = rest.split_once("\n\n").expect("the end of the table");
+        let right = format!("{before}{}\n{after}", table());
+        if std::env::var_os("ONRUSH_REWRITE").is_some() {
+            std::fs::write(path, &right).expect("README.md");
+        } else {
+            assert!(readme == right, "README's table is not that of the options; ONRUSH_REWRITE=1 writes it anew");
+        }
+    }
+
+    #[test]
+    fn the_schema_describes_every_field() {
+        let schema = new_test_schema();
+        for name in names() {
+            assert!(schema["properties"][name]["description"].is_string(), "{name}");
+            assert!(!schema["properties"][name]["examples"][0].is_null(), "{name}");
+        }
+        assert_eq!(schema["properties"].as_object().map(Map::len), Some(names().count()));
     }
 }

@@ -5,11 +5,11 @@ use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use onrush_protocol::options::people::short;
 
 use super::hosts::Hosts;
 use super::problem::{Failure, MAX_NAME_CHARS};
 use super::room::busy;
-use super::values::short;
 use crate::serve::OneTooMany;
 
 /// Serves only those who ask for this orchestrator by an address or a name of its own.

@@ -19,26 +19,24 @@ mod problem;
 mod query;
 mod room;
 mod routes;
-mod schema;
 mod stream;
 #[cfg(test)]
 mod stream_tests;
 mod strict_json;
 #[cfg(test)]
 mod tests;
-mod values;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
+use onrush_protocol::options::people::short;
 
 use self::api::Api;
 pub(crate) use self::hosts::Hosts;
 use self::problem::{Failure, MAX_NAME_CHARS};
 use self::room::Rooms;
-use self::values::short;
 use crate::Handle;
 
 pub use self::hosts::allowed_host;
@@ -59,6 +57,7 @@ fn router_for<A: Api>(api: A, hosts: Hosts) -> Router {
         .route("/v1/tests/{id}/series", get(routes::series::<A>))
         .route("/v1/tests/{id}/histogram", get(routes::histogram::<A>))
         .route("/v1/tests/{id}/stream", get(stream::stream::<A>))
+        .route("/v1/options", get(routes::list_options))
         .route("/v1/drivers", get(routes::list_drivers::<A>))
         .route("/healthz", get(routes::health::<A>))
         .route("/metrics", get(routes::exposition::<A>))

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use axum::body::Bytes;
 use axum::http::header;
 use axum::response::IntoResponse;
+use onrush_api::ConfigView;
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
 
@@ -28,6 +29,7 @@ use super::{events, fields, problem, routes, stream};
         routes::series,
         routes::histogram,
         stream::stream,
+        routes::list_options,
         routes::list_drivers,
         routes::health,
         routes::exposition,
@@ -61,6 +63,7 @@ fn describe() -> Value {
     let mut description = serde_json::to_value(Api::openapi()).expect("a description is JSON");
     let schemas = &mut description["components"]["schemas"];
     schemas[fields::NewTestBody::name().as_ref()] = fields::new_test_schema();
+    schemas[ConfigView::name().as_ref()] = fields::config_schema();
     schemas[events::StreamEvent::name().as_ref()] = events::stream_event_schema();
     let problem = json!({problem::PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}});
     let paths = description["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());

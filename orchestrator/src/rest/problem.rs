@@ -6,10 +6,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use onrush_protocol::FieldProblem;
+use onrush_protocol::options::people::short;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::values::short;
 use crate::Problem;
 
 /// Errors in one answer; more are counted. What anybody sends must not come back many times over.

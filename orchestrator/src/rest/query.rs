@@ -3,11 +3,11 @@
 use std::ops::RangeInclusive;
 
 use axum::http::Uri;
+use onrush_protocol::human::closest;
+use onrush_protocol::options::people::{shown, whole_number};
 use serde_json::Value;
 
-use super::fields::closest;
 use super::problem::{Failure, FieldError, FieldErrors};
-use super::values::{shown, whole_number};
 
 /// The parameters of one request. Read each, then [`finish`](Query::finish).
 pub(super) struct Query {
@@ -46,7 +46,7 @@ impl Query {
     /// A whole number of that range.
     pub(super) fn whole_number(&mut self, name: &str, range: RangeInclusive<u64>) -> Option<u64> {
         let value = Value::from(self.text(name)?);
-        let read = whole_number(&value).filter(|n| range.contains(n));
+        let read = whole_number(&value).ok().filter(|n| range.contains(n));
         if read.is_none() {
             let (low, high) = (range.start(), range.end());
             self.wrong(name, format!("is {}; give a whole number from {low} to {high}", shown(&value)));

@@ -1,7 +1,9 @@
 //! What can be asked: each route reads its parameters, asks the brain and writes the answer.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{self, HeaderName};
@@ -9,7 +11,9 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use jiff::Timestamp;
-use onrush_api::{DriverView, HistogramView, MetricsView, SeriesView, StoppedView, TestSummary, TestView};
+use onrush_api::{
+    DriverView, HistogramView, MetricsView, OptionView, SeriesView, StoppedView, TestSummary, TestView, options,
+};
 use onrush_protocol::TestId;
 use serde_json::{Value, json};
 
@@ -32,6 +36,8 @@ pub(super) const MAX_SECOND: u64 = (1 << 53) - 1;
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// The brain answers in milliseconds; after this it is stuck.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+static OPTIONS_JSON: LazyLock<Bytes> = LazyLock::new(|| json!(options()).to_string().into());
 
 /// The test that a path names.
 pub(super) struct InPath(pub TestId);
@@ -286,6 +292,17 @@ pub(super) async fn histogram<A: Api>(
     query.finish()?;
     let claim = rooms.answers.claim().await?;
     Ok(claim.json(&api.histogram(id, driver).await?))
+}
+
+/// Options of a test
+///
+/// Each field of a new test that is one: what it means, how a form asks for it, what is right in it.
+#[utoipa::path(
+    get, path = "/v1/options", tag = "tests",
+    responses((status = 200, description = "The options", body = Vec<OptionView>))
+)]
+pub(super) async fn list_options() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], OPTIONS_JSON.clone())
 }
 
 /// List drivers

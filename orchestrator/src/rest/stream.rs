@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use onrush_api::{MetricsView, SecondView};
 use onrush_protocol::TestId;
+use onrush_protocol::options::people::{shown, whole_number};
 use serde_json::Value;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -28,7 +29,6 @@ use super::problem::{Failure, FieldError, FieldErrors, ProblemBody};
 use super::query::Query;
 use super::room::{MAX_STREAMS, Room, Rooms, busy};
 use super::routes::{InPath, MAX_SECOND};
-use super::values::{shown, whole_number};
 use crate::{Problem, Update};
 
 /// Earlier seconds are read this many at a time, and no more than so many bytes: each reader has a page of its own.
@@ -101,7 +101,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
     const NAME: &str = "Last-Event-ID";
     let Some(given) = headers.get(NAME) else { return Ok(None) };
     let text = Value::from(String::from_utf8_lossy(given.as_bytes()));
-    whole_number(&text).filter(|id| *id <= MAX_SECOND).map(Some).ok_or_else(|| {
+    whole_number(&text).ok().filter(|id| *id <= MAX_SECOND).map(Some).ok_or_else(|| {
         let mut errors = FieldErrors::default();
         errors.push(|| {
             FieldError::new(NAME, format!("is {}; give the id of the last event, a whole number", shown(&text)))

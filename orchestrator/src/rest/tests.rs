@@ -367,6 +367,7 @@ async fn the_description_lists_every_route() {
             "get /metrics",
             "get /openapi.json",
             "get /v1/drivers",
+            "get /v1/options",
             "get /v1/tests",
             "get /v1/tests/{id}",
             "get /v1/tests/{id}/histogram",

@@ -13,26 +13,23 @@ mod view;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 pub use kind::Control;
 pub(crate) use kind::{Kind, Message, Pem};
 pub use table::{OPTIONS, TestConfig};
-pub use view::described;
 
 use crate::fields::{Fields, ReadError, normalised};
 use people::{Wrong, shown};
 
 /// What an option is about: its place in the help, in the form and in the documents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
     /// How much load, and for how long.
     Load,
     /// What is sent, and how.
     Request,
     /// How https targets are trusted.
-    #[serde(rename = "TLS")]
     Tls,
 }
 
@@ -59,6 +56,8 @@ pub struct Flag {
     pub short: Option<char>,
     /// What stands for its value in the help.
     pub value: &'static str,
+    /// What it means, where that is not what the option means.
+    pub help: &'static str,
     /// How its value is given.
     pub how: How,
     /// The variables that set it: of `test start`, and of `bench` where it has its own.
@@ -70,8 +69,16 @@ pub struct Flag {
 }
 
 impl Flag {
-    const PLAIN: Self =
-        Self { long: "", short: None, value: "", how: How::Text, variables: ["", ""], needs: &[], not_with: &[] };
+    const PLAIN: Self = Self {
+        long: "",
+        short: None,
+        value: "",
+        help: "",
+        how: How::Text,
+        variables: ["", ""],
+        needs: &[],
+        not_with: &[],
+    };
 }
 
 /// How a flag's value is given.

@@ -64,7 +64,7 @@ pub(crate) fn rate(value: &Value) -> Result<f64, Wrong> {
 }
 
 /// A whole number from 0 on, to the digit.
-pub(crate) fn whole_number(value: &Value) -> Result<u64, Wrong> {
+pub fn whole_number(value: &Value) -> Result<u64, Wrong> {
     match value {
         // Above this, a floating-point number no longer knows its last digit.
         Value::Number(number) => {
@@ -78,7 +78,7 @@ pub(crate) fn whole_number(value: &Value) -> Result<u64, Wrong> {
 }
 
 /// Yes or no.
-pub(crate) fn flag(value: &Value) -> Result<bool, Wrong> {
+pub fn flag(value: &Value) -> Result<bool, Wrong> {
     match value {
         Value::Bool(flag) => Ok(*flag),
         Value::String(text) => match text.trim().to_ascii_lowercase().as_str() {
@@ -130,10 +130,8 @@ fn header(name: &str, value: &Value) -> Result<(String, String), String> {
 }
 
 fn header_in_list(position: usize, item: &Value) -> Result<(String, String), String> {
-    let wrong = || {
-        let item = shown(item);
-        Err(format!("has {item} in place {position}; give \"Name: value\" or [\"name\", \"value\"]"))
-    };
+    // It may be a password: it is not repeated.
+    let wrong = || Err(format!("has no header in place {position}; write \"Name: value\" or [\"name\", \"value\"]"));
     match item {
         Value::String(line) => match line.split_once(':') {
             Some((name, value)) => Ok((without_blanks(name), without_blanks(value))),

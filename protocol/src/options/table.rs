@@ -62,14 +62,17 @@ test_options! {
         label: "Headers, one per line",
         right: "an object of names and values, or a list of \"Name: value\" texts",
         example: r#"{"accept": "application/json"}"#,
-        flag: flag!("header", "NAME: VALUE", "HEADER", short: Some('H'), how: How::Each('\n'), not_with: &["targets"]),
+        flag: flag!(
+            "header", "NAME: VALUE", "HEADER", short: Some('H'), how: How::Each('\n'), not_with: &["targets"],
+            help: "A header of the request, repeatable; in the environment, one a line"
+        ),
     }
     /// The request's body as text, 512 KiB at most.
     body: Option<Vec<u8>> = None, Body => "body" {
         label: "Body",
         right: "a text (bytes go into body_base64)",
         example: r#""{\"hello\": 1}""#,
-        flag: flag!("body", "TEXT", "BODY", not_with: &["body_base64", "targets"]),
+        flag: flag!("body", "TEXT", "BODY", help: "The request's body", not_with: &["body_base64", "targets"]),
     }
     /// What every response must be like; one that is not counts as failed (check_failed). status=200, status=2xx,304,
     /// body~TEXT, json:/PATH=VALUE.
@@ -91,7 +94,10 @@ test_options! {
         right: "a list of requests, each an object with url, method, headers, body or body_base64, weight, expect",
         default: "one request",
         example: r#"[{"url": "http://127.0.0.1:8080/ping", "weight": 3}, {"url": "http://127.0.0.1:8080/", "method": "POST", "body": "x"}]"#,
-        flag: flag!("targets", "FILE", "TARGETS", how: How::File),
+        flag: flag!(
+            "targets", "FILE", "TARGETS", how: How::File,
+            help: "Several requests in place of one: a file with a URL or a JSON object on each line, with url (where it is missing: URL), method, headers, body or body_base64, weight and expect; # begins a comment"
+        ),
         problem: TestConfig::requests_problem,
     }
     /// The order of several requests: in_turn, weights spread evenly, or shuffled by the seed.
@@ -187,7 +193,10 @@ test_options! {
         right: YES_NO,
         default: "true",
         example: "true",
-        flag: flag!("no-resend", "", "NO_RESEND", how: How::Sets(false)),
+        flag: flag!(
+            "no-resend", "", "NO_RESEND", how: How::Sets(false),
+            help: "Do not send a request once more when a connection that served before ends without a byte of response"
+        ),
         is_written: |config| !config.resend,
     }
     /// Send no request after this time (10s, 5m). A number means seconds.
@@ -253,15 +262,20 @@ test_options! {
         right: YES_NO,
         default: "true",
         example: "true",
-        flag: flag!("disable-keepalive", "", "DISABLE_KEEPALIVE", how: How::Sets(false)),
+        flag: flag!(
+            "disable-keepalive", "", "DISABLE_KEEPALIVE", how: How::Sets(false), help: "A new connection for each request"
+        ),
     }
     also:
-    /// The request's body as bytes in base64, in place of body; on the command line the file that has them.
+    /// The request's body as bytes in base64, in place of body.
     body: Option<Vec<u8>>, Coded => "body_base64" {
         label: "Body from a file",
         right: "the body's bytes in base64",
         example: "\"aGVsbG8=\"",
-        flag: flag!("body-file", "FILE", "BODY_FILE", how: How::File, not_with: &["body", "targets"]),
+        flag: flag!(
+            "body-file", "FILE", "BODY_FILE", how: How::File, not_with: &["body", "targets"],
+            help: "The file that is the request's body"
+        ),
         shown_as: "body_bytes",
     }
 }

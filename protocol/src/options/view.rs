@@ -1,10 +1,8 @@
-//! What of a test and of its options is shown.
+//! What of a test is shown, and how it is asked for.
 
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::{Control, Message, OPTIONS, Section, TestConfig, TestOption};
-use crate::{TestId, TestType};
+use super::{Message, OPTIONS, TestConfig};
 
 impl TestConfig {
     /// What a result shows of it, by option: nothing that is secret, and the defaults that hold.
@@ -31,45 +29,4 @@ impl TestConfig {
         message.push("trigger", &trigger);
         message.end()
     }
-}
-
-/// What `GET /v1/options` says of an option.
-#[derive(Serialize)]
-struct OptionView {
-    name: &'static str,
-    also: &'static [&'static str],
-    label: &'static str,
-    about: &'static str,
-    section: Section,
-    control: Control,
-    is_secret: bool,
-    default: &'static str,
-    example: Value,
-    flag: Option<String>,
-    /// Its name in results, and what stands there where it is left out.
-    shown_as: Option<&'static str>,
-    shown_default: Value,
-    schema: Value,
-}
-
-/// Every option, for programs: what forms are made of.
-pub fn described() -> Value {
-    let test_id = TestId::new("defaults").expect("a word is a name");
-    let defaults = TestConfig::new(test_id, TestType::Avalanche).shown();
-    let view = |option: &TestOption| OptionView {
-        name: option.name,
-        also: option.also,
-        label: option.label,
-        about: option.about,
-        section: option.section,
-        control: option.control(),
-        is_secret: option.is_secret,
-        default: option.default,
-        example: option.example(),
-        flag: option.flag.map(|flag| format!("--{}", flag.long)),
-        shown_as: Some(option.shown_as).filter(|name| !name.is_empty()),
-        shown_default: defaults.get(option.shown_as).cloned().unwrap_or_default(),
-        schema: (option.schema)(),
-    };
-    json!(OPTIONS.iter().map(view).collect::<Vec<_>>())
 }

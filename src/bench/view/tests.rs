@@ -197,5 +197,5 @@ fn the_url_is_shown_as_it_is_sent() {
         ["/one", "/two"].map(|url| RequestConfig { url: Some(url.into()), ..RequestConfig::default() }).into();
     assert_eq!(shown(&config), "http://h:81/one and 1 request more");
     config.connect_to = vec!["h:81:127.0.0.1:8080".parse::<ConnectTo>().expect("a rule")];
-    assert_eq!(AskedView::new(&config).connect_to, ["h:81:127.0.0.1:8080"]);
+    assert_eq!(AskedView::new(&config).others["connect_to"], serde_json::json!(["h:81:127.0.0.1:8080"]));
 }
