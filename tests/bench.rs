@@ -274,7 +274,7 @@ fn a_wrong_command_line_exits_2_and_says_what_is_right() {
     let cases: [(&[&str], &[&str]); 6] = [
         (&["bench"], &["URL"]),
         (&["bench", "http://h/", "--rate", "fast"], &["--rate", "fast", "500 or 10k"]),
-        (&["bench", "http://h/", "-c", "0"], &["--connections is 0", "give 1 to"]),
+        (&["bench", "http://h/", "-c", "0"], &["--connections", "'0'", "from 1 to 100000"]),
         (&["bench", "http://h/", "--cpus", "1023"], &["--cpus", "1023", "may use"]),
         (&["bench", "http://h/", "--output-format", "xml"], &["xml", "text, json, csv"]),
         (&["target", "--stall", "9s"], &["--stall", "9s", "1s/10s"]),
