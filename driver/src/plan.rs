@@ -76,7 +76,7 @@ pub fn plan_of(config: &TestConfig, default_target: Option<&str>) -> Result<Plan
         count: config.count_per_driver,
         duration: config.duration,
         connections: config.connections.unwrap_or_else(|| TestConfig::default_connections(config.test_type)),
-        think_time: Duration::ZERO,
+        think_time: config.think_time,
         keepalive: config.keepalive,
         resend: config.resend,
         timeout: config.timeout,
@@ -170,6 +170,10 @@ mod tests {
         assert_eq!((plan.connections, plan.count), (256, Some(10)));
         let plan = plan_for(&config(TestType::Avalanche), Some("http://localhost:1/ping")).unwrap();
         assert_eq!((plan.mode, plan.connections), (Mode::Avalanche, 64));
+        assert_eq!(plan.think_time, Duration::ZERO);
+        let thoughtful = TestConfig { think_time: limits::MAX_THINK_TIME, ..config(TestType::Avalanche) };
+        let plan = plan_for(&thoughtful, Some("http://localhost:1/ping")).unwrap();
+        assert_eq!(plan.think_time, limits::MAX_THINK_TIME);
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub mod limits {
     const _: () = assert!(MIN_THROUGHPUT_PER_S == 1.0 / MAX_DELAY.as_secs() as f64);
     /// How long a test may run.
     pub const MAX_DURATION: Duration = Duration::from_secs(30 * 86_400);
+    /// The longest rest of a connection.
+    pub const MAX_THINK_TIME: Duration = Duration::from_secs(3600);
     /// The shortest time-out.
     pub const MIN_TIMEOUT: Duration = Duration::from_millis(1);
     /// The longest time-out; longer latencies would not fit the histograms.

@@ -95,6 +95,15 @@ fn test_config_with_nothing_but_defaults_and_bytes_that_are_no_text() {
 }
 
 #[test]
+fn think_time() {
+    let think_time = Duration::from_millis(250);
+    let message = TestConfig { think_time, ..TestConfig::new(id("test-1"), TestType::Avalanche) };
+    let golden = r#"{"test_id":"test-1","test_type":"AVALANCHE","test_message_delay":0,"message_count_per_driver":0,"schema":1,"method":"GET","headers":[],"think_time_s":0.25,"timeout_s":10,"connect_timeout_s":5,"keepalive":true}"#;
+    assert_eq!(text(message.write()), golden);
+    assert_eq!(TestConfig::read(golden.as_bytes()), Ok(message));
+}
+
+#[test]
 fn trigger() {
     let message = Trigger::start(id("test-1"), Some(1_700_000_000_123.5));
     let golden = r#"{"test_id":"test-1","trigger":"YES","schema":1,"start_at":1700000000123.5}"#;

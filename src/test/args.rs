@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn every_flag_reaches_the_request() {
-        let line = "http://h/ -n 1M -d 1m -R 2k --delay 250us -c 10 -m POST --body x --timeout 1s \
+        let line = "http://h/ -n 1M -d 1m -R 2k --delay 250us -c 10 -m POST --body x --timeout 1s --think-time 2s \
             --connect-timeout 500ms --disable-keepalive --name night --no-trigger --expect status=2xx -k";
         let mut args: Vec<&str> = line.split_whitespace().collect();
         args.extend(["-H", "A: b, c", "-H", "D: e"]);
@@ -212,6 +212,7 @@ mod tests {
             target_throughput_per_s: Some(2_000.0),
             connections: Some(10),
             timeout: Duration::from_secs(1),
+            think_time: Duration::from_secs(2),
             connect_timeout: Duration::from_millis(500),
             keepalive: false,
             ..test(TestType::Tsunami)

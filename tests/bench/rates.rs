@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Bench, number, target};
-use crate::harness::{TEST_END, alone};
+use crate::harness::{TEST_END, alone, beside_others};
 
 const RATE: u64 = 400;
 const SECONDS: u64 = 5;
@@ -46,4 +46,18 @@ fn after_a_stall_no_second_is_above_the_rate_and_the_loss_is_told() {
             assert!(plain.contains(words), "{kind}: {words} is not in\n{}", bench.output);
         }
     }
+}
+
+#[test]
+fn a_connection_rests_for_the_think_time() {
+    let _machine = beside_others();
+    let target = target(&[]);
+    let (mut process, folder) = Bench::start(&[&target.url(), "-n", "20", "-c", "2", "--think-time", "50ms"]);
+    let status = process.wait_for_end(TEST_END);
+    let json = Bench { status, output: process.output(), folder }.ok().json();
+    assert_eq!((number(&json["totals"]["sent"]), target.counted().0), (20, 20));
+    assert_eq!(json["asked"]["think_time_s"], 0.05);
+    // Each of two connections sends ten, with nine rests between them.
+    let elapsed_s = json["totals"]["elapsed_s"].as_f64().expect("a time");
+    assert!(elapsed_s >= 9.0 * 0.05, "{elapsed_s}");
 }

@@ -28,6 +28,7 @@ fn the_form_has_every_option_and_a_test_gets_what_it_says() {
     page.click("#form summary");
     page.fill("#field-target_url", "http://127.0.0.1:9/");
     page.fill("#field-message_count_per_driver", "10k");
+    page.fill("#field-think_time", "20ms");
     page.fill("#field-expect", "status=2xx\njson:/ok=true");
     page.fill("#field-targets", "{\"url\": \"/one\", \"weight\": 3}\n{");
     page.fill("#field-seed", "7");
@@ -56,6 +57,7 @@ fn the_form_has_every_option_and_a_test_gets_what_it_says() {
     let config = orchestrator.test(&test_id).config;
     assert_eq!(config.message_count_per_driver, Some(10_000));
     let others = &config.others;
+    assert_eq!(others["think_time_s"], 0.02);
     assert_eq!(others["expect"], json!(["status=200-299", "json:/ok=true"]));
     assert_eq!((&others["targets"][0]["weight"], &others["targets"][1]["expect"]), (&json!(3), &json!(["status=404"])));
     assert_eq!((&others["order"], &others["seed"]), (&json!("shuffled"), &json!(7)));

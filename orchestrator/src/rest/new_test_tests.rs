@@ -32,7 +32,7 @@ fn every_field_is_understood_under_every_name() {
     let test = read(json!({
         "Type": "tsunami", "url": " http://h:1/x ", "method": "post", "headers": ["A: 1:2", ["B", 3]], "body": "hällo",
         "count": "10k", "durationS": "1m 30s", "message_delay": 0.002, "rate": "2.5k", "connections": "8",
-        "timeout": "250ms", "connect_timeout_s": 2, "keep_alive": "NO", "name": " n ", "trigger": "YES"
+        "timeout": "250ms", "connect_timeout_s": 2, "thinkTime": "1.5s", "keep_alive": "NO", "name": " n ", "trigger": "YES"
     }))
     .expect("a test");
     let TestConfig { test_type, target_url, method, headers, body, .. } = &test.config;
@@ -47,6 +47,7 @@ fn every_field_is_understood_under_every_name() {
     assert_eq!(test.config.target_throughput_per_s, Some(2500.0));
     assert_eq!(test.config.connections, Some(8));
     assert_eq!(test.config.timeout, Duration::from_millis(250));
+    assert_eq!(test.config.think_time, Duration::from_millis(1500));
     assert_eq!(test.config.connect_timeout, Duration::from_secs(2));
     assert!(!test.config.keepalive);
     assert_eq!(test.name.as_deref(), Some("n"));
@@ -137,6 +138,7 @@ fn each_wrong_field_is_named_as_the_client_spelled_it() {
         (json!({"connections": 0}), "connections", "1 to 100000"),
         (json!({"connections": 4_294_967_297_u64}), "connections", "1 to 100000"),
         (json!({"connections": "NaN"}), "connections", "1 to 100000"),
+        (json!({"think_time": "2h"}), "think_time", "3600s"),
         (json!({"timeout": 0}), "timeout", "1ms"),
         (json!({"timeout": "2h"}), "timeout", "3600s"),
         (json!({"timeout": {}}), "timeout", "10ms"),

@@ -233,6 +233,20 @@ test_options! {
         section: Section::Load,
         flag: flag!("connections", "N", "CONNECTIONS", short: Some('c')),
     }
+    /// How long a connection rests after a response or a failure before it may send again (250ms, 2s); with a schedule, how soon
+    /// it is free again.
+    think_time: Duration = Duration::ZERO, Time::between(Duration::ZERO, limits::MAX_THINK_TIME) => "think_time" {
+        also: &["think_time_s"],
+        label: "Think time of a connection",
+        right: DURATION,
+        default: "no rest",
+        example: "\"250ms\"",
+        section: Section::Load,
+        flag: flag!("think-time", "DURATION", "THINK_TIME"),
+        wire: "think_time_s",
+        shown_as: "think_time_s",
+        is_written: |config| !config.think_time.is_zero(),
+    }
     /// The time allowed from a request's send to the last byte of its response.
     timeout: Duration = TestConfig::DEFAULT_TIMEOUT, Time::between(limits::MIN_TIMEOUT, limits::MAX_TIMEOUT) => "timeout" {
         also: &["timeout_s"],
