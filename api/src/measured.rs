@@ -29,7 +29,7 @@ pub struct ScopeView {
     pub elapsed_s: Option<f64>,
     /// Seconds of them in which requests were sent; what is waited for afterwards is not in it.
     pub sending_s: Option<f64>,
-    /// Slots of the schedule whose moment came: sent, skipped and dropped together.
+    /// Slots of the schedule whose moment came; once a test is over sent, skipped and dropped together.
     pub due: Option<u64>,
     /// Requests sent.
     pub sent: Option<u64>,
@@ -100,12 +100,11 @@ impl ScopeView {
     pub fn of(stats: &SecondStats, elapsed_s: f64, sending_s: f64) -> Self {
         let SecondStats { counts, latency, service_time, schedule_error, examples } = stats;
         let per_s = |n: u64| (sending_s > 0.0).then(|| n as f64 / sending_s);
-        let due = counts.totals().due();
         Self {
             node_id: None,
             elapsed_s: Some(elapsed_s),
             sending_s: Some(sending_s),
-            due: Some(due),
+            due: Some(counts.due),
             sent: Some(counts.sent),
             responses: Some(counts.responses()),
             answered: Some(counts.answered()),
@@ -125,7 +124,7 @@ impl ScopeView {
             examples: examples.iter().map(|(cause, text)| (cause.name().to_owned(), text.to_owned())).collect(),
             addresses: counts.addresses.clone(),
             latency: SummaryView::of(latency),
-            latency_of_due: SummaryView::of_due(latency, due),
+            latency_of_due: SummaryView::of_due(latency, counts.due),
             service_time: SummaryView::of(service_time),
             schedule_error: SummaryView::of(schedule_error),
             note: None,

@@ -22,9 +22,9 @@ fn metrics() -> Vec<u8> {
         stats.service_time.record(45_000 + spread / 8);
         stats.schedule_error.record(spread / 1000);
     }
-    stats.counts.sent = 20_000;
+    (stats.counts.sent, stats.counts.due) = (20_000, 20_000);
     stats.counts.statuses.insert(200, 20_000);
-    let totals = Totals { sent: 20_000, answered: 20_000, ..Totals::default() };
+    let totals = Totals { sent: 20_000, answered: 20_000, due: 20_000, ..Totals::default() };
     Metrics {
         node_id: NodeId::new("driver-1").expect("a name"),
         test_id: TestId::new("test-1").expect("a name"),

@@ -230,6 +230,13 @@ impl<E: Exchange> Recorder<E> {
         self.current.examples.note(cause, example);
     }
 
+    /// So many slots of the schedule have been due until now, those of earlier seconds included.
+    pub fn due_so_far(&mut self, total: u64) {
+        let more = total.saturating_sub(self.totals.due);
+        self.current.counts.due += more;
+        self.totals.due += more;
+    }
+
     pub fn skipped(&mut self, now_ns: u64, count: u64) {
         self.advance(now_ns);
         self.current.counts.skipped += count;
@@ -267,6 +274,11 @@ impl<E: Exchange> Recorder<E> {
     /// No request is sent any more.
     pub fn end_sending(&mut self, end: SendingEnd) {
         self.sending_end.get_or_insert(end);
+    }
+
+    /// What was counted so far.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
     }
 
     pub fn in_flight(&self) -> u64 {
@@ -369,6 +381,7 @@ mod tests {
         recorder.bytes(10, 20);
         recorder.skipped(9, 3);
         recorder.dropped(9, 2);
+        recorder.due_so_far(8);
         recorder.resent(9);
         recorder.unsolicited(9);
         recorder.connected(9);

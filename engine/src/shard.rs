@@ -322,7 +322,7 @@ impl Inner {
         }
         let now_ns = self.observe(now);
         let claim = self.schedule.claim(now_ns);
-        self.note_dropped(now_ns, None);
+        self.note_dropped(now_ns);
         match claim {
             Claim::Send { due_ns } => {
                 self.recorder.sent(now_ns, due_ns);
@@ -418,10 +418,30 @@ impl Inner {
         }
     }
 
-    fn note_dropped(&mut self, now_ns: u64, end_ns: Option<u64>) {
-        let dropped = self.schedule.take_dropped(end_ns);
+    fn note_dropped(&mut self, now_ns: u64) {
+        let dropped = self.schedule.take_dropped();
         if dropped > 0 {
             self.recorder.dropped(now_ns, dropped);
+        }
+    }
+
+    /// Counts what was due before `time_ns`; without a schedule a request is due when it is sent.
+    fn note_due(&mut self, time_ns: u64) {
+        let due = self.schedule.due_before(time_ns).unwrap_or(self.recorder.totals().sent);
+        self.recorder.due_so_far(due);
+    }
+
+    /// Requests that were due and were sent or given up, by the schedule's own count.
+    fn decided(&self) -> u64 {
+        self.schedule.decided().unwrap_or(self.recorder.totals().sent)
+    }
+
+    /// What is left of what was due will never be sent.
+    fn give_up_rest(&mut self, now_ns: u64) {
+        match self.recorder.totals().due.saturating_sub(self.decided()) {
+            0 => (),
+            left if self.schedule.keeps_backlog() => self.recorder.skipped(now_ns, left),
+            left => self.recorder.dropped(now_ns, left),
         }
     }
 
@@ -484,28 +504,42 @@ impl Inner {
             self.end_sending(now_ns);
         }
         if !matches!(self.phase, Phase::Finished(_)) {
-            self.recorder.advance(now_ns);
+            self.advance(now_ns);
         }
         now_ns
     }
 
-    /// Nothing more is sent: what was due and found no connection is skipped.
+    /// Hands over the seconds that are over, each with what was due in it.
+    fn advance(&mut self, now_ns: u64) {
+        while now_ns / SECOND_NS > self.recorder.second() {
+            let second_end_ns = (self.recorder.second() + 1) * SECOND_NS;
+            if self.phase == Phase::Sending {
+                self.note_due(second_end_ns);
+            }
+            self.recorder.advance(second_end_ns);
+        }
+    }
+
+    /// Nothing more is sent: what was due and found no connection is skipped or dropped.
     fn end_sending(&mut self, now_ns: u64) {
         if self.phase != Phase::Sending {
             return;
         }
-        self.phase = Phase::Draining;
         // A duration that is over has ended at its own moment, not when that was noticed.
         let end_ns = self.schedule.end_ns().filter(|_| self.schedule.has_ended(now_ns));
         let stopped_ns = self.stopped_at.map(|stopped_at| stopped_at.since_ns(self.start));
         let last_ns = end_ns.map_or(now_ns, |end_ns| end_ns.saturating_sub(1));
-        let skipped = self.schedule.skipped_before(end_ns.unwrap_or(now_ns.saturating_add(1)));
-        if skipped > 0 {
-            self.recorder.skipped(last_ns, skipped);
-        }
-        // A count that is reached leaves nothing due.
         let cut_off_ns = end_ns.or(stopped_ns).filter(|_| !self.schedule.is_spent());
-        self.note_dropped(last_ns, cut_off_ns);
+        if cut_off_ns.is_some() {
+            self.advance(last_ns);
+            self.note_due(last_ns.saturating_add(1));
+        } else {
+            // A count that is reached makes nothing due any more.
+            self.recorder.due_so_far(self.decided());
+        }
+        self.phase = Phase::Draining;
+        self.note_dropped(last_ns);
+        self.give_up_rest(last_ns);
         self.recorder.end_sending(match (cut_off_ns, self.schedule.end_of_last_ns()) {
             (Some(cut_off_ns), _) => SendingEnd::At(cut_off_ns),
             (None, Some(end_ns)) => SendingEnd::At(end_ns.max(self.recorder.last_sent_ns())),
@@ -560,7 +594,7 @@ impl Inner {
         }
         if running {
             let now_ns = self.observe(now);
-            self.note_dropped(now_ns, None);
+            self.note_dropped(now_ns);
             self.finish_if_done();
             self.end_rests(now);
         }

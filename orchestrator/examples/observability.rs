@@ -378,6 +378,7 @@ impl Fleet {
         let mut stats = SecondStats::default();
         for k in 0..REQUESTS_PER_SECOND {
             stats.counts.sent += 1;
+            stats.counts.due += 1;
             stats.counts.bytes_sent += 60;
             stats.counts.bytes_received += 160;
             *stats.counts.statuses.entry(200).or_default() += 1;
@@ -482,7 +483,7 @@ impl Fleet {
                 length_s: 1.0,
                 started_at_unix_ms: self.started_at_unix_ms,
                 stats: self.stats.clone(),
-                totals: Totals { sent: n, answered: n, ..Totals::default() },
+                totals: Totals { sent: n, answered: n, due: n, ..Totals::default() },
                 sending_s: Some((second + 1) as f64),
                 end: last.then_some(EndReason::Completed),
                 engine: None,

@@ -88,6 +88,16 @@ fn driver_checks(record: &TestRecord, participant: &ParticipantRecord, total: Op
             format!("sent {}, answered {} + failed {}", claimed.sent, claimed.answered, claimed.failed),
         ),
         equal(
+            "due = sent + skipped + dropped",
+            node_id,
+            claimed.due,
+            claimed.decided(),
+            format!(
+                "due {}, sent {} + skipped {} + dropped {}",
+                claimed.due, claimed.sent, claimed.skipped, claimed.dropped
+            ),
+        ),
+        equal(
             "reports without a gap",
             node_id,
             total.expected_reports(),

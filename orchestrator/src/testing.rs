@@ -63,6 +63,7 @@ pub fn stats(latencies_ns: &[u64]) -> SecondStats {
     let mut stats = SecondStats::default();
     for latency_ns in latencies_ns {
         stats.counts.sent += 1;
+        stats.counts.due += 1;
         stats.counts.bytes_sent += 50;
         stats.counts.bytes_received += 100;
         *stats.counts.statuses.entry(200).or_default() += 1;

@@ -157,11 +157,11 @@ struct WireMeasured<'a> {
     examples: BTreeMap<&'static str, &'a str>,
 }
 
-/// Numbers in the order of their declaration. What never happened is left out: most reports speak of none of it.
+/// Numbers in the order of their declaration, but those that a reader knows all the same: most reports lack several.
 fn write_numbers<S, M: SerializeMap>(map: &mut M, numbers: &[Number<S>], of: &S) -> Result<(), M::Error> {
     for number in numbers {
         let n = number.of(of);
-        if n > 0 || !number.is_rare {
+        if number.implied(of) != Some(n) {
             map.serialize_entry(number.name, &n)?;
         }
     }
@@ -331,9 +331,8 @@ fn measured(fields: &Fields) -> Result<Option<Measured>, ReadError> {
 fn totals(fields: &Fields) -> Result<Totals, ReadError> {
     let mut totals = Totals::default();
     for number in Totals::NUMBERS {
-        // What older drivers do not know did not happen there.
-        let rare = number.is_rare.then_some(0);
-        let n = read_number(fields, number)?.or(rare).ok_or_else(|| ReadError::missing(number.name))?;
+        let implied = number.implied(&totals);
+        let n = read_number(fields, number)?.or(implied).ok_or_else(|| ReadError::missing(number.name))?;
         *number.of_mut(&mut totals) = n;
     }
     Ok(totals)
@@ -362,7 +361,8 @@ fn counts(fields: &Fields) -> Result<Counts, ReadError> {
     }
     let mut counts = Counts { statuses, failures, addresses: addresses(fields)?, ..Counts::default() };
     for number in Counts::NUMBERS {
-        *number.of_mut(&mut counts) = read_number(fields, number)?.unwrap_or(0);
+        let implied = number.implied(&counts).unwrap_or(0);
+        *number.of_mut(&mut counts) = read_number(fields, number)?.unwrap_or(implied);
     }
     if fields.at_most("sent", limits::MAX_COUNT)?.is_none() {
         return Err(ReadError::missing("sent"));

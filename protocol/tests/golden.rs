@@ -11,7 +11,7 @@ use onrush_protocol::{
     EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeState, Participant, Refusal, Register, RequestConfig,
     RequestOrder, TestConfig, TestType, Trigger,
 };
-use onrush_stats::{Counts, FailureCause, SecondStats};
+use onrush_stats::{Counts, FailureCause, SecondStats, Totals};
 
 #[test]
 fn register() {
@@ -177,6 +177,7 @@ fn what_seldom_happens_is_written_where_it_happened() {
         dropped: 2,
         resent: 1,
         unsolicited: 3,
+        due: 7,
         connects: 4,
         statuses: [(200, 4)].into(),
         failures: [(FailureCause::Malformed, 1)].into(),
@@ -206,6 +207,38 @@ fn what_seldom_happens_is_written_where_it_happened() {
     let golden = r#"{"node_id":"driver-1","test_id":"test-1","report_id":null,"metrics":{"mean_latency":null,"median_latency":null,"min_latency":null,"max_latency":null},"schema":1,"session_id":"s-1","sequence":0,"second_index":0,"length_s":1.0,"sending_s":0.75,"started_at":1700000000000.0,"counts":{"sent":5,"skipped":0,"dropped":2,"resent":1,"unsolicited":3,"connects":4,"in_flight":0,"bytes_sent":0,"bytes_received":0,"statuses":{"200":4},"failures":{"malformed":1},"addresses":{"10.0.0.1:80":2,"10.0.0.2:80":3}},"totals":{"sent":5,"answered":4,"failed":1,"skipped":0,"dropped":2,"resent":1,"unsolicited":3},"latency":{"count":0,"sum_ns":0,"min_ns":null,"max_ns":null,"histogram":""},"service_time":{"count":0,"sum_ns":0,"min_ns":null,"max_ns":null,"histogram":""},"schedule_error":{"count":0,"sum_ns":0,"min_ns":null,"max_ns":null,"histogram":""},"examples":{"malformed":"no colon: \"a\""}}"#;
     assert_eq!(text(message.write()), golden);
     assert_eq!(Metrics::read(golden.as_bytes()), Ok(message));
+}
+
+/// A backlog: in such a second something else is due than is sent, skipped or dropped.
+#[test]
+fn what_is_due_is_written_where_it_is_not_what_the_other_numbers_say() {
+    let counts = Counts { sent: 5, due: 8, ..Counts::default() };
+    let totals = Totals { sent: 20, answered: 20, due: 0, ..Totals::default() };
+    let stats = SecondStats { counts, ..SecondStats::default() };
+    let measured = Measured {
+        session_id: session("s-1"),
+        sequence: 3,
+        second_index: 3,
+        length_s: 1.0,
+        sending_s: None,
+        started_at_unix_ms: 0.0,
+        stats,
+        totals,
+        end: None,
+        engine: None,
+    };
+    let message = Metrics {
+        node_id: node("driver-1"),
+        test_id: id("test-1"),
+        report_id: None,
+        latency: LatencyMs::default(),
+        measured: Some(Box::new(measured)),
+    };
+    let written = text(message.write());
+    let counts = r#""counts":{"sent":5,"skipped":0,"due":8,"in_flight":0,"bytes_sent":0,"#;
+    let totals = r#""totals":{"sent":20,"answered":20,"failed":0,"skipped":0,"due":0}"#;
+    assert!(written.contains(counts) && written.contains(totals), "{written}");
+    assert_eq!(Metrics::read(written.as_bytes()), Ok(message));
 }
 
 /// Literal messages of nodes that know only the specification.

@@ -121,10 +121,10 @@ prop_compose! {
 
 /// Any numbers within their limits.
 fn numbers<S: Clone + std::fmt::Debug>(numbers: &'static [Number<S>], empty: S) -> impl Strategy<Value = S> {
-    let value = |number: &Number<S>| match (number.unit, number.is_rare) {
-        (_, true) => 0u64..9,
-        (Unit::Events, false) => 0..limits::MAX_COUNT,
-        (Unit::Bytes, false) => 0..1 << 53,
+    let value = |number: &Number<S>| match (number.unit, number.implied(&empty)) {
+        (_, Some(_)) => 0u64..9,
+        (Unit::Events, None) => 0..limits::MAX_COUNT,
+        (Unit::Bytes, None) => 0..1 << 53,
     };
     numbers.iter().map(value).collect::<Vec<_>>().prop_map(move |values| {
         let mut filled = empty.clone();

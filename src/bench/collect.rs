@@ -69,8 +69,8 @@ impl Collector {
             None => (TestState::Failed, Some("it has no last second".into())),
         };
         let seconds_left_out = self.seconds - self.rows.len() as u64;
-        let room = asked.room().filter(|_| state == TestState::Completed);
-        let short_of_rate = room.map(|room| room.saturating_sub(self.claimed.sent));
+        let is_rate_kept_to_its_end = state == TestState::Completed && asked.is_rate_over_time();
+        let short_of_rate = is_rate_kept_to_its_end.then(|| self.claimed.due.saturating_sub(self.claimed.sent));
         let (thresholds, seconds) = (Vec::new(), self.rows);
         BenchView {
             state,
@@ -100,7 +100,10 @@ fn conservation(all: &SecondStats, claimed: Totals, seconds: u64) -> Conservatio
         actual: Some(actual),
         detail: format!("{} and {}", grouped(expected), grouped(actual)),
     };
-    let mut checks = vec![check("sent = answered + failed", sent, claimed.answered.saturating_add(claimed.failed))];
+    let mut checks = vec![
+        check("sent = answered + failed", sent, claimed.answered.saturating_add(claimed.failed)),
+        check("due = sent + skipped + dropped", claimed.due, claimed.decided()),
+    ];
     checks.extend(
         Totals::NUMBERS.iter().map(|number| {
             check(&format!("{} = sum of the seconds", number.name), number.of(&claimed), number.of(&sums))

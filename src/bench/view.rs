@@ -23,8 +23,8 @@ pub struct BenchView {
     pub engine: EngineView,
     /// The whole run.
     pub totals: ScopeView,
-    /// Requests that the asked rate has room for in the asked time and that were not sent; those that were skipped or
-    /// dropped are among them. `null` where it was not asked for a rate over a time, or did not run to its end.
+    /// Requests that were due at the asked rate in the asked time and were not sent: skipped or dropped. `null` where it was
+    /// not asked for a rate over a time, or did not run to its end.
     pub short_of_rate: Option<u64>,
     /// The proof that nothing was lost.
     pub conservation: ConservationView,
@@ -88,11 +88,9 @@ impl AskedView {
         }
     }
 
-    /// How many requests the rate has room for in the time, where nothing else ends the run.
-    pub fn room(&self) -> Option<u64> {
-        let (rate_per_s, duration_s) = self.rate_per_s.zip(self.duration_s)?;
-        // What is due at the very end is not of the run; a little is for a product that is not exact.
-        self.requests.is_none().then(|| (rate_per_s * duration_s - 1e-6).ceil() as u64)
+    /// Whether a rate over a time says how many requests are due.
+    pub fn is_rate_over_time(&self) -> bool {
+        self.rate_per_s.is_some() && self.duration_s.is_some() && self.requests.is_none()
     }
 
     /// How much of the run is done after `elapsed_s` with so many requests sent, 0 to 1.

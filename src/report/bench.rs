@@ -7,7 +7,7 @@ use super::remarks::{remarks, took};
 use super::{counted, grouped, line, milliseconds, state_name, state_style, verdict_style};
 use crate::bench::csv::in_columns;
 use crate::bench::view::{AskedView, BenchView, EngineView};
-use crate::table::{BAD, Column, Group, STRONG, WARN, draw, paint};
+use crate::table::{BAD, Column, Group, STRONG, draw, paint};
 
 /// What was asked for, the counts, the distributions, what went wrong, and the proof.
 pub fn bench(view: &BenchView, max_columns: Option<usize>) -> String {
@@ -27,13 +27,6 @@ pub fn bench(view: &BenchView, max_columns: Option<usize>) -> String {
     text.push_str(&distributions(totals, max_columns));
     text.push('\n');
     remarks(totals, asked.keepalive).iter().for_each(|remark| line(&mut text, remark));
-    let explained = totals.skipped.unwrap_or(0).saturating_add(totals.dropped.unwrap_or(0));
-    let unexplained = view.short_of_rate.unwrap_or(0).saturating_sub(explained);
-    if unexplained > 1 {
-        let words =
-            "more would have been sent at the rate asked for: connections were busy (-c), or this machine was late";
-        line(&mut text, paint(WARN, format!("short: {} requests {words}", grouped(unexplained))));
-    }
     if let Some(reason) = &view.reason {
         line(&mut text, paint(BAD, reason));
     }
@@ -130,7 +123,6 @@ mod tests {
         view.totals.failures.insert("timeout".into(), 1_003);
         (view.totals.skipped, view.totals.dropped) = (Some(12), Some(3));
         (view.totals.sent, view.totals.attempts_per_s) = (Some(4_003), Some(1_601.2));
-        view.short_of_rate = Some(2_012);
         view.asked.connections = 1;
         view.totals.statuses.clear();
         view.asked.rate_per_s = None;
@@ -141,7 +133,6 @@ mod tests {
             "skipped: 12 requests",
             "3,000 due, 4,003 sent, 3,000 answered, 0 failed, 12 skipped, 3 dropped",
             "1,429 responses/s, 1,601 attempts/s, as fast as it went",
-            "short: 1,997 requests more",
             ", 1 connection,",
             "statuses    none",
             "a thread died",

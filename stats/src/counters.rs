@@ -27,8 +27,7 @@ pub struct Number<S> {
     pub kind: Kind,
     /// What it counts.
     pub unit: Unit,
-    /// Whether it is left out of messages where it is zero, and may be missing in those of others.
-    pub is_rare: bool,
+    pub(crate) implied: fn(&S) -> Option<u64>,
     /// Its Prometheus series by driver, and what that says; `None`: it has no series, or several.
     pub series: Option<(&'static str, &'static str)>,
     pub(crate) of: fn(&S) -> u64,
@@ -41,6 +40,11 @@ impl<S> Number<S> {
         (self.of)(counts)
     }
 
+    /// What it is where a message or a stored text leaves it out, by the numbers before it; `None`: it is never left out.
+    pub fn implied(&self, counts: &S) -> Option<u64> {
+        (self.implied)(counts)
+    }
+
     /// Its value, to be changed.
     pub fn of_mut<'a>(&self, counts: &'a mut S) -> &'a mut u64 {
         (self.of_mut)(counts)
@@ -50,9 +54,10 @@ impl<S> Number<S> {
 /// Declares `Counts` (of a second) and `Totals` (of a whole test). A number is one line:
 ///
 /// ```text
-/// name: Kind of Unit, usual | rare, "Prometheus series": "what it says";
+/// name: Kind of Unit, usual | rare | decided, "Prometheus series": "what it says";
 /// ```
 ///
+/// A `rare` one is left out of messages where it is 0, and one that is `decided` where it is what [`Counts::decided`] says.
 /// `both` are in both structs, `totals` are what `Counts` has as a method, `second` are in `Counts` alone, and `maps` count by
 /// a key there. Messages have the numbers in this order, and stored totals are a list in it: a new one of `Totals` goes to the
 /// end of the second `both`.
@@ -70,8 +75,8 @@ macro_rules! counters {
             Counts { $($a)* $($c)* $($d)* } { $($(#[$map_doc])* $map: $key,)* }
         );
         counters!(@struct
-            /// The counts whose balance proves that nothing was lost: once a test is over, `sent = answered + failed`, and what
-            /// was due is `sent + skipped + dropped`.
+            /// The counts whose balance proves that nothing was lost: once a test is over, `sent = answered + failed` and
+            /// `due = sent + skipped + dropped`.
             #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
             Totals { $($a)* $($b)* $($c)* } {}
         );
@@ -93,7 +98,7 @@ macro_rules! counters {
     };
     (@struct
         $(#[$struct_doc:meta])* $struct:ident {
-            $($(#[$doc:meta])* $name:ident: $kind:ident of $unit:ident, $rarity:ident $(, $series:literal: $help:literal)?;)*
+            $($(#[$doc:meta])* $name:ident: $kind:ident of $unit:ident, $presence:ident $(, $series:literal: $help:literal)?;)*
         }
         { $($(#[$map_doc:meta])* $map:ident: $key:ty,)* }
     ) => {
@@ -104,12 +109,17 @@ macro_rules! counters {
         }
 
         impl $struct {
+            /// Slots of the schedule that something became of: sent, skipped and dropped together.
+            pub fn decided(&self) -> u64 {
+                sum([self.sent, self.skipped, self.dropped].iter())
+            }
+
             /// Every number, in the order of the fields.
             pub const NUMBERS: &[Number<Self>] = &[$(Number {
                 name: stringify!($name),
                 kind: Kind::$kind,
                 unit: Unit::$unit,
-                is_rare: counters!(@is_rare $rarity),
+                implied: counters!(@implied $presence),
                 series: counters!(@series $($series: $help)?),
                 of: |counts| counts.$name,
                 of_mut: |counts| &mut counts.$name,
@@ -117,13 +127,14 @@ macro_rules! counters {
         }
     };
     (@totals $self:ident
-        { $($(#[$doc:meta])* $name:ident: $kind:ident of $unit:ident, $rarity:ident $(, $series:literal: $help:literal)?;)* }
-        { $($(#[$b_doc:meta])* $b:ident: $b_kind:ident of $b_unit:ident, $b_rarity:ident $(, $b_series:literal: $b_help:literal)?;)* }
+        { $($(#[$doc:meta])* $name:ident: $kind:ident of $unit:ident, $presence:ident $(, $series:literal: $help:literal)?;)* }
+        { $($(#[$b_doc:meta])* $b:ident: $b_kind:ident of $b_unit:ident, $b_presence:ident $(, $b_series:literal: $b_help:literal)?;)* }
     ) => {
         Totals { $($name: $self.$name,)* $($b: $self.$b(),)* }
     };
-    (@is_rare usual) => { false };
-    (@is_rare rare) => { true };
+    (@implied usual) => { |_| None };
+    (@implied rare) => { |_| Some(0) };
+    (@implied decided) => { |counts| Some(counts.decided()) };
     (@series) => { None };
     (@series $series:literal: $help:literal) => { Some(($series, $help)) };
 }

@@ -30,6 +30,9 @@ counters! {
         /// Connections that were ended because the server sent something that nobody had asked for.
         unsolicited: Counter of Events, rare, "onrush_driver_unsolicited_total":
             "Connections ended for something that the target sent unasked";
+        /// Slots of the schedule whose moment came, counted by the schedule and not by what became of them. Without a
+        /// schedule a request is due when it is sent.
+        due: Counter of Events, decided, "onrush_driver_requests_due_total": "Slots of the schedule whose moment came";
     }
     second {
         /// Connections opened while the test ran.
@@ -118,11 +121,6 @@ impl Counts {
 }
 
 impl Totals {
-    /// Slots of the schedule whose moment came.
-    pub fn due(&self) -> u64 {
-        self.sent.saturating_add(self.skipped).saturating_add(self.dropped)
-    }
-
     /// Adds `other`: another node's, or of another time.
     pub fn merge(&mut self, other: &Self) {
         for number in Self::NUMBERS {

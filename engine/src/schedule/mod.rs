@@ -127,17 +127,25 @@ impl Schedule {
         self.paced.is_some()
     }
 
-    /// Slots that were due before `time_ns`, are still unclaimed and would have been sent had a connection been free.
-    pub fn skipped_before(&self, time_ns: u64) -> u64 {
-        let keeping = self.paced.as_ref().filter(|paced| paced.keeps_backlog());
-        keeping.map_or(0, |paced| paced.unclaimed_before(time_ns))
+    /// Slots whose moment came before `time_ns` and before the end of the duration: a function of time, whatever became of
+    /// them. `None` where slots have no moments.
+    pub fn due_before(&self, time_ns: u64) -> Option<u64> {
+        self.paced.as_ref().map(|paced| paced.due_before(self.end_ns.map_or(time_ns, |end_ns| end_ns.min(time_ns))))
     }
 
-    /// Slots that were given up since the last call; with an `end_ns` those, too, that were due before it and are left.
-    pub fn take_dropped(&mut self, end_ns: Option<u64>) -> u64 {
-        let Some(paced) = &mut self.paced else { return 0 };
-        let left = end_ns.filter(|_| !paced.keeps_backlog()).map_or(0, |end_ns| paced.unclaimed_before(end_ns));
-        paced.take_dropped() + left
+    /// Slots that were claimed or given up; `None` where slots have no moments.
+    pub fn decided(&self) -> Option<u64> {
+        self.paced.as_ref().map(Paced::decided)
+    }
+
+    /// Whether slots that were not served in time wait to be sent; otherwise they are given up.
+    pub fn keeps_backlog(&self) -> bool {
+        self.paced.as_ref().is_some_and(Paced::keeps_backlog)
+    }
+
+    /// Slots that were given up since the last call.
+    pub fn take_dropped(&mut self) -> u64 {
+        self.paced.as_mut().map_or(0, Paced::take_dropped)
     }
 
     /// When the interval of the last slot is over; `None` where slots have no moments.

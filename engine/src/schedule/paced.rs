@@ -97,16 +97,20 @@ impl Paced {
         self.grid.due_ns(self.lane.slot(position))
     }
 
-    /// Slots from before `time_ns` that were neither claimed nor given up.
-    pub fn unclaimed_before(&self, time_ns: u64) -> u64 {
+    /// Slots whose moment came before `time_ns`.
+    pub fn due_before(&self, time_ns: u64) -> u64 {
         let slots = match self.backlog {
             Backlog::Dropped => u64::MAX,
             Backlog::Kept { slots } => slots,
         };
-        self.lane.positions_before(self.grid.first_from(time_ns).min(slots)).saturating_sub(self.position)
+        self.lane.positions_before(self.grid.first_from(time_ns).min(slots))
     }
 
-    /// Whether what is unclaimed at the end was waiting to be sent; otherwise it was bound to be given up.
+    /// Slots that were claimed or given up.
+    pub fn decided(&self) -> u64 {
+        self.position
+    }
+
     pub fn keeps_backlog(&self) -> bool {
         self.backlog != Backlog::Dropped
     }
@@ -146,10 +150,9 @@ impl Paced {
     }
 
     fn drop_backlog(&mut self, second_start_ns: u64) {
-        let due_before = |time_ns| self.lane.positions_before(self.grid.first_from(time_ns));
-        let within_grace = self.position.max(due_before(second_start_ns.saturating_sub(GRACE_NS)));
+        let within_grace = self.position.max(self.due_before(second_start_ns.saturating_sub(GRACE_NS)));
         // Beside those that are hardly late.
-        let carried = due_before(second_start_ns.saturating_sub(LATE_NS)).saturating_sub(within_grace);
+        let carried = self.due_before(second_start_ns.saturating_sub(LATE_NS)).saturating_sub(within_grace);
 
         let credit = self.drop_credit + self.left_in_second.max(1);
         let dropped = carried.min(credit / SLOTS_PER_DROP);

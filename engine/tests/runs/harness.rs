@@ -135,6 +135,7 @@ impl Run {
             in_flight = counts.in_flight;
             sum.merge(&counts.totals());
             assert_eq!(sum, second.totals, "second {index}");
+            assert!(sum.decided() <= sum.due, "second {index}: nothing is sent or given up before it is due: {sum:?}");
             assert_eq!(second.stats.latency.count(), counts.responses());
             assert_eq!(second.stats.service_time.count(), counts.responses());
             assert_eq!(second.stats.schedule_error.count(), counts.sent);
@@ -142,5 +143,6 @@ impl Run {
         }
         assert_eq!(in_flight, 0, "nothing is on its way when a run is over");
         assert_eq!(sum.sent, sum.answered + sum.failed);
+        assert_eq!(sum.due, sum.sent + sum.skipped + sum.dropped);
     }
 }

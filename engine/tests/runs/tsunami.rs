@@ -63,6 +63,21 @@ fn exactly_the_count_is_sent_over_all_threads() {
 }
 
 #[test]
+fn what_is_due_is_told_second_by_second_whatever_becomes_of_it() {
+    let server = Server::start(|_| after_ms(300, ok()));
+    let plan = Plan {
+        count: None,
+        duration: Some(Duration::from_millis(2_500)),
+        ..tsunami(&server.url(), Duration::from_millis(10))
+    };
+    let run = run(plan);
+    let due: Vec<u64> = run.seconds.iter().map(|second| second.stats.counts.due).filter(|due| *due > 0).collect();
+    assert_eq!(due, [100, 100, 50]);
+    let totals = run.totals();
+    assert!(totals.sent < 20 && totals.sent + totals.skipped == 250, "{totals:?}");
+}
+
+#[test]
 fn what_was_due_and_found_no_connection_is_skipped() {
     let server = Server::start(|_| Reaction::Silence);
     let plan = Plan {

@@ -67,13 +67,14 @@ fn partly(participant: &ParticipantRecord, total: &DriverTotal, sums: &Totals) -
     }
     let responses = sums.answered.saturating_add(sums.failed);
     let at_most = [
-        (claimed.answered.max(claimed.failed), claimed.sent, "answered or failed, sent"),
-        (stats.latency.count(), responses, "latency values, answered or failed"),
-        (stats.service_time.count(), responses, "service time values, answered or failed"),
-        (stats.schedule_error.count(), sums.sent, "schedule errors, sent"),
+        (claimed.answered.max(claimed.failed), claimed.sent, "answered or failed; sent"),
+        (claimed.decided(), claimed.due, "sent, skipped or dropped; due"),
+        (stats.latency.count(), responses, "latency values; answered or failed"),
+        (stats.service_time.count(), responses, "service time values; answered or failed"),
+        (stats.schedule_error.count(), sums.sent, "schedule errors; sent"),
     ];
     let (count, most, names) = at_most.into_iter().find(|(count, most, _)| count > most)?;
-    let (of_what, than_what) = names.split_once(", ").unwrap_or((names, ""));
+    let (of_what, than_what) = names.split_once("; ").unwrap_or((names, ""));
     let detail = format!("{count} {of_what}, but only {most} {than_what}");
     Some(breach(participant, "the reports that are in agree", most, count, detail))
 }

@@ -74,10 +74,15 @@ fn what_was_sent_again_and_what_came_unasked_is_told_beside_the_targets_count() 
 #[test]
 fn every_contradiction_is_a_breach() {
     type Change = fn(&mut Vec<Metrics>);
-    let cases: [(&str, Change); 10] = [
+    let cases: [(&str, Change); 11] = [
         ("sent = answered + failed", |r| {
             let last = r.len() - 2;
             r[last].measured.as_mut().unwrap().totals.answered -= 1;
+        }),
+        ("due = sent + skipped + dropped", |r| {
+            let last = r.len() - 2;
+            r[0].measured.as_mut().unwrap().stats.counts.due += 1;
+            r[last].measured.as_mut().unwrap().totals.due += 1;
         }),
         ("seconds add up to totals", |r| r[0].measured.as_mut().unwrap().stats.counts.skipped += 1),
         ("seconds add up to totals", |r| r[0].measured.as_mut().unwrap().stats.counts.dropped += 1),
@@ -142,6 +147,7 @@ fn failed_requests_may_or_may_not_have_reached_the_target() {
         let (mut a, mut b) = (SimDriver::new("a", "s"), SimDriver::new("b", "s"));
         let mut with_failures = stats(&[1, 2, 3]);
         with_failures.counts.sent += 2;
+        with_failures.counts.due += 2;
         with_failures.counts.failures.insert(Timeout, 2);
         with_failures.schedule_error.record(1);
         with_failures.schedule_error.record(1);

@@ -20,11 +20,11 @@ pub fn impossible(report: &Measured) -> Option<&'static str> {
     if sums.answered.max(sums.failed) > MAX_PER_SECOND + MAX_UNDER_WAY {
         return Some("it counts more responses and failures in a second than a driver can have had requests");
     }
-    if counts.skipped > by_now {
-        return Some("it counts more skipped requests than can have been due");
+    if counts.skipped.max(counts.due) > by_now {
+        return Some("it counts more due or skipped requests than can have been due");
     }
-    let Totals { sent, answered, failed, skipped, .. } = report.totals;
-    if [sent, answered, failed, skipped].into_iter().any(|total| total > by_now) {
+    let Totals { sent, answered, failed, skipped, due, .. } = report.totals;
+    if [sent, answered, failed, skipped, due].into_iter().any(|total| total > by_now) {
         return Some("its totals count more requests than a driver can have sent in that time");
     }
     None
@@ -52,6 +52,8 @@ mod tests {
         too_many("send", |r| r.stats.counts.sent = 1_000_000_000_000);
         too_many("responses", |r| *r.stats.counts.statuses.entry(200).or_default() = 1_000_000_000_000);
         too_many("skipped", |r| r.stats.counts.skipped = 100_000_001);
+        too_many("due", |r| r.stats.counts.due = 100_000_001);
         too_many("totals", |r| r.totals.failed = u64::MAX);
+        too_many("totals", |r| r.totals.due = u64::MAX);
     }
 }

@@ -46,7 +46,7 @@ pub fn of_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
 /// Counts, and what a distribution keeps beside its histogram. JSON, because SQLite's integers end at 2^63.
 #[derive(Serialize, Deserialize)]
 pub struct Measures {
-    /// By name; one that a text of an earlier version lacks is 0.
+    /// By name; a text of an earlier version may lack some.
     #[serde(flatten)]
     numbers: BTreeMap<String, u64>,
     statuses: BTreeMap<u16, u64>,
@@ -123,9 +123,8 @@ impl Measures {
         };
         for number in Counts::NUMBERS {
             let stored = self.numbers.get(number.name).copied();
-            let rare = number.is_rare.then_some(0);
             let missing = || StoreError::BadValue(format!("no {} in its counts", number.name));
-            *number.of_mut(&mut counts) = stored.or(rare).ok_or_else(missing)?;
+            *number.of_mut(&mut counts) = stored.or_else(|| number.implied(&counts)).ok_or_else(missing)?;
         }
         let [latency, service_time, schedule_error] = histograms;
         Ok(SecondStats {
@@ -170,11 +169,14 @@ pub fn totals_json(totals: &Totals) -> String {
     json(&Totals::NUMBERS.iter().map(|number| number.of(totals)).collect::<Vec<_>>())
 }
 
-/// The totals of [`totals_json`]; what an older list lacks did not happen.
+/// The totals of [`totals_json`]; an older list lacks the last ones.
 pub fn totals_of(text: &str) -> Result<Totals, StoreError> {
     let list: Vec<u64> = of_json(text)?;
     let mut totals = Totals::default();
-    Totals::NUMBERS.iter().zip(list).for_each(|(number, n)| *number.of_mut(&mut totals) = n);
+    for (index, number) in Totals::NUMBERS.iter().enumerate() {
+        let stored = list.get(index).copied();
+        *number.of_mut(&mut totals) = stored.or_else(|| number.implied(&totals)).unwrap_or(0);
+    }
     Ok(totals)
 }
 

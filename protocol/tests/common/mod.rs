@@ -36,6 +36,7 @@ pub fn measured_second() -> SecondStats {
     };
     stats.counts.sent = 4;
     stats.counts.skipped = 1;
+    stats.counts.due = 5;
     stats.counts.bytes_sent = 400;
     stats.counts.bytes_received = 300;
     stats.counts.statuses = [(200, 2), (503, 1)].into();

@@ -19,7 +19,7 @@ pub fn second(index: u64, answered: u64, failed: u64, end: Option<End>) -> Secon
         stats.service_time.record(900_000);
     }
     (0..answered + failed).for_each(|_| stats.schedule_error.record(2_000));
-    stats.counts.sent = answered + failed;
+    (stats.counts.sent, stats.counts.due) = (answered + failed, answered + failed);
     (stats.counts.bytes_sent, stats.counts.bytes_received) = (50 * (answered + failed), 150 * answered);
     if answered > 0 {
         stats.counts.statuses.insert(200, answered);
@@ -32,6 +32,7 @@ pub fn second(index: u64, answered: u64, failed: u64, end: Option<End>) -> Secon
         sent: so_far * (answered + failed),
         answered: so_far * answered,
         failed: so_far * failed,
+        due: so_far * (answered + failed),
         ..Totals::default()
     };
     // The last half second is of waiting for responses for the most part.
@@ -94,11 +95,17 @@ fn seconds_become_totals() {
 }
 
 #[test]
-fn what_a_rate_has_room_for_and_was_not_sent_is_counted() {
-    let short_of = |asked: AskedView| collected(1_000, 0).finish(String::new(), asked, sample_engine()).short_of_rate;
+fn what_was_due_and_not_sent_is_counted() {
     let timed = || AskedView { requests: None, duration_s: Some(2.5), ..sample_asked() };
-    assert_eq!(short_of(timed()), Some(2_000), "2,000 a second for 2.5 s, of which 3,000 were sent");
-    assert_eq!(short_of(AskedView { rate_per_s: Some(1_200.0), ..timed() }), Some(0));
+    let short_of = |asked: AskedView| collected(1_000, 0).finish(String::new(), asked, sample_engine()).short_of_rate;
+    assert_eq!(short_of(timed()), Some(0));
+    let mut late = Collector::default();
+    let mut report = second(0, 9, 0, Some(End::Completed));
+    (report.stats.counts.due, report.stats.counts.dropped) = (12, 3);
+    report.totals = report.stats.counts.totals();
+    late.add(&report);
+    let late = late.finish(String::new(), timed(), sample_engine());
+    assert_eq!((late.short_of_rate, late.conservation.verdict), (Some(3), Verdict::Exact));
     assert_eq!(short_of(AskedView { rate_per_s: None, ..timed() }), None);
     assert_eq!(short_of(sample_asked()), None, "a count ends it");
     let mut stopped = Collector::default();
@@ -109,11 +116,12 @@ fn what_a_rate_has_room_for_and_was_not_sent_is_counted() {
 #[test]
 fn what_does_not_add_up_is_named() {
     type Spoil = fn(&mut SecondReport);
-    let spoiled: [(Spoil, &str); 8] = [
+    let spoiled: [(Spoil, &str); 9] = [
         (|second| second.totals.sent += 1, "sent = answered + failed"),
         (|second| second.stats.counts.sent -= 1, "sent = sum of the seconds: 10 and 9"),
         (|second| second.stats.latency.record(1), "latency values = responses"),
         (|second| second.totals.dropped = 1, "dropped = sum of the seconds: 1 and 0"),
+        (|second| second.totals.due += 1, "due = sent + skipped + dropped: 11 and 10"),
         (|second| second.totals.resent = 1, "resent = sum of the seconds: 1 and 0"),
         (|second| second.totals.unsolicited = 1, "unsolicited = sum of the seconds: 1 and 0"),
         (|second| second.stats.schedule_error.clear(), "schedule error values = sent"),
