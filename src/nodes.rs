@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use onrush_bus::cpus::Claim;
-use onrush_bus::{Brokers, BusConfig, BusError, EmbeddedBroker, check_room};
+use onrush_bus::{Brokers, BusConfig, BusError, EmbeddedBroker};
 use onrush_driver::DriverConfig;
 use onrush_engine::Wait;
+use onrush_host::cpus::Claim;
+use onrush_host::limits::check_room;
 use onrush_orchestrator::{Orchestrator, OrchestratorConfig};
 use onrush_protocol::NodeId;
 use onrush_target::{Target, TargetConfig};
@@ -189,7 +190,7 @@ fn bus_config(brokers: Brokers, topics: TopicArgs, client_id: String) -> BusConf
 fn claim(cpus: Option<&[usize]>) -> Option<Claim> {
     let cpus = match cpus {
         Some(cpus) => cpus.to_vec(),
-        None => onrush_bus::cpus::allowed().ok()?,
+        None => onrush_host::cpus::allowed().ok()?,
     };
     Claim::new(&cpus).inspect_err(|e| tracing::warn!("drivers here cannot see which CPUs the target uses: {e}")).ok()
 }

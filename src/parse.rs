@@ -74,7 +74,7 @@ pub struct Cpus(pub Vec<usize>);
 
 /// `2-7`, `0,2,4-5`.
 pub fn cpus(text: &str) -> Result<Cpus, String> {
-    onrush_bus::cpus::parse_list(text).map(Cpus)
+    onrush_host::cpus::parse_list(text).map(Cpus)
 }
 
 /// Addresses of this machine: one value on the command line may be a range of them.

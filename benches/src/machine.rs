@@ -4,7 +4,6 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
-use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::{Value, json};
 
 /// What a number must be read with: date, kernel, CPU and so on.
@@ -51,12 +50,7 @@ pub struct Cpus {
 
 /// Keeps the calling thread, and the processes that it starts, on one CPU.
 pub fn pin(cpu: usize) -> io::Result<()> {
-    let mut set = CpuSet::new();
-    if cpu >= CpuSet::MAX_CPU {
-        return Err(io::Error::other(format!("there is no CPU {cpu}")));
-    }
-    set.set(cpu);
-    sched_setaffinity(None, &set).map_err(|errno| io::Error::other(format!("cannot run on CPU {cpu}: {errno}")))
+    onrush_host::cpus::pin_thread(&[cpu]).map_err(|e| io::Error::other(format!("cannot run on CPU {cpu}: {e}")))
 }
 
 /// Whose CPU time.

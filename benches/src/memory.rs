@@ -97,8 +97,5 @@ pub fn hold(args: &HoldArgs) -> Result<(), Problem> {
 
 /// Memory of this process that no file backs.
 fn anonymous_bytes() -> Result<u64, Problem> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).ok_or("the kernel tells no RssAnon")?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse()?;
-    Ok(kib * 1024)
+    Ok(onrush_host::usage::status_bytes("RssAnon").ok_or("the kernel tells no RssAnon")?)
 }

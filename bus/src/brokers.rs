@@ -1,9 +1,9 @@
 //! Where the broker is: given by the user, or found on this machine.
 
+use onrush_host::{LiveFile, runtime_dir};
 use serde::{Deserialize, Serialize};
 
 use crate::BusError;
-use crate::runtime::{LiveFile, runtime_dir};
 
 /// Where the broker is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Brokers {
 pub(crate) fn announce(address: &str) -> Result<LiveFile, BusError> {
     let announcement = Announcement { address: address.into(), pid: std::process::id() };
     let json = serde_json::to_string(&announcement).expect("a text and a number are JSON");
-    LiveFile::create(&runtime_dir()?.join(FOLDER), &json)
+    Ok(LiveFile::create(&runtime_dir()?.join(FOLDER), &json)?)
 }
 
 /// The embedded brokers that live on this machine.

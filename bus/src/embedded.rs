@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use onrush_host::LiveFile;
 use onrush_protocol::Topic;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
@@ -16,7 +17,6 @@ use rdkafka::producer::{BaseProducer, Producer as _};
 use crate::BusError;
 use crate::brokers::announce;
 use crate::delivery::Events;
-use crate::runtime::LiveFile;
 
 /// Longer requests end the connection. librdkafka's cluster loses the next message when a partition's newest
 /// batch alone is over its 5 MiB; with this limit even two batches fit.

@@ -1,10 +1,9 @@
 //! What can go wrong with the broker, in words for the person who has to do something about it.
 
-use std::path::{Path, PathBuf};
-
+use onrush_host::HostError;
 use rdkafka::error::KafkaError;
 
-/// What went wrong with the broker, or with this machine's notes about brokers and CPUs.
+/// What went wrong with the broker, or with what this machine knows about brokers.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum BusError {
@@ -39,18 +38,8 @@ pub enum BusError {
     Embedded(String),
     #[error("cannot start a thread: {error}{}", advice(.error))]
     Thread { error: std::io::Error },
-    #[error(
-        "this process may start only {got} of the {wanted} threads that it needs ({error}): raise the limit of processes \
-         and threads (ulimit -u, or pids of the container)"
-    )]
-    Threads { wanted: usize, got: usize, error: std::io::Error },
-    #[error(
-        "this process may open only {got} of the {wanted} files and sockets that it needs ({error}): raise the limit of \
-         descriptors (ulimit -n)"
-    )]
-    Descriptors { wanted: usize, got: usize, error: std::io::Error },
-    #[error("cannot use {}, where nodes on this machine find one another: {problem}; ONRUSH_RUNTIME_DIR may name another folder", .path.display())]
-    RuntimeDir { path: PathBuf, problem: String },
+    #[error(transparent)]
+    Host(#[from] HostError),
 }
 
 impl BusError {
@@ -70,10 +59,6 @@ impl BusError {
 
     pub(crate) fn thread(error: std::io::Error) -> Self {
         Self::Thread { error }
-    }
-
-    pub(crate) fn runtime_dir(path: &Path, problem: impl ToString) -> Self {
-        Self::RuntimeDir { path: path.to_owned(), problem: problem.to_string() }
     }
 }
 

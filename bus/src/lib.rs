@@ -1,9 +1,8 @@
 //! Kafka, as the nodes use it: through rdkafka, with the broker within the process for one machine.
 //!
 //! One producer that keeps what it is given until the broker has it, one consumer that reads whole topics from
-//! chosen offsets (no consumer group: every node reads everything), and the embedded broker. Beside that, what
-//! nodes on one machine tell one another (where an embedded broker is, and who uses which CPU) and what a node's own
-//! process uses of its machine. This crate refuses to know what the messages mean.
+//! chosen offsets (no consumer group: every node reads everything), and the embedded broker. This crate refuses to know what
+//! the messages mean.
 
 mod admin;
 mod asker;
@@ -11,7 +10,6 @@ mod bell;
 mod brokers;
 mod client;
 mod consumer;
-pub mod cpus;
 mod delivery;
 mod embedded;
 mod error;
@@ -21,13 +19,10 @@ mod outbox;
 mod positions;
 mod producer;
 mod reader;
-mod room;
-mod runtime;
 mod stamp;
 #[cfg(test)]
 mod testing;
 mod topics;
-mod usage;
 #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 mod waits;
 mod watch;
@@ -37,10 +32,7 @@ pub use consumer::{Consumer, Place, Record, Skipped, Start};
 pub use embedded::EmbeddedBroker;
 pub use error::BusError;
 pub use producer::Producer;
-pub use room::check_room;
-pub use runtime::runtime_dir;
 pub use topics::{check_topic_prefix, ensure_topics};
-pub use usage::Usage;
 pub use watch::BrokerWatch;
 
 /// How to reach the topics.

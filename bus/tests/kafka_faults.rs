@@ -295,7 +295,7 @@ fn reader_with_little_memory() {
     let marker = std::env::var_os("READER_MARKER").unwrap();
     std::thread::spawn(|| {
         loop {
-            if onrush_bus::Usage::read().resident_bytes.is_some_and(|bytes| bytes > 200_000_000) {
+            if onrush_host::Usage::read().resident_bytes.is_some_and(|bytes| bytes > 200_000_000) {
                 std::process::abort();
             }
             std::thread::sleep(Duration::from_millis(1));

@@ -79,10 +79,10 @@ pub fn run(config: DriverConfig, stop: Arc<AtomicBool>) -> Result<(), DriverErro
     plan::check_target(config.target_url.as_deref()).map_err(DriverError::TargetUrl)?;
     let engine_threads = match &config.cpus {
         Some(cpus) => cpus.len(),
-        None => onrush_bus::cpus::allowed().map_err(DriverError::Affinity)?.len(),
+        None => onrush_host::cpus::allowed().map_err(DriverError::Affinity)?.len(),
     };
     // What a Kafka client does without a thread or a socket is to wait, and say nothing.
-    onrush_bus::check_room(THREADS + engine_threads, DESCRIPTORS)?;
+    onrush_host::limits::check_room(THREADS + engine_threads, DESCRIPTORS).map_err(BusError::from)?;
     let machine = machine::Machine::look(config.cpus.as_deref())?;
     let sidecar = std::thread::Builder::new().name("sidecar".into());
     // A thread of its own, so that the caller keeps its CPUs.

@@ -1,7 +1,7 @@
 //! This machine's CPUs: which ones the engine has, which are left for the rest, and how the engine may wait.
 
-use onrush_bus::cpus::{self, Claim};
 use onrush_engine::Wait;
+use onrush_host::cpus::{self, Claim};
 
 use crate::DriverError;
 

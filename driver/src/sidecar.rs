@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use onrush_bus::{BrokerWatch, BusConfig, BusError, Consumer, Producer, Record, Start, Usage, cpus, ensure_topics};
+use onrush_bus::{BrokerWatch, BusConfig, BusError, Consumer, Producer, Record, Start, ensure_topics};
 use onrush_engine::{Options, Wait};
+use onrush_host::{Usage, cpus};
 use onrush_protocol::{
     ErrorKind, Heartbeat, NodeState, ReadError, Refusal, Register, SessionId, TestConfig, TestId, Topic, Trigger,
 };

@@ -5,8 +5,8 @@ mod common;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{LONG, Server, Stage, config, conserved, measured, tsunami};
-use onrush_bus::cpus::{self, Claim};
 use onrush_engine::Wait;
+use onrush_host::cpus::{self, Claim};
 use onrush_protocol::{EndReason, NodeId, NodeState, Participant, Topic, Trigger};
 
 #[test]

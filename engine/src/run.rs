@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use onrush_host::limits::{open_descriptors, raise_descriptors};
 use onrush_stats::{SecondStats, Totals};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::clock::Moment;
 use crate::control::Control;
@@ -381,17 +381,8 @@ fn scope_of(zone: &str) -> io::Result<u32> {
 /// what is open and what this process needs besides: its timers and rings, and a broker that may come back.
 fn enough_descriptors(connections: u64) -> Result<(), ArmError> {
     const RESERVED: u64 = 64;
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let limit = match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        Ok(()) => maximum,
-        Err(error) => {
-            tracing::warn!(%error, "the limit of open files stays at {}", current.unwrap_or(u64::MAX));
-            current
-        }
-    };
-    let open = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
-    let needed = connections + open + RESERVED;
-    match limit {
+    let needed = connections + open_descriptors().unwrap_or(0) + RESERVED;
+    match raise_descriptors() {
         Some(limit) if needed > limit => Err(ArmError::Descriptors { connections, needed, limit }),
         _ => Ok(()),
     }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, SyncSender};
 use std::time::Duration;
 
+use onrush_host::cpus::pin_thread;
 use onrush_stats::FailureCause;
-use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::clock::Moment;
 use crate::connection::Connection;
@@ -70,7 +70,7 @@ impl EngineThread {
 
     /// An error is what the run fails with; one before it was armed is told there first.
     fn run_to_end(self) -> Result<(), String> {
-        if let Err(source) = pin_to(self.cpu) {
+        if let Err(source) = pin_thread(&[self.cpu]) {
             return self.refuse(ArmError::Thread { cpu: self.cpu, source });
         }
         let polls = self.wait == Wait::Poll && self.schedule.is_paced();
@@ -165,15 +165,6 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
-fn pin_to(cpu: usize) -> std::io::Result<()> {
-    if cpu >= CpuSet::MAX_CPU {
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "there is no such CPU"));
-    }
-    let mut cpus = CpuSet::new();
-    cpus.set(cpu);
-    Ok(sched_setaffinity(None, &cpus)?)
-}
-
 /// Opens the connections: the first one must open, and any other that does not is opened when it is needed.
 /// Without keep-alive the first one is only tried.
 async fn open_all<F: Future<Output = Received> + 'static>(
@@ -251,8 +242,7 @@ mod tests {
         let schedule = Schedule::for_threads(&plan, 1).remove(0);
         let (outlet, parts, inlet) = way(control.clone(), 0);
         let (armed, arming) = channel();
-        let cpus = rustix::thread::sched_getaffinity(None).expect("a process may ask for its own CPUs");
-        let cpu = (0..CpuSet::MAX_CPU).find(|cpu| cpus.is_set(*cpu)).expect("this thread runs somewhere");
+        let cpu = onrush_host::cpus::allowed().expect("a process may ask for its own CPUs")[0];
         let layout = Layout::new(&plan, |_, _| Ok::<_, ArmError>(Vec::new())).expect("a good plan");
         let (index, wait, io) = (0, Wait::Timer, Io::Auto);
         let (threads, connections) = (1, 1);

@@ -112,7 +112,7 @@ fn engine(machine: &Runs, armed: &Armed) -> EngineView {
         driver: armed.io().name().into(),
         wait: machine.options.wait.name().into(),
         why: machine.why.clone(),
-        cpus: onrush_bus::cpus::format_list(&machine.options.cpus),
+        cpus: onrush_host::cpus::format_list(&machine.options.cpus),
         connections_open: armed.connections_open(),
     }
 }

@@ -17,7 +17,7 @@ pub struct CpuPlan {
 
 /// The CPUs that this process may use.
 pub fn usable() -> Result<Vec<usize>, Error> {
-    onrush_bus::cpus::allowed().map_err(|e| Error::failed("cannot see which CPUs there are", e))
+    onrush_host::cpus::allowed().map_err(|e| Error::failed("cannot see which CPUs there are", e))
 }
 
 impl CpuPlan {
@@ -42,7 +42,7 @@ impl CpuPlan {
 
 impl fmt::Display for CpuPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = onrush_bus::cpus::format_list;
+        let list = onrush_host::cpus::format_list;
         let drivers: Vec<String> = self.drivers.iter().map(|cpus| list(cpus)).collect();
         let shared = if self.own_cpus { "" } else { " (shared: latencies are a crowded machine's)" };
         write!(f, "CPUs: target {}, drivers {}{shared}", list(&self.target), drivers.join(" | "))

@@ -83,7 +83,7 @@ impl Demo<'_> {
         self.console.note(&format!("target        {target_url}"));
         for (index, cpus) in plan.drivers.iter().enumerate() {
             let name = format!("driver-{}", index + 1);
-            let cpus = onrush_bus::cpus::format_list(cpus);
+            let cpus = onrush_host::cpus::format_list(cpus);
             let flags = ["--brokers", broker.address(), "--node-id", &name, "--cpus", &cpus];
             self.children.spawn(Role::Driver, &name, &flags)?;
         }
@@ -118,7 +118,7 @@ impl Demo<'_> {
 
     /// Starts the target and gives the URL that it serves.
     fn start_target(&mut self, plan: &CpuPlan) -> Result<String, Error> {
-        let (listen, cpus) = (local(TARGET_PORT).to_string(), onrush_bus::cpus::format_list(&plan.target));
+        let (listen, cpus) = (local(TARGET_PORT).to_string(), onrush_host::cpus::format_list(&plan.target));
         self.children.spawn(Role::Target, "target", &["--listen", &listen, "--cpus", &cpus])?;
         let address =
             self.wait_until("the target does not say where it listens", |demo| Ok(demo.children.announced()))?;

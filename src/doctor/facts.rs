@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use onrush_host::limits::Limit;
+
 /// The load that one driver on this machine is to make.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Load {
@@ -68,15 +70,6 @@ pub enum Ring {
     Plain,
     /// The kernel's error number and words.
     Refused(i32, String),
-}
-
-/// A limit of this process; `None`: unlimited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
-    /// The one in force.
-    pub soft: Option<u64>,
-    /// How far the process itself may raise it.
-    pub hard: Option<u64>,
 }
 
 /// The broker.

@@ -1,9 +1,10 @@
 //! From what was seen to what it means. Pure: facts in, findings out; every rule and every threshold stands here or in
 //! `judge_network`.
 
-use onrush_bus::cpus::format_list;
+use onrush_host::cpus::format_list;
+use onrush_host::limits::Limit;
 
-use super::facts::{Facts, Limit, Load, Ring};
+use super::facts::{Facts, Load, Ring};
 use super::finding::Finding;
 use super::judge_network as network;
 use crate::report::grouped;

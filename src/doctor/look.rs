@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use io_uring::{IoUring, cqueue, squeue};
 use onrush_api::{Client, DriverState};
 use onrush_bus::{BrokerWatch, Brokers, BusConfig};
-use rustix::process::{Resource, Rlimit, getrlimit};
+use onrush_host::{limits, usage};
 use url::{Host, Url};
 
 use super::DoctorArgs;
-use super::facts::{Broker, DriverClock, Drivers, Facts, Limit, Ring, Target};
+use super::facts::{Broker, DriverClock, Drivers, Facts, Ring, Target};
 use crate::error::Error;
 
 /// Nothing that is asked is waited for longer than this.
@@ -27,20 +27,20 @@ const CLOCK_SOURCES: &str = "/sys/devices/system/clocksource/clocksource0";
 
 /// Looks at everything; `args` says what to ask elsewhere.
 pub fn look(args: &DoctorArgs) -> Result<Facts, Error> {
-    let cpus = onrush_bus::cpus::allowed().map_err(|e| Error::failed("cannot see which CPUs there are", e))?;
+    let cpus = onrush_host::cpus::allowed().map_err(|e| Error::failed("cannot see which CPUs there are", e))?;
     let clock_source = |name| fs::read_to_string(format!("{CLOCK_SOURCES}/{name}")).ok();
     Ok(Facts {
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         ring: ring(),
         io_uring_disabled: read("/proc/sys/kernel/io_uring_disabled"),
-        seccomp: status_field("Seccomp:").is_some_and(|mode: u32| mode > 0),
-        locked_memory: limit(Resource::Memlock),
-        descriptors: limit(Resource::Nofile),
+        seccomp: usage::status("Seccomp").is_some_and(|mode| mode != "0"),
+        locked_memory: limits::locked_memory(),
+        descriptors: limits::descriptors(),
         ports: fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok().and_then(|text| pair(&text)),
         tw_reuse: read("/proc/sys/net/ipv4/tcp_tw_reuse"),
         time_wait: fs::read_to_string("/proc/net/sockstat").ok().and_then(|text| time_wait(&text)),
         somaxconn: read("/proc/sys/net/core/somaxconn"),
-        quota: onrush_bus::cpus::quota(),
+        quota: onrush_host::cpus::quota(),
         governors: cpus.iter().filter_map(|cpu| Some((*cpu, governor(*cpu)?))).collect(),
         cpus,
         clock_source: clock_source("current_clocksource").map(|text| text.trim().to_owned()),
@@ -58,19 +58,9 @@ fn read<T: FromStr>(path: &str) -> Option<T> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-fn status_field<T: FromStr>(name: &str) -> Option<T> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    status.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
-}
-
 fn governor(cpu: usize) -> Option<String> {
     let path = format!("/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor");
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
-}
-
-fn limit(resource: Resource) -> Limit {
-    let Rlimit { current, maximum } = getrlimit(resource);
-    Limit { soft: current, hard: maximum }
 }
 
 /// A real ring, as the engine sets it up.

@@ -26,9 +26,9 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
+use onrush_host::cpus;
+use onrush_host::limits::raise_descriptors;
 use rustix::net::Shutdown;
-use rustix::process::{Resource, getrlimit, setrlimit};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::answers::{Answers, BODY_BYTES_MAX};
 use crate::balance::Seat;
@@ -161,7 +161,7 @@ impl Target {
             return Err(TargetError::Body { body_bytes });
         }
         let cpus = check_cpus(cpus)?;
-        raise_open_files();
+        raise_descriptors();
         let io = io.usable();
         let listener = bind(listen)?;
         let address = listener.local_addr().map_err(|source| TargetError::Listen { address: listen, source })?;
@@ -261,20 +261,11 @@ fn check_cpus(cpus: Option<Vec<usize>>) -> Result<Vec<usize>, TargetError> {
 }
 
 fn allowed_cpus() -> Vec<usize> {
-    sched_getaffinity(None)
-        .map(|set| (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect())
-        .unwrap_or_else(|_| vec![0])
+    cpus::allowed().unwrap_or_else(|_| vec![0])
 }
 
 fn pin(cpu: usize) -> Result<(), TargetError> {
-    let pinned = if cpu < CpuSet::MAX_CPU {
-        let mut set = CpuSet::new();
-        set.set(cpu);
-        sched_setaffinity(None, &set)
-    } else {
-        Err(rustix::io::Errno::INVAL)
-    };
-    pinned.map_err(|errno| TargetError::Cpu { cpu, allowed: allowed_cpus(), source: errno.into() })
+    cpus::pin_thread(&[cpu]).map_err(|source| TargetError::Cpu { cpu, allowed: allowed_cpus(), source })
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, TargetError> {
@@ -288,15 +279,4 @@ fn bind(address: SocketAddr) -> Result<TcpListener, TargetError> {
     // Accepted connections inherit it: a second answer never waits for the first one to be acknowledged.
     rustix::net::sockopt::set_tcp_nodelay(&listener, true).map_err(|errno| refused(errno.into()))?;
     Ok(listener)
-}
-
-/// Each connection takes a descriptor, and the usual limit of 1024 is only a default.
-fn raise_open_files() {
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        limit.current = limit.maximum;
-        if let Err(error) = setrlimit(Resource::Nofile, limit) {
-            tracing::warn!(%error, "the limit of open files stays as it is");
-        }
-    }
 }

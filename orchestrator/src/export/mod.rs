@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use onrush_api::{SecondView, TestState};
-use onrush_bus::Usage;
+use onrush_host::Usage;
+use onrush_host::limits::open_descriptors;
 use onrush_protocol::{NodeId, TestId, Topic};
 use onrush_stats::SecondStats;
 
@@ -178,14 +179,9 @@ impl Export {
                 state.test.as_ref().map(|test| &test.shown).filter(|t| current(t)).cloned(),
             )
         };
-        Page { live: &live, own: &own, test: test.as_ref(), usage: Usage::read(), open_fds: open_fds(), now }.render()
+        Page { live: &live, own: &own, test: test.as_ref(), usage: Usage::read(), open_fds: open_descriptors(), now }
+            .render()
     }
-}
-
-/// Open file descriptors of this process.
-fn open_fds() -> Option<u64> {
-    // The listing itself holds one.
-    Some(std::fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as u64)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use crate::BusError;
+use crate::HostError;
 use crate::runtime::{LiveFile, runtime_dir};
 
 /// The highest CPU number that can be pinned to.
@@ -42,7 +42,8 @@ pub fn format_list(cpus: &[usize]) -> String {
         let comma = if text.is_empty() { "" } else { "," };
         let (first, last) = (run[0], run[run.len() - 1]);
         let dash = if first == last { String::new() } else { format!("-{last}") };
-        write!(text, "{comma}{first}{dash}").expect("a String takes everything");
+        // A String takes everything.
+        let _ = write!(text, "{comma}{first}{dash}");
     }
     text
 }
@@ -53,10 +54,13 @@ pub fn allowed() -> std::io::Result<Vec<usize>> {
     Ok((0..=MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect())
 }
 
-/// Pins the calling thread to these CPUs.
+/// Pins the calling thread to these CPUs, and every thread that it starts.
 pub fn pin_thread(cpus: &[usize]) -> std::io::Result<()> {
+    if cpus.iter().any(|cpu| *cpu > MAX_CPU) {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "there is no such CPU"));
+    }
     let mut set = CpuSet::new();
-    cpus.iter().filter(|cpu| **cpu <= MAX_CPU).for_each(|cpu| set.set(*cpu));
+    cpus.iter().for_each(|cpu| set.set(*cpu));
     Ok(sched_setaffinity(None, &set)?)
 }
 
@@ -75,14 +79,14 @@ pub struct Claim {
 
 impl Claim {
     /// Claims the CPUs. Claiming forbids nothing: it lets others know.
-    pub fn new(cpus: &[usize]) -> Result<Self, BusError> {
+    pub fn new(cpus: &[usize]) -> Result<Self, HostError> {
         Self::in_dir(&runtime_dir()?, cpus)
     }
 
-    fn in_dir(runtime_dir: &Path, cpus: &[usize]) -> Result<Self, BusError> {
+    fn in_dir(runtime_dir: &Path, cpus: &[usize]) -> Result<Self, HostError> {
         let who = format!("process {}", std::process::id());
         let claim = |cpu: &usize| Ok((*cpu, LiveFile::create(&cpu_dir(runtime_dir, *cpu), &who)?));
-        Ok(Self { files: cpus.iter().map(claim).collect::<Result<_, BusError>>()? })
+        Ok(Self { files: cpus.iter().map(claim).collect::<Result<_, HostError>>()? })
     }
 
     /// The CPUs of this claim that somebody else who lives claims too, with who it is.
@@ -135,6 +139,9 @@ mod tests {
 
     #[test]
     fn this_thread_may_use_a_cpu() {
-        assert!(!allowed().unwrap().is_empty());
+        let allowed = allowed().unwrap();
+        pin_thread(&allowed[..1]).unwrap();
+        assert_eq!(super::allowed().unwrap(), allowed[..1]);
+        assert!(pin_thread(&[MAX_CPU + 1]).is_err());
     }
 }

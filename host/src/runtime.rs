@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::BusError;
+use crate::HostError;
 
 /// The largest file that is read: they hold one line.
 const MAX_FILE_BYTES: u64 = 4096;
 
 /// The folder for what nodes on this machine tell one another, created if missing: `$ONRUSH_RUNTIME_DIR`, else
 /// `$XDG_RUNTIME_DIR/onrush`, else `/tmp/onrush-<uid>`. It must be ours and closed to other users' writing.
-pub fn runtime_dir() -> Result<PathBuf, BusError> {
+pub fn runtime_dir() -> Result<PathBuf, HostError> {
     let uid = rustix::process::getuid().as_raw();
     let named = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let dir = named("ONRUSH_RUNTIME_DIR")
@@ -27,26 +27,26 @@ pub fn runtime_dir() -> Result<PathBuf, BusError> {
     Ok(dir)
 }
 
-fn private_dir(dir: &Path, uid: u32) -> Result<(), BusError> {
-    let failed = |problem: std::io::Error| BusError::runtime_dir(dir, problem);
+fn private_dir(dir: &Path, uid: u32) -> Result<(), HostError> {
+    let failed = |problem: std::io::Error| HostError::runtime_dir(dir, problem);
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     // Not followed: in /tmp, another user could have put a link there.
     let found = fs::symlink_metadata(dir).map_err(failed)?;
     if !found.is_dir() {
-        return Err(BusError::runtime_dir(dir, "it is not a folder"));
+        return Err(HostError::runtime_dir(dir, "it is not a folder"));
     }
     if found.uid() != uid {
-        return Err(BusError::runtime_dir(dir, format!("it belongs to the user {}", found.uid())));
+        return Err(HostError::runtime_dir(dir, format!("it belongs to the user {}", found.uid())));
     }
     if found.permissions().mode() & 0o022 != 0 {
-        return Err(BusError::runtime_dir(dir, "other users may write there"));
+        return Err(HostError::runtime_dir(dir, "other users may write there"));
     }
     Ok(())
 }
 
 /// A file that is there as long as this value, or at most as long as this process.
 #[derive(Debug)]
-pub(crate) struct LiveFile {
+pub struct LiveFile {
     path: PathBuf,
     /// Holds the lock.
     _file: File,
@@ -54,8 +54,8 @@ pub(crate) struct LiveFile {
 
 impl LiveFile {
     /// Creates a file with a name of its own in `dir`.
-    pub fn create(dir: &Path, content: &str) -> Result<Self, BusError> {
-        let failed = |problem: std::io::Error| BusError::runtime_dir(dir, problem);
+    pub fn create(dir: &Path, content: &str) -> Result<Self, HostError> {
+        let failed = |problem: std::io::Error| HostError::runtime_dir(dir, problem);
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
         let name = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
         // Locked and written under a hidden name first: who finds the final one finds it whole and locked.
