@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use onrush_target::{Delay, Stall};
 
+use crate::args::{IoArg, TopicArgs, WaitArg};
 use crate::bench::BenchArgs;
 use crate::doctor::{DoctorArgs, HealthArgs};
 use crate::logging::LogFormat;
@@ -72,22 +73,6 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Ask whether a node answers, for health checks
     Health(HealthArgs),
-}
-
-/// How to reach Kafka, beside its address.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Kafka")]
-pub struct TopicArgs {
-    /// Put before each topic's name; all nodes that are to meet need the same
-    #[arg(long, value_name = "TEXT", default_value = "", env = "ONRUSH_TOPIC_PREFIX")]
-    pub topic_prefix: String,
-    /// A setting of the Kafka library (librdkafka, built without TLS and SASL), repeatable; in the environment, one a
-    /// line
-    #[arg(
-        long = "kafka-option", value_name = "NAME=VALUE", value_parser = parse::option, value_delimiter = '\n',
-        env = "ONRUSH_KAFKA_OPTION", hide_env_values = true
-    )]
-    pub kafka_options: Vec<(String, String)>,
 }
 
 /// Options of `onrush orchestrator`.
@@ -183,49 +168,6 @@ pub struct DriverArgs {
     /// Where requests go in tests that name no URL
     #[arg(long, value_name = "URL", env = "ONRUSH_TARGET_URL", help_heading = "Driver")]
     pub target_url: Option<String>,
-}
-
-/// How requests reach the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum IoArg {
-    /// By io_uring, or by epoll where that is refused
-    Auto,
-    /// By io_uring or not at all
-    #[value(name = "io_uring")]
-    IoUring,
-    /// By epoll: more CPU time a request
-    Epoll,
-}
-
-impl From<IoArg> for onrush_engine::Io {
-    fn from(io: IoArg) -> Self {
-        match io {
-            IoArg::Auto => Self::Auto,
-            IoArg::IoUring => Self::IoUring,
-            IoArg::Epoll => Self::Epoll,
-        }
-    }
-}
-
-impl From<IoArg> for onrush_target::Io {
-    fn from(io: IoArg) -> Self {
-        match io {
-            IoArg::Auto => Self::Auto,
-            IoArg::IoUring => Self::IoUring,
-            IoArg::Epoll => Self::Epoll,
-        }
-    }
-}
-
-/// How a driver's threads wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum WaitArg {
-    /// Poll where the CPUs are the driver's own, else sleep.
-    Auto,
-    /// Keep polling: below a microsecond late, and the CPU is busy all the time.
-    Poll,
-    /// Sleep on a timer: right where CPUs are shared.
-    Timer,
 }
 
 /// Options of `onrush target`.

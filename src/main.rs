@@ -3,6 +3,7 @@
 //! Reading order: `cli` (what can be asked for), `nodes` (orchestrator, driver, target), `test` (the REST client's
 //! commands), `bench`, `doctor`, `demo`. This package refuses to know how load is made, merged or stored.
 
+mod args;
 mod bench;
 mod cli;
 mod console;

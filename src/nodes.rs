@@ -15,7 +15,8 @@ use onrush_orchestrator::{Orchestrator, OrchestratorConfig};
 use onrush_protocol::NodeId;
 use onrush_target::{Target, TargetConfig};
 
-use crate::cli::{DriverArgs, OrchestratorArgs, TargetArgs, TopicArgs, WaitArg};
+use crate::args::{TopicArgs, WaitArg};
+use crate::cli::{DriverArgs, OrchestratorArgs, TargetArgs};
 use crate::error::Error;
 use crate::signals::{LOOK_EVERY, Stop};
 
@@ -42,7 +43,7 @@ pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
         let problem = format!("--min-drivers {min_drivers} is more than --max-drivers {max_drivers}");
         return Err(Error::Usage(problem));
     }
-    check_topics(&topics)?;
+    topics.check()?;
     let stop = Stop::on_signals()?;
     // Before the first thread is missed in the middle of something, by a library that can say nothing but a panic.
     check_room(ORCHESTRATOR_THREADS, ORCHESTRATOR_DESCRIPTORS)
@@ -84,7 +85,7 @@ pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
 /// `onrush driver`.
 pub fn driver(args: DriverArgs) -> Result<ExitCode, Error> {
     let DriverArgs { brokers, topics, node_id, node_ip, cpus, wait, io, local_addresses, target_url } = args;
-    check_topics(&topics)?;
+    topics.check()?;
     let stop = Stop::on_signals()?;
     let name = node_id.unwrap_or_else(default_node_name);
     let node_id = NodeId::new(name.as_str()).ok_or_else(|| {
@@ -174,11 +175,6 @@ fn await_broker(given: Option<&str>, stop: &Stop) -> Result<Brokers, Error> {
 
 fn discover(given: Option<&str>) -> Result<Brokers, Error> {
     Brokers::discover(given).map_err(|e| Error::Failed(e.to_string()))
-}
-
-/// What is wrong with these flags, whatever the broker says.
-pub fn check_topics(topics: &TopicArgs) -> Result<(), Error> {
-    onrush_bus::check_topic_prefix(&topics.topic_prefix).map_err(|e| Error::Usage(e.to_string()))
 }
 
 fn bus_config(brokers: Brokers, topics: TopicArgs, client_id: String) -> BusConfig {

@@ -10,7 +10,7 @@ use rdkafka::error::KafkaError;
 use crate::admin::{Described, Oracle, describe, ends};
 use crate::bell::Bell;
 use crate::client::Context;
-use crate::consumer::{Place, Start};
+use crate::place::{Place, Start};
 use crate::positions::Partition;
 use crate::topics::{check_topic_prefix, topic_error, unreachable};
 use crate::{BusConfig, BusError};

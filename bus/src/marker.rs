@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use onrush_protocol::Topic;
 use serde::{Deserialize, Serialize};
 
-use crate::consumer::Skipped;
 use crate::joining::Joined;
+use crate::place::Skipped;
 use crate::positions::Partition;
 
 /// The largest note that is read: it has a line for each partition.

@@ -5,12 +5,9 @@ use std::sync::Arc;
 use simd_json::OwnedValue;
 use simd_json::prelude::*;
 
-use crate::decode::Decoder;
+use crate::decode::{Decoder, JSON_BODY_MAX};
 use crate::http::{Coding, Sink};
 
-/// A longer body is not read as JSON, and no more than this of a compressed body is decoded, which bounds the memory and
-/// the time of a connection.
-pub const JSON_BODY_MAX: usize = 1024 * 1024;
 /// How much of a body that is not as it must be is shown to people.
 const SHOWN_BYTES: usize = 60;
 

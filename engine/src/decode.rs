@@ -5,8 +5,11 @@ use std::io::{self, Write};
 use flate2::write::MultiGzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
 
-use crate::check::JSON_BODY_MAX;
 use crate::http::Coding;
+
+/// A longer body is not read as JSON, and no more than this of a compressed body is decoded, which bounds the memory and
+/// the time of a connection.
+pub const JSON_BODY_MAX: usize = 1024 * 1024;
 
 /// Decodes one body that is coded by gzip or deflate.
 pub(crate) struct Decoder {

@@ -5,10 +5,11 @@
 //! Kafka, tokio and who asked for the load, and of JSON all but what a response must hold.
 //!
 //! To read it, follow a request: `run` starts the threads, `thread` builds one, `pacer` keeps its time, `shard` lets a
-//! connection claim what `schedule` says is due, whose turn that is by `idle` and who still rests by `think`, `connection` has it sent by its `line`
-//! (opened by `dial`) and has `http` read the response, `recorder` counts it, `parts` carries finished seconds to `merge`,
-//! which makes the run's seconds.
+//! connection claim what `schedule` says is due, whose turn that is by `idle` and who still rests by `think`, `connection`
+//! has it sent by its `line` (opened by `dial`) and has `http` read the response, `recorder` counts it, `parts` carries
+//! finished seconds to `merge`, which makes the run's seconds.
 
+mod arm_error;
 mod check;
 #[cfg_attr(feature = "internals", allow(missing_docs, reason = "shown to benches and fuzz targets only"))]
 mod clock;
@@ -17,6 +18,7 @@ mod control;
 mod decode;
 mod der;
 mod dial;
+mod encode;
 #[cfg_attr(feature = "internals", allow(missing_docs, reason = "shown to benches and fuzz targets only"))]
 mod http;
 mod idle;
@@ -24,15 +26,18 @@ mod io;
 mod lifetime;
 mod line;
 mod merge;
+mod options;
 mod order;
 mod pacer;
 mod parts;
 mod pem;
 mod plan;
+mod plan_error;
 #[cfg_attr(feature = "internals", allow(missing_docs, reason = "shown to benches and fuzz targets only"))]
 mod recorder;
 mod run;
 mod schedule;
+mod second;
 mod session;
 mod shard;
 mod signals;
@@ -44,12 +49,17 @@ mod trust;
 mod turn;
 mod watch;
 
-pub use check::{Check, Checks, JSON_BODY_MAX};
+pub use arm_error::ArmError;
+pub use check::{Check, Checks};
+pub use decode::JSON_BODY_MAX;
 pub use io::Io;
+pub use options::{Options, Wait};
 pub use order::{MAX_ROUND, Order};
 pub use pem::pem_only;
-pub use plan::{MAX_RATE_PER_S, MIN_RATE_PER_S, Mode, Plan, PlanError, REQUESTS_MAX, Request, Route, Server};
-pub use run::{ArmError, Armed, Cancel, End, Options, Running, SecondReport, Stopper, Wait};
+pub use plan::{MAX_RATE_PER_S, MIN_RATE_PER_S, Mode, Plan, REQUESTS_MAX, Request, Route, Server};
+pub use plan_error::PlanError;
+pub use run::{Armed, Cancel, Running, Stopper};
+pub use second::{End, SecondReport};
 pub use trust::{Identity, Tls};
 
 /// The insides, for benches and fuzz targets only: no promise is made about them.

@@ -8,7 +8,7 @@ use onrush_stats::{SecondStats, Totals};
 use crate::clock::{Moment, SECOND_NS};
 use crate::parts::{Ended, Part};
 use crate::recorder::SecondRecord;
-use crate::run::{End, SecondReport};
+use crate::second::{End, SecondReport};
 
 /// Collects the parts of the next second.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::plan::{PlanError, Request};
+use crate::plan_error::PlanError;
 
 /// Weights together, with their common divisor taken out: the length of one round.
 pub const MAX_ROUND: u64 = 1_000_000;
@@ -22,11 +22,10 @@ pub enum Order {
 }
 
 impl Order {
-    /// One round, as indices into `requests`.
-    pub(crate) fn slots(self, requests: &[Request]) -> Result<Vec<u32>, PlanError> {
-        let divisor =
-            requests.iter().fold(0, |divisor, request| greatest_common_divisor(divisor, request.weight)).max(1);
-        let round: u64 = requests.iter().map(|request| u64::from(request.weight / divisor)).sum();
+    /// One round of requests with these weights, as indices into them.
+    pub(crate) fn slots(self, weights: &[u32]) -> Result<Vec<u32>, PlanError> {
+        let divisor = weights.iter().fold(0, |divisor, weight| greatest_common_divisor(divisor, *weight)).max(1);
+        let round: u64 = weights.iter().map(|weight| u64::from(weight / divisor)).sum();
         if round > MAX_ROUND {
             let problem =
                 format!("the weights make a round of {round} requests; give smaller ones ({MAX_ROUND} in all)");
@@ -34,8 +33,8 @@ impl Order {
         }
         // Occurrence j of w lies in the middle of its share of the round; ties keep the plan's order.
         let mut places = Vec::with_capacity(round as usize);
-        for (index, request) in (0_u32..).zip(requests) {
-            let weight = u64::from(request.weight / divisor);
+        for (index, weight) in (0_u32..).zip(weights) {
+            let weight = u64::from(weight / divisor);
             places.extend((0..weight).map(|j| ((2 * j + 1) * MAX_ROUND / (2 * weight), index)));
         }
         places.sort_unstable();
@@ -87,12 +86,9 @@ fn greatest_common_divisor(a: u32, b: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::tests::request;
 
     fn slots(order: Order, weights: &[u32]) -> Vec<u32> {
-        let plain = request("http://localhost/");
-        let requests: Vec<_> = weights.iter().map(|&weight| Request { weight, ..plain.clone() }).collect();
-        order.slots(&requests).expect("a short round")
+        order.slots(weights).expect("a short round")
     }
 
     #[test]
@@ -132,10 +128,7 @@ mod tests {
 
     #[test]
     fn an_endless_round_is_refused() {
-        let plain = request("http://localhost/");
-        let requests = [999_983, 7].map(|weight| Request { weight, ..plain.clone() });
-        assert!(Order::InTurn.slots(&requests).is_ok());
-        let requests = [u32::MAX, 2].map(|weight| Request { weight, ..plain.clone() });
-        assert_eq!(Order::InTurn.slots(&requests).expect_err("too long").field, "weight");
+        assert!(Order::InTurn.slots(&[999_983, 7]).is_ok());
+        assert_eq!(Order::InTurn.slots(&[u32::MAX, 2]).expect_err("too long").field, "weight");
     }
 }

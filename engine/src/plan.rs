@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::check::Checks;
 use crate::order::Order;
+use crate::plan_error::PlanError;
 use crate::trust::Tls;
 
 /// A plan has at most this many different requests.
@@ -135,23 +136,13 @@ pub struct Plan {
     pub unix_socket: Option<PathBuf>,
 }
 
-/// Why a plan cannot be run.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {problem}")]
-pub struct PlanError {
-    /// The field of [`Plan`] or [`Request`].
-    pub field: &'static str,
-    /// What is wrong, and what would be right.
-    pub problem: String,
-}
-
-impl PlanError {
-    pub(crate) fn new(field: &'static str, problem: impl Into<String>) -> Self {
-        Self { field, problem: problem.into() }
-    }
-}
-
 impl Plan {
+    /// One round of the requests in their order, as indices into them.
+    pub(crate) fn round(&self) -> Result<Vec<u32>, PlanError> {
+        let weights: Vec<u32> = self.requests.iter().map(|request| request.weight).collect();
+        self.order.slots(&weights)
+    }
+
     /// Checks everything that can be checked without a network.
     pub fn validate(&self) -> Result<(), PlanError> {
         let wrong = |field, problem: &str| Err(PlanError::new(field, problem));
@@ -195,7 +186,7 @@ impl Plan {
                 _ => PlanError::new(error.field, format!("request {}: {}", index + 1, error.problem)),
             })?;
         }
-        self.order.slots(&self.requests).map(|_| ())?;
+        self.round().map(|_| ())?;
         self.tls.validate()
     }
 }

@@ -10,88 +10,21 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use onrush_host::limits::{open_descriptors, raise_descriptors};
-use onrush_stats::{SecondStats, Totals};
 
+use crate::arm_error::ArmError;
 use crate::clock::Moment;
 use crate::control::Control;
 use crate::io::Io;
 use crate::merge::Merger;
+use crate::options::{Options, Wait};
 use crate::parts::{Inlet, Message, way};
+use crate::plan::Plan;
+use crate::plan_error::PlanError;
 use crate::schedule::Schedule;
+use crate::second::{End, SecondReport};
 use crate::target::Layout;
 use crate::thread::EngineThread;
 use crate::timer::Timer;
-use crate::trust::explain;
-use crate::{Plan, PlanError};
-
-/// How a thread waits for the next due moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// Poll the ring until the moment comes: lateness below a microsecond, at the price of the whole core.
-    Poll,
-    /// Sleep on a timer of microsecond resolution: right where the core is shared.
-    Timer,
-}
-
-impl Wait {
-    /// The name that results use.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Wait::Poll => "poll",
-            Wait::Timer => "timer",
-        }
-    }
-}
-
-/// How the engine uses this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// The CPUs to pin to, one thread each. With fewer connections than CPUs the last CPUs stay free.
-    pub cpus: Vec<usize>,
-    /// How threads wait for due moments.
-    pub wait: Wait,
-    /// How threads reach the network.
-    pub io: Io,
-    /// Addresses of this machine that connections come from, in turn; empty: the one that the kernel chooses. Each has some
-    /// 28,000 ports for every address of a target.
-    pub local_addresses: Vec<IpAddr>,
-}
-
-/// Why a run could not be armed.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say it")]
-pub enum ArmError {
-    #[error("the plan cannot be run: {0}")]
-    Plan(#[from] PlanError),
-    #[error("cannot resolve {host}: {source}")]
-    Resolve { host: String, source: io::Error },
-    #[error("cannot connect to {address}: {source}{}", advice(.source))]
-    Connect { address: String, source: io::Error },
-    #[error(
-        "{connections} connections need {needed} open files, and the limit is {limit}; raise it (ulimit -n, LimitNOFILE= of a \
-         service), or give fewer connections"
-    )]
-    Descriptors { connections: u64, needed: u64, limit: u64 },
-    #[error("arming was called off")]
-    Cancelled,
-    #[error("cannot start an engine thread on CPU {cpu}: {source}")]
-    Thread { cpu: usize, source: io::Error },
-    #[error("io_uring is not usable here: {0}")]
-    IoUring(io::Error),
-    #[error("TLS with {host} failed: {}", explain(.source))]
-    Tls { host: String, source: io::Error },
-}
-
-/// What to do about a connection that this machine, and not the target, refuses.
-fn advice(error: &io::Error) -> &'static str {
-    use rustix::io::Errno;
-    match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::MFILE | Errno::NFILE) => {
-            "; raise the limit (ulimit -n, LimitNOFILE= of a service), or give fewer connections"
-        }
-        _ => "",
-    }
-}
 
 /// Calls off an arming, from any thread: a target that does not answer may keep one waiting for an hour.
 #[derive(Clone, Debug, Default)]
@@ -281,37 +214,6 @@ impl Stopper {
     pub fn stop(&self) {
         self.0.stop();
     }
-}
-
-/// What one second of a run measured.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SecondReport {
-    /// Which second, from 0.
-    pub index: u64,
-    /// One second, or less for the last.
-    pub length: Duration,
-    /// What it measured.
-    pub stats: SecondStats,
-    /// What the run counted so far, this second included; counted apart from `stats`, so that each proves the other.
-    pub totals: Totals,
-    /// For how much of the run so far requests were sent, which is what a throughput is over; what is waited for afterwards
-    /// is not in it.
-    pub sending: Duration,
-    /// When the threads really began, the latest of them.
-    pub started: Instant,
-    /// Set on the last second.
-    pub end: Option<End>,
-}
-
-/// Why a run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Count reached or duration over, and every answer is in, has failed or has timed out.
-    Completed,
-    /// Stopped.
-    Stopped,
-    /// The engine could not go on, and why.
-    Failed(String),
 }
 
 /// The engine threads. Dropping them abandons the run and waits for them.

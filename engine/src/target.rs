@@ -13,9 +13,10 @@ use rustls::pki_types::ServerName;
 
 use crate::check::Checks;
 use crate::clock::Moment;
-use crate::http::request_bytes;
+use crate::encode::request_bytes;
 use crate::io::Io;
-use crate::plan::{Mode, Plan, PlanError, Request, Route, Server};
+use crate::plan::{Mode, Plan, Request, Route, Server};
+use crate::plan_error::PlanError;
 use crate::trust::{own_sessions, server_name};
 
 /// A plan's requests go to at most so many different servers: every connection keeps one open to each.
@@ -104,7 +105,7 @@ impl Layout {
         let servers = servers.into_iter().map(lay).collect::<Result<Vec<_>, E>>()?;
         let mut addresses: Vec<String> = servers.iter().flat_map(|s| &s.endpoints).map(Endpoint::to_string).collect();
         addresses.truncate(if addresses.len() > 1 { MAX_NAMED_ADDRESSES } else { 0 });
-        let slots = plan.order.slots(&plan.requests)?.into();
+        let slots = plan.round()?.into();
         Ok(Self { servers, of_request: of_request.into(), slots, addresses: addresses.into(), tls })
     }
 

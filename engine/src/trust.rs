@@ -18,7 +18,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::der;
 use crate::pem::{Block, blocks, not_pem};
-use crate::plan::PlanError;
+use crate::plan_error::PlanError;
 pub(crate) use explain::{explain, handshake_timed_out};
 use verify::{AnyCertificate, Trusted};
 

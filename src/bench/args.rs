@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use onrush_protocol::TestConfig;
 
-use crate::cli::{IoArg, WaitArg};
+use crate::args::{IoArg, WaitArg};
 use crate::error::Error;
 use crate::parse::{self, Cpus, LocalAddresses};
 use crate::request::{OptionArgs, TypeArg};

@@ -3,7 +3,7 @@
 use onrush_driver::{DriverError, Machine};
 use onrush_engine::{Options, Wait};
 
-use crate::cli::{IoArg, WaitArg};
+use crate::args::{IoArg, WaitArg};
 use crate::error::Error;
 use crate::parse::{Cpus, LocalAddresses};
 

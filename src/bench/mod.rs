@@ -5,11 +5,12 @@
 
 mod args;
 mod collect;
-pub mod csv;
+mod csv;
 mod hdr;
 mod machine;
 mod plan;
-pub mod view;
+mod text;
+mod view;
 
 use std::process::ExitCode;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -25,6 +26,7 @@ use csv::csv;
 use hdr::HdrFile;
 use machine::Runs;
 use plan::plan_of;
+use text::text;
 use view::{AskedView, BenchView, EngineView};
 
 use crate::console::{Console, stdout_columns};
@@ -120,7 +122,7 @@ fn engine(machine: &Runs, armed: &Armed) -> EngineView {
 /// The file gets the format that was asked for; the screen, too, unless there is a file.
 fn write(view: &BenchView, format: BenchFormat, output: Option<OutputFile>, console: &Console) -> Result<(), Error> {
     let document = |format, columns| match format {
-        BenchFormat::Text => Ok(report::bench(view, columns) + &verdicts(&view.thresholds)),
+        BenchFormat::Text => Ok(text(view, columns) + &verdicts(&view.thresholds)),
         BenchFormat::Json => json(view),
         BenchFormat::Csv => Ok(csv(view)),
     };

@@ -2,8 +2,7 @@
 
 use onrush_api::{MetricsView, ScopeView, TestView, Verdict};
 
-use crate::report::grouped;
-use crate::result::unsound;
+use crate::report::{grouped, unsound};
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug)]

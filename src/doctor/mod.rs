@@ -16,7 +16,7 @@ use clap::builder::BoolishValueParser;
 use onrush_api::orchestrator_url;
 use url::Url;
 
-use crate::cli::TopicArgs;
+use crate::args::TopicArgs;
 use crate::console::Console;
 use crate::error::{EXIT_FAILED, Error};
 use crate::parse::{self, Cpus};
@@ -104,7 +104,7 @@ pub fn run(args: DoctorArgs, console: &Console) -> Result<ExitCode, Error> {
         keepalive: !args.disable_keepalive,
         cpus: args.cpus.clone().map(|cpus| cpus.0),
     };
-    crate::nodes::check_topics(&args.topics)?;
+    args.topics.check()?;
     let facts = look::look(&args)?;
     let findings = judge::judge(&facts, &load);
     let text = if args.json { show::json(&findings)? } else { show::text(&findings, &show::unasked(&facts)) };

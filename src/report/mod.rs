@@ -1,12 +1,12 @@
 //! A test's result as people read it: pure functions from what REST shows to text with colours (which are removed
 //! where they are not wanted).
 
-mod bench;
-mod numbers;
+pub mod numbers;
 mod progress;
-mod remarks;
+pub mod remarks;
 #[cfg(test)]
 mod samples;
+mod unsound;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,13 +17,12 @@ use onrush_api::{
     TestSummary, TestView, Verdict,
 };
 
-pub use bench::bench;
 pub use numbers::{grouped, milliseconds};
 pub use progress::{progress_line, progress_of};
 #[cfg(test)]
 pub use samples::{sample_metrics, sample_second, sample_summary, sample_test};
+pub use unsound::unsound;
 
-use crate::result::unsound;
 use crate::table::{BAD, Column, GOOD, Group, STRONG, WARN, draw, paint};
 use numbers::{UNKNOWN, four_digits, number_of, seconds};
 use remarks::took;
@@ -57,7 +56,8 @@ pub fn result(test: &TestView, metrics: &MetricsView, max_columns: Option<usize>
     text
 }
 
-fn line(text: &mut String, line: impl AsRef<str>) {
+/// Adds a line.
+pub fn line(text: &mut String, line: impl AsRef<str>) {
     text.push_str(line.as_ref());
     text.push('\n');
 }
@@ -225,7 +225,8 @@ pub fn state_name(state: TestState) -> &'static str {
     }
 }
 
-fn state_style(state: TestState) -> Style {
+/// The colour of a state.
+pub fn state_style(state: TestState) -> Style {
     match state {
         TestState::Configured | TestState::Armed | TestState::Running => STRONG,
         TestState::Completed => GOOD,
@@ -234,7 +235,8 @@ fn state_style(state: TestState) -> Style {
     }
 }
 
-fn verdict_style(verdict: Verdict) -> Style {
+/// The colour of a verdict.
+pub fn verdict_style(verdict: Verdict) -> Style {
     match verdict {
         Verdict::Exact => GOOD,
         Verdict::Unknown => WARN,

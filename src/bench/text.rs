@@ -2,15 +2,15 @@
 
 use onrush_api::{ScopeView, SummaryView, Verdict};
 
-use super::numbers::{UNKNOWN, bytes, four_digits, number_of, rate, seconds};
-use super::remarks::{remarks, took};
-use super::{counted, grouped, line, milliseconds, state_name, state_style, verdict_style};
-use crate::bench::csv::in_columns;
-use crate::bench::view::{AskedView, BenchView, EngineView};
+use super::csv::in_columns;
+use super::view::{AskedView, BenchView, EngineView};
+use crate::report::numbers::{UNKNOWN, bytes, four_digits, number_of, rate, seconds};
+use crate::report::remarks::{remarks, took};
+use crate::report::{counted, grouped, line, milliseconds, state_name, state_style, verdict_style};
 use crate::table::{BAD, Column, Group, STRONG, draw, paint};
 
 /// What was asked for, the counts, the distributions, what went wrong, and the proof.
-pub fn bench(view: &BenchView, max_columns: Option<usize>) -> String {
+pub fn text(view: &BenchView, max_columns: Option<usize>) -> String {
     let BenchView { state, asked, engine, totals, conservation, .. } = view;
     let mut text = String::new();
     let title = [paint(STRONG, &asked.test_type), asked.url.clone(), paint(state_style(*state), state_name(*state))];
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_result_fits_a_terminal_and_says_it_all() {
-        let text = plain(&bench(&sample_run(), Some(80)));
+        let text = plain(&text(&sample_run(), Some(80)));
         assert_eq!(text, include_str!("samples/bench.txt"));
     }
 
@@ -127,7 +127,7 @@ mod tests {
         view.totals.statuses.clear();
         view.asked.rate_per_s = None;
         view.reason = Some("a thread died".into());
-        let text = plain(&bench(&view, None));
+        let text = plain(&text(&view, None));
         for words in [
             "timeout × 1,003",
             "skipped: 12 requests",

@@ -1,0 +1,72 @@
+//! Options that several commands share.
+
+use clap::{Args, ValueEnum};
+
+use crate::error::Error;
+use crate::parse;
+
+/// How to reach Kafka, beside its address.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Kafka")]
+pub struct TopicArgs {
+    /// Put before each topic's name; all nodes that are to meet need the same
+    #[arg(long, value_name = "TEXT", default_value = "", env = "ONRUSH_TOPIC_PREFIX")]
+    pub topic_prefix: String,
+    /// A setting of the Kafka library (librdkafka, built without TLS and SASL), repeatable; in the environment, one a
+    /// line
+    #[arg(
+        long = "kafka-option", value_name = "NAME=VALUE", value_parser = parse::option, value_delimiter = '\n',
+        env = "ONRUSH_KAFKA_OPTION", hide_env_values = true
+    )]
+    pub kafka_options: Vec<(String, String)>,
+}
+
+impl TopicArgs {
+    /// What is wrong with these flags, whatever the broker says.
+    pub fn check(&self) -> Result<(), Error> {
+        onrush_bus::check_topic_prefix(&self.topic_prefix).map_err(|e| Error::Usage(e.to_string()))
+    }
+}
+
+/// How requests reach the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum IoArg {
+    /// By io_uring, or by epoll where that is refused
+    Auto,
+    /// By io_uring or not at all
+    #[value(name = "io_uring")]
+    IoUring,
+    /// By epoll: more CPU time a request
+    Epoll,
+}
+
+impl From<IoArg> for onrush_engine::Io {
+    fn from(io: IoArg) -> Self {
+        match io {
+            IoArg::Auto => Self::Auto,
+            IoArg::IoUring => Self::IoUring,
+            IoArg::Epoll => Self::Epoll,
+        }
+    }
+}
+
+impl From<IoArg> for onrush_target::Io {
+    fn from(io: IoArg) -> Self {
+        match io {
+            IoArg::Auto => Self::Auto,
+            IoArg::IoUring => Self::IoUring,
+            IoArg::Epoll => Self::Epoll,
+        }
+    }
+}
+
+/// How a driver's threads wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WaitArg {
+    /// Poll where the CPUs are the driver's own, else sleep.
+    Auto,
+    /// Keep polling: below a microsecond late, and the CPU is busy all the time.
+    Poll,
+    /// Sleep on a timer: right where CPUs are shared.
+    Timer,
+}

@@ -1,0 +1,47 @@
+//! Whether a result is to be relied on.
+
+use onrush_api::{TestState, TestView};
+
+/// Why a result is not to be relied on; `None`: it is sound.
+pub fn unsound(test: &TestView) -> Option<String> {
+    let reason = test.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    match test.state {
+        TestState::Completed => {}
+        TestState::Stopped => return Some(format!("the test was stopped{reason}")),
+        TestState::Failed => return Some(format!("the test failed{reason}")),
+        TestState::Configured | TestState::Armed | TestState::Running => return Some("the test is not over".into()),
+    }
+    let verdict = match (test.valid, test.complete) {
+        (Some(false), _) => "invalid",
+        (_, Some(false)) => "incomplete",
+        _ => return None,
+    };
+    // The reason may begin with the word itself.
+    match &test.reason {
+        Some(reason) if reason.starts_with(verdict) => Some(format!("the result is {reason}")),
+        _ => Some(format!("the result is {verdict}{reason}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample_test;
+
+    #[test]
+    fn only_a_complete_and_valid_result_is_sound() {
+        let mut test = sample_test();
+        assert_eq!(unsound(&test), None);
+        test.complete = Some(false);
+        assert_eq!(unsound(&test).as_deref(), Some("the result is incomplete"));
+        test.reason = Some("incomplete: d2 was lost".into());
+        assert_eq!(unsound(&test).as_deref(), Some("the result is incomplete: d2 was lost"));
+        test.valid = Some(false);
+        assert!(unsound(&test).is_some_and(|why| why.contains("is invalid: incomplete: d2")));
+        test.state = TestState::Stopped;
+        test.reason = Some("by a user".into());
+        assert_eq!(unsound(&test).as_deref(), Some("the test was stopped: by a user"));
+        test.state = TestState::Running;
+        assert!(unsound(&test).is_some());
+    }
+}
