@@ -96,7 +96,10 @@ impl Control {
     fn tell(&self) {
         self.news.fetch_add(1, Ordering::AcqRel);
         for timer in &self.timers {
-            timer.ring();
+            if let Err(error) = timer.ring() {
+                // It looks every few milliseconds anyway.
+                tracing::warn!(%error, "an engine thread cannot be woken");
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) async fn keep_time(
         }
         let rings_at = by_and_by.min(precise.minus_ns(as_ns(lead)));
         shard.will_ring_at(rings_at);
-        control.timer(thread).set(rings_at);
+        control.timer(thread).set(rings_at)?;
         // What was told before the timer was set has rung in vain.
         if control.news() == news {
             bell.wait().await?;

@@ -492,7 +492,9 @@ impl Inner {
     /// Has a pacer that sleeps longer wake up at this moment.
     fn ring_at(&mut self, wake: Moment) {
         if wake < self.rings_at {
-            self.control.timer(self.thread).set(wake);
+            if let Err(error) = self.control.timer(self.thread).set(wake) {
+                self.control.fail(format!("the timer of an engine thread failed: {error}"));
+            }
             self.rings_at = wake;
         }
     }
@@ -563,7 +565,8 @@ impl Inner {
         end_ns = end_ns.max(self.recorder.second() * SECOND_NS);
         self.phase = Phase::Finished(Ended { end_ns, stopped: self.stopped_at.is_some() });
         self.call_off_waiting();
-        self.control.timer(self.thread).ring();
+        // Its pacer looks every few milliseconds anyway.
+        let _ = self.control.timer(self.thread).ring();
     }
 
     /// Wakes every connection that waits for a request, rests or pauses.

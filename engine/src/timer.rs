@@ -21,16 +21,16 @@ impl Timer {
     }
 
     /// Rings once, at this moment (at once, when it has passed), in place of what was set before.
-    pub fn set(&self, at: Moment) {
+    pub fn set(&self, at: Moment) -> io::Result<()> {
         let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
         let spec = Itimerspec { it_interval, it_value: at.to_timespec() };
-        timerfd_settime(&self.0, TimerfdTimerFlags::ABSTIME, &spec)
-            .expect("the descriptor is a timerfd and the time is normalized, which is all that can be wrong");
+        timerfd_settime(&self.0, TimerfdTimerFlags::ABSTIME, &spec)?;
+        Ok(())
     }
 
     /// Rings at once.
-    pub fn ring(&self) {
-        self.set(Moment::now());
+    pub fn ring(&self) -> io::Result<()> {
+        self.set(Moment::now())
     }
 
     /// The side that waits; of the thread whose runtime is current.
