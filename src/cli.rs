@@ -30,7 +30,7 @@ Examples:
 Every flag can be given by its environment variable instead; the flag wins.
 
 Exit codes:
-  0    done, and the result is sound
+  0    done, and the result is exact or unproved
   1    it did not work, or a test failed, was stopped, is incomplete or invalid
   2    the command line is wrong
   99   the test is sound, and a --threshold is not kept

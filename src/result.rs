@@ -14,7 +14,7 @@ use crate::error::{EXIT_FAILED, EXIT_THRESHOLD, Error};
 use crate::report::{self, unsound};
 use crate::table::{BAD, GOOD, paint};
 use crate::text::{for_locale, json_for_locale};
-use crate::threshold::{Outcome, Threshold};
+use crate::threshold::{Threshold, ThresholdResult};
 
 /// How a result looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -84,7 +84,7 @@ impl OutputFile {
 struct Document<'a> {
     test: &'a TestView,
     metrics: &'a MetricsView,
-    thresholds: &'a [Outcome],
+    thresholds: &'a [ThresholdResult],
 }
 
 impl ResultWriter {
@@ -110,7 +110,7 @@ impl ResultWriter {
         judge: bool,
     ) -> Result<ExitCode, Error> {
         let timeout_s = test.config.timeout_s;
-        let outcomes: Vec<Outcome> =
+        let outcomes: Vec<ThresholdResult> =
             self.thresholds.iter().map(|threshold| threshold.check(&metrics.all, timeout_s)).collect();
         let text = |columns| report::result(test, metrics, columns) + details + &verdicts(&outcomes);
         let document = |format, columns| match format {
@@ -136,7 +136,7 @@ impl ResultWriter {
 }
 
 /// What is wrong with a result, as exit code and in words; `None`: nothing.
-fn verdict(test: &TestView, outcomes: &[Outcome]) -> Option<(u8, String)> {
+fn verdict(test: &TestView, outcomes: &[ThresholdResult]) -> Option<(u8, String)> {
     if let Some(reason) = unsound(test) {
         return Some((EXIT_FAILED, reason));
     }
@@ -144,7 +144,7 @@ fn verdict(test: &TestView, outcomes: &[Outcome]) -> Option<(u8, String)> {
 }
 
 /// The thresholds that are not kept, in words; `None`: all are.
-pub fn not_kept(outcomes: &[Outcome]) -> Option<String> {
+pub fn not_kept(outcomes: &[ThresholdResult]) -> Option<String> {
     let broken: Vec<&str> = outcomes.iter().filter(|o| !o.kept).map(|o| o.threshold.as_str()).collect();
     (!broken.is_empty()).then(|| format!("not kept: {}", broken.join(", ")))
 }
@@ -164,8 +164,8 @@ pub fn json(value: &impl Serialize) -> Result<String, Error> {
 }
 
 /// What became of the thresholds, one a line.
-pub fn verdicts(outcomes: &[Outcome]) -> String {
-    let verdict = |Outcome { threshold, value, kept }: &Outcome| {
+pub fn verdicts(outcomes: &[ThresholdResult]) -> String {
+    let verdict = |ThresholdResult { threshold, value, kept }: &ThresholdResult| {
         let verdict = if *kept { paint(GOOD, "kept") } else { paint(BAD, "NOT KEPT") };
         format!("threshold {threshold}: {verdict} ({})\n", value.as_deref().unwrap_or("unknown"))
     };
@@ -174,6 +174,8 @@ pub fn verdicts(outcomes: &[Outcome]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use onrush_api::Outcome;
+
     use super::*;
     use crate::report::{sample_metrics, sample_test};
 
@@ -184,7 +186,7 @@ mod tests {
         let mut test = sample_test();
         assert_eq!(verdict(&test, &outcomes[..1]), None);
         assert_eq!(verdict(&test, &outcomes), Some((EXIT_THRESHOLD, "not kept: p99<1us, rate>1M".into())));
-        test.complete = Some(false);
+        test.outcome = Some(Outcome::Incomplete);
         assert_eq!(verdict(&test, &outcomes).map(|(code, _)| code), Some(EXIT_FAILED));
     }
 

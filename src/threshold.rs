@@ -51,7 +51,7 @@ pub struct Threshold {
 
 /// What became of a threshold.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Outcome {
+pub struct ThresholdResult {
     /// The threshold, as it was written.
     pub threshold: String,
     /// The value, for people; `None`: it is not known.
@@ -99,7 +99,7 @@ impl Threshold {
     }
 
     /// Holds it against a result, whose requests had `timeout_s` for their response.
-    pub fn check(&self, all: &ScopeView, timeout_s: f64) -> Outcome {
+    pub fn check(&self, all: &ScopeView, timeout_s: f64) -> ThresholdResult {
         let not_passed = || Some(all.due?.saturating_sub(all.answered?));
         let value = match self.metric {
             Metric::Latency(pick) => pick(&all.latency_of_due),
@@ -128,7 +128,7 @@ impl Threshold {
             (shown, Metric::Failed | Metric::FailedPercent) => shown.map(|shown| shown + &never_sent(all)),
             (shown, _) => shown,
         };
-        Outcome { threshold: self.text.clone(), value, kept }
+        ThresholdResult { threshold: self.text.clone(), value, kept }
     }
 }
 

@@ -128,7 +128,7 @@ fn counts_are_those_of_the_target_to_the_digit() {
         assert_eq!(target.counted(), (sent, sent), "{more:?}");
         assert_eq!((number(&totals["answered"]), number(&totals["failed"])), (sent, 0));
         assert_eq!(number(&totals["statuses"]["200"]), sent);
-        assert_eq!((&json["state"], &json["conservation"]["verdict"]), (&"COMPLETED".into(), &"EXACT".into()));
+        assert_eq!((&json["state"], &json["outcome"]), (&"COMPLETED".into(), &"exact".into()));
         for field in
             ["due", "sent", "responses", "answered", "failed", "skipped", "dropped", "bytes_sent", "bytes_received"]
         {
@@ -307,10 +307,7 @@ fn a_target_that_only_times_out_fails_and_the_result_says_so() {
     assert_eq!(bench.status.code(), Some(1), "{}", bench.output);
     assert!(bench.output.contains("nothing was answered; failures by cause: timeout × 20"), "{}", bench.output);
     let json = bench.json();
-    assert_eq!(
-        (number(&json["totals"]["failures"]["timeout"]), &json["conservation"]["verdict"]),
-        (20, &"EXACT".into())
-    );
+    assert_eq!((number(&json["totals"]["failures"]["timeout"]), &json["outcome"]), (20, &"exact".into()));
 }
 
 #[test]

@@ -11,6 +11,8 @@ mod chromium;
 #[path = "browser/form.rs"]
 mod form;
 mod harness;
+#[path = "browser/outcome.rs"]
+mod outcome;
 #[path = "browser/page.rs"]
 mod page;
 #[path = "browser/recovery.rs"]

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use harness::{Broker, Orchestrator, System, wait_for};
+use onrush_api::Outcome;
 use serde_json::json;
 
 /// Streams that are open at once, at most.
@@ -121,7 +122,7 @@ fn readers_that_do_not_read_cost_little() {
     assert!(words.starts_with("http/1.1 503 ") && words.contains("retry-after: "), "{words}");
     assert_answers_at_once(&orchestrator, "beside deaf readers");
     let done = orchestrator.wait_for_end(&test_id);
-    assert_eq!(done.complete, Some(true), "{:?}", done.reason);
+    assert_eq!(done.outcome, Some(Outcome::Exact), "{:?}", done.reason);
     let peak_kib = peak_memory_kib(orchestrator.process.id());
     assert!(peak_kib < MAX_MEMORY_KIB, "{before_kib} KiB without them, {peak_kib} KiB with them");
 }

@@ -18,7 +18,7 @@ pub use measured::{
     BucketView, DistributionView, HistogramView, MetricsView, ScopeView, SecondView, SeriesView, SummaryView,
 };
 pub use options::{OptionView, options};
-pub use proof::{CheckView, ConservationView, Verdict};
+pub use proof::{CheckView, ConservationView, Outcome, Verdict};
 pub use test::{
     ConfigSummary, ConfigView, EventView, ParticipantState, ParticipantView, StoppedView, TestState, TestSummary,
     TestView,

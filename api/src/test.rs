@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::{ConservationView, Verdict};
+use crate::{ConservationView, Outcome};
 
 /// A test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -32,10 +32,8 @@ pub struct TestView {
     pub ended_at: Option<String>,
     /// Between the first and the last driver's measured start, by their wall clocks.
     pub start_skew_ms: Option<f64>,
-    /// Whether every participant delivered everything; `null` before the end.
-    pub complete: Option<bool>,
-    /// Whether nothing contradicts the result; `null` before the end.
-    pub valid: Option<bool>,
+    /// How far its result can be trusted; `null` before the end.
+    pub outcome: Option<Outcome>,
     /// The proof that nothing was lost; checked at the end.
     pub conservation: Option<ConservationView>,
     /// What happened, in order.
@@ -174,12 +172,8 @@ pub struct TestSummary {
     pub triggered_at: Option<String>,
     /// When it reached its end state.
     pub ended_at: Option<String>,
-    /// Whether every participant delivered everything; `null` before the end.
-    pub complete: Option<bool>,
-    /// Whether nothing contradicts the result; `null` before the end.
-    pub valid: Option<bool>,
-    /// What the proof says; `null` before the end.
-    pub verdict: Option<Verdict>,
+    /// How far its result can be trusted; `null` before the end.
+    pub outcome: Option<Outcome>,
 }
 
 /// The settings of a test that the list shows.

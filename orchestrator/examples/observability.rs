@@ -232,8 +232,8 @@ fn measure(size: usize, seconds: u64) -> Outcome<Row> {
         Ok((test["state"] == "COMPLETED").then_some(test))
     })?;
     // What was measured counts only if nothing was lost on the way.
-    if ended["complete"] != true || ended["valid"] != true {
-        return Err(format!("the test is not complete and valid: {}", ended["reason"]).into());
+    if ended["outcome"] != "exact" {
+        return Err(format!("the result is {}: {}", ended["outcome"], ended["reason"]).into());
     }
     let text = orchestrator.get("/metrics")?;
     for name in &fleet.names {

@@ -4,9 +4,9 @@ mod partial;
 
 use std::collections::BTreeMap;
 
-use onrush_api::{CheckView, ConservationView, ParticipantState, Verdict};
+use onrush_api::ParticipantState;
 use onrush_protocol::NodeId;
-use onrush_stats::{FailureCause, SecondStats, Totals, balance, thousands};
+use onrush_stats::{FailureCause, Outcome, SecondStats, Totals, Verdict, balance, thousands};
 
 use crate::aggregate::{Aggregate, DriverTotal};
 use crate::record::{ParticipantRecord, TestRecord};
@@ -15,8 +15,39 @@ use crate::target_check::{self, Counters, Probe};
 /// The check against the target's counters: without it, a result may still be exact.
 pub const TARGET_CHECK: &str = "target counted = sent";
 
-/// Checks a test that is over.
-pub fn check(record: &TestRecord, aggregate: &Aggregate, target_after: &Probe) -> ConservationView {
+/// The proof that nothing was lost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conservation {
+    /// What the checks found, in one line.
+    pub line: String,
+    /// Each check.
+    pub checks: Vec<Check>,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// For instance `sent = answered + failed`.
+    pub name: String,
+    /// The driver; `None`: over all.
+    pub node_id: Option<NodeId>,
+    /// What it found.
+    pub verdict: Verdict,
+    /// The number that should be; `None`: unknown.
+    pub expected: Option<u64>,
+    /// The number that is; `None`: unknown.
+    pub actual: Option<u64>,
+    /// The same in words.
+    pub detail: String,
+}
+
+/// Checks a test that is over. `is_complete`: every driver delivered everything.
+pub fn check(
+    record: &TestRecord,
+    aggregate: &Aggregate,
+    is_complete: bool,
+    target_after: &Probe,
+) -> (Outcome, Conservation) {
     let mut checks = Vec::new();
     for participant in &record.participants {
         let total = aggregate.driver(&participant.node_id);
@@ -25,36 +56,39 @@ pub fn check(record: &TestRecord, aggregate: &Aggregate, target_after: &Probe) -
     }
     checks.push(merged_check(aggregate));
     checks.push(target_check(record, aggregate, target_after));
-    let verdict = overall(&checks);
-    let line = line(record, aggregate, &checks, verdict);
-    ConservationView { verdict, line, checks }
+    let outcome = Outcome::of(is_complete, checks.iter().filter(|check| check.counts()).map(|check| check.verdict));
+    let line = line(record, aggregate, &checks, outcome);
+    (outcome, Conservation { line, checks })
 }
 
-fn overall(checks: &[CheckView]) -> Verdict {
-    if checks.iter().any(|check| check.verdict == Verdict::Breach) {
-        return Verdict::Breach;
+impl Check {
+    /// Whether the outcome depends on it: many a target has no counters.
+    fn counts(&self) -> bool {
+        self.name != TARGET_CHECK || self.verdict == Verdict::Breach
     }
-    let needed = |check: &&CheckView| check.name != TARGET_CHECK;
-    let all_exact = checks.iter().filter(needed).all(|check| check.verdict == Verdict::Exact);
-    if all_exact { Verdict::Exact } else { Verdict::Unknown }
+
+    /// Who is checked, for a sentence.
+    fn who(&self) -> &str {
+        self.node_id.as_ref().map_or("all", NodeId::as_str)
+    }
 }
 
 /// A check of one driver by two numbers that must be equal.
-fn equal(name: &str, node_id: &NodeId, expected: u64, actual: u64, detail: String) -> CheckView {
-    CheckView {
+fn equal(name: &str, node_id: &NodeId, expected: u64, actual: u64, detail: String) -> Check {
+    Check {
         name: name.to_owned(),
-        node_id: Some(node_id.to_string()),
-        verdict: if expected == actual { Verdict::Exact } else { Verdict::Breach },
+        node_id: Some(node_id.clone()),
+        verdict: Verdict::of_equal(expected, actual),
         expected: Some(expected),
         actual: Some(actual),
         detail,
     }
 }
 
-fn unknown(name: &str, node_id: Option<&NodeId>, detail: impl Into<String>) -> CheckView {
-    CheckView {
+fn unknown(name: &str, node_id: Option<&NodeId>, detail: impl Into<String>) -> Check {
+    Check {
         name: name.to_owned(),
-        node_id: node_id.map(ToString::to_string),
+        node_id: node_id.cloned(),
         verdict: Verdict::Unknown,
         expected: None,
         actual: None,
@@ -62,7 +96,7 @@ fn unknown(name: &str, node_id: Option<&NodeId>, detail: impl Into<String>) -> C
     }
 }
 
-fn driver_checks(record: &TestRecord, participant: &ParticipantRecord, total: Option<&DriverTotal>) -> Vec<CheckView> {
+fn driver_checks(record: &TestRecord, participant: &ParticipantRecord, total: Option<&DriverTotal>) -> Vec<Check> {
     use ParticipantState as S;
     const BALANCE: &str = "sent = answered + failed";
     let node_id = &participant.node_id;
@@ -128,13 +162,13 @@ fn driver_checks(record: &TestRecord, participant: &ParticipantRecord, total: Op
 }
 
 /// What was merged report by report must be what the drivers' totals merge to, histograms included.
-fn merged_check(aggregate: &Aggregate) -> CheckView {
+fn merged_check(aggregate: &Aggregate) -> Check {
     let mut sum = SecondStats::default();
     // Without gauges, as what was merged report by report.
     aggregate.drivers().values().for_each(|driver| sum.prepend(&driver.part.stats));
     let all = aggregate.all();
     let (expected, actual) = (sum.counts.sent, all.counts.sent);
-    CheckView {
+    Check {
         name: "merged = sum of drivers".into(),
         node_id: None,
         verdict: if sum == *all { Verdict::Exact } else { Verdict::Breach },
@@ -144,7 +178,7 @@ fn merged_check(aggregate: &Aggregate) -> CheckView {
     }
 }
 
-fn target_check(record: &TestRecord, aggregate: &Aggregate, after: &Probe) -> CheckView {
+fn target_check(record: &TestRecord, aggregate: &Aggregate, after: &Probe) -> Check {
     let unknown = |why: &str| unknown(TARGET_CHECK, None, why);
     let delta = match (record.target_before.as_ref(), after) {
         (Some(Probe::Unknown(why)), _) | (_, Probe::Unknown(why)) => return unknown(why),
@@ -177,7 +211,7 @@ fn target_check(record: &TestRecord, aggregate: &Aggregate, after: &Probe) -> Ch
     } else {
         (Verdict::Breach, format!("the target counted {delta}, but {responses} responses came"))
     };
-    CheckView {
+    Check {
         name: TARGET_CHECK.into(),
         node_id: None,
         verdict,
@@ -205,58 +239,53 @@ fn target_delta(record: &TestRecord, before: &Counters, after: &Counters) -> Res
     Ok(delta)
 }
 
-fn line(record: &TestRecord, aggregate: &Aggregate, checks: &[CheckView], verdict: Verdict) -> String {
-    let who = |check: &CheckView| check.node_id.clone().unwrap_or_else(|| "all".into());
-    match verdict {
-        Verdict::Exact => {
-            let counts = &aggregate.all().counts;
-            let totals = counts.totals();
-            let seconds = aggregate.drivers().values().map(DriverTotal::reports).sum();
-            let target = checks.iter().find(|check| check.name == TARGET_CHECK);
-            let target = match target {
-                Some(CheckView { verdict: Verdict::Exact, detail, actual, .. }) => match actual {
-                    Some(counted) if *counted == totals.sent.saturating_add(totals.resent) => {
-                        format!("target counted {}", thousands(*counted))
-                    }
-                    _ => detail.clone(),
-                },
-                Some(check) => format!("not compared with the target: {}", check.detail),
-                None => "not compared with the target".into(),
-            };
-            format!(
-                "conservation: exact ({}: {}; {} add up; {target})",
-                plural(record.participants.len() as u64, "driver"),
-                balance(&totals, counts.failed_by(FailureCause::CheckFailed)),
-                plural(seconds, "second"),
-            )
-        }
-        Verdict::Breach => {
-            let mut by_driver: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-            for check in checks.iter().filter(|check| check.verdict == Verdict::Breach) {
-                by_driver.entry(who(check)).or_default().push(&check.detail);
+fn line(record: &TestRecord, aggregate: &Aggregate, checks: &[Check], outcome: Outcome) -> String {
+    let breaches = || checks.iter().filter(|check| check.verdict == Verdict::Breach);
+    let unknown = || checks.iter().filter(|check| check.verdict == Verdict::Unknown && check.counts());
+    let detail = if breaches().next().is_some() {
+        let mut by_driver: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        breaches().for_each(|check| by_driver.entry(check.who()).or_default().push(&check.detail));
+        let parts: Vec<_> = by_driver.iter().map(|(who, what)| format!("{who}: {}", what.join(", "))).collect();
+        parts.join("; ")
+    } else if unknown().next().is_some() {
+        let part = |check| match lost_after(record, aggregate, check) {
+            Some(text) => text,
+            None => format!("{}: {}", check.who(), check.detail),
+        };
+        let parts: Vec<String> = unknown().map(part).collect();
+        format!("{}; the rest agrees", parts.join("; "))
+    } else {
+        what_adds_up(record, aggregate, checks)
+    };
+    format!("conservation: {} ({detail})", outcome.name())
+}
+
+/// `2 drivers: 40 sent = 40 answered + 0 failed; 2 seconds add up; target counted 40`.
+fn what_adds_up(record: &TestRecord, aggregate: &Aggregate, checks: &[Check]) -> String {
+    let counts = &aggregate.all().counts;
+    let totals = counts.totals();
+    let seconds = aggregate.drivers().values().map(DriverTotal::reports).sum();
+    let target = match checks.iter().find(|check| check.name == TARGET_CHECK) {
+        Some(Check { verdict: Verdict::Exact, detail, actual, .. }) => match actual {
+            Some(counted) if *counted == totals.sent.saturating_add(totals.resent) => {
+                format!("target counted {}", thousands(*counted))
             }
-            let parts: Vec<_> = by_driver.iter().map(|(who, what)| format!("{who}: {}", what.join(", "))).collect();
-            format!("conservation: BREACH ({})", parts.join("; "))
-        }
-        Verdict::Unknown => {
-            let incomplete = record.complete == Some(false);
-            let parts: Vec<String> = checks
-                .iter()
-                .filter(|check| check.verdict == Verdict::Unknown && check.name != TARGET_CHECK)
-                .map(|check| match lost_after(record, aggregate, check) {
-                    Some(text) => text,
-                    None => format!("{}: {}", who(check), check.detail),
-                })
-                .collect();
-            let word = if incomplete { "incomplete" } else { "unknown" };
-            format!("conservation: {word} ({}; the rest agrees)", parts.join("; "))
-        }
-    }
+            _ => detail.clone(),
+        },
+        Some(check) => format!("not compared with the target: {}", check.detail),
+        None => "not compared with the target".into(),
+    };
+    format!(
+        "{}: {}; {} add up; {target}",
+        plural(record.participants.len() as u64, "driver"),
+        balance(&totals, counts.failed_by(FailureCause::CheckFailed)),
+        plural(seconds, "second"),
+    )
 }
 
 /// `driver-2 was lost after second 3`.
-fn lost_after(record: &TestRecord, aggregate: &Aggregate, check: &CheckView) -> Option<String> {
-    let participant = record.participants.iter().find(|p| Some(p.node_id.as_str()) == check.node_id.as_deref())?;
+fn lost_after(record: &TestRecord, aggregate: &Aggregate, check: &Check) -> Option<String> {
+    let participant = record.participant(check.node_id.as_ref()?)?;
     if participant.state != ParticipantState::Lost {
         return None;
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use onrush_api::{ParticipantState, TestState};
 use onrush_protocol::{EndReason, Metrics, NodeId};
+use onrush_stats::Outcome;
 
 use crate::aggregate::{Aggregate, Entered, SealedSecond};
 use crate::clock::Now;
@@ -373,8 +374,7 @@ impl OpenTest {
         let record = &mut self.record;
         let reason = reason.into();
         record.state = state;
-        record.complete = Some(false);
-        record.valid = Some(true);
+        record.outcome = Some(Outcome::Incomplete);
         record.ended_unix_ms = Some(now.unix_ms);
         record.event(now, if state == TestState::Stopped { "stopped" } else { "failed" }, None, reason.clone());
         record.reason = Some(reason);

@@ -1,9 +1,11 @@
 //! A test as it is stored: what must survive a restart, except what was measured.
 
-use onrush_api::{ConservationView, ParticipantState, TestState};
+use onrush_api::{ParticipantState, TestState};
 use onrush_protocol::{LatencyMs, NodeId, SessionId, TestConfig, TestId};
+use onrush_stats::Outcome;
 
 use crate::clock::Now;
+use crate::conservation::Conservation;
 use crate::target_check::Probe;
 
 /// Events kept per test; a test that flaps for days must not grow without bound.
@@ -39,12 +41,10 @@ pub struct TestRecord {
     pub trigger_when_armed: bool,
     /// Which publication of a config its last one was, counted over all tests; 0: none yet.
     pub published_order: i64,
-    /// Whether every participant delivered everything; `None` before the end.
-    pub complete: Option<bool>,
-    /// Whether nothing contradicts the result; `None` before the end.
-    pub valid: Option<bool>,
+    /// How far its result can be trusted; `None` before the end.
+    pub outcome: Option<Outcome>,
     /// The proof, from the end on.
-    pub conservation: Option<ConservationView>,
+    pub conservation: Option<Conservation>,
     /// The target's counters just before the trigger.
     pub target_before: Option<Probe>,
     /// The drivers that take part, in the order of their names.

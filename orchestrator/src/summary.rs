@@ -27,9 +27,7 @@ pub fn of(record: &TestRecord) -> TestSummary {
         created_at: rfc3339(record.created_unix_ms),
         triggered_at: record.triggered_unix_ms.map(rfc3339),
         ended_at: record.ended_unix_ms.map(rfc3339),
-        complete: record.complete,
-        valid: record.valid,
-        verdict: record.conservation.as_ref().map(|conservation| conservation.verdict),
+        outcome: record.outcome.map(Into::into),
     }
 }
 

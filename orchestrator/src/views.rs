@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use onrush_api::{
-    BucketView, ConfigView, DistributionView, EventView, HistogramView, MetricsView, ParticipantView, ScopeView,
-    SecondView, SummaryView, TestView,
+    BucketView, CheckView, ConfigView, ConservationView, DistributionView, EventView, HistogramView, MetricsView,
+    ParticipantView, ScopeView, SecondView, SummaryView, TestView,
 };
 use onrush_protocol::{NodeId, encode_base64};
 use onrush_stats::{Distribution, SecondStats};
 
 use crate::aggregate::{Part, SealedSecond};
 use crate::clock::rfc3339;
+use crate::conservation::{Check, Conservation};
 use crate::record::{ParticipantRecord, TestRecord};
 
 /// The totals of each driver that reported seconds.
@@ -30,9 +31,8 @@ pub fn test(record: &TestRecord) -> TestView {
         start_at: record.start_at_unix_ms.map(rfc3339),
         ended_at: record.ended_unix_ms.map(rfc3339),
         start_skew_ms: start_skew_ms(record),
-        complete: record.complete,
-        valid: record.valid,
-        conservation: record.conservation.clone(),
+        outcome: record.outcome.map(Into::into),
+        conservation: record.conservation.as_ref().map(conservation),
         events: record
             .events
             .iter()
@@ -44,6 +44,18 @@ pub fn test(record: &TestRecord) -> TestView {
             })
             .collect(),
     }
+}
+
+fn conservation(Conservation { line, checks }: &Conservation) -> ConservationView {
+    let check = |check: &Check| CheckView {
+        name: check.name.clone(),
+        node_id: check.node_id.as_ref().map(ToString::to_string),
+        verdict: check.verdict.into(),
+        expected: check.expected,
+        actual: check.actual,
+        detail: check.detail.clone(),
+    };
+    ConservationView { line: line.clone(), checks: checks.iter().map(check).collect() }
 }
 
 /// Between the first and the last driver's measured start.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use onrush_api::{CheckView, ConservationView, ScopeView, TestState, Verdict};
+use onrush_api::{CheckView, ConservationView, ScopeView, TestState};
 use onrush_engine::{End, SecondReport};
-use onrush_stats::{FailureCause, SecondStats, Totals, balance};
+use onrush_stats::{FailureCause, Outcome, SecondStats, Totals, Verdict, balance};
 
 use super::view::{AskedView, BenchView, EngineView, SecondRow};
 use crate::report::grouped;
@@ -61,13 +61,14 @@ impl Collector {
     /// The result.
     pub fn finish(self, started_at: String, asked: AskedView, engine: EngineView) -> BenchView {
         let totals = ScopeView::of(&self.all, self.elapsed.as_secs_f64(), self.sending.as_secs_f64());
-        let conservation = conservation(&self.all, self.claimed, self.seconds);
         let (state, reason) = match self.end {
             Some(End::Completed) => (TestState::Completed, None),
             Some(End::Stopped) => (TestState::Stopped, None),
             Some(End::Failed(reason)) => (TestState::Failed, Some(reason)),
             None => (TestState::Failed, Some("it has no last second".into())),
         };
+        let is_complete = state != TestState::Failed;
+        let (outcome, conservation) = conservation(&self.all, self.claimed, self.seconds, is_complete);
         let seconds_left_out = self.seconds - self.rows.len() as u64;
         let is_rate_kept_to_its_end = state == TestState::Completed && asked.is_rate_over_time();
         let short_of_rate = is_rate_kept_to_its_end.then(|| self.claimed.due.saturating_sub(self.claimed.sent));
@@ -80,6 +81,7 @@ impl Collector {
             engine,
             totals,
             short_of_rate,
+            outcome,
             conservation,
             thresholds,
             seconds,
@@ -88,14 +90,20 @@ impl Collector {
     }
 }
 
-/// Whether what the seconds add up to is what the engine counted, and every request has become something.
-fn conservation(all: &SecondStats, claimed: Totals, seconds: u64) -> ConservationView {
+/// Whether what the seconds add up to is what the engine counted, and every request has become something. `is_complete`: the
+/// run ended as it was asked to.
+fn conservation(
+    all: &SecondStats,
+    claimed: Totals,
+    seconds: u64,
+    is_complete: bool,
+) -> (onrush_api::Outcome, ConservationView) {
     let SecondStats { counts, latency, service_time, schedule_error, examples: _ } = all;
     let (sums, responses, sent) = (counts.totals(), counts.responses(), claimed.sent);
     let check = |name: &str, expected: u64, actual: u64| CheckView {
         name: name.into(),
         node_id: None,
-        verdict: if expected == actual { Verdict::Exact } else { Verdict::Breach },
+        verdict: Verdict::of_equal(expected, actual).into(),
         expected: Some(expected),
         actual: Some(actual),
         detail: format!("{} and {}", grouped(expected), grouped(actual)),
@@ -117,15 +125,17 @@ fn conservation(all: &SecondStats, claimed: Totals, seconds: u64) -> Conservatio
     ]);
     let broken: Vec<String> = checks
         .iter()
-        .filter(|check| check.verdict != Verdict::Exact)
+        .filter(|check| check.verdict != Verdict::Exact.into())
         .map(|check| format!("{}: {}", check.name, check.detail))
         .collect();
-    let (verdict, line) = if broken.is_empty() {
+    let detail = if broken.is_empty() {
         let plural = if seconds == 1 { "second adds" } else { "seconds add" };
         let balance = balance(&claimed, counts.failed_by(FailureCause::CheckFailed));
-        (Verdict::Exact, format!("conservation: exact ({balance}; {} {plural} up to it)", grouped(seconds)))
+        format!("{balance}; {} {plural} up to it", grouped(seconds))
     } else {
-        (Verdict::Breach, format!("conservation: BREACH ({})", broken.join("; ")))
+        broken.join("; ")
     };
-    ConservationView { verdict, line, checks }
+    let outcome = Outcome::of(is_complete, checks.iter().map(|check| check.verdict.into()));
+    let line = format!("conservation: {} ({detail})", outcome.name());
+    (outcome.into(), ConservationView { line, checks })
 }

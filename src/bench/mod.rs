@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime};
 
-use onrush_api::{TestState, Verdict};
+use onrush_api::TestState;
 use onrush_engine::{Armed, Options, Plan};
 
 pub use args::BenchArgs;
@@ -144,8 +144,8 @@ fn verdict(view: &BenchView) -> Option<(u8, String)> {
         TestState::Stopped => return failed("it was stopped before its end".into()),
         _ => return failed(format!("the engine could not go on: {}", view.reason.as_deref().unwrap_or("unknown"))),
     }
-    if view.conservation.verdict != Verdict::Exact {
-        return failed("the result is invalid: its counts do not add up".into());
+    if !view.outcome.is_sound() {
+        return failed(format!("the result is {}: its counts do not add up", view.outcome.name()));
     }
     let causes = || report::counted(&view.totals.failures);
     match (view.totals.sent, view.totals.responses, view.totals.answered) {
@@ -165,6 +165,7 @@ fn rfc3339(at: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use onrush_api::Outcome;
     use onrush_engine::End;
 
     use super::*;
@@ -178,7 +179,7 @@ mod tests {
         slow.thresholds =
             vec![crate::threshold::Threshold::parse("p99<1us").expect("a threshold").check(&slow.totals, 10.0)];
         assert_eq!(verdict(&slow), Some((EXIT_THRESHOLD, "not kept: p99<1us".into())));
-        slow.conservation.verdict = Verdict::Breach;
+        slow.outcome = Outcome::Invalid;
         assert!(verdict(&slow).is_some_and(|(code, words)| code == EXIT_FAILED && words.contains("add up")));
         slow.state = TestState::Stopped;
         assert!(verdict(&slow).is_some_and(|(code, words)| code == EXIT_FAILED && words.contains("stopped")));
@@ -190,7 +191,7 @@ mod tests {
         collector.add(&second(0, 0, 10, Some(End::Completed)));
         let sample = sample_run();
         let view = collector.finish(sample.started_at, sample.asked, sample.engine);
-        assert_eq!(view.conservation.verdict, Verdict::Exact, "{}", view.conservation.line);
+        assert_eq!(view.outcome, Outcome::Exact, "{}", view.conservation.line);
         let (code, words) = verdict(&view).expect("nothing was answered");
         assert!(code == EXIT_FAILED && words.contains("timeout × 10"), "{words}");
     }

@@ -1,17 +1,17 @@
 //! The result of `onrush bench` as people read it.
 
-use onrush_api::{ScopeView, SummaryView, Verdict};
+use onrush_api::{ScopeView, SummaryView};
 
 use super::csv::in_columns;
 use super::view::{AskedView, BenchView, EngineView};
 use crate::report::numbers::{UNKNOWN, bytes, four_digits, number_of, rate, seconds};
 use crate::report::remarks::{remarks, took};
-use crate::report::{counted, grouped, line, milliseconds, state_name, state_style, verdict_style};
+use crate::report::{counted, grouped, line, milliseconds, outcome_style, state_name, state_style};
 use crate::table::{BAD, Column, Group, STRONG, draw, paint};
 
 /// What was asked for, the counts, the distributions, what went wrong, and the proof.
 pub fn text(view: &BenchView, max_columns: Option<usize>) -> String {
-    let BenchView { state, asked, engine, totals, conservation, .. } = view;
+    let BenchView { state, asked, engine, totals, outcome, conservation, .. } = view;
     let mut text = String::new();
     let title = [paint(STRONG, &asked.test_type), asked.url.clone(), paint(state_style(*state), state_name(*state))];
     line(&mut text, title.join("  "));
@@ -30,8 +30,7 @@ pub fn text(view: &BenchView, max_columns: Option<usize>) -> String {
     if let Some(reason) = &view.reason {
         line(&mut text, paint(BAD, reason));
     }
-    line(&mut text, paint(verdict_style(conservation.verdict), &conservation.line));
-    debug_assert!(conservation.verdict != Verdict::Unknown, "nothing of a run on this machine is unknown");
+    line(&mut text, paint(outcome_style(Some(*outcome)), &conservation.line));
     text
 }
 

@@ -1,11 +1,11 @@
 //! A bench's result as one value: what is written as JSON, and what the table and the CSV are drawn from. Pure.
 
-use onrush_api::{ConservationView, ScopeView, TestState};
+use onrush_api::{ConservationView, Outcome, ScopeView, TestState};
 use onrush_protocol::{TargetUrl, TestConfig};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::threshold::Outcome;
+use crate::threshold::ThresholdResult;
 
 /// The document of `--output-format json`. Latencies are milliseconds, other durations seconds; the fields of
 /// `totals` and of each second are those of the REST interface.
@@ -26,10 +26,12 @@ pub struct BenchView {
     /// Requests that were due at the asked rate in the asked time and were not sent: skipped or dropped. `null` where it was
     /// not asked for a rate over a time, or did not run to its end.
     pub short_of_rate: Option<u64>,
+    /// How far the result can be trusted.
+    pub outcome: Outcome,
     /// The proof that nothing was lost.
     pub conservation: ConservationView,
     /// What became of each threshold.
-    pub thresholds: Vec<Outcome>,
+    pub thresholds: Vec<ThresholdResult>,
     /// Each second, in order and without a gap.
     pub seconds: Vec<SecondRow>,
     /// Seconds that are not listed because there are too many.

@@ -13,8 +13,8 @@ use std::fmt::Write;
 
 use anstyle::Style;
 use onrush_api::{
-    ConfigSummary, ConfigView, MetricsView, ParticipantState, ParticipantView, ScopeView, SummaryView, TestState,
-    TestSummary, TestView, Verdict,
+    ConfigSummary, ConfigView, MetricsView, Outcome, ParticipantState, ParticipantView, ScopeView, SummaryView,
+    TestState, TestSummary, TestView, Verdict,
 };
 
 pub use numbers::{grouped, milliseconds};
@@ -47,7 +47,7 @@ pub fn result(test: &TestView, metrics: &MetricsView, max_columns: Option<usize>
         line(&mut text, remark);
     }
     if let Some(conservation) = &test.conservation {
-        line(&mut text, paint(verdict_style(conservation.verdict), &conservation.line));
+        line(&mut text, paint(outcome_style(test.outcome), &conservation.line));
         for check in conservation.checks.iter().filter(|check| check.verdict == Verdict::Breach) {
             let node = check.node_id.as_deref().unwrap_or("all");
             line(&mut text, format!("  {} ({node}): {}", check.name, check.detail));
@@ -179,7 +179,7 @@ pub fn tests(tests: &[TestSummary]) -> String {
     let column = |head, cell: fn(&TestSummary) -> String| Column::text(head, tests.iter().map(cell).collect());
     let columns = vec![
         column("STATE", |test| state_name(test.state).to_owned()),
-        column("RESULT", |test| verdict_word(test).to_owned()),
+        column("RESULT", |test| test.outcome.map_or(String::new(), |outcome| outcome.name().into())),
         column("TYPE", |test| test.config.test_type.clone()),
         column("DRIVERS", |test| test.drivers.to_string()),
         column("PER DRIVER", |test| amount(&test.config)),
@@ -200,17 +200,6 @@ fn amount(config: &ConfigSummary) -> String {
         let _ = write!(words, "{gap}{}", seconds(duration));
     }
     words
-}
-
-/// How far a test's result can be trusted, in a word.
-fn verdict_word(test: &TestSummary) -> &'static str {
-    match (test.valid, test.complete, test.verdict) {
-        (Some(false), _, _) | (_, _, Some(Verdict::Breach)) => "invalid",
-        (_, Some(false), _) => "incomplete",
-        (_, _, Some(Verdict::Exact)) => "exact",
-        (_, _, Some(Verdict::Unknown)) => "unproved",
-        _ => "",
-    }
 }
 
 /// A state as REST names it.
@@ -235,12 +224,12 @@ pub fn state_style(state: TestState) -> Style {
     }
 }
 
-/// The colour of a verdict.
-pub fn verdict_style(verdict: Verdict) -> Style {
-    match verdict {
-        Verdict::Exact => GOOD,
-        Verdict::Unknown => WARN,
-        Verdict::Breach => BAD,
+/// The colour of an outcome.
+pub fn outcome_style(outcome: Option<Outcome>) -> Style {
+    match outcome {
+        Some(Outcome::Exact) => GOOD,
+        Some(Outcome::Unproved | Outcome::Incomplete) | None => WARN,
+        Some(Outcome::Invalid) => BAD,
     }
 }
 
@@ -278,12 +267,12 @@ mod tests {
     fn what_went_wrong_is_said_in_words() {
         let (mut test, mut metrics) = (sample_test(), sample_metrics());
         test.state = TestState::Stopped;
+        test.outcome = Some(Outcome::Invalid);
         test.reason = Some("stopped by a user".into());
         test.participants[1].state = ParticipantState::Lost;
         test.participants[1].reason = Some("no heartbeat for 5 s".into());
         let conservation = test.conservation.as_mut().expect("the sample has one");
-        conservation.verdict = Verdict::Breach;
-        conservation.line = "conservation: BREACH (1 of 6 checks)".into();
+        conservation.line = "conservation: invalid (1 of 6 checks)".into();
         conservation.checks = vec![CheckView {
             name: "sent = answered + failed".into(),
             node_id: Some("driver-2".into()),
@@ -310,8 +299,7 @@ mod tests {
         let mut second = sample_summary();
         second.test_id = "t2".into();
         second.state = TestState::Running;
-        second.verdict = None;
-        (second.complete, second.valid, second.config.target_url) = (None, None, None);
+        (second.outcome, second.config.target_url) = (None, None);
         second.config.duration_s = Some(30.0);
         second.name = Some("night run".into());
         assert_eq!(plain(&tests(&[sample_summary(), second])), include_str!("samples/list.txt"));

@@ -1,8 +1,8 @@
 //! A result to draw in tests.
 
 use onrush_api::{
-    ConfigSummary, ConfigView, ConservationView, MetricsView, ParticipantState, ParticipantView, ScopeView, SecondView,
-    SummaryView, TestState, TestSummary, TestView, Verdict,
+    ConfigSummary, ConfigView, ConservationView, MetricsView, Outcome, ParticipantState, ParticipantView, ScopeView,
+    SecondView, SummaryView, TestState, TestSummary, TestView,
 };
 
 /// A completed Avalanche on two drivers.
@@ -38,10 +38,8 @@ pub fn sample_test() -> TestView {
         start_at: None,
         ended_at: None,
         start_skew_ms: Some(0.0431),
-        complete: Some(true),
-        valid: Some(true),
+        outcome: Some(Outcome::Exact),
         conservation: Some(ConservationView {
-            verdict: Verdict::Exact,
             line: "conservation: exact (200,000 sent = 200,000 answered + 0 failed)".into(),
             checks: Vec::new(),
         }),
@@ -67,9 +65,7 @@ pub fn sample_summary() -> TestSummary {
         created_at,
         triggered_at: None,
         ended_at: None,
-        complete: Some(true),
-        valid: Some(true),
-        verdict: Some(Verdict::Exact),
+        outcome: Some(Outcome::Exact),
     }
 }
 

@@ -11,32 +11,32 @@ pub fn unsound(test: &TestView) -> Option<String> {
         TestState::Failed => return Some(format!("the test failed{reason}")),
         TestState::Configured | TestState::Armed | TestState::Running => return Some("the test is not over".into()),
     }
-    let verdict = match (test.valid, test.complete) {
-        (Some(false), _) => "invalid",
-        (_, Some(false)) => "incomplete",
-        _ => return None,
-    };
+    let word = test.outcome.filter(|outcome| !outcome.is_sound())?.name();
     // The reason may begin with the word itself.
     match &test.reason {
-        Some(reason) if reason.starts_with(verdict) => Some(format!("the result is {reason}")),
-        _ => Some(format!("the result is {verdict}{reason}")),
+        Some(reason) if reason.starts_with(word) => Some(format!("the result is {reason}")),
+        _ => Some(format!("the result is {word}{reason}")),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use onrush_api::Outcome;
+
     use super::*;
     use crate::report::sample_test;
 
     #[test]
-    fn only_a_complete_and_valid_result_is_sound() {
+    fn only_an_exact_or_unproved_result_is_sound() {
         let mut test = sample_test();
         assert_eq!(unsound(&test), None);
-        test.complete = Some(false);
+        test.outcome = Some(Outcome::Unproved);
+        assert_eq!(unsound(&test), None);
+        test.outcome = Some(Outcome::Incomplete);
         assert_eq!(unsound(&test).as_deref(), Some("the result is incomplete"));
         test.reason = Some("incomplete: d2 was lost".into());
         assert_eq!(unsound(&test).as_deref(), Some("the result is incomplete: d2 was lost"));
-        test.valid = Some(false);
+        test.outcome = Some(Outcome::Invalid);
         assert!(unsound(&test).is_some_and(|why| why.contains("is invalid: incomplete: d2")));
         test.state = TestState::Stopped;
         test.reason = Some("by a user".into());

@@ -18,7 +18,7 @@ pub const MAX_LISTED: usize = 500;
 A TEST is named by its id, or by as many of its first characters as make it unique.
 
 Exit codes:
-  0    done, and the result is sound
+  0    done, and the result is exact or unproved
   1    it did not work, or the test failed, was stopped, is incomplete or invalid
   2    the command line is wrong
   99   the result is sound, and a --threshold is not kept")]
@@ -70,7 +70,7 @@ Examples:
 Ctrl-C stops the test and shows what it measured so far.
 
 Exit codes:
-  0    the test completed, and its result is complete and valid
+  0    the test completed, and its result is exact or unproved
   1    the test was refused, failed or stopped, or its result is incomplete or invalid
   2    the command line is wrong
   99   the result is sound, and a --threshold is not kept")]

@@ -9,7 +9,7 @@ use crate::harness::{Broker, SOON, System, TEST_END, alone, beside_others, wait_
 use crate::page::{Page, picture_file};
 
 /// The texts of a table's body, row by row.
-fn table(page: &mut Page, selector: &str) -> Vec<Vec<String>> {
+pub fn table(page: &mut Page, selector: &str) -> Vec<Vec<String>> {
     page.eval(&format!(
         "[...document.querySelectorAll('{selector} tbody tr')].map((row) => [...row.cells].map((cell) => cell.innerText.trim()))"
     ))

@@ -1,7 +1,7 @@
 //! A run in which everything happens that the dashboards can show: answers, failures, requests that wait, a stop, a
 //! driver that dies, and messages that nobody can read.
 
-use onrush_api::{DriverState, TestState};
+use onrush_api::{DriverState, Outcome, TestState};
 use onrush_protocol::Topic;
 use serde_json::json;
 
@@ -55,7 +55,7 @@ pub fn play(look: impl FnOnce(&Prometheus)) {
     }));
     orchestrator.wait_for_seconds(&lossy, 2);
     drivers[1].kill();
-    assert_eq!(orchestrator.wait_for_end(&lossy).complete, Some(false));
+    assert_eq!(orchestrator.wait_for_end(&lossy).outcome, Some(Outcome::Incomplete));
     orchestrator.wait_for_driver("driver-2", "lost", |driver| driver.state == DriverState::Lost);
 
     prometheus.catch_up();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use onrush_api::{DriverState, StoppedView, TestState, Verdict};
+use onrush_api::{DriverState, Outcome, StoppedView, TestState, Verdict};
 use onrush_protocol::Topic;
 use serde_json::json;
 
@@ -52,7 +52,7 @@ pub fn a_driver_that_comes_back_after_the_end_completes_the_result(broker: &Brok
         orchestrator.wait_for_seconds(&test_id, 1);
         drivers[1].pause();
         let test = orchestrator.wait_for_end(&test_id);
-        assert_eq!((test.state, test.complete), (TestState::Completed, Some(false)), "{test:#?}");
+        assert_eq!((test.state, test.outcome), (TestState::Completed, Some(Outcome::Incomplete)), "{test:#?}");
         let before = orchestrator.metrics(&test_id).all.sent.expect("our drivers report it");
         assert!((800..1_600).contains(&before), "{before}");
         if round == 2 {
@@ -60,13 +60,13 @@ pub fn a_driver_that_comes_back_after_the_end_completes_the_result(broker: &Brok
             drop(orchestrator);
             orchestrator = system.orchestrator();
             let test = orchestrator.test(&test_id);
-            assert_eq!((test.state, test.complete), (TestState::Completed, Some(false)), "{test:#?}");
+            assert_eq!((test.state, test.outcome), (TestState::Completed, Some(Outcome::Incomplete)), "{test:#?}");
         }
         drivers[1].resume();
         // The target is asked once more when everything is in.
         let test = orchestrator.wait_for_test(&test_id, "complete and compared with the target", |test| {
             let checks = test.conservation.iter().flat_map(|conservation| &conservation.checks);
-            test.complete == Some(true) && checks.into_iter().all(|check| check.verdict == Verdict::Exact)
+            test.outcome == Some(Outcome::Exact) && checks.into_iter().all(|check| check.verdict == Verdict::Exact)
         });
         assert_exact(&orchestrator, &test_id, 2, 800);
         assert!(test.events.iter().any(|event| event.kind == "completed late"), "{test:#?}");
@@ -151,7 +151,7 @@ pub fn a_stop_that_somebody_else_sent_is_said(broker: &Broker) {
     orchestrator.wait_for_seconds(&test_id, 1);
     peer.send_json(Topic::Trigger, &json!({"test_id": test_id, "trigger": "NO"}));
     let test = orchestrator.wait_for_end(&test_id);
-    assert_eq!((test.state, test.complete), (TestState::Stopped, Some(false)), "{test:#?}");
+    assert_eq!((test.state, test.outcome), (TestState::Stopped, Some(Outcome::Incomplete)), "{test:#?}");
     let reason = test.reason.as_deref().unwrap_or_default();
     assert!(reason.contains("by somebody else") && reason.contains("of 45 s"), "{reason}");
     assert!(reason.contains("driver-1") && reason.contains("driver-2"), "{reason}");

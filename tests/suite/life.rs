@@ -1,6 +1,6 @@
 //! Ends that are not completion.
 
-use onrush_api::{DriverState, ParticipantState, ParticipantView, TestState};
+use onrush_api::{DriverState, Outcome, ParticipantState, ParticipantView, TestState};
 
 use super::checks::{assert_consistent, assert_exact, assert_proved, avalanche, tsunami};
 use crate::harness::{Broker, System, beside_others};
@@ -14,7 +14,7 @@ pub fn a_running_test_is_stopped(broker: &Broker) {
     orchestrator.wait_for_seconds(&test_id, 2);
     orchestrator.stop(&test_id).expect("a running test can be stopped");
     let test = orchestrator.wait_for_end(&test_id);
-    assert_eq!((test.state, test.complete), (TestState::Stopped, Some(true)), "{test:#?}");
+    assert_eq!((test.state, test.outcome), (TestState::Stopped, Some(Outcome::Exact)), "{test:#?}");
     assert!(test.participants.iter().all(|part| part.state == ParticipantState::Stopped), "{test:#?}");
     assert_proved(&test);
     assert_consistent(&orchestrator, &test_id);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onrush_api::{DriverState, ParticipantState, TestState};
+use onrush_api::{DriverState, Outcome, ParticipantState, TestState};
 use onrush_protocol::Topic;
 
 use super::checks::{assert_consistent, assert_exact, avalanche, of_driver, tsunami};
@@ -45,7 +45,7 @@ pub fn driver_killed_in_mid_test(broker: &Broker) {
     drivers[1].kill();
 
     let test = orchestrator.wait_for_end(&test_id);
-    assert_eq!((test.state, test.complete), (TestState::Completed, Some(false)), "{test:#?}");
+    assert_eq!((test.state, test.outcome), (TestState::Completed, Some(Outcome::Incomplete)), "{test:#?}");
     assert!(
         test.reason.as_ref().is_some_and(|reason| reason.contains("driver-2")),
         "it does not name the lost: {test:#?}"
@@ -78,7 +78,7 @@ pub fn driver_restarted_under_its_name(broker: &Broker) {
     drivers[1] = system.driver("driver-2", &[]);
 
     let test = orchestrator.wait_for_end(&test_id);
-    assert_eq!((test.state, test.complete), (TestState::Completed, Some(false)), "{test:#?}");
+    assert_eq!((test.state, test.outcome), (TestState::Completed, Some(Outcome::Incomplete)), "{test:#?}");
     let part = test.participants.iter().find(|part| part.node_id == "driver-2").expect("it took part");
     assert_eq!((part.state, &part.session_id), (ParticipantState::Lost, &old.session_id), "{part:#?}");
     let metrics = orchestrator.metrics(&test_id);

@@ -1,5 +1,6 @@
 //! What an administrator does to the topics while a test runs on them: it stays exact, and the next one works.
 
+use onrush_api::Outcome;
 use onrush_protocol::Topic;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
@@ -74,11 +75,11 @@ fn a_broker_that_loses_everything_costs_no_more_than_what_it_had_alone() {
         orchestrator.wait_for_seconds(&test_id, 2);
         broker.wipe();
         let test = orchestrator.wait_for_end(&test_id);
-        let is_whole = test.complete == Some(true);
+        let is_whole = test.outcome == Some(Outcome::Exact);
         if is_whole {
             assert_exact(&orchestrator, &test_id, 2, PER_DRIVER);
         } else {
-            assert_eq!(test.valid, Some(false), "a report is missing: {test:#?}");
+            assert_eq!(test.outcome, Some(Outcome::Incomplete), "a report is missing: {test:#?}");
         }
         assert_next_is_exact(&orchestrator, &target);
         is_whole

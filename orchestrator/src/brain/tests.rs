@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use onrush_api::{SecondView, TestState, Verdict};
+use onrush_api::{SecondView, TestState};
 use onrush_protocol::{Metrics, NodeState};
-use onrush_stats::SecondStats;
+use onrush_stats::{Outcome, SecondStats};
 use proptest::prelude::*;
 
 use super::*;
@@ -128,8 +128,7 @@ proptest! {
             redelivered.insert(19, log[again.min(18)].clone());
         }
         let (record, totals, seconds) = run(&redelivered, batch, &deaths, snapshot_every);
-        prop_assert_eq!(record.state, TestState::Completed);
-        prop_assert_eq!(record.conservation.map(|c| c.verdict), Some(Verdict::Exact));
+        prop_assert_eq!((record.state, record.outcome), (TestState::Completed, Some(Outcome::Exact)));
         prop_assert_eq!(record.participants.iter().map(|p| p.reports).collect::<Vec<_>>(), vec![10, 10]);
         prop_assert_eq!(&totals, &expected);
         prop_assert_eq!(totals[&node("a")].stats.counts.sent, 40);
@@ -176,7 +175,7 @@ fn run_cut_off(log: &[Metrics], cut: u64, batch: usize, restart: bool) -> (TestR
     let reader = Reader::open(&path).unwrap();
     let (record, totals) = reader.totals("t").unwrap().unwrap();
     let record = record.record();
-    assert_eq!((record.state, record.complete), (TestState::Completed, Some(false)));
+    assert_eq!((record.state, record.outcome), (TestState::Completed, Some(Outcome::Incomplete)));
     assert_eq!(totals.get(&node("b")).map_or(0, |total| total.stats.counts.sent), 4 * cut);
     let late: Vec<&Metrics> = log.iter().filter(is_late).collect();
     for reports in late.chunks(batch) {
@@ -200,8 +199,7 @@ proptest! {
         let log = reports("t", &["a", "b"], 10, 4);
         let (_, expected, expected_seconds) = run(&log, log.len(), &[], 1);
         let (record, totals, seconds) = run_cut_off(&log, cut, batch, restart);
-        prop_assert_eq!((record.state, record.complete, record.valid), (TestState::Completed, Some(true), Some(true)));
-        prop_assert_eq!(record.conservation.map(|c| c.verdict), Some(Verdict::Exact));
+        prop_assert_eq!((record.state, record.outcome), (TestState::Completed, Some(Outcome::Exact)));
         prop_assert_eq!(&record.reason, &None);
         prop_assert_eq!(record.participants.iter().map(|p| p.reports).collect::<Vec<_>>(), vec![10, 10]);
         prop_assert_eq!(&totals, &expected);

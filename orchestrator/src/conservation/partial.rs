@@ -2,20 +2,16 @@
 //!
 //! A driver that did not report everything proves nothing; but what it did report must agree, or it is not a result.
 
-use onrush_api::{CheckView, ParticipantState, Verdict};
-use onrush_stats::Totals;
+use onrush_api::ParticipantState;
+use onrush_stats::{Totals, Verdict};
 
-use super::equal;
+use super::{Check, equal};
 use crate::aggregate::DriverTotal;
 use crate::lifecycle::IMPOSSIBLE;
 use crate::record::{ParticipantRecord, TestRecord};
 
 /// What is wrong with the reports of a driver; nothing, where they agree.
-pub fn contradictions(
-    record: &TestRecord,
-    participant: &ParticipantRecord,
-    total: Option<&DriverTotal>,
-) -> Vec<CheckView> {
+pub fn contradictions(record: &TestRecord, participant: &ParticipantRecord, total: Option<&DriverTotal>) -> Vec<Check> {
     let node_id = &participant.node_id;
     let mut found = Vec::new();
     let impossible =
@@ -53,7 +49,7 @@ pub fn contradictions(
 }
 
 /// Counts that must not exceed one another, whatever is missing.
-fn partly(participant: &ParticipantRecord, total: &DriverTotal, sums: &Totals) -> Option<CheckView> {
+fn partly(participant: &ParticipantRecord, total: &DriverTotal, sums: &Totals) -> Option<Check> {
     let claimed = &total.claimed;
     let stats = &total.part.stats;
     let in_a_row = total.reports() == total.expected_reports();
@@ -79,6 +75,6 @@ fn partly(participant: &ParticipantRecord, total: &DriverTotal, sums: &Totals) -
     Some(breach(participant, "the reports that are in agree", most, count, detail))
 }
 
-fn breach(participant: &ParticipantRecord, name: &str, expected: u64, actual: u64, detail: String) -> CheckView {
-    CheckView { verdict: Verdict::Breach, ..equal(name, &participant.node_id, expected, actual, detail) }
+fn breach(participant: &ParticipantRecord, name: &str, expected: u64, actual: u64, detail: String) -> Check {
+    Check { verdict: Verdict::Breach, ..equal(name, &participant.node_id, expected, actual, detail) }
 }

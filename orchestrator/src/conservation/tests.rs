@@ -15,7 +15,6 @@ fn over(reports: &[Metrics], count: u64) -> (TestRecord, Aggregate) {
     let mut record = running("t", count, &["a", "b"]);
     record.config.target_url = Some("http://127.0.0.1:8080/ping".into());
     record.target_before = Some(counters("one", Some(100)));
-    record.complete = Some(true);
     for participant in &mut record.participants {
         participant.state = ParticipantState::Completed;
     }
@@ -26,20 +25,25 @@ fn over(reports: &[Metrics], count: u64) -> (TestRecord, Aggregate) {
     (record, aggregate)
 }
 
-fn verdict_of<'a>(view: &'a ConservationView, name: &str) -> &'a CheckView {
-    view.checks.iter().find(|check| check.name == name).unwrap_or_else(|| panic!("no check {name}"))
+fn checked(record: &TestRecord, aggregate: &Aggregate, target_after: &Probe) -> (Outcome, Conservation) {
+    let is_complete = record.participants.iter().all(|p| p.state != ParticipantState::Lost);
+    check(record, aggregate, is_complete, target_after)
+}
+
+fn check_of<'a>(proof: &'a Conservation, name: &str) -> &'a Check {
+    proof.checks.iter().find(|check| check.name == name).unwrap_or_else(|| panic!("no check {name}"))
 }
 
 #[test]
 fn a_whole_test_is_exact() {
     let (record, aggregate) = over(&reports("t", &["a", "b"], 12, 1000), 12_000);
-    let view = check(&record, &aggregate, &counters("one", Some(24_100)));
-    assert_eq!(view.verdict, Verdict::Exact, "{view:#?}");
+    let (outcome, proof) = checked(&record, &aggregate, &counters("one", Some(24_100)));
+    assert_eq!(outcome, Outcome::Exact, "{proof:#?}");
     assert_eq!(
-        view.line,
+        proof.line,
         "conservation: exact (2 drivers: 24,000 sent = 24,000 answered + 0 failed; 24 seconds add up; target counted 24,000)"
     );
-    assert!(view.checks.iter().all(|check| check.verdict == Verdict::Exact));
+    assert!(proof.checks.iter().all(|check| check.verdict == Verdict::Exact));
 }
 
 /// What was sent again may have reached the target twice, or once: everything between is in order, and nothing beyond.
@@ -54,19 +58,19 @@ fn what_was_sent_again_and_what_came_unasked_is_told_beside_the_targets_count() 
         (report.totals.resent, report.totals.unsolicited) = (4, 2);
     }
     let (record, aggregate) = over(&measured, 9);
-    let with = |counted: u64| check(&record, &aggregate, &counters("one", Some(100 + counted)));
+    let with = |counted: u64| checked(&record, &aggregate, &counters("one", Some(100 + counted)));
     let line = |counted: &str| {
         format!(
             "conservation: exact (2 drivers: 18 sent = 18 answered + 0 failed; 4 resent; 2 unsolicited; 6 seconds add up; \
              {counted})"
         )
     };
-    assert_eq!(with(22).line, line("target counted 22"));
+    assert_eq!(with(22).1.line, line("target counted 22"));
     let between = "the target counted 20; 2 of those that failed or were resent never reached it";
-    assert_eq!(verdict_of(&with(20), TARGET_CHECK).detail, between);
-    assert_eq!(with(18).verdict, Verdict::Exact);
+    assert_eq!(check_of(&with(20).1, TARGET_CHECK).detail, between);
+    assert_eq!(with(18).0, Outcome::Exact);
     for counted in [17, 23] {
-        assert_eq!(with(counted).verdict, Verdict::Breach, "{counted}");
+        assert_eq!(with(counted).0, Outcome::Invalid, "{counted}");
     }
 }
 
@@ -103,12 +107,12 @@ fn every_contradiction_is_a_breach() {
         let mut reports = reports("t", &["a", "b"], 3, 3);
         change(&mut reports);
         let (record, aggregate) = over(&reports, 9);
-        let view = check(&record, &aggregate, &Probe::Unknown("no target here".into()));
-        let check = verdict_of(&view, name);
-        assert_eq!(check.verdict, Verdict::Breach, "{name}: {view:#?}");
-        assert_eq!(check.node_id.as_deref(), Some("a"));
-        assert_eq!(view.verdict, Verdict::Breach);
-        assert!(view.line.starts_with("conservation: BREACH (a: "), "{}", view.line);
+        let (outcome, proof) = checked(&record, &aggregate, &Probe::Unknown("no target here".into()));
+        let check = check_of(&proof, name);
+        assert_eq!(check.verdict, Verdict::Breach, "{name}: {proof:#?}");
+        assert_eq!(check.node_id, Some(node("a")));
+        assert_eq!(outcome, Outcome::Invalid);
+        assert!(proof.line.starts_with("conservation: invalid (a: "), "{}", proof.line);
     }
 }
 
@@ -130,11 +134,11 @@ fn the_targets_counters_decide_where_they_can() {
     for (before, after, expected) in cases {
         let (mut record, aggregate) = over(&reports("t", &["a", "b"], 3, 3), 9);
         record.target_before = Some(before.clone());
-        let view = check(&record, &aggregate, &after);
-        assert_eq!(verdict_of(&view, TARGET_CHECK).verdict, expected, "{before:?} {after:?}");
+        let (outcome, proof) = checked(&record, &aggregate, &after);
+        assert_eq!(check_of(&proof, TARGET_CHECK).verdict, expected, "{before:?} {after:?}");
         // A foreign target does not spoil the proof; a contradicting one does.
-        assert_eq!(view.verdict, if expected == Breach { Breach } else { Exact }, "{}", view.line);
-        assert_eq!(view.line.contains("not compared with the target"), expected == Unknown);
+        assert_eq!(outcome, if expected == Breach { Outcome::Invalid } else { Outcome::Exact }, "{}", proof.line);
+        assert_eq!(proof.line.contains("not compared with the target"), expected == Unknown);
     }
 }
 
@@ -142,7 +146,7 @@ fn the_targets_counters_decide_where_they_can() {
 fn failed_requests_may_or_may_not_have_reached_the_target() {
     use onrush_stats::FailureCause::Timeout;
     for (counted, expected) in
-        [(7, Verdict::Breach), (8, Verdict::Exact), (9, Verdict::Exact), (10, Verdict::Exact), (11, Verdict::Breach)]
+        [(7, Outcome::Invalid), (8, Outcome::Exact), (9, Outcome::Exact), (10, Outcome::Exact), (11, Outcome::Invalid)]
     {
         let (mut a, mut b) = (SimDriver::new("a", "s"), SimDriver::new("b", "s"));
         let mut with_failures = stats(&[1, 2, 3]);
@@ -154,8 +158,8 @@ fn failed_requests_may_or_may_not_have_reached_the_target() {
         let end = Some(EndReason::Completed);
         let reports = [a.report("t", 0, with_failures, end.clone()), b.report("t", 0, stats(&[1; 5]), end)];
         let (record, aggregate) = over(&reports, 5);
-        let view = check(&record, &aggregate, &counters("one", Some(100 + counted)));
-        assert_eq!(view.verdict, expected, "{counted}: {}", view.line);
+        let (outcome, proof) = checked(&record, &aggregate, &counters("one", Some(100 + counted)));
+        assert_eq!(outcome, expected, "{counted}: {}", proof.line);
     }
 }
 
@@ -164,12 +168,11 @@ fn a_lost_driver_makes_the_proof_incomplete_and_is_named() {
     let mut reports = reports("t", &["a", "b"], 6, 3);
     reports.retain(|r| r.node_id == node("a") || r.measured.as_ref().unwrap().second_index <= 3);
     let (mut record, aggregate) = over(&reports, 18);
-    record.complete = Some(false);
     record.participants[1].state = ParticipantState::Lost;
-    let view = check(&record, &aggregate, &counters("one", Some(130)));
-    assert_eq!(view.verdict, Verdict::Unknown);
-    assert_eq!(view.line, "conservation: incomplete (b was lost after second 3; the rest agrees)");
-    assert_eq!(verdict_of(&view, TARGET_CHECK).verdict, Verdict::Unknown);
+    let (outcome, proof) = checked(&record, &aggregate, &counters("one", Some(130)));
+    assert_eq!(outcome, Outcome::Incomplete);
+    assert_eq!(proof.line, "conservation: incomplete (b was lost after second 3; the rest agrees)");
+    assert_eq!(check_of(&proof, TARGET_CHECK).verdict, Verdict::Unknown);
 }
 
 #[test]
@@ -177,12 +180,12 @@ fn a_driver_of_the_specification_only_cannot_be_checked() {
     let reports: Vec<_> = reports("t", &["a", "b"], 2, 3).into_iter().filter(|r| r.node_id == node("a")).collect();
     let (mut record, aggregate) = over(&reports, 6);
     record.participants[1].session_id = None;
-    let view = check(&record, &aggregate, &counters("one", Some(112)));
-    assert_eq!(view.verdict, Verdict::Unknown);
+    let (outcome, proof) = checked(&record, &aggregate, &counters("one", Some(112)));
+    assert_eq!(outcome, Outcome::Unproved);
     assert!(
-        view.line.starts_with("conservation: unknown (b: the driver speaks only the specification"),
+        proof.line.starts_with("conservation: unproved (b: the driver speaks only the specification"),
         "{}",
-        view.line
+        proof.line
     );
 }
 
@@ -193,8 +196,8 @@ fn a_stopped_test_need_not_reach_its_count() {
     for participant in &mut record.participants {
         participant.state = ParticipantState::Stopped;
     }
-    let view = check(&record, &aggregate, &counters("one", Some(118)));
-    assert_eq!(view.verdict, Verdict::Exact, "{}", view.line);
+    let (outcome, proof) = checked(&record, &aggregate, &counters("one", Some(118)));
+    assert_eq!(outcome, Outcome::Exact, "{}", proof.line);
 }
 
 #[test]
@@ -235,15 +238,14 @@ fn contradictions_of_a_lost_driver_are_a_breach() {
         change(&mut of_b);
         let (mut record, aggregate) = over(&[of_a, of_b].concat(), 1200);
         record.participants[1].state = ParticipantState::Lost;
-        record.complete = Some(false);
-        let view = check(&record, &aggregate, &Probe::Unknown("not read".into()));
+        let (outcome, proof) = checked(&record, &aggregate, &Probe::Unknown("not read".into()));
         if broken.is_empty() {
-            assert_eq!(view.verdict, Verdict::Unknown, "{i}: {view:#?}");
-            assert!(view.line.contains("the rest agrees"), "{}", view.line);
+            assert_eq!(outcome, Outcome::Incomplete, "{i}: {proof:#?}");
+            assert!(proof.line.contains("the rest agrees"), "{}", proof.line);
         } else {
-            let of_b = view.checks.iter().find(|c| c.name == broken && c.node_id.as_deref() == Some("b"));
-            assert_eq!(of_b.map(|check| check.verdict), Some(Verdict::Breach), "{i}: {view:#?}");
-            assert!(view.line.starts_with("conservation: BREACH (b: "), "{}", view.line);
+            let of_b = proof.checks.iter().find(|c| c.name == broken && c.node_id == Some(node("b")));
+            assert_eq!(of_b.map(|check| check.verdict), Some(Verdict::Breach), "{i}: {proof:#?}");
+            assert!(proof.line.starts_with("conservation: invalid (b: "), "{}", proof.line);
         }
     }
 }
@@ -263,6 +265,6 @@ fn targets_counters_that_add_up_to_more_than_there_is_are_unknown() {
     };
     // 2^63 and 2^63 and 2 are 2, where sums wrap.
     record.target_before = Some(counters(0, 0));
-    let view = check(&record, &aggregate, &counters(1 << 63, (1 << 63) + 2));
-    assert_eq!(verdict_of(&view, TARGET_CHECK).verdict, Verdict::Unknown, "{view:#?}");
+    let (_, proof) = checked(&record, &aggregate, &counters(1 << 63, (1 << 63) + 2));
+    assert_eq!(check_of(&proof, TARGET_CHECK).verdict, Verdict::Unknown, "{proof:#?}");
 }

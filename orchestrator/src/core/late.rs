@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use onrush_api::{ParticipantState, TestState};
 use onrush_protocol::{Heartbeat, Metrics, NodeState, TestId, Topic};
+use onrush_stats::Outcome;
 use url::Url;
 
 use super::intake::clock_wrong_by_ms;
@@ -111,7 +112,8 @@ impl Core {
         use ParticipantState as S;
         let ended_well = |state| matches!(state, S::Completed | S::Stopped);
         let ran = record.triggered_unix_ms.is_some() && record.state.is_end();
-        ran && (record.valid != Some(true) || !record.participants.iter().all(|p| ended_well(p.state)))
+        let is_sound = record.outcome.is_some_and(Outcome::is_sound);
+        ran && !(is_sound && record.participants.iter().all(|p| ended_well(p.state)))
     }
 
     /// The store has this of a test that this value lacks; `None`: nothing.

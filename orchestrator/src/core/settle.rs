@@ -7,12 +7,11 @@
 
 use std::time::{Duration, Instant};
 
-use onrush_api::{TestState, Verdict};
+use onrush_api::TestState;
 use onrush_protocol::{TestId, Topic};
 
 use super::{Core, Effect, pending};
 use crate::clock::Now;
-use crate::conservation;
 use crate::registry::{self, Change, Crowding, Driver};
 use crate::target_check::{self, Probe};
 
@@ -160,11 +159,7 @@ impl Core {
         let sealed = test.seal(true, now);
         self.effects.extend(sealed.into_iter().map(|second| Effect::Sealed(test_id.clone(), second)));
         let Some(test) = self.tests.get_mut(test_id) else { return };
-        test.end(now);
-        let view = conservation::check(&test.record, &test.aggregate, target_after);
-        test.record.valid = Some(view.verdict != Verdict::Breach);
-        test.record.event(now, "checked", None, view.line.clone());
-        test.record.conservation = Some(view);
+        test.end(target_after, now);
         self.close(test_id, now);
     }
 }

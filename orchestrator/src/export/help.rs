@@ -54,6 +54,10 @@ const HELP: &[(&str, &str)] = &[
     ("onrush_test_start_skew_seconds", "Between the first and the last driver's measured start"),
     ("onrush_test_running", "1 while the test runs, 0 after it"),
     ("onrush_test_info", "1; the test's name, type and state are its labels"),
+    (
+        "onrush_test_outcome",
+        "How far the result can be trusted: 1 for its outcome, 0 for the others; none before the end",
+    ),
     ("onrush_last_sealed_second_age_seconds", "Time since a second of the test was last sealed"),
     // The orchestrator itself.
     ("onrush_reports_total", "Reports that came, by what became of them"),

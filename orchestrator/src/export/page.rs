@@ -7,7 +7,7 @@ use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line, write_type_line};
 use metrics_exporter_prometheus::{LabelSet, PrometheusBuilder, PrometheusRecorder};
 use onrush_api::{DriverState, SummaryView, TestState};
-use onrush_stats::{Counts, Kind};
+use onrush_stats::{Counts, Kind, Outcome};
 
 use super::buckets::Buckets;
 use super::help::{all, help};
@@ -107,6 +107,10 @@ impl Page<'_> {
             ("state", state_name(test.state)),
         ];
         sink.gauge("onrush_test_info", &info, Some(1.0));
+        for outcome in Outcome::ALL {
+            let is = test.outcome.map(|known| f64::from(known == outcome));
+            sink.gauge("onrush_test_outcome", &[id, ("outcome", outcome.name())], is);
+        }
         sink.gauge("onrush_test_start_skew_seconds", &[id], test.start_skew_ms.map(seconds));
         let age = test.sealed_at.map(|at| self.now.saturating_duration_since(at).as_secs_f64());
         sink.gauge("onrush_last_sealed_second_age_seconds", &[], age);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use onrush_api::{ParticipantState, ScopeView, SecondView, SummaryView, TestState};
 use onrush_protocol::{LatencyMs, NodeId, TestConfig, TestId};
-use onrush_stats::{Counts, FailureCause, SecondStats};
+use onrush_stats::{Counts, FailureCause, Outcome, SecondStats};
 
 use super::News;
 use super::buckets::{Buckets, DURATION_BOUNDS_NS, SCHEDULE_ERROR_BOUNDS_NS};
@@ -35,6 +35,8 @@ pub struct ShownTest {
     pub name: Option<String>,
     pub test_type: &'static str,
     pub state: TestState,
+    /// `None`: it is not over.
+    pub outcome: Option<Outcome>,
     pub start_skew_ms: Option<f64>,
     pub connections: u32,
     /// Requests a second that each driver is asked for.
@@ -99,6 +101,7 @@ impl TestSeries {
             name: record.name.clone(),
             test_type: test_type.name(),
             state: record.state,
+            outcome: None,
             start_skew_ms: None,
             connections,
             throughput_asked_per_s: record.config.asked_rate_per_s(),
@@ -117,7 +120,7 @@ impl TestSeries {
     /// Takes over what the record says by now.
     pub fn observe(&mut self, record: &TestRecord, now: Instant) {
         let shown = &mut self.shown;
-        shown.state = record.state;
+        (shown.state, shown.outcome) = (record.state, record.outcome);
         shown.start_skew_ms = views::start_skew_ms(record);
         if record.state.is_end() {
             shown.ended_at.get_or_insert(now);

@@ -4,8 +4,9 @@
 //! them, enter the stored result for as long as a part of it is missing; its state stays, its outcome becomes what it
 //! then is.
 
-use onrush_api::{ParticipantState, TestState, Verdict};
+use onrush_api::{ParticipantState, TestState};
 use onrush_protocol::{Metrics, NodeId};
+use onrush_stats::{Outcome, Verdict};
 
 use super::{OpenTest, STOP_PATIENCE, Taken};
 use crate::clock::Now;
@@ -27,8 +28,8 @@ impl OpenTest {
         patience_over || self.record.participants.iter().all(|p| p.is_over() && !may_return(p))
     }
 
-    /// Ends it: its end state, whether it is complete, and why not.
-    pub fn end(&mut self, now: Now) {
+    /// Ends it: its end state, its outcome, and what it lacks.
+    pub fn end(&mut self, target_after: &Probe, now: Now) {
         use ParticipantState as S;
         for participant in &mut self.record.participants {
             if !participant.is_over() {
@@ -42,15 +43,18 @@ impl OpenTest {
         let all_stopped = !self.record.participants.is_empty() && self.record.participants.iter().all(stopped);
         self.record.state = if asked || all_stopped { TestState::Stopped } else { TestState::Completed };
         self.record.ended_unix_ms = Some(now.unix_ms);
-        self.judge();
+        let is_complete = self.find_lacks();
         let record = &mut self.record;
         let name = if record.state == TestState::Stopped { "stopped" } else { "completed" };
         let detail = record.reason.clone().unwrap_or_else(|| "every final report is in".into());
         record.event(now, name, None, detail);
+        let (outcome, conservation) = conservation::check(record, &self.aggregate, is_complete, target_after);
+        record.event(now, "checked", None, conservation.line.clone());
+        (record.outcome, record.conservation) = (Some(outcome), Some(conservation));
     }
 
-    /// Whether the result is complete, and why not.
-    fn judge(&mut self) {
+    /// Says what the result lacks; whether that is nothing.
+    fn find_lacks(&mut self) -> bool {
         use ParticipantState as S;
         let mut reasons = Vec::new();
         for participant in &self.record.participants {
@@ -68,12 +72,12 @@ impl OpenTest {
             reasons.push(format!("{} {what}: {reason}", participant.node_id));
         }
         let record = &mut self.record;
-        record.complete = Some(reasons.is_empty());
         record.reason = match (reasons.is_empty(), record.stop_requested) {
             (true, true) => Some("stopped on request".into()),
             (true, false) => None,
-            (false, _) => Some(format!("incomplete: {}", reasons.join("; "))),
+            (false, _) => Some(format!("{}: {}", Outcome::Incomplete.name(), reasons.join("; "))),
         };
+        reasons.is_empty()
     }
 
     /// What is said of a driver whose part was stopped, though the test was not.
@@ -149,20 +153,19 @@ impl OpenTest {
     /// What the result is by now, after late reports. The target's counters, read so much later, may have counted what
     /// others sent: what they contradict is not compared.
     pub fn amend(&mut self, target_after: &Probe, now: Now) {
-        let before = (self.record.complete, self.record.conservation.as_ref().map(|view| view.verdict));
-        self.judge();
-        let mut view = conservation::check(&self.record, &self.aggregate, target_after);
-        let breaches = || view.checks.iter().filter(|check| check.verdict == Verdict::Breach);
+        let is_complete = self.find_lacks();
+        let check = |after| conservation::check(&self.record, &self.aggregate, is_complete, after);
+        let (mut outcome, mut conservation) = check(target_after);
+        let breaches = || conservation.checks.iter().filter(|check| check.verdict == Verdict::Breach);
         if breaches().count() > 0 && breaches().all(|check| check.name == conservation::TARGET_CHECK) {
             let why = "its counters were read long after the test's end, and may have counted other traffic";
-            view = conservation::check(&self.record, &self.aggregate, &Probe::Unknown(why.into()));
+            (outcome, conservation) = check(&Probe::Unknown(why.into()));
         }
         let record = &mut self.record;
-        record.valid = Some(view.verdict != Verdict::Breach);
-        if (record.complete, Some(view.verdict)) != before {
-            let kind = if record.complete == Some(true) { "completed late" } else { "checked" };
-            record.event(now, kind, None, view.line.clone());
+        if record.outcome != Some(outcome) {
+            let kind = if is_complete { "completed late" } else { "checked" };
+            record.event(now, kind, None, conservation.line.clone());
         }
-        record.conservation = Some(view);
+        (record.outcome, record.conservation) = (Some(outcome), Some(conservation));
     }
 }

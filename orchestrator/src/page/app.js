@@ -79,7 +79,7 @@ function drawTest() {
   drawProgress(test, totals);
   drawNumbers(test, totals);
   drawNotes(test, totals);
-  drawConservation(test.conservation);
+  drawConservation(test);
   drawCharts({ id, series: followed.series, distribution: shown.distribution });
   const events = test.events.slice(-EVENTS_SHOWN).map((event) =>
     element("li", {}, element("time", { datetime: event.at }, clock(event.at)), ` ${event.kind}`,
@@ -128,6 +128,13 @@ function drawNumbers(test, totals) {
   say("left-out", totals && leftOut(totals.all));
 }
 
+/** What is said of a result that is not exact. */
+const OUTCOMES = {
+  unproved: "The result is unproved: not every check of it could be made.",
+  incomplete: "The result is incomplete: not every driver delivered everything.",
+  invalid: "The result is invalid: something contradicts it.",
+};
+
 function drawNotes(test, totals) {
   const all = totals?.all;
   const about = (name, text) => text && `${name}: ${text}`;
@@ -143,17 +150,16 @@ function drawNotes(test, totals) {
     about("Requests by address", tally(all?.addresses)),
     ...(totals ? [totals.all, ...totals.drivers] : []).map((scope) => about(scope.node_id ?? "All", scope.note)),
     ...test.participants.map((participant) => about(participant.node_id, participant.reason)),
-    test.complete === false && "The result is incomplete: not every driver delivered everything.",
-    test.valid === false && "The result is invalid: something contradicts it.",
+    test.outcome && OUTCOMES[test.outcome],
   ];
   byId("notes").replaceChildren(...notes.filter(Boolean).map((note) => element("li", {}, note)));
 }
 
-function drawConservation(conservation) {
+function drawConservation({ outcome, conservation }) {
   const box = byId("conservation");
   box.hidden = !conservation;
   if (!conservation) return;
-  box.className = look(conservation.verdict);
+  box.className = look(outcome);
   const doubtful = conservation.checks.filter((check) => check.verdict !== "EXACT");
   const line = (check) =>
     element("li", {}, `${check.node_id ?? "all"}: ${check.name}: ${check.verdict}, expected ${count(check.expected)}, found ${count(check.actual)}`,
@@ -211,7 +217,7 @@ async function drawDrivers() {
 
 /** Totals of tests that have ended, which change only where an incomplete one becomes complete. */
 const results = new Map();
-const resultOf = ({ test_id, complete }) => `${test_id} ${complete}`;
+const resultOf = ({ test_id, outcome }) => `${test_id} ${outcome}`;
 let testsShown = TESTS_A_PAGE;
 
 async function drawTests() {

@@ -21,7 +21,7 @@ const END_STATES = ["COMPLETED", "STOPPED", "FAILED"];
 export const hasEnded = (test) => END_STATES.includes(test?.state);
 
 /** What was missing when it ended may still come. */
-const mayGrow = (test) => test.complete === false && test.triggered_at != null;
+const mayGrow = (test) => ["incomplete", "invalid"].includes(test.outcome) && test.triggered_at != null;
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 

@@ -45,13 +45,13 @@ export function clock(time) {
 }
 
 const LOOKS = {
-  IDLE: "good", ALIVE: "good", COMPLETED: "good", EXACT: "good",
+  IDLE: "good", ALIVE: "good", COMPLETED: "good", exact: "good",
   ARMED: "busy", RUNNING: "busy",
-  SUSPECT: "warn", STOPPED: "warn", UNKNOWN: "warn",
-  LOST: "bad", REJECTED: "bad", REFUSED: "bad", FAILED: "bad", BREACH: "bad",
+  SUSPECT: "warn", STOPPED: "warn", unproved: "warn", incomplete: "warn",
+  LOST: "bad", REJECTED: "bad", REFUSED: "bad", FAILED: "bad", invalid: "bad",
 };
 
-/** The colour class of a state or verdict. */
+/** The colour class of a state or outcome. */
 export const look = (state) => LOOKS[state] ?? "";
 export const pill = (state) => element("span", { class: `pill ${look(state)}` }, state);
 
@@ -139,18 +139,9 @@ export function testRow(test, totals, isShown, onclick) {
     element("td", { class: failed > 0 ? "number bad" : "number" }, count(failed)),
     number(rate(responses_per_s)),
     ...[latency.median_ms, latency.p99_ms, latency.max_ms].map((ms) => number(milliseconds(ms))),
-    element("td", {}, proofOf(test)),
+    element("td", {}, test.outcome ?? UNKNOWN),
     number(clock(test.created_at)),
   );
-}
-
-/** Whether a test's result holds, in a few words. */
-function proofOf(test) {
-  if (test.valid == null && test.complete == null) return UNKNOWN;
-  return [
-    test.valid === false ? "invalid" : test.valid === true ? "valid" : null,
-    test.complete === false ? "incomplete" : null,
-  ].filter(Boolean).join(", ") || UNKNOWN;
 }
 
 /** How much of what was due the latencies leave out, or nothing: quantiles improve as a target dies. */

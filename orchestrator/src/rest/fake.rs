@@ -164,9 +164,7 @@ fn summary(test: &TestView) -> TestSummary {
         created_at: NOON.into(),
         triggered_at: None,
         ended_at: None,
-        complete: None,
-        valid: None,
-        verdict: None,
+        outcome: None,
     }
 }
 
@@ -210,8 +208,7 @@ fn test_view(test_id: &str, state: TestState) -> TestView {
         start_at: None,
         ended_at: None,
         start_skew_ms: None,
-        complete: None,
-        valid: None,
+        outcome: None,
         conservation: None,
         events: Vec::new(),
     }

@@ -11,6 +11,7 @@ mod disk;
 mod list;
 mod measures;
 mod private;
+mod proof;
 mod read;
 mod schema;
 mod snapshot;

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// Each step brings a file one version further; the version is SQLite's `user_version`.
-const STEPS: &[&str] = &[V1, V2, V3, V4];
+const STEPS: &[&str] = &[V1, V2, V3, V4, V5];
 
 const V1: &str = "
 CREATE TABLE offsets (
@@ -66,6 +66,20 @@ CREATE TABLE snapshots (
     state TEXT NOT NULL, histograms BLOB NOT NULL);
 ";
 
+/// How far a result can be trusted, in one word; NULL: the test is not over. It replaces what said the same in three columns.
+const V5: &str = "
+ALTER TABLE tests ADD COLUMN outcome TEXT;
+UPDATE tests SET listed = NULL, outcome = CASE
+    WHEN complete IS NULL AND valid IS NULL THEN NULL
+    WHEN valid = 0 THEN 'invalid'
+    WHEN complete = 0 THEN 'incomplete'
+    WHEN coalesce(json_valid(conservation), 0) = 0 THEN 'unproved'
+    WHEN json_extract(conservation, '$.verdict') = 'EXACT' THEN 'exact'
+    ELSE 'unproved' END;
+ALTER TABLE tests DROP COLUMN complete;
+ALTER TABLE tests DROP COLUMN valid;
+";
+
 /// Brings the file to this version; refuses one of a later version.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let version: usize =
@@ -86,4 +100,61 @@ pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         transaction.commit()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use onrush_stats::{Outcome, Verdict};
+    use rusqlite::params;
+    use serde_json::json;
+
+    use super::super::{Store, test};
+    use super::*;
+    use crate::testing::running;
+
+    /// A file as the version of that schema left it.
+    fn of_version(path: &std::path::Path, version: usize) -> Connection {
+        let connection = Connection::open(path).unwrap();
+        STEPS[..version].iter().for_each(|step| connection.execute_batch(step).unwrap());
+        connection.pragma_update(None, "user_version", version as i64).unwrap();
+        connection
+    }
+
+    #[test]
+    fn the_outcome_of_an_older_result_is_what_its_three_columns_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("onrush.db");
+        let proof = |verdict: Verdict| {
+            let word = format!("{verdict:?}").to_uppercase();
+            let check =
+                json!({"name": "a = b", "node_id": "a", "verdict": word, "expected": 1, "actual": null, "detail": ""});
+            json!({"verdict": word, "line": "conservation: …", "checks": [check]}).to_string()
+        };
+        let cases = [
+            ("open", None, None, None, None),
+            ("exact", Some(true), Some(true), Some(Verdict::Exact), Some(Outcome::Exact)),
+            ("unproved", Some(true), Some(true), Some(Verdict::Unknown), Some(Outcome::Unproved)),
+            ("incomplete", Some(false), Some(true), Some(Verdict::Unknown), Some(Outcome::Incomplete)),
+            ("never-ran", Some(false), Some(true), None, Some(Outcome::Incomplete)),
+            ("invalid", Some(false), Some(false), Some(Verdict::Breach), Some(Outcome::Invalid)),
+            // Of what cannot be read, nothing is proved.
+            ("broken", Some(true), Some(true), None, Some(Outcome::Invalid)),
+        ];
+        let old = of_version(&path, 4);
+        for (test_id, complete, valid, verdict, _) in cases {
+            let config = running(test_id, 1, &["a"]).config.write();
+            let conservation = if test_id == "broken" { Some("no JSON".to_owned()) } else { verdict.map(proof) };
+            let sql = "INSERT INTO tests (test_id, config, state, created_unix_ms, stop_requested, trigger_when_armed,
+                published_order, complete, valid, conservation, listed)
+                VALUES (?1, ?2, 'COMPLETED', 1, 0, 0, 0, ?3, ?4, ?5, '{}')";
+            old.execute(sql, params![test_id, config, complete, valid, conservation]).unwrap();
+        }
+        drop(old);
+        let store = Store::open(&path).unwrap();
+        for (test_id, _, _, verdict, outcome) in cases {
+            let record = test(store.connection(), test_id).unwrap().unwrap().record();
+            assert_eq!(record.outcome, outcome, "{test_id}");
+            assert_eq!(record.conservation.map(|proof| proof.checks[0].verdict), verdict, "{test_id}");
+        }
+    }
 }

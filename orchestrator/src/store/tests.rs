@@ -1,14 +1,15 @@
 use std::collections::BTreeMap;
 
-use onrush_api::{ConservationView, ParticipantState, TestState, Verdict};
+use onrush_api::{ParticipantState, TestState};
 use onrush_protocol::{EndReason, LatencyMs};
-use onrush_stats::{FailureCause, SecondStats};
+use onrush_stats::{FailureCause, Outcome, SecondStats, Verdict};
 use tempfile::TempDir;
 
 use super::coding::StatsColumns;
 use super::*;
 use crate::aggregate::{Aggregate, Entered};
 use crate::clock::Now;
+use crate::conservation::{Check, Conservation};
 use crate::record::{ParticipantRecord, TestRecord};
 use crate::target_check::{Counters, Probe};
 use crate::testing::{SimDriver, node, running, stats};
@@ -113,8 +114,18 @@ fn a_test_comes_back_as_it_was_stored() {
 
     let mut store = store;
     record.state = TestState::Completed;
-    record.conservation = Some(ConservationView { verdict: Verdict::Exact, line: "line".into(), checks: Vec::new() });
-    (record.complete, record.valid, record.ended_unix_ms) = (Some(true), Some(true), Some(5000.0));
+    let check = |verdict, node_id| Check {
+        name: "sent = answered + failed".into(),
+        node_id,
+        verdict,
+        expected: Some(u64::MAX),
+        actual: None,
+        detail: "in words".into(),
+    };
+    let checks =
+        vec![check(Verdict::Exact, Some(node("a"))), check(Verdict::Unknown, None), check(Verdict::Breach, None)];
+    record.conservation = Some(Conservation { line: "line".into(), checks });
+    (record.outcome, record.ended_unix_ms) = (Some(Outcome::Invalid), Some(5000.0));
     save(&mut store, &record);
     assert!(open_tests(store.connection()).unwrap().is_empty());
     assert_eq!(Reader::open(&path).unwrap().test("t").unwrap(), Some(Stored::Whole(Box::new(record))));

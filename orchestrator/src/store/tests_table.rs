@@ -1,15 +1,16 @@
 //! Tests, their participants and their events.
 
 use onrush_protocol::{LatencyMs, NodeId, SessionId, TestConfig, TestId};
+use onrush_stats::Outcome;
 use rusqlite::{Connection, Row, Transaction, params};
 
 use super::unreadable::{self, Stored};
-use super::{StoreError, coding};
+use super::{StoreError, coding, proof};
 use crate::record::{EventRecord, ParticipantRecord, TestRecord};
 use crate::summary;
 
 const COLUMNS: &str = "test_id, name, config, state, reason, created_unix_ms, triggered_unix_ms, start_at_unix_ms,
-    ended_unix_ms, stop_requested, trigger_when_armed, published_order, complete, valid, conservation, target_before";
+    ended_unix_ms, stop_requested, trigger_when_armed, published_order, outcome, conservation, target_before";
 
 /// Writes a test as it is now; what never changes (its config, events that are stored already) is left alone.
 pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), StoreError> {
@@ -21,8 +22,8 @@ pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), S
         transaction.prepare_cached(insert)?.execute(params![test_id, record.name, config, record.created_unix_ms])?;
     }
     let update = "UPDATE tests SET state = ?2, reason = ?3, triggered_unix_ms = ?4, start_at_unix_ms = ?5,
-            ended_unix_ms = ?6, stop_requested = ?7, trigger_when_armed = ?8, published_order = ?9, complete = ?10,
-            valid = ?11, conservation = ?12, target_before = ?13, listed = ?14 WHERE test_id = ?1";
+            ended_unix_ms = ?6, stop_requested = ?7, trigger_when_armed = ?8, published_order = ?9, outcome = ?10,
+            conservation = ?11, target_before = ?12, listed = ?13 WHERE test_id = ?1";
     transaction.prepare_cached(update)?.execute(params![
         test_id,
         coding::name_of(&record.state),
@@ -33,9 +34,8 @@ pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), S
         record.stop_requested,
         record.trigger_when_armed,
         record.published_order,
-        record.complete,
-        record.valid,
-        record.conservation.as_ref().map(coding::json),
+        record.outcome.map(Outcome::name),
+        record.conservation.as_ref().map(proof::text),
         record.target_before.as_ref().map(coding::json),
         coding::json(&summary::of(record)),
     ])?;
@@ -155,8 +155,9 @@ fn record(connection: &Connection, row: &Row) -> Result<TestRecord, StoreError> 
     let test_id: String = row.get(0)?;
     let config: Vec<u8> = row.get(2)?;
     let config = TestConfig::read_stored(&config).map_err(|e| StoreError::BadValue(e.to_string()))?;
-    let conservation: Option<String> = row.get(14)?;
-    let target_before: Option<String> = row.get(15)?;
+    let outcome: Option<String> = row.get(12)?;
+    let conservation: Option<String> = row.get(13)?;
+    let target_before: Option<String> = row.get(14)?;
     Ok(TestRecord {
         participants: participants(connection, &test_id)?,
         events: events(connection, &test_id)?,
@@ -172,9 +173,8 @@ fn record(connection: &Connection, row: &Row) -> Result<TestRecord, StoreError> 
         stop_requested: row.get(9)?,
         trigger_when_armed: row.get(10)?,
         published_order: row.get(11)?,
-        complete: row.get(12)?,
-        valid: row.get(13)?,
-        conservation: conservation.as_deref().map(coding::of_json).transpose()?,
+        outcome: outcome.as_deref().map(proof::outcome_of).transpose()?,
+        conservation: conservation.as_deref().map(proof::of_text).transpose()?,
         target_before: target_before.as_deref().map(coding::of_json).transpose()?,
     })
 }

@@ -2,6 +2,7 @@
 
 use onrush_api::TestState;
 use onrush_protocol::{TestConfig, TestId, TestType, Topic, Trigger};
+use onrush_stats::Outcome;
 use rusqlite::types::ValueRef;
 use rusqlite::{Error, Row, Transaction, params};
 
@@ -64,8 +65,7 @@ pub(super) fn stand_in(row: &Row, error: &StoreError) -> Result<Stored, StoreErr
         stop_requested: false,
         trigger_when_armed: false,
         published_order: 0,
-        complete: Some(false),
-        valid: Some(false),
+        outcome: Some(Outcome::Invalid),
         conservation: None,
         target_before: None,
         participants: Vec::new(),
@@ -91,9 +91,7 @@ pub(super) fn lossy(row: &Row, column: &str) -> Result<String, StoreError> {
 /// Ends an open test of which something cannot be read: it can neither run nor go on. Drivers that have it are told to stop.
 pub fn give_up(transaction: &Transaction, test_id: &TestId, why: &str, now: Now) -> Result<(), StoreError> {
     tracing::error!(test = %test_id, why, "a test cannot be read from the store and is given up");
-    let sql =
-        "UPDATE tests SET state = 'FAILED', reason = ?2, ended_unix_ms = ?3, complete = 0, valid = 0, listed = NULL
-        WHERE test_id = ?1";
-    transaction.execute(sql, params![test_id.as_str(), why, now.unix_ms])?;
+    let sql = "UPDATE tests SET state = 'FAILED', reason = ?2, ended_unix_ms = ?3, outcome = ?4, listed = NULL WHERE test_id = ?1";
+    transaction.execute(sql, params![test_id.as_str(), why, now.unix_ms, Outcome::Invalid.name()])?;
     post(transaction, Topic::Trigger, test_id.as_str(), &Trigger::stop(test_id.clone()).write())
 }

@@ -167,8 +167,7 @@ async fn a_full_disk_is_named_and_room_on_it_is_enough() {
     power::set_full(folder.path(), false);
     until("it works again", async || (http::get(address, "/healthz").status == 200).then_some(())).await;
     let view = until_ended(&handle, "t").await;
-    assert_eq!((view.state, view.complete), (TestState::Completed, Some(true)), "{:?}", view.reason);
-    assert_eq!(view.conservation.as_ref().unwrap().verdict, Verdict::Exact);
+    assert_eq!((view.state, view.outcome), (TestState::Completed, Some(Outcome::Exact)), "{:?}", view.reason);
     assert_eq!(http::post(address, "/v1/tests", body).status, 201);
     orchestrator.shutdown().await;
 }

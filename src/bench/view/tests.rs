@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use onrush_api::Verdict;
+use onrush_api::Outcome;
 use onrush_engine::{End, SecondReport};
 use onrush_protocol::{ConnectTo, RequestConfig, TestId, TestType};
 use onrush_stats::{FailureCause, SecondStats, Totals};
@@ -89,7 +89,7 @@ fn seconds_become_totals() {
     assert_eq!((view.seconds.len(), view.seconds_left_out), (3, 0));
     let last = &view.seconds[2].measured;
     assert_eq!((last.elapsed_s, last.sending_s.map(|s| (s * 1e3).round())), (Some(0.5), Some(100.0)));
-    assert_eq!(view.conservation.verdict, Verdict::Exact);
+    assert_eq!(view.outcome, Outcome::Exact);
     let expected = "conservation: exact (3,000 sent = 2,970 answered + 30 failed; 3 seconds add up to it)";
     assert_eq!(view.conservation.line, expected);
 }
@@ -105,7 +105,7 @@ fn what_was_due_and_not_sent_is_counted() {
     report.totals = report.stats.counts.totals();
     late.add(&report);
     let late = late.finish(String::new(), timed(), sample_engine());
-    assert_eq!((late.short_of_rate, late.conservation.verdict), (Some(3), Verdict::Exact));
+    assert_eq!((late.short_of_rate, late.outcome), (Some(3), Outcome::Exact));
     assert_eq!(short_of(AskedView { rate_per_s: None, ..timed() }), None);
     assert_eq!(short_of(sample_asked()), None, "a count ends it");
     let mut stopped = Collector::default();
@@ -132,8 +132,9 @@ fn what_does_not_add_up_is_named() {
         spoil(&mut report);
         let mut collector = Collector::default();
         collector.add(&report);
-        let conservation = collector.finish(String::new(), sample_asked(), sample_engine()).conservation;
-        assert_eq!(conservation.verdict, Verdict::Breach);
+        let BenchView { outcome, conservation, .. } = collector.finish(String::new(), sample_asked(), sample_engine());
+        assert_eq!(outcome, Outcome::Invalid);
+        assert!(conservation.line.starts_with("conservation: invalid ("), "{}", conservation.line);
         assert!(conservation.line.contains(words), "{words}: {}", conservation.line);
     }
 }
@@ -180,10 +181,11 @@ fn a_response_that_fails_its_check_is_a_response() {
     (report.totals.answered, report.totals.failed) = (5, 4);
     let mut collector = Collector::default();
     collector.add(&report);
-    let BenchView { totals, conservation, .. } = collector.finish(String::new(), sample_asked(), sample_engine());
+    let BenchView { totals, outcome, conservation, .. } =
+        collector.finish(String::new(), sample_asked(), sample_engine());
     assert_eq!((totals.responses, totals.answered, totals.failed), (Some(9), Some(5), Some(4)));
     assert_eq!(totals.latency.count, Some(9));
-    assert_eq!(conservation.verdict, Verdict::Exact, "{}", conservation.line);
+    assert_eq!(outcome, Outcome::Exact, "{}", conservation.line);
     assert!(conservation.line.contains("4 of them by a check"), "{}", conservation.line);
 }
 

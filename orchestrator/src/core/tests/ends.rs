@@ -12,9 +12,10 @@ fn a_lost_driver_neither_stops_the_test_nor_hides() {
     assert_eq!(world.state("t"), TestState::Running, "the lost one may still return");
     world.run_s(&[&a], 6);
     let record = world.record("t");
-    assert_eq!((record.state, record.complete, record.valid), (TestState::Completed, Some(false), Some(true)));
+    assert_eq!((record.state, record.outcome), (TestState::Completed, Some(Outcome::Incomplete)));
     assert!(record.reason.as_ref().unwrap().contains("b was lost: no heartbeat for 5 seconds"));
-    assert_eq!(record.conservation.as_ref().unwrap().verdict, Verdict::Unknown);
+    let line = &record.conservation.as_ref().unwrap().line;
+    assert!(line.starts_with("conservation: incomplete (b was lost"), "{line}");
 }
 
 #[test]
@@ -25,7 +26,7 @@ fn a_driver_that_returns_is_lost_no_more() {
     world.report(b.report("t", 0, stats(&[1, 2, 3]), DONE));
     world.report(a.report("t", 0, stats(&[1, 2, 3]), DONE));
     let record = world.record("t");
-    assert_eq!((record.state, record.complete), (TestState::Completed, Some(true)), "{:?}", record.reason);
+    assert_eq!((record.state, record.outcome), (TestState::Completed, Some(Outcome::Exact)), "{:?}", record.reason);
 }
 
 #[test]
@@ -47,7 +48,7 @@ fn when_all_are_lost_the_test_ends() {
     for _ in 0..15 {
         world.pass_ms(1000);
     }
-    assert_eq!((world.state("t"), world.record("t").complete), (TestState::Completed, Some(false)));
+    assert_eq!((world.state("t"), world.record("t").outcome), (TestState::Completed, Some(Outcome::Incomplete)));
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn a_stop_waits_for_final_reports_but_not_for_ever() {
     world.run_s(&[&a, &b], 29);
     assert_eq!(world.state("t"), TestState::Running);
     world.run_s(&[&a, &b], 2);
-    assert_eq!((world.state("t"), world.record("t").complete), (TestState::Stopped, Some(false)));
+    assert_eq!((world.state("t"), world.record("t").outcome), (TestState::Stopped, Some(Outcome::Incomplete)));
     world.create("u", false).unwrap();
     world.core.stop(&test_id("u"), world.now).unwrap();
     world.settle();
@@ -132,9 +133,9 @@ fn absurd_reports_do_not_pass_for_a_result() {
         world.pass_ms(1000);
     }
     let record = world.record("t");
-    assert_eq!((record.state, record.complete, record.valid), (TestState::Completed, Some(false), Some(false)));
+    assert_eq!((record.state, record.outcome), (TestState::Completed, Some(Outcome::Invalid)));
     let line = &record.conservation.as_ref().unwrap().line;
-    assert!(line.contains("BREACH") && line.contains("b: a report was refused"), "{line}");
+    assert!(line.starts_with("conservation: invalid") && line.contains("b: a report was refused"), "{line}");
     assert_eq!(world.core.reports.skipped, 4);
 }
 
@@ -151,8 +152,9 @@ fn an_end_that_nobody_here_asked_for_is_said() {
             world.report(metrics);
         }
         let record = world.record("t");
-        assert_eq!((record.state, record.complete, record.valid), (state, Some(false), Some(true)));
-        assert_eq!(record.conservation.as_ref().unwrap().verdict, Verdict::Exact, "what was sent adds up");
+        assert_eq!((record.state, record.outcome), (state, Some(Outcome::Incomplete)));
+        let line = &record.conservation.as_ref().unwrap().line;
+        assert!(line.contains("conservation: incomplete (2 drivers: ") && line.contains("add up"), "{line}");
         let reason = record.reason.as_ref().unwrap();
         for name in ["a", "b"] {
             let words =
@@ -172,7 +174,7 @@ fn reports_that_overtake_each_other_do_not_end_a_test_early() {
     assert_eq!(world.state("t"), TestState::Running);
     world.report(first);
     assert_eq!(world.state("t"), TestState::Completed);
-    assert_eq!(world.record("t").conservation.as_ref().unwrap().verdict, Verdict::Exact);
+    assert_eq!(world.record("t").outcome, Some(Outcome::Exact));
 }
 
 #[test]
@@ -183,5 +185,5 @@ fn a_report_that_never_comes_breaches_the_proof() {
     world.report(b.report("t", 0, stats(&[1, 2, 3]), DONE));
     world.run_s(&[&a, &b], 6);
     let record = world.record("t");
-    assert_eq!((record.state, record.valid), (TestState::Completed, Some(false)));
+    assert_eq!((record.state, record.outcome), (TestState::Completed, Some(Outcome::Invalid)));
 }

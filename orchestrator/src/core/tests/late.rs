@@ -1,8 +1,7 @@
 //! Tests that are over: reports that come late, and drivers that still run them.
 
-use onrush_api::ConservationView;
-
 use super::*;
+use crate::conservation::Conservation;
 
 /// Test `t` on two drivers, each of which sends 3 requests in two reports; `b` was cut off after its first report, and
 /// the test has ended without it. What `b` has still to deliver comes with it.
@@ -21,7 +20,7 @@ fn ended_without_b(stopped: bool) -> (World, SimDriver, SimDriver, Vec<Metrics>)
         world.pass_ms(1000);
     }
     let record = world.record("t");
-    assert_eq!((record.complete, record.valid), (Some(false), Some(true)), "{record:?}");
+    assert_eq!(record.outcome, Some(Outcome::Incomplete), "{record:?}");
     assert_eq!(world.participants("t")[1].1, ParticipantState::Lost);
     (world, a, b, kept)
 }
@@ -30,7 +29,7 @@ fn stored(record: TestRecord, aggregate: Option<Aggregate>) -> Option<StoredTest
     Some(StoredTest { record, aggregate, followed: false })
 }
 
-fn conservation(record: &TestRecord) -> &ConservationView {
+fn conservation(record: &TestRecord) -> &Conservation {
     record.conservation.as_ref().unwrap()
 }
 
@@ -48,14 +47,17 @@ fn what_was_missing_at_the_end_enters_the_result_when_it_comes() {
         let sealed = world.sealed.len();
         world.report(kept[0].clone());
         let (record, totals) = world.amended.last().unwrap();
-        assert_eq!((record.complete, totals[&node("b")].stats.counts.sent), (Some(false), 3), "not whole yet");
+        assert_eq!(
+            (record.outcome, totals[&node("b")].stats.counts.sent),
+            (Some(Outcome::Incomplete), 3),
+            "not whole yet"
+        );
         assert_eq!(kinds(record).iter().filter(|kind| **kind == "late").count(), 1);
         world.report(kept[1].clone());
         let (record, totals) = world.amended.last().unwrap();
         assert_eq!((record.state, record.ended_unix_ms), (state, ended), "an end state never changes");
-        assert_eq!((record.complete, record.valid), (Some(true), Some(true)), "{record:?}");
+        assert_eq!(record.outcome, Some(Outcome::Exact), "{record:?}");
         assert_eq!(record.reason.as_deref(), stopped.then_some("stopped on request"));
-        assert_eq!(conservation(record).verdict, Verdict::Exact, "{}", conservation(record).line);
         assert_eq!(kinds(record).last(), Some(&"completed late"));
         assert_eq!(record.participants[1].reports, 3);
         assert_eq!(totals.values().map(|total| total.stats.latency.count()).sum::<u64>(), 6);
@@ -78,7 +80,7 @@ fn they_come_in_any_order_and_more_than_once() {
         world.report(kept[i].clone());
     }
     let (record, totals) = world.amended.last().unwrap();
-    assert_eq!((record.complete, conservation(record).verdict), (Some(true), Verdict::Exact));
+    assert_eq!(record.outcome, Some(Outcome::Exact));
     assert_eq!(totals[&node("b")].stats.counts.sent, 3);
 }
 
@@ -114,7 +116,7 @@ fn a_test_that_is_not_in_memory_comes_back_from_the_store() {
     assert!(!world.core.lacks(&test_id("t")) && !world.core.lacks(&test_id("never")));
     kept.into_iter().for_each(|metrics| world.report(metrics));
     let (record, _) = world.amended.last().unwrap();
-    assert_eq!((record.complete, conservation(record).verdict), (Some(true), Verdict::Exact));
+    assert_eq!(record.outcome, Some(Outcome::Exact));
     assert!(!Core::may_lack_reports(record));
 }
 
@@ -140,10 +142,10 @@ fn only_a_few_are_kept_in_memory() {
 fn the_target_is_asked_again_unless_another_test_had_begun() {
     let counters = |n| Probe::Counters(Counters { instance: "x".into(), requests: [("/ping".to_owned(), n)].into() });
     // What it counted in all, whether another test began meanwhile, what the check says.
-    for (counted, followed, verdict, words) in [
-        (6, false, Verdict::Exact, "target counted 6"),
-        (7, false, Verdict::Exact, "may have counted other traffic"),
-        (6, true, Verdict::Exact, "another test had begun"),
+    for (counted, followed, words) in [
+        (6, false, "target counted 6"),
+        (7, false, "may have counted other traffic"),
+        (6, true, "another test had begun"),
     ] {
         let (mut world, mut a, mut b) = World::with_two();
         let mut new = NewTest { config: config("t", 3), name: None, trigger: true };
@@ -159,7 +161,7 @@ fn the_target_is_asked_again_unless_another_test_had_begun() {
             world.idle(&a);
             world.pass_ms(1000);
         }
-        assert_eq!(world.record("t").complete, Some(false));
+        assert_eq!(world.record("t").outcome, Some(Outcome::Incomplete));
         if followed {
             world.idle(&b);
             world.create("u", true).unwrap();
@@ -175,7 +177,7 @@ fn the_target_is_asked_again_unless_another_test_had_begun() {
         world.settle();
         let (record, _) = world.amended.last().unwrap();
         let view = conservation(record);
-        assert_eq!((view.verdict, record.valid), (verdict, Some(true)));
+        assert_eq!(record.outcome, Some(Outcome::Exact));
         assert!(view.line.contains(words), "{}", view.line);
     }
 }
@@ -203,7 +205,7 @@ fn a_driver_that_runs_what_is_over_is_told_to_stop() {
     drop(b.report("t", 0, stats(&[1, 2]), None));
     world.report(b.report("t", 1, stats(&[]), Some(EndReason::Stopped)));
     let record = &world.amended.last().unwrap().0;
-    assert_eq!(record.complete, Some(false));
+    assert_eq!(record.outcome, Some(Outcome::Incomplete));
     assert!(record.reason.as_ref().unwrap().contains("long after the test's end"), "{:?}", record.reason);
 
     // It started after the end; or the test was stopped; or the driver is needed; or the test is whole.

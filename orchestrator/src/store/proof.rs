@@ -1,0 +1,58 @@
+//! What a result is worth, and the proof of it, as columns and back.
+
+use onrush_protocol::NodeId;
+use onrush_stats::{Outcome, Verdict};
+use serde::{Deserialize, Serialize};
+
+use super::{StoreError, coding};
+use crate::conservation::{Check, Conservation};
+
+/// The proof. A file of schema 4 or before has a `verdict` beside these, which the column `outcome` replaced.
+#[derive(Serialize, Deserialize)]
+struct Proof {
+    line: String,
+    checks: Vec<ProofCheck>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ProofCheck {
+    name: String,
+    node_id: Option<String>,
+    verdict: String,
+    expected: Option<u64>,
+    actual: Option<u64>,
+    detail: String,
+}
+
+const VERDICTS: [(Verdict, &str); 3] =
+    [(Verdict::Exact, "EXACT"), (Verdict::Unknown, "UNKNOWN"), (Verdict::Breach, "BREACH")];
+
+/// The outcome of that word.
+pub fn outcome_of(word: &str) -> Result<Outcome, StoreError> {
+    Outcome::from_name(word).ok_or_else(|| StoreError::BadValue(format!("the outcome {word}")))
+}
+
+/// A proof as JSON.
+pub fn text(Conservation { line, checks }: &Conservation) -> String {
+    let check = |check: &Check| ProofCheck {
+        name: check.name.clone(),
+        node_id: check.node_id.as_ref().map(ToString::to_string),
+        verdict: VERDICTS.iter().find(|(verdict, _)| *verdict == check.verdict).map_or("", |(_, word)| word).into(),
+        expected: check.expected,
+        actual: check.actual,
+        detail: check.detail.clone(),
+    };
+    coding::json(&Proof { line: line.clone(), checks: checks.iter().map(check).collect() })
+}
+
+/// The proof of [`text`].
+pub fn of_text(text: &str) -> Result<Conservation, StoreError> {
+    let Proof { line, checks } = coding::of_json(text)?;
+    let check = |ProofCheck { name, node_id, verdict, expected, actual, detail }| {
+        let known = VERDICTS.iter().find(|(_, word)| *word == verdict).map(|(known, _)| *known);
+        let verdict = known.ok_or_else(|| StoreError::BadValue(format!("the verdict {verdict}")))?;
+        let node_id = coding::optional_id(node_id, NodeId::new)?;
+        Ok(Check { name, node_id, verdict, expected, actual, detail })
+    };
+    Ok(Conservation { line, checks: checks.into_iter().map(check).collect::<Result<_, StoreError>>()? })
+}
