@@ -26,6 +26,9 @@ const MAX_SEQUENCE: u64 = 4 * MAX_SECOND_INDEX;
 /// Seconds kept open; the oldest is sealed before one more is opened.
 pub const MAX_OPEN_SECONDS: usize = 16;
 
+/// What each driver that reported seconds measured in all.
+pub type Parts = BTreeMap<NodeId, Part>;
+
 /// What happened to a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entered {
@@ -267,7 +270,7 @@ impl Aggregate {
     }
 
     /// What each driver measured in all, copied.
-    pub fn totals(&self) -> BTreeMap<NodeId, Part> {
+    pub fn totals(&self) -> Parts {
         self.drivers.iter().map(|(node_id, driver)| (node_id.clone(), driver.part.clone())).collect()
     }
 

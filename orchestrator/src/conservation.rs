@@ -4,42 +4,14 @@ mod partial;
 
 use std::collections::BTreeMap;
 
-use onrush_api::ParticipantState;
 use onrush_protocol::NodeId;
 use onrush_stats::{FailureCause, Outcome, SecondStats, Totals, Verdict, balance, thousands};
 
 use crate::aggregate::{Aggregate, DriverTotal};
+use crate::proof::{Check, Conservation, TARGET_CHECK};
 use crate::record::{ParticipantRecord, TestRecord};
+use crate::state::ParticipantState;
 use crate::target_check::{self, Counters, Probe};
-
-/// The check against the target's counters: without it, a result may still be exact.
-pub const TARGET_CHECK: &str = "target counted = sent";
-
-/// The proof that nothing was lost.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Conservation {
-    /// What the checks found, in one line.
-    pub line: String,
-    /// Each check.
-    pub checks: Vec<Check>,
-}
-
-/// One check.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Check {
-    /// For instance `sent = answered + failed`.
-    pub name: String,
-    /// The driver; `None`: over all.
-    pub node_id: Option<NodeId>,
-    /// What it found.
-    pub verdict: Verdict,
-    /// The number that should be; `None`: unknown.
-    pub expected: Option<u64>,
-    /// The number that is; `None`: unknown.
-    pub actual: Option<u64>,
-    /// The same in words.
-    pub detail: String,
-}
 
 /// Checks a test that is over. `is_complete`: every driver delivered everything.
 pub fn check(
@@ -59,18 +31,6 @@ pub fn check(
     let outcome = Outcome::of(is_complete, checks.iter().filter(|check| check.counts()).map(|check| check.verdict));
     let line = line(record, aggregate, &checks, outcome);
     (outcome, Conservation { line, checks })
-}
-
-impl Check {
-    /// Whether the outcome depends on it: many a target has no counters.
-    fn counts(&self) -> bool {
-        self.name != TARGET_CHECK || self.verdict == Verdict::Breach
-    }
-
-    /// Who is checked, for a sentence.
-    fn who(&self) -> &str {
-        self.node_id.as_ref().map_or("all", NodeId::as_str)
-    }
 }
 
 /// A check of one driver by two numbers that must be equal.

@@ -4,20 +4,20 @@
 //! whatever changes something.
 
 use std::collections::BTreeMap;
-use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use onrush_api::{ConfigView, DriverView, HistogramView, MetricsView, SecondView, SeriesView, StoppedView, TestView};
-use onrush_bus::BusError;
-use onrush_protocol::{FieldProblem, TestConfig, TestId};
+use onrush_api::{ConfigView, DriverView, HistogramView, MetricsView, SeriesView, StoppedView, TestView};
+use onrush_protocol::TestId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 
 use crate::brain::{self, Command, Totalled};
+use crate::core::NewTest;
 use crate::export::Export;
+use crate::problem::Problem;
 use crate::store::{READERS, Reader, SecondPage, StoreError, Stored, TestPage};
 use crate::trouble::Trouble;
+use crate::updates::Update;
 use crate::views;
 
 /// The brain answers most questions within milliseconds; a trigger waits for the drivers.
@@ -28,109 +28,6 @@ const TURN_PATIENCE: Duration = Duration::from_secs(10);
 const MAX_SHOWN_CHARS: usize = 100;
 /// Scrapes that are rendered at once: Prometheus must not wait for those who read results.
 const SCRAPES: usize = 2;
-
-/// A test as REST asks for it; its `test_id` is already made and its config has no problems.
-#[derive(Clone, Debug)]
-pub struct NewTest {
-    /// What the drivers get (without participants).
-    pub config: TestConfig,
-    /// A label for people.
-    pub name: Option<String>,
-    /// Trigger it as soon as its drivers are armed.
-    pub trigger: bool,
-}
-
-/// Why something asked for was not done, as RFC 9457 problem details will say it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The HTTP status.
-    pub status: u16,
-    /// What happened and what to do.
-    pub detail: String,
-    /// The fields at fault.
-    pub errors: Vec<FieldProblem>,
-}
-
-impl Problem {
-    pub(crate) fn new(status: u16, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), errors: Vec::new() }
-    }
-
-    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
-        Self::new(409, detail)
-    }
-
-    pub(crate) fn no_such_test(test_id: &str) -> Self {
-        Self::new(404, format!("there is no test {test_id}"))
-    }
-
-    /// The broker is not there yet.
-    pub(crate) fn waiting(address: &str, error: Option<&BusError>) -> Self {
-        let why = error.map(|error| format!(": {error}")).unwrap_or_default();
-        let meanwhile = "what is stored can be seen; tests can be made and driven once it answers";
-        Self::new(503, format!("waiting for the broker at {address}{why}; {meanwhile}"))
-    }
-
-    /// The store failed, and everything is built anew from it.
-    pub(crate) fn begins_anew(error: &dyn std::fmt::Display) -> Self {
-        Self::new(503, format!("{error}; the orchestrator begins anew from its store, try again in a moment"))
-    }
-
-    fn busy() -> Self {
-        Self::new(503, "too many ask for results at once; try again in a few seconds")
-    }
-
-    fn ending() -> Self {
-        Self::new(503, "the orchestrator is ending, or it is too busy to answer; try again")
-    }
-}
-
-/// What subscribers of a test hear, in order.
-#[derive(Clone, Debug)]
-pub enum Update {
-    /// The test or one of its participants changed its state.
-    Test(Arc<Shown<TestView>>),
-    /// A second was sealed, or merged anew because a report came late; with the totals so far.
-    Second(Arc<Shown<(SecondView, MetricsView)>>),
-}
-
-impl Update {
-    /// The test as it is now.
-    pub fn test(test: TestView) -> Self {
-        Self::Test(Arc::new(Shown::new(test)))
-    }
-
-    /// A second, and the totals with it.
-    pub fn second(second: SecondView, totals: MetricsView) -> Self {
-        Self::Second(Arc::new(Shown::new((second, totals))))
-    }
-}
-
-/// What many are shown, and the event that tells them, which is written once for all.
-#[derive(Debug)]
-pub struct Shown<T> {
-    value: T,
-    event: OnceLock<Bytes>,
-}
-
-impl<T> Shown<T> {
-    /// A value that nobody was told of yet.
-    pub fn new(value: T) -> Self {
-        Self { value, event: OnceLock::new() }
-    }
-
-    pub(crate) fn event(&self, write: impl FnOnce() -> Bytes) -> Bytes {
-        self.event.get_or_init(write).clone()
-    }
-}
-
-impl<T> Deref for Shown<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.value
-    }
-}
 
 /// Asks the brain. Cheap to clone.
 #[derive(Clone)]
@@ -165,26 +62,25 @@ impl Handle {
         self.max_drivers
     }
 
-    /// Stores and publishes a test. 409 where it is to be triggered and cannot be.
+    /// Stores and publishes a test; not where it is to be triggered and cannot be.
     pub async fn create(&self, test: NewTest) -> Result<TestView, Problem> {
         self.ask(|reply| Command::Create(Box::new(test), reply)).await?
     }
 
-    /// Starts a test: waits (seconds at most) until its drivers are armed. 404, or 409 with the reason.
+    /// Starts a test: waits (seconds at most) until its drivers are armed.
     pub async fn trigger(&self, test_id: TestId) -> Result<TestView, Problem> {
         let done = self.ask(|reply| Command::Trigger(test_id.clone(), reply)).await?;
         self.unless_ended(&test_id, done).await
     }
 
-    /// Stops a test. 404, or 409 where it has ended; the drivers are told to stop in any case.
+    /// Stops a test; the drivers are told to stop also where it has ended or is unknown.
     pub async fn stop(&self, test_id: TestId) -> Result<TestView, Problem> {
         let done = self.ask(|reply| Command::Stop(test_id.clone(), reply)).await?;
-        let told = |problem: Problem| match problem.status {
-            404 | 409 => Problem {
-                detail: format!("{}; the drivers were told to stop it all the same", problem.detail),
-                ..problem
-            },
-            _ => problem,
+        let all_the_same = |why| format!("{why}; the drivers were told to stop it all the same");
+        let told = |problem| match problem {
+            Problem::NotFound(why) => Problem::NotFound(all_the_same(why)),
+            Problem::Conflict(why) => Problem::Conflict(all_the_same(why)),
+            unavailable @ Problem::Unavailable(_) => unavailable,
         };
         self.unless_ended(&test_id, done).await.map_err(told)
     }
@@ -198,9 +94,8 @@ impl Handle {
     /// The brain knows open tests only: one that it does not know may have ended.
     async fn unless_ended(&self, test_id: &TestId, done: Result<TestView, Problem>) -> Result<TestView, Problem> {
         match done {
-            Err(problem) if problem.status == 404 => {
-                let view = self.test(test_id.clone()).await?;
-                let state = crate::store::name_of(&view.state);
+            Err(Problem::NotFound(_)) => {
+                let state = self.stored(test_id.clone()).await?.record().state.name();
                 Err(Problem::conflict(format!(
                     "the test has ended ({state}) and cannot be started or stopped any more"
                 )))
@@ -211,21 +106,25 @@ impl Handle {
 
     /// One test.
     pub async fn test(&self, test_id: TestId) -> Result<TestView, Problem> {
+        Ok(shown(&self.stored(test_id).await?))
+    }
+
+    async fn stored(&self, test_id: TestId) -> Result<Stored, Problem> {
         let id = test_id.to_string();
         let stored = self.read(&self.turn().await?, move |reader| reader.test(&id)).await?;
-        stored.map(|stored| shown(&stored)).ok_or_else(|| Problem::no_such_test(test_id.as_str()))
+        stored.ok_or_else(|| Problem::no_such_test(&test_id))
     }
 
     /// The newest tests first, created before the test `before`: at most `limit`, and as many as fit into `max_bytes`.
     pub async fn tests(&self, limit: usize, before: Option<TestId>, max_bytes: usize) -> Result<TestPage, Problem> {
         let id = before.as_ref().map(ToString::to_string);
         let page = self.read(&self.turn().await?, move |reader| reader.tests(limit, id.as_deref(), max_bytes)).await?;
-        page.ok_or_else(|| Problem::no_such_test(before.as_ref().map_or("", |id| id.as_str())))
+        page.ok_or_else(|| before.as_ref().map_or_else(ending, Problem::no_such_test))
     }
 
     /// Every driver that is known.
     pub async fn drivers(&self) -> Result<Vec<DriverView>, Problem> {
-        self.ask(Command::Drivers).await?
+        Ok(self.ask(Command::Drivers).await??.iter().map(views::driver).collect())
     }
 
     /// Totals of a test.
@@ -246,9 +145,9 @@ impl Handle {
         let id = test_id.to_string();
         let turn = self.turn().await?;
         let read = self.read(&turn, move |reader| reader.seconds(&id, from, limit, max_bytes)).await?;
-        let (stored, page) = read.ok_or_else(|| Problem::no_such_test(test_id.as_str()))?;
+        let (stored, page) = read.ok_or_else(|| Problem::no_such_test(&test_id))?;
         let SecondPage { seconds, next_from } = page;
-        Ok(SeriesView { test_id: test_id.to_string(), state: stored.record().state, seconds, next_from })
+        Ok(SeriesView { test_id: test_id.to_string(), state: stored.record().state.into(), seconds, next_from })
     }
 
     /// The distributions of a test: of one driver, or of all merged.
@@ -259,7 +158,7 @@ impl Handle {
             && !record.participants.iter().any(|p| p.node_id.as_str() == name)
         {
             let name: String = name.chars().take(MAX_SHOWN_CHARS).collect();
-            return Err(Problem::new(404, format!("no driver {name} takes part in test {test_id}")));
+            return Err(Problem::NotFound(format!("no driver {name} takes part in test {test_id}")));
         }
         self.work(&turn, move || {
             let stats = match &node_id {
@@ -297,7 +196,7 @@ impl Handle {
         }
         let id = test_id.to_string();
         let read = self.read(turn, move |reader| reader.totals(&id)).await?;
-        let (stored, totals) = read.ok_or_else(|| Problem::no_such_test(test_id.as_str()))?;
+        let (stored, totals) = read.ok_or_else(|| Problem::no_such_test(test_id))?;
         Ok((stored.record(), totals))
     }
 
@@ -307,10 +206,10 @@ impl Handle {
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Problem> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| Problem::ending())?;
+        self.commands.send(command(reply)).await.map_err(|_| ending())?;
         brain::answer(answer, PATIENCE).await.ok_or_else(|| match self.trouble.text() {
-            Some(trouble) => Problem::new(503, trouble),
-            None => Problem::ending(),
+            Some(trouble) => Problem::Unavailable(trouble),
+            None => ending(),
         })
     }
 
@@ -324,7 +223,7 @@ impl Handle {
         let read = self.work(turn, move || read(&reader)).await?;
         read.map_err(|error| {
             tracing::error!(%error, "the store could not be read");
-            Problem::new(503, format!("the store could not be read: {error}"))
+            Problem::Unavailable(format!("the store could not be read: {error}"))
         })
     }
 
@@ -340,13 +239,21 @@ impl Handle {
             drop(turn);
             done
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| Problem::ending())
+        tokio::task::spawn_blocking(work).await.map_err(|_| ending())
     }
+}
+
+fn busy() -> Problem {
+    Problem::Unavailable("too many ask for results at once; try again in a few seconds".into())
+}
+
+fn ending() -> Problem {
+    Problem::Unavailable("the orchestrator is ending, or it is too busy to answer; try again".into())
 }
 
 async fn turn_of(turns: &Arc<Semaphore>) -> Result<Turn, Problem> {
     let turn = tokio::time::timeout(TURN_PATIENCE, turns.clone().acquire_owned()).await;
-    let turn = turn.map_err(|_| Problem::busy())?.map_err(|_| Problem::ending())?;
+    let turn = turn.map_err(|_| busy())?.map_err(|_| ending())?;
     Ok(Arc::new(turn))
 }
 

@@ -3,10 +3,11 @@
 //! One thread, the brain, owns every test and every driver; Kafka, REST and the clock only send it messages.
 //! This crate refuses to know the engine.
 //!
-//! Reading order: [`record`] and [`lifecycle`] (one test), [`registry`] (the drivers), [`aggregate`] and
-//! [`conservation`] (what was measured), [`core`] (all of that together, still without clock, socket or file),
-//! [`store`], [`brain`] (the thread that makes it real), [`handle`] and [`rest`] (the way in), [`views`] (what is shown, of
-//! `onrush_api`), [`export`] (what Prometheus is shown).
+//! Reading order: [`state`], [`record`] and [`lifecycle`] (one test), [`registry`] (the drivers), [`aggregate`] and
+//! [`conservation`] (what was measured), [`core`] (all of that together). These are the domain: no clock, socket or file, no
+//! HTTP, no SQL, nothing of how it is shown; `scripts/check-domain` sees to it. Around it: [`store`], [`brain`] (the thread
+//! that makes it real), [`handle`] and [`rest`] (the way in), [`views`] (what is shown, of `onrush_api`), [`export`] (what
+//! Prometheus is shown).
 
 mod aggregate;
 mod brain;
@@ -17,14 +18,18 @@ mod export;
 mod handle;
 mod intake;
 mod lifecycle;
+mod problem;
+mod proof;
 mod record;
 mod registry;
 mod rest;
 mod serve;
+mod state;
 mod store;
 mod summary;
 mod target_check;
 mod trouble;
+mod updates;
 mod views;
 
 #[cfg(test)]
@@ -32,9 +37,12 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use handle::{Handle, NewTest, Problem, Shown, Update};
+pub use crate::core::NewTest;
+pub use handle::Handle;
+pub use problem::Problem;
 pub use rest::allowed_host;
 pub use store::TestPage;
+pub use updates::{Shown, Update};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

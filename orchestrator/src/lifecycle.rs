@@ -8,17 +8,15 @@ mod watch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use onrush_api::{ParticipantState, TestState};
 use onrush_protocol::{EndReason, Metrics, NodeId};
 use onrush_stats::Outcome;
 
 use crate::aggregate::{Aggregate, Entered, SealedSecond};
 use crate::clock::Now;
-use crate::record::{Life, ParticipantRecord, TestRecord};
+use crate::record::{IMPOSSIBLE, Life, ParticipantRecord, TestRecord};
 use crate::registry::{Registry, clock_warning};
+use crate::state::{ParticipantState, TestState};
 
-/// The kind of the event that says why a driver's report cannot be true.
-pub const IMPOSSIBLE: &str = "impossible report";
 /// After a stop, final reports are waited for this long.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// A driver that is gone for good is lost this long after its last report: reports may still be under way.

@@ -1,15 +1,18 @@
 //! A test as it is stored: what must survive a restart, except what was measured.
 
-use onrush_api::{ParticipantState, TestState};
 use onrush_protocol::{LatencyMs, NodeId, SessionId, TestConfig, TestId};
 use onrush_stats::Outcome;
 
 use crate::clock::Now;
-use crate::conservation::Conservation;
+use crate::proof::Conservation;
+use crate::state::{ParticipantState, TestState};
 use crate::target_check::Probe;
 
 /// Events kept per test; a test that flaps for days must not grow without bound.
 pub const MAX_EVENTS: usize = 1000;
+
+/// The kind of the event that says why a driver's report cannot be true.
+pub const IMPOSSIBLE: &str = "impossible report";
 
 /// A driver's name, and the life of it that is meant.
 pub type Life = (NodeId, Option<SessionId>);

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use onrush_protocol::{Heartbeat, NodeId, Register, SessionId, TestId};
 
 pub use driver::{Driver, Identity};
-pub use show::{Glimpse, clock_warning};
+pub use show::{DriverStatus, Glimpse, clock_warning};
 
 use self::offset::MAX_OFFSET_MS;
 use crate::clock::Now;

@@ -15,7 +15,7 @@ pub fn of(record: &TestRecord) -> TestSummary {
     TestSummary {
         test_id: record.test_id.to_string(),
         name: record.name.clone(),
-        state: record.state,
+        state: record.state.into(),
         reason: record.reason.as_deref().map(cut),
         config: ConfigSummary {
             test_type: config.test_type.name().into(),

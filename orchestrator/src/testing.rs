@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use onrush_api::{ParticipantState, TestState};
 use onrush_protocol::{
     EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeId, NodeState, Refusal, Register, SessionId, TestConfig,
     TestId, TestType,
@@ -10,6 +9,7 @@ use onrush_protocol::{
 use onrush_stats::{SecondStats, Totals};
 
 use crate::record::{ParticipantRecord, TestRecord};
+use crate::state::{ParticipantState, TestState};
 
 pub fn node(name: &str) -> NodeId {
     NodeId::new(name).unwrap()

@@ -19,7 +19,7 @@ use onrush_protocol::{EndReason, NodeState, TestConfig, Topic, Trigger};
 use onrush_stats::SecondStats;
 
 use crate::testing::{Exposition, SimDriver, config, stats, test_id};
-use crate::{Handle, NewTest, Orchestrator, OrchestratorConfig, Update};
+use crate::{Handle, NewTest, Orchestrator, OrchestratorConfig, Problem, Update};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -179,7 +179,7 @@ async fn a_test_on_two_drivers_is_seen_stored_and_exact() {
     let broker = EmbeddedBroker::start("").unwrap();
     let orchestrator = orchestrator(&broker, &folder.path().join("onrush.db")).await;
     let handle = orchestrator.handle();
-    assert_eq!(handle.create(new("early", 50)).await.unwrap_err().status, 409);
+    assert!(matches!(handle.create(new("early", 50)).await, Err(Problem::Conflict(_))));
     let _drivers = [Driver::start(&broker, "a", 5), Driver::start(&broker, "b", 5)];
     until_registered(&handle, 2).await;
 
@@ -211,7 +211,7 @@ async fn a_test_on_two_drivers_is_seen_stored_and_exact() {
     assert_eq!((all.latency.count, all.latency.min_ns), (100, Some(100_000)));
     let one = handle.histogram(test_id("t"), Some("b".into())).await.unwrap();
     assert_eq!(one.latency.buckets.iter().map(|bucket| bucket.count).sum::<u64>(), 50);
-    assert_eq!(handle.histogram(test_id("t"), Some("c".into())).await.unwrap_err().status, 404);
+    assert!(matches!(handle.histogram(test_id("t"), Some("c".into())).await, Err(Problem::NotFound(_))));
 
     // What the brain counts of its own work is shown at its next tick.
     let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -238,11 +238,11 @@ async fn a_test_on_two_drivers_is_seen_stored_and_exact() {
     assert_eq!(shown.get("onrush_report_delivery_delay_seconds_count", ""), Some(10.0));
     assert_eq!(shown.get("onrush_seal_delay_seconds_count", ""), Some(5.0));
 
-    let ended = handle.stop(test_id("t")).await.unwrap_err();
-    assert_eq!((ended.status, ended.detail.contains("COMPLETED")), (409, true));
-    assert_eq!(handle.trigger(test_id("t")).await.unwrap_err().status, 409);
-    assert_eq!(handle.trigger(test_id("never")).await.unwrap_err().status, 404);
-    assert_eq!(handle.create(new("t", 50)).await.unwrap_err().status, 409);
+    let ended = handle.stop(test_id("t")).await;
+    assert!(matches!(&ended, Err(Problem::Conflict(why)) if why.contains("COMPLETED")), "{ended:?}");
+    assert!(matches!(handle.trigger(test_id("t")).await, Err(Problem::Conflict(_))));
+    assert!(matches!(handle.trigger(test_id("never")).await, Err(Problem::NotFound(_))));
+    assert!(matches!(handle.create(new("t", 50)).await, Err(Problem::Conflict(_))));
     let (view, mut nothing) = handle.subscribe(test_id("t")).await.unwrap();
     assert_eq!((view.state, nothing.recv().await.is_err()), (TestState::Completed, true));
 
@@ -270,7 +270,7 @@ async fn a_restart_in_the_middle_of_a_test_changes_no_digit() {
     })
     .await;
     first.shutdown().await;
-    assert_eq!(handle.drivers().await.unwrap_err().status, 503, "nobody is there to answer");
+    assert!(matches!(handle.drivers().await, Err(Problem::Unavailable(_))), "nobody is there to answer");
 
     let second = orchestrator(&broker, &store).await;
     let view = until_ended(&second.handle(), "t").await;
@@ -328,10 +328,8 @@ async fn a_store_that_fails_for_a_while_costs_nothing() {
     let other = rusqlite::Connection::open(&store).unwrap();
     other.busy_timeout(PATIENCE).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    until("the brain gave up", async || {
-        handle.drivers().await.is_err_and(|problem| problem.status == 503).then_some(())
-    })
-    .await;
+    until("the brain gave up", async || matches!(handle.drivers().await, Err(Problem::Unavailable(_))).then_some(()))
+        .await;
     other.execute_batch("ROLLBACK").unwrap();
     let view = until_ended(&handle, "t").await;
     assert_eq!((view.state, view.outcome), (TestState::Completed, Some(Outcome::Exact)), "{:?}", view.reason);

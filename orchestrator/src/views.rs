@@ -3,26 +3,67 @@
 use std::collections::BTreeMap;
 
 use onrush_api::{
-    BucketView, CheckView, ConfigView, ConservationView, DistributionView, EventView, HistogramView, MetricsView,
-    ParticipantView, ScopeView, SecondView, SummaryView, TestView,
+    BucketView, CheckView, ConfigView, ConservationView, DistributionView, DriverView, EventView, HistogramView,
+    MetricsView, ParticipantView, ScopeView, SecondView, SummaryView, TestView,
 };
 use onrush_protocol::{NodeId, encode_base64};
 use onrush_stats::{Distribution, SecondStats};
 
-use crate::aggregate::{Part, SealedSecond};
+use crate::aggregate::{Part, Parts, SealedSecond};
 use crate::clock::rfc3339;
-use crate::conservation::{Check, Conservation};
+use crate::proof::{Check, Conservation};
 use crate::record::{ParticipantRecord, TestRecord};
+use crate::registry::{DriverStatus, clock_warning};
+use crate::state::{DriverState, ParticipantState, TestState};
 
-/// The totals of each driver that reported seconds.
-pub type Totals = BTreeMap<NodeId, Part>;
+/// The view of an enum has the same values: one that either lacks stops the build.
+macro_rules! shown_as {
+    ($($Type:ident: $($Value:ident)*;)*) => {
+        $(impl From<$Type> for onrush_api::$Type {
+            fn from(value: $Type) -> Self {
+                match value { $($Type::$Value => Self::$Value,)* }
+            }
+        })*
+    };
+}
+
+shown_as! {
+    TestState: Configured Armed Running Completed Stopped Failed;
+    ParticipantState: Pending Armed Refused Running Completed Stopped Failed Lost;
+    DriverState: Idle Armed Running Alive Suspect Lost Rejected;
+}
+
+/// A driver.
+pub fn driver(status: &DriverStatus) -> DriverView {
+    let DriverStatus { register, registered_unix_ms, state, reason, clock_wrong_by_ms, heard_before, last, .. } =
+        status;
+    DriverView {
+        node_id: register.node_id.to_string(),
+        session_id: register.session_id.as_ref().map(ToString::to_string),
+        state: (*state).into(),
+        reason: reason.clone(),
+        warnings: clock_wrong_by_ms.map(clock_warning).into_iter().collect(),
+        test_id: last.as_ref().and_then(|last| last.test_id.as_ref()).map(ToString::to_string),
+        node_ip: register.node_ip.clone(),
+        hostname: register.hostname.clone(),
+        version: register.version.clone(),
+        cpus: register.cpus.clone(),
+        registered_at: rfc3339(*registered_unix_ms),
+        heartbeat_age_s: (heard_before.as_secs_f64() * 1e3).round() / 1e3,
+        clock_offset_ms: status.clock_offset_ms,
+        reports_waiting: last.as_ref().and_then(|last| last.reports_waiting),
+        messages_skipped: last.as_ref().and_then(|last| last.messages_skipped),
+        cpu_s: last.as_ref().and_then(|last| last.cpu_s),
+        memory_bytes: last.as_ref().and_then(|last| last.memory_bytes),
+    }
+}
 
 /// A test.
 pub fn test(record: &TestRecord) -> TestView {
     TestView {
         test_id: record.test_id.to_string(),
         name: record.name.clone(),
-        state: record.state,
+        state: record.state.into(),
         reason: record.reason.clone(),
         config: ConfigView::from(&record.config),
         participants: record.participants.iter().map(participant).collect(),
@@ -74,7 +115,7 @@ fn participant(p: &ParticipantRecord) -> ParticipantView {
     ParticipantView {
         node_id: p.node_id.to_string(),
         session_id: p.session_id.as_ref().map(ToString::to_string),
-        state: p.state,
+        state: p.state.into(),
         reason: p.reason.clone(),
         started_at: p.started_at_unix_ms.map(rfc3339),
         reports: p.reports,
@@ -84,7 +125,7 @@ fn participant(p: &ParticipantRecord) -> ParticipantView {
 }
 
 /// The totals of a test, per driver and over all.
-pub fn metrics(record: &TestRecord, totals: &Totals) -> MetricsView {
+pub fn metrics(record: &TestRecord, totals: &Parts) -> MetricsView {
     metrics_of(record, &merged(totals), |node_id| totals.get(node_id))
 }
 
@@ -99,11 +140,11 @@ pub fn metrics_of<'a>(record: &TestRecord, all: &Part, total_of: impl Fn(&NodeId
         let any_known = record.participants.iter().any(|p| is_known(&p));
         add_plain(&mut scope, all, &plain, record.config.count_per_driver, any_known);
     }
-    MetricsView { test_id: record.test_id.to_string(), state: record.state, elapsed_s, all: scope, drivers }
+    MetricsView { test_id: record.test_id.to_string(), state: record.state.into(), elapsed_s, all: scope, drivers }
 }
 
 /// All drivers together; the length is the longest.
-pub fn merged(totals: &Totals) -> Part {
+pub fn merged(totals: &Parts) -> Part {
     let mut all = Part::default();
     for total in totals.values() {
         all.stats.merge_across(&total.stats);

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use onrush_api::{DriverView, TestView};
+use onrush_api::TestView;
 use onrush_protocol::TestId;
 use tokio::sync::{broadcast, oneshot};
 
 use super::{Brain, BrainError, Life};
-use crate::handle::{NewTest, Problem, Update};
+use crate::aggregate::Parts;
+use crate::core::NewTest;
+use crate::problem::Problem;
 use crate::record::TestRecord;
+use crate::registry::DriverStatus;
 use crate::store::{self, Stored};
 use crate::target_check::Probe;
-use crate::views::{self, Totals};
+use crate::updates::Update;
+use crate::views;
 
 /// What one subscriber of a test may be behind.
 const UPDATES_KEPT: usize = 32;
@@ -24,7 +28,7 @@ const MAX_HELD: usize = 16;
 const HOLD_PATIENCE: Duration = Duration::from_secs(15);
 
 /// A test with its totals.
-pub type Totalled = (TestRecord, Totals);
+pub type Totalled = (TestRecord, Parts);
 
 /// A question or an order, and where the answer goes. `None` for an answer: the test is not open.
 pub enum Command {
@@ -37,7 +41,7 @@ pub enum Command {
     /// Stop every test; which were told to stop.
     StopAll(oneshot::Sender<Result<Vec<TestId>, Problem>>),
     /// Who is there?
-    Drivers(oneshot::Sender<Result<Vec<DriverView>, Problem>>),
+    Drivers(oneshot::Sender<Result<Vec<DriverStatus>, Problem>>),
     /// What was measured so far?
     Totals(TestId, oneshot::Sender<Option<Totalled>>),
     /// What happens from now on?
@@ -131,7 +135,7 @@ impl Brain {
                 Err(problem) => drop(reply.send(Err(problem))),
                 Ok(()) => drop(self.waiters.insert(test_id, reply)),
             },
-            Command::Drivers(reply) => drop(reply.send(Ok(life.core.registry.views(now)))),
+            Command::Drivers(reply) => drop(reply.send(Ok(life.core.registry.statuses(now)))),
             Command::Totals(test_id, reply) => {
                 let totalled = life.core.test(&test_id).map(|test| (test.record.clone(), test.aggregate.totals()));
                 drop(reply.send(totalled));
@@ -169,7 +173,7 @@ impl Brain {
             None => store::test(life.store.connection(), test_id.as_str())?.map(Stored::record),
         };
         let view = record.map(|record| views::test(&record));
-        drop(reply.send(view.ok_or_else(|| Problem::no_such_test(test_id.as_str()))));
+        drop(reply.send(view.ok_or_else(|| Problem::no_such_test(test_id))));
         Ok(())
     }
 }

@@ -8,17 +8,18 @@ use onrush_protocol::{NodeId, TestId};
 use rusqlite::Transaction;
 use url::Url;
 
+use super::ask_target::ask_target;
 use super::command::Command;
 use super::{Brain, BrainError, Life, Offsets, places};
-use crate::aggregate::{Part, SealedSecond};
+use crate::aggregate::{Part, Parts, SealedSecond};
 use crate::clock::{Now, rfc3339};
-use crate::core::{Core, Effect, Unsaved};
+use crate::core::{Core, Effect, EnteredReport, Unsaved};
 use crate::export::News;
-use crate::handle::{Problem, Update};
+use crate::problem::Problem;
 use crate::record::TestRecord;
-use crate::store::{self, Durability, ReportRow, StoreError};
-use crate::target_check;
-use crate::views::{self, Totals};
+use crate::store::{self, Durability, StoreError};
+use crate::updates::Update;
+use crate::views;
 
 /// Messages of the outbox that are read at once.
 const OUTBOX_PAGE: usize = 100;
@@ -47,9 +48,9 @@ pub(super) struct After {
     pub(super) reported: BTreeSet<TestId>,
     seconds: Vec<ShownSecond>,
     changed: BTreeSet<TestId>,
-    ended: HashMap<TestId, (TestRecord, Totals)>,
+    ended: HashMap<TestId, (TestRecord, Parts)>,
     /// Tests that were over, as they are now.
-    amended: HashMap<TestId, (TestRecord, Totals)>,
+    amended: HashMap<TestId, (TestRecord, Parts)>,
     targets: Vec<(TestId, Url)>,
     answers: Vec<(TestId, Result<(), Problem>)>,
 }
@@ -144,7 +145,7 @@ impl Brain {
         for (test_id, url) in after.targets {
             let commands = self.own_commands.clone();
             let ask = move || {
-                let probe = target_check::read(&url);
+                let probe = ask_target(&url);
                 // The brain is gone: nobody wants to know.
                 let _ = commands.blocking_send(Command::TargetRead(test_id, probe));
             };
@@ -188,12 +189,12 @@ impl Brain {
         for (test_id, answer) in after.answers {
             let Some(waiter) = self.waiters.remove(&test_id) else { continue };
             let record = core.test(&test_id).map(|test| &test.record).or(after.ended.get(&test_id).map(|(r, _)| r));
-            let view = record.map(views::test).ok_or_else(|| Problem::no_such_test(test_id.as_str()));
+            let view = record.map(views::test).ok_or_else(|| Problem::no_such_test(&test_id));
             let _ = waiter.send(answer.and(view));
         }
     }
 
-    fn announce_second(&self, core: &Core, over: Option<&(TestRecord, Totals)>, shown: ShownSecond) {
+    fn announce_second(&self, core: &Core, over: Option<&(TestRecord, Parts)>, shown: ShownSecond) {
         let ShownSecond { test_id, view: second, sealable_since, news, all_news } = shown;
         let open = core.test(&test_id);
         let total_of = |node_id: &NodeId| match (open, over) {
@@ -255,7 +256,7 @@ pub(super) fn apply(
                 store::save_report(transaction, &row)?;
                 after.reported.insert(row.test_id.clone());
                 if row.late {
-                    let ReportRow { test_id, node_id, report, .. } = row;
+                    let EnteredReport { test_id, node_id, report, .. } = row;
                     let (second, sealed_at) = store::second_of(transaction, &test_id, report.second_index)?;
                     let all = second.all();
                     let view = views::second(&second, &all, sealed_at.unwrap_or_else(|| rfc3339(now.unix_ms)));

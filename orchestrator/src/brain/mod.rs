@@ -4,6 +4,7 @@
 //! each batch one transaction. Where the store fails, everything in memory is thrown away and built anew from the
 //! store: the batch did not happen, and its messages are read again from the offsets that are stored.
 
+mod ask_target;
 mod command;
 mod commit;
 mod places;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use onrush_api::{TestState, TestView};
+use onrush_api::TestView;
 use onrush_bus::{BrokerWatch, BusConfig, BusError, Place, Producer, Start};
 use onrush_protocol::{TestId, Topic};
 use rusqlite::Connection;
@@ -27,10 +28,12 @@ pub use command::{Command, Totalled};
 use crate::clock::{Clock, Now};
 use crate::core::{Core, Message, Seats, StoredTest};
 use crate::export::{Export, Live, TestSeries};
-use crate::handle::{Problem, Update};
 use crate::intake::{Intake, News};
+use crate::problem::Problem;
+use crate::state::TestState;
 use crate::store::{self, Store, StoreError, Stored};
 use crate::trouble::Trouble;
+use crate::updates::Update;
 
 /// How often the passing of time is noticed.
 const TICK: Duration = Duration::from_millis(100);
@@ -186,7 +189,9 @@ impl Brain {
                 tracing::warn!("waiting for the broker: {error}");
                 continue;
             }
-            let problem = Problem::begins_anew(&error);
+            let problem = Problem::Unavailable(format!(
+                "{error}; the orchestrator begins anew from its store, try again in a moment"
+            ));
             if !has_begun {
                 tracing::error!("the orchestrator cannot begin: {error}");
                 tell(Err(error));

@@ -2,18 +2,19 @@
 
 use std::path::Path;
 
-use onrush_api::{SecondView, TestState};
+use onrush_api::SecondView;
 use onrush_protocol::{Metrics, NodeState};
 use onrush_stats::{Outcome, SecondStats};
 use proptest::prelude::*;
 
 use super::*;
+use crate::aggregate::Parts;
 use crate::core::Message;
-use crate::handle::NewTest;
+use crate::core::NewTest;
 use crate::record::TestRecord;
+use crate::state::TestState;
 use crate::store::{Durability, Reader};
 use crate::testing::{SimDriver, config, node, reports, test_id};
-use crate::views::Totals;
 
 const SEATS: Seats = Seats { min: 2, max: 8 };
 
@@ -53,7 +54,7 @@ fn run(
     batch: usize,
     deaths: &[(usize, usize)],
     snapshot_every: usize,
-) -> (TestRecord, Totals, SecondStats) {
+) -> (TestRecord, Parts, SecondStats) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("onrush.db");
     let now = Now::read();
@@ -138,7 +139,7 @@ proptest! {
 
 /// Runs a test in which `b` delivers nothing from its report `cut` on until the test has ended without it; then in
 /// batches. `restart`: the process dies before each of them.
-fn run_cut_off(log: &[Metrics], cut: u64, batch: usize, restart: bool) -> (TestRecord, Totals, Vec<SecondView>) {
+fn run_cut_off(log: &[Metrics], cut: u64, batch: usize, restart: bool) -> (TestRecord, Parts, Vec<SecondView>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("onrush.db");
     let mut now = Now::read();

@@ -8,7 +8,7 @@ use onrush_bus::{BusConfig, BusError, ensure_topics};
 use tokio::sync::mpsc;
 
 use super::{Brain, BrainError, Command};
-use crate::handle::Problem;
+use crate::problem::Problem;
 
 /// One attempt to reach the broker.
 const ATTEMPT: Duration = Duration::from_secs(1);
@@ -32,6 +32,13 @@ pub(super) fn may_pass(error: &BusError) -> bool {
     matches!(error, BusError::Unreachable { .. } | BusError::Topic { .. })
 }
 
+/// The broker is not there yet.
+fn waiting(address: &str, error: Option<&BusError>) -> Problem {
+    let why = error.map(|error| format!(": {error}")).unwrap_or_default();
+    let meanwhile = "what is stored can be seen; tests can be made and driven once it answers";
+    Problem::Unavailable(format!("waiting for the broker at {address}{why}; {meanwhile}"))
+}
+
 impl Brain {
     /// Waits for the broker and its topics, for ever; `said` is called once it is known that this takes a while. False:
     /// told to stop meanwhile.
@@ -44,7 +51,7 @@ impl Brain {
             .spawn(move || search(&bus, &stop, &sender))
             .map_err(|error| BusError::Thread { error })?;
         let mut logged = None::<Instant>;
-        let mut problem = Problem::waiting(&address, None);
+        let mut problem = waiting(&address, None);
         loop {
             tokio::select! {
                 command = self.commands.recv() => match command {
@@ -58,7 +65,7 @@ impl Brain {
                     Some(Found::Broker) => return Ok(true),
                     Some(Found::Never(error)) => return Err(error.into()),
                     Some(Found::NotYet(error)) => {
-                        problem = Problem::waiting(&address, Some(&error));
+                        problem = waiting(&address, Some(&error));
                         if logged.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
                             logged = Some(Instant::now());
                             tracing::warn!("waiting for the broker: {error}");

@@ -2,13 +2,13 @@
 //!
 //! A driver that did not report everything proves nothing; but what it did report must agree, or it is not a result.
 
-use onrush_api::ParticipantState;
 use onrush_stats::{Totals, Verdict};
 
-use super::{Check, equal};
+use super::equal;
 use crate::aggregate::DriverTotal;
-use crate::lifecycle::IMPOSSIBLE;
-use crate::record::{ParticipantRecord, TestRecord};
+use crate::proof::Check;
+use crate::record::{IMPOSSIBLE, ParticipantRecord, TestRecord};
+use crate::state::ParticipantState;
 
 /// What is wrong with the reports of a driver; nothing, where they agree.
 pub fn contradictions(record: &TestRecord, participant: &ParticipantRecord, total: Option<&DriverTotal>) -> Vec<Check> {

@@ -1,19 +1,30 @@
 //! What people ask for: make a test, start it, stop it.
 
-use onrush_api::TestState;
-use onrush_protocol::TestId;
+use onrush_protocol::{TestConfig, TestId};
 
 use super::pending::Pending;
 use super::{Core, Effect, MAX_OPEN_TESTS};
 use crate::aggregate::Aggregate;
 use crate::clock::Now;
-use crate::handle::{NewTest, Problem};
 use crate::lifecycle::OpenTest;
+use crate::problem::Problem;
 use crate::record::TestRecord;
+use crate::state::TestState;
 use crate::target_check::Probe;
 
 /// Tests that are stopped at once.
 const MAX_STOPPED: usize = 2 * MAX_OPEN_TESTS;
+
+/// A test as it is asked for; its `test_id` is already made and its config has no problems.
+#[derive(Clone, Debug)]
+pub struct NewTest {
+    /// What the drivers get (without participants).
+    pub config: TestConfig,
+    /// A label for people.
+    pub name: Option<String>,
+    /// Trigger it as soon as its drivers are armed.
+    pub trigger: bool,
+}
 
 impl Core {
     /// Makes a test and publishes it. Where it is to be triggered and cannot be, nothing is made.
@@ -66,7 +77,7 @@ impl Core {
     /// Begins to trigger a test; [`Effect::TriggerAnswer`] says what became of it.
     pub fn trigger(&mut self, test_id: &TestId, now: Now) -> Result<(), Problem> {
         self.unsettled = true;
-        let Some(test) = self.tests.get_mut(test_id) else { return Err(Problem::no_such_test(test_id.as_str())) };
+        let Some(test) = self.tests.get_mut(test_id) else { return Err(Problem::no_such_test(test_id)) };
         if test.record.state == TestState::Running {
             return Err(Problem::conflict("the test runs already"));
         }
@@ -87,7 +98,7 @@ impl Core {
     pub fn stop(&mut self, test_id: &TestId, now: Now) -> Result<(), Problem> {
         self.unsettled = true;
         self.publish_stop(test_id);
-        let Some(test) = self.tests.get_mut(test_id) else { return Err(Problem::no_such_test(test_id.as_str())) };
+        let Some(test) = self.tests.get_mut(test_id) else { return Err(Problem::no_such_test(test_id)) };
         if test.record.state == TestState::Running {
             if test.request_stop(now) {
                 self.changed(test_id);

@@ -6,19 +6,18 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use onrush_api::{ParticipantState, TestState};
 use onrush_protocol::{Heartbeat, Metrics, NodeState, TestId, Topic};
 use onrush_stats::Outcome;
 use url::Url;
 
-use super::intake::clock_wrong_by_ms;
+use super::messages::clock_wrong_by_ms;
 use super::pending::overdue;
-use super::{Core, Effect};
+use super::{Core, Effect, EnteredReport};
 use crate::aggregate::Aggregate;
 use crate::clock::Now;
 use crate::lifecycle::{OpenTest, Taken};
 use crate::record::TestRecord;
-use crate::store::ReportRow;
+use crate::state::{ParticipantState, TestState};
 use crate::target_check::{self, Probe};
 
 /// Tests that have ended and lack reports, in memory at once; the others are in the store.
@@ -175,7 +174,7 @@ impl Core {
                 self.unsettled = true;
                 let Metrics { node_id, test_id, measured, .. } = metrics;
                 let Some(report) = measured else { return };
-                self.effects.push(Effect::Report(ReportRow { test_id, node_id, late, report }));
+                self.effects.push(Effect::Report(EnteredReport { test_id, node_id, late, report }));
                 self.reports.late += 1;
             }
             Ok(Taken::Duplicate | Taken::Plain) => self.reports.duplicate += 1,

@@ -4,8 +4,8 @@
 //! from the store, so that memory and store never disagree.
 
 mod commands;
-mod intake;
 mod late;
+mod messages;
 mod pending;
 mod settle;
 mod skips;
@@ -13,22 +13,21 @@ mod skips;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use onrush_api::TestState;
-use onrush_protocol::{MAX_MESSAGE_BYTES, NodeId, Participant, TestConfig, TestId, Topic, Trigger};
+use onrush_protocol::{MAX_MESSAGE_BYTES, Measured, NodeId, Participant, TestConfig, TestId, Topic, Trigger};
 use url::Url;
 
-pub use intake::Message;
+pub use commands::NewTest;
 pub use late::StoredTest;
+pub use messages::Message;
 pub use skips::Skips;
 
-use crate::aggregate::{Aggregate, SealedSecond};
+use crate::aggregate::{Aggregate, Parts, SealedSecond};
 use crate::clock::Now;
-use crate::handle::Problem;
 use crate::lifecycle::OpenTest;
+use crate::problem::Problem;
 use crate::record::TestRecord;
 use crate::registry::{Identity, Registry};
-use crate::store::ReportRow;
-use crate::views::Totals;
+use crate::state::TestState;
 
 /// Tests that may be open at once.
 pub const MAX_OPEN_TESTS: usize = 100;
@@ -40,6 +39,19 @@ pub struct Seats {
     pub min: usize,
     /// At most.
     pub max: usize,
+}
+
+/// A report that entered a test.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EnteredReport {
+    /// The test.
+    pub test_id: TestId,
+    /// The driver.
+    pub node_id: NodeId,
+    /// Its second was sealed before it came.
+    pub late: bool,
+    /// The report.
+    pub report: Box<Measured>,
 }
 
 /// What must be done outside, in this order.
@@ -55,7 +67,7 @@ pub enum Effect {
         payload: Vec<u8>,
     },
     /// Store a report. Where it is late, merge its second anew from the store and show it.
-    Report(ReportRow),
+    Report(EnteredReport),
     /// A second is sealed: store it, show it.
     Sealed(TestId, SealedSecond),
     /// Ask the target for its counters, and bring them to [`Core::target_read`].
@@ -67,7 +79,7 @@ pub enum Effect {
     /// The test is over: store its totals. Its record has its last state.
     Ended(Box<OpenTest>),
     /// A test that is over is not as it was stored: reports came late. Its record, and its totals.
-    Amended(Box<(TestRecord, Totals)>),
+    Amended(Box<(TestRecord, Parts)>),
     /// Store a driver as the registry has it.
     SaveDriver(Identity),
     /// Forget a driver.

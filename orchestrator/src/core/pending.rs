@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use onrush_api::{ParticipantState, TestState};
 use onrush_protocol::TestId;
 
 use super::{Core, Effect};
 use crate::clock::Now;
-use crate::handle::Problem;
+use crate::problem::Problem;
 use crate::record::TestRecord;
+use crate::state::{ParticipantState, TestState};
 use crate::target_check::{self, Probe};
 
 /// A trigger waits this long for the drivers to be armed.

@@ -7,12 +7,12 @@
 
 use std::time::{Duration, Instant};
 
-use onrush_api::TestState;
 use onrush_protocol::{TestId, Topic};
 
 use super::{Core, Effect, pending};
 use crate::clock::Now;
 use crate::registry::{self, Change, Crowding, Driver};
+use crate::state::TestState;
 use crate::target_check::{self, Probe};
 
 /// How often every conclusion is drawn at most, while nothing out of the ordinary happens.

@@ -1,6 +1,5 @@
 use std::time::{Duration, Instant};
 
-use onrush_api::{ParticipantState, TestState};
 use onrush_protocol::{EndReason, Heartbeat, Metrics, NodeState, TestConfig, Trigger};
 use onrush_stats::Outcome;
 
@@ -11,7 +10,7 @@ mod trigger;
 
 use super::*;
 use crate::clock::Clock;
-use crate::handle::NewTest;
+use crate::state::ParticipantState;
 use crate::target_check::{Counters, Probe};
 use crate::testing::{SimDriver, config, node, stats, test_id};
 
@@ -25,7 +24,7 @@ struct World {
     answers: Vec<Result<(), Problem>>,
     ended: Vec<TestRecord>,
     sealed: Vec<SealedSecond>,
-    amended: Vec<(TestRecord, Totals)>,
+    amended: Vec<(TestRecord, Parts)>,
     /// Since when the broker answers; `None`: always.
     reached: Option<Instant>,
 }

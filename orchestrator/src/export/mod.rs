@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use onrush_api::{SecondView, TestState};
+use onrush_api::SecondView;
 use onrush_host::Usage;
 use onrush_host::limits::open_descriptors;
 use onrush_protocol::{NodeId, TestId, Topic};
@@ -30,6 +30,7 @@ use crate::aggregate::Part;
 use crate::core::ReportCounts;
 use crate::record::TestRecord;
 use crate::registry::Glimpse;
+use crate::state::TestState;
 
 /// What the brain shows as time passes.
 #[derive(Clone, Default)]

@@ -6,13 +6,14 @@ use std::time::Instant;
 use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line, write_type_line};
 use metrics_exporter_prometheus::{LabelSet, PrometheusBuilder, PrometheusRecorder};
-use onrush_api::{DriverState, SummaryView, TestState};
+use onrush_api::SummaryView;
 use onrush_stats::{Counts, Kind, Outcome};
 
 use super::buckets::Buckets;
 use super::help::{all, help};
 use super::series::{DriverSeries, MeasuredSeries, ShownTest, Summaries};
 use super::{Live, Own, Usage};
+use crate::state::{DriverState, TestState};
 
 const METADATA: Metadata<'_> = Metadata::new("onrush", Level::INFO, None);
 
@@ -48,15 +49,16 @@ impl Page<'_> {
 
     fn drivers(&self, sink: &Sink) {
         let drivers = &self.live.drivers;
-        for (state, name) in DRIVER_STATES {
+        let states = DriverState::ALL.iter().map(|state| (*state, state.name().to_lowercase()));
+        for (state, name) in states.clone() {
             let count = drivers.iter().filter(|driver| driver.state == state).count();
-            sink.gauge("onrush_drivers", &[("state", name)], Some(count as f64));
+            sink.gauge("onrush_drivers", &[("state", &name)], Some(count as f64));
         }
         for driver in drivers {
             let driver_label = ("driver", driver.node_id.as_str());
-            for (state, name) in DRIVER_STATES {
+            for (state, name) in states.clone() {
                 let is = f64::from(driver.state == state);
-                sink.gauge("onrush_driver_state", &[driver_label, ("state", name)], Some(is));
+                sink.gauge("onrush_driver_state", &[driver_label, ("state", &name)], Some(is));
             }
             let labels: Labels<'_> = &[driver_label];
             let age_s = self.now.saturating_duration_since(driver.heard_at).as_secs_f64();
@@ -104,7 +106,7 @@ impl Page<'_> {
             id,
             ("name", test.name.as_deref().unwrap_or_default()),
             ("test_type", test.test_type),
-            ("state", state_name(test.state)),
+            ("state", &test.state.name().to_lowercase()),
         ];
         sink.gauge("onrush_test_info", &info, Some(1.0));
         for outcome in Outcome::ALL {
@@ -299,25 +301,4 @@ fn family<'a, T>(
 /// Milliseconds in seconds, without the digits that dividing by a thousand would make up.
 fn seconds(ms: f64) -> f64 {
     (ms * 1e6).round() / 1e9
-}
-
-const DRIVER_STATES: [(DriverState, &str); 7] = [
-    (DriverState::Idle, "idle"),
-    (DriverState::Armed, "armed"),
-    (DriverState::Running, "running"),
-    (DriverState::Alive, "alive"),
-    (DriverState::Suspect, "suspect"),
-    (DriverState::Lost, "lost"),
-    (DriverState::Rejected, "rejected"),
-];
-
-fn state_name(state: TestState) -> &'static str {
-    match state {
-        TestState::Configured => "configured",
-        TestState::Armed => "armed",
-        TestState::Running => "running",
-        TestState::Completed => "completed",
-        TestState::Stopped => "stopped",
-        TestState::Failed => "failed",
-    }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use onrush_api::{ParticipantState, ScopeView, SecondView, SummaryView, TestState};
+use onrush_api::{ScopeView, SecondView, SummaryView};
 use onrush_protocol::{LatencyMs, NodeId, TestConfig, TestId};
 use onrush_stats::{Counts, FailureCause, Outcome, SecondStats};
 
@@ -13,6 +13,7 @@ use super::News;
 use super::buckets::{Buckets, DURATION_BOUNDS_NS, SCHEDULE_ERROR_BOUNDS_NS};
 use crate::aggregate::Part;
 use crate::record::TestRecord;
+use crate::state::{ParticipantState, TestState};
 use crate::views;
 
 /// A test that ended is shown for this long, unless another begins.

@@ -1,6 +1,5 @@
 //! What a scrape says, as Prometheus would read it.
 
-use onrush_api::ParticipantState;
 use onrush_protocol::{LatencyMs, Metrics, NodeState};
 use onrush_stats::FailureCause;
 
@@ -10,6 +9,7 @@ use crate::aggregate::{Aggregate, Entered, SealedSecond};
 use crate::clock::Now;
 use crate::record::ParticipantRecord;
 use crate::registry::Registry;
+use crate::state::ParticipantState;
 use crate::testing::{Exposition, SimDriver, node, reports, running, stats, test_id};
 use crate::views;
 

@@ -4,14 +4,15 @@
 //! them, enter the stored result for as long as a part of it is missing; its state stays, its outcome becomes what it
 //! then is.
 
-use onrush_api::{ParticipantState, TestState};
 use onrush_protocol::{Metrics, NodeId};
 use onrush_stats::{Outcome, Verdict};
 
 use super::{OpenTest, STOP_PATIENCE, Taken};
 use crate::clock::Now;
 use crate::conservation;
+use crate::proof::TARGET_CHECK;
 use crate::record::{EventRecord, ParticipantRecord};
+use crate::state::{ParticipantState, TestState};
 use crate::target_check::Probe;
 
 /// The kind of the event by which a driver is told to stop a test that has ended.
@@ -157,7 +158,7 @@ impl OpenTest {
         let check = |after| conservation::check(&self.record, &self.aggregate, is_complete, after);
         let (mut outcome, mut conservation) = check(target_after);
         let breaches = || conservation.checks.iter().filter(|check| check.verdict == Verdict::Breach);
-        if breaches().count() > 0 && breaches().all(|check| check.name == conservation::TARGET_CHECK) {
+        if breaches().count() > 0 && breaches().all(|check| check.name == TARGET_CHECK) {
             let why = "its counters were read long after the test's end, and may have counted other traffic";
             (outcome, conservation) = check(&Probe::Unknown(why.into()));
         }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use onrush_api::ParticipantState;
 use onrush_protocol::NodeState;
 
 use super::{GOODBYE_PATIENCE, IDLE_PATIENCE, OpenTest, PLAIN_NEVER, PLAIN_QUIET, RETURN_PATIENCE};
 use crate::clock::Now;
 use crate::record::ParticipantRecord;
 use crate::registry::Registry;
+use crate::state::ParticipantState;
 
 /// What becomes of a driver's part, the kind of the event, and why.
 type Verdict = (ParticipantState, &'static str, String);

@@ -1,15 +1,36 @@
-//! Drivers as REST and Prometheus show them.
+//! Drivers as people see them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use onrush_api::{DriverState, DriverView};
-use onrush_protocol::{Heartbeat, NodeId, NodeState};
+use onrush_protocol::{Heartbeat, NodeId, NodeState, Register};
 
 use super::{Driver, Identity, Registry};
-use crate::clock::{Now, rfc3339};
+use crate::clock::Now;
+use crate::state::DriverState;
 
 /// Drivers that Prometheus is shown at most: each has a dozen series.
 pub const MAX_GLIMPSES: usize = 100;
+
+/// What is known of a driver.
+#[derive(Clone, Debug)]
+pub struct DriverStatus {
+    /// What it said when it registered.
+    pub register: Register,
+    /// When that was.
+    pub registered_unix_ms: f64,
+    /// What it is doing, or what is wrong with it.
+    pub state: DriverState,
+    /// Why it takes no part.
+    pub reason: Option<String>,
+    /// Its wall clock minus ours.
+    pub clock_offset_ms: Option<f64>,
+    /// The same where it is so much that people are told.
+    pub clock_wrong_by_ms: Option<f64>,
+    /// How long ago it was heard.
+    pub heard_before: Duration,
+    /// Its newest heartbeat.
+    pub last: Option<Heartbeat>,
+}
 
 /// What Prometheus shows of a driver.
 #[derive(Clone, Debug)]
@@ -31,17 +52,17 @@ pub struct Glimpse {
 }
 
 impl Registry {
-    /// As REST shows them: each driver, then the processes that were rejected for its name.
-    pub fn views(&self, now: Now) -> Vec<DriverView> {
-        let mut views = Vec::with_capacity(self.drivers.len());
+    /// Each driver, then the processes that were rejected for its name.
+    pub fn statuses(&self, now: Now) -> Vec<DriverStatus> {
+        let mut statuses = Vec::with_capacity(self.drivers.len());
         for (name, driver) in &self.drivers {
-            views.push(self.view(driver, now, driver.rejected.clone()));
+            statuses.push(self.status(driver, now, driver.rejected.clone()));
             let rivals = self.rivals.range((name.clone(), None)..).take_while(|((rival, _), _)| rival == name);
             let reason = format!("another driver named {name} is already registered; give this one another --node-id");
-            views
-                .extend(rivals.filter(|(_, r)| r.last.is_some()).map(|(_, r)| self.view(r, now, Some(reason.clone()))));
+            let heard = rivals.filter(|(_, rival)| rival.last.is_some());
+            statuses.extend(heard.map(|(_, rival)| self.status(rival, now, Some(reason.clone()))));
         }
-        views
+        statuses
     }
 
     /// As Prometheus shows them: drivers that were heard and did not say goodbye, those with a seat first.
@@ -75,8 +96,8 @@ impl Registry {
         }
     }
 
-    fn view(&self, driver: &Driver, now: Now, rejected: Option<String>) -> DriverView {
-        let Driver { identity: Identity { register, registered_unix_ms, .. }, last, .. } = driver;
+    fn status(&self, driver: &Driver, now: Now, rejected: Option<String>) -> DriverStatus {
+        let Driver { identity: Identity { register, registered_unix_ms, .. }, last, clock_offset, .. } = driver;
         let state = self.state(driver, now, rejected.is_some());
         let waits = || match last {
             None => Some("no heartbeat yet".to_owned()),
@@ -85,24 +106,15 @@ impl Registry {
             }
             Some(_) => None,
         };
-        DriverView {
-            node_id: register.node_id.to_string(),
-            session_id: register.session_id.as_ref().map(ToString::to_string),
+        DriverStatus {
+            register: register.clone(),
+            registered_unix_ms: *registered_unix_ms,
             state,
             reason: rejected.or_else(waits),
-            warnings: driver.clock_offset.wrong_by_ms().map(clock_warning).into_iter().collect(),
-            test_id: last.as_ref().and_then(|last| last.test_id.as_ref()).map(ToString::to_string),
-            node_ip: register.node_ip.clone(),
-            hostname: register.hostname.clone(),
-            version: register.version.clone(),
-            cpus: register.cpus.clone(),
-            registered_at: rfc3339(*registered_unix_ms),
-            heartbeat_age_s: (now.since(driver.heard_at).as_secs_f64() * 1e3).round() / 1e3,
-            clock_offset_ms: driver.clock_offset.estimate_ms(),
-            reports_waiting: last.as_ref().and_then(|last| last.reports_waiting),
-            messages_skipped: last.as_ref().and_then(|last| last.messages_skipped),
-            cpu_s: last.as_ref().and_then(|last| last.cpu_s),
-            memory_bytes: last.as_ref().and_then(|last| last.memory_bytes),
+            clock_offset_ms: clock_offset.estimate_ms(),
+            clock_wrong_by_ms: clock_offset.wrong_by_ms(),
+            heard_before: now.since(driver.heard_at),
+            last: last.clone(),
         }
     }
 }

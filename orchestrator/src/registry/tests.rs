@@ -44,11 +44,16 @@ impl World {
     }
 
     fn view(&self, name: &str) -> DriverView {
-        self.registry.views(self.now).into_iter().find(|view| view.node_id == name).unwrap()
+        self.registry.statuses(self.now).iter().map(crate::views::driver).find(|view| view.node_id == name).unwrap()
     }
 
     fn states(&self) -> Vec<(String, DriverState)> {
-        self.registry.views(self.now).into_iter().map(|view| (view.node_id, view.state)).collect()
+        self.registry
+            .statuses(self.now)
+            .iter()
+            .map(crate::views::driver)
+            .map(|view| (view.node_id, view.state))
+            .collect()
     }
 
     fn live(&self) -> Vec<String> {
@@ -178,7 +183,7 @@ fn two_processes_of_one_name_the_newer_is_rejected() {
         world.pass_ms(500);
     }
     assert_eq!(world.states(), [("a".to_owned(), DriverState::Idle), ("a".to_owned(), DriverState::Rejected)]);
-    let rejected = &world.registry.views(world.now)[1];
+    let rejected = crate::views::driver(&world.registry.statuses(world.now)[1]);
     assert!(rejected.reason.as_ref().unwrap().contains("another driver named a is already registered"));
     assert_eq!(rejected.session_id.as_deref(), Some("s2"));
     // When it ends, nobody need know that it was there.
@@ -247,7 +252,7 @@ fn the_registry_is_bounded_and_a_new_driver_finds_room() {
         }
     }
     assert_eq!(world.registry.drivers.len() + world.registry.rivals.len(), MAX_ENTRIES);
-    assert!(world.registry.views(world.now).len() <= MAX_ENTRIES);
+    assert!(world.registry.statuses(world.now).len() <= MAX_ENTRIES);
     let crowding = world.registry.take_crowding();
     assert!(crowding.refused > 0 && crowding.forgotten > 0, "{crowding:?}");
     let late = SimDriver::new("late", "s");
@@ -277,9 +282,9 @@ fn what_was_stored_under_other_limits_is_bounded_too() {
     let mut registry = Registry::new(8, stored.collect(), now);
     let forgotten = registry.take_changes();
     assert_eq!(forgotten.len(), MAX_ENTRIES, "the store forgets them, too");
-    let views = registry.views(now);
-    assert_eq!(views.len(), MAX_ENTRIES);
-    assert!(views.iter().all(|view| view.node_ip.as_ref().is_some_and(|ip| ip.len() <= 200)));
+    let statuses = registry.statuses(now);
+    assert_eq!(statuses.len(), MAX_ENTRIES);
+    assert!(statuses.iter().all(|status| status.register.node_ip.as_ref().is_some_and(|ip| ip.len() <= 200)));
     assert_eq!(registry.live().map(|driver| driver.node_id().as_str()).collect::<Vec<_>>(), ["n3"]);
     assert!(registry.get(&node("n1999")).is_some() && registry.get(&node("n4")).is_none());
 }

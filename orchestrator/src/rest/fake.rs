@@ -7,7 +7,7 @@ use onrush_api::{
     ConfigSummary, ConfigView, DistributionView, DriverState, DriverView, HistogramView, MetricsView, ScopeView,
     SecondView, SeriesView, StoppedView, SummaryView, TestState, TestSummary, TestView,
 };
-use onrush_protocol::{FieldProblem, TestConfig, TestId};
+use onrush_protocol::{TestConfig, TestId};
 use tokio::sync::broadcast;
 
 use super::api::Api;
@@ -83,8 +83,7 @@ impl Api for Fake {
         if view.state == TestState::Configured {
             return Ok(view);
         }
-        let errors = vec![FieldProblem::new("target_url", "is missing")];
-        Err(Problem { status: 409, detail: "1 driver is registered and 2 are needed; start 1 more".into(), errors })
+        Err(Problem::Conflict("1 driver is registered and 2 are needed; start 1 more".into()))
     }
 
     async fn stop(&self, test_id: TestId) -> Result<TestView, Problem> {
@@ -97,7 +96,7 @@ impl Api for Fake {
 
     async fn test(&self, test_id: TestId) -> Result<TestView, Problem> {
         let found = self.lock().tests.iter().find(|test| test.test_id == test_id.as_str()).cloned();
-        found.ok_or_else(|| Problem { status: 404, detail: format!("there is no test {test_id}"), errors: Vec::new() })
+        found.ok_or_else(|| Problem::no_such_test(&test_id))
     }
 
     async fn tests(&self, limit: usize, before: Option<TestId>, _: usize) -> Result<TestPage, Problem> {

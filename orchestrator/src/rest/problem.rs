@@ -5,7 +5,6 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use onrush_protocol::FieldProblem;
 use onrush_protocol::options::people::short;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -100,13 +99,12 @@ fn summary(errors: &FieldErrors) -> String {
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        let Problem { status, detail, errors } = problem;
-        let field_error = |FieldProblem { field, problem }| FieldError::new(field, problem);
-        Self {
-            status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            detail,
-            errors: errors.into_iter().map(field_error).collect(),
-        }
+        let (status, why) = match problem {
+            Problem::NotFound(why) => (StatusCode::NOT_FOUND, why),
+            Problem::Conflict(why) => (StatusCode::CONFLICT, why),
+            Problem::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
+        };
+        Self::new(status, why)
     }
 }
 

@@ -331,7 +331,7 @@ pub(super) async fn list_drivers<A: Api>(
 pub(super) async fn health<A: Api>(State(api): State<A>) -> Result<Json<Value>, Failure> {
     match tokio::time::timeout(HEALTH_TIMEOUT, api.drivers()).await {
         Ok(Ok(_)) => Ok(Json(json!({"status": "ok"}))),
-        Ok(Err(problem)) => Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, problem.detail)),
+        Ok(Err(problem)) => Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, problem.to_string())),
         Err(_) => {
             let detail = format!("the orchestrator did not answer within {HEALTH_TIMEOUT:?}");
             Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, detail))

@@ -20,17 +20,9 @@ pub fn optional_id<T>(text: Option<String>, new: impl Fn(String) -> Option<T>) -
     text.map(|text| id(text, new)).transpose()
 }
 
-/// A value of an enum, by the name that REST shows.
-pub fn name_of<T: Serialize>(value: &T) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(name)) => name,
-        other => unreachable!("states are written as their names, not as {other:?}"),
-    }
-}
-
-/// The value of [`name_of`].
-pub fn of_name<T: DeserializeOwned>(name: String) -> Result<T, StoreError> {
-    serde_json::from_value(serde_json::Value::String(name)).map_err(|e| StoreError::BadValue(e.to_string()))
+/// The value of an enum of that name.
+pub fn of_name<T>(name: String, from_name: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
+    from_name(&name).ok_or_else(|| StoreError::BadValue(format!("the name {name}")))
 }
 
 /// A value as JSON.

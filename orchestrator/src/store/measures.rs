@@ -7,27 +7,14 @@ use rusqlite::{Connection, Row, Transaction, params};
 
 use super::coding::{self, StatsColumns};
 use super::{StoreError, snapshot};
-use crate::aggregate::{Aggregate, Entered, Part, SealedSecond};
+use crate::aggregate::{Aggregate, Entered, Part, Parts, SealedSecond};
 use crate::clock::Now;
+use crate::core::EnteredReport;
 use crate::record::TestRecord;
-use crate::views::Totals;
-
-/// A report, as it is stored.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ReportRow {
-    /// The test.
-    pub test_id: TestId,
-    /// The driver.
-    pub node_id: NodeId,
-    /// Its second was sealed before it came.
-    pub late: bool,
-    /// The report.
-    pub report: Box<Measured>,
-}
 
 /// Writes a report.
-pub fn save_report(transaction: &Transaction, row: &ReportRow) -> Result<(), StoreError> {
-    let ReportRow { test_id, node_id, late, report } = row;
+pub fn save_report(transaction: &Transaction, entered: &EnteredReport) -> Result<(), StoreError> {
+    let EnteredReport { test_id, node_id, late, report } = entered;
     let columns = StatsColumns::of(&report.stats);
     // The pair of driver and sequence is known to be new; were it not, the first report would be the right one.
     let sql =
@@ -214,7 +201,7 @@ pub fn seconds(
 }
 
 /// Writes the totals of a test that is over.
-pub fn save_totals(transaction: &Transaction, test_id: &TestId, totals: &Totals) -> Result<(), StoreError> {
+pub fn save_totals(transaction: &Transaction, test_id: &TestId, totals: &Parts) -> Result<(), StoreError> {
     let sql =
         "INSERT OR REPLACE INTO totals (test_id, node_id, elapsed_ns, measures, latency, service_time, schedule_error,
             sending_ns)
@@ -236,12 +223,12 @@ pub fn save_totals(transaction: &Transaction, test_id: &TestId, totals: &Totals)
 }
 
 /// The totals of a test that is over.
-pub fn totals(connection: &Connection, test_id: &str) -> Result<Totals, StoreError> {
+pub fn totals(connection: &Connection, test_id: &str) -> Result<Parts, StoreError> {
     let sql = "SELECT node_id, elapsed_ns, measures, latency, service_time, schedule_error, sending_ns FROM totals
         WHERE test_id = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([test_id])?;
-    let mut totals = Totals::new();
+    let mut totals = Parts::new();
     while let Some(row) = rows.next()? {
         let length_ns = row.get::<_, i64>(1)?.unsigned_abs();
         let sending_ns = row.get::<_, Option<i64>>(6)?.map_or(length_ns, i64::unsigned_abs);

@@ -29,9 +29,8 @@ use rusqlite::{Connection, ErrorCode, Row, Transaction, params};
 use crate::clock::Now;
 use crate::registry::Identity;
 
-pub use coding::name_of;
 pub use list::TestPage;
-pub use measures::{ReportRow, open_aggregate, save_report, save_sealed, save_totals, second_of};
+pub use measures::{open_aggregate, save_report, save_sealed, save_totals, second_of};
 pub use read::{READERS, Reader, SecondPage};
 pub use snapshot::save_snapshot;
 pub use tests_table::{exists, last_published_order, open_tests, save_participants, save_test, test, triggered_since};

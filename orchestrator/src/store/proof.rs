@@ -1,11 +1,11 @@
-//! What a result is worth, and the proof of it, as columns and back.
+//! The proof of a result as a column and back.
 
 use onrush_protocol::NodeId;
-use onrush_stats::{Outcome, Verdict};
+use onrush_stats::Verdict;
 use serde::{Deserialize, Serialize};
 
 use super::{StoreError, coding};
-use crate::conservation::{Check, Conservation};
+use crate::proof::{Check, Conservation};
 
 /// The proof. A file of schema 4 or before has a `verdict` beside these, which the column `outcome` replaced.
 #[derive(Serialize, Deserialize)]
@@ -26,11 +26,6 @@ struct ProofCheck {
 
 const VERDICTS: [(Verdict, &str); 3] =
     [(Verdict::Exact, "EXACT"), (Verdict::Unknown, "UNKNOWN"), (Verdict::Breach, "BREACH")];
-
-/// The outcome of that word.
-pub fn outcome_of(word: &str) -> Result<Outcome, StoreError> {
-    Outcome::from_name(word).ok_or_else(|| StoreError::BadValue(format!("the outcome {word}")))
-}
 
 /// A proof as JSON.
 pub fn text(Conservation { line, checks }: &Conservation) -> String {

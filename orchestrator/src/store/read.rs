@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::list::{self, TestPage};
 use super::unreadable::Stored;
 use super::{StoreError, measures, tests_table};
-use crate::views::Totals;
+use crate::aggregate::Parts;
 
 /// The connections for reading: opened once, because SQLite keeps the descriptor of one that is closed while others have
 /// locks, and so few that any number of questions leaves descriptors for everything else.
@@ -70,7 +70,7 @@ impl Reader {
     }
 
     /// The totals of a test that is over.
-    pub fn totals(&self, test_id: &str) -> Result<Option<(Stored, Totals)>, StoreError> {
+    pub fn totals(&self, test_id: &str) -> Result<Option<(Stored, Parts)>, StoreError> {
         self.read(|connection| {
             let Some(record) = tests_table::test(connection, test_id)? else { return Ok(None) };
             Ok(Some((record, measures::totals(connection, test_id)?)))

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 
-use onrush_api::{ParticipantState, TestState};
 use onrush_protocol::{EndReason, LatencyMs};
 use onrush_stats::{FailureCause, Outcome, SecondStats, Verdict};
 use tempfile::TempDir;
@@ -9,8 +8,10 @@ use super::coding::StatsColumns;
 use super::*;
 use crate::aggregate::{Aggregate, Entered};
 use crate::clock::Now;
-use crate::conservation::{Check, Conservation};
+use crate::core::EnteredReport;
+use crate::proof::{Check, Conservation};
 use crate::record::{ParticipantRecord, TestRecord};
+use crate::state::{ParticipantState, TestState};
 use crate::target_check::{Counters, Probe};
 use crate::testing::{SimDriver, node, running, stats};
 
@@ -176,7 +177,7 @@ fn reports_rebuild_what_was_measured() {
         let metrics = driver.report("t", second, stats(&[second + 1, 1 << (second * 9)]), end);
         let report = metrics.measured.unwrap();
         assert_eq!(straight.enter(&metrics.node_id, &report, now.mono), Ok(Entered::InTime));
-        let row = ReportRow { test_id: metrics.test_id, node_id: metrics.node_id, late: false, report };
+        let row = EnteredReport { test_id: metrics.test_id, node_id: metrics.node_id, late: false, report };
         let transaction = store.begin(Durability::Process).unwrap();
         save_report(&transaction, &row).unwrap();
         save_report(&transaction, &row).unwrap();
@@ -203,7 +204,7 @@ fn measured(store: &mut Store, seconds: u64, at: u64) -> Aggregate {
             aggregate.enter(&metrics.node_id, &report, now.mono).unwrap();
             save_report(
                 &transaction,
-                &ReportRow { test_id: metrics.test_id, node_id: metrics.node_id, late: false, report },
+                &EnteredReport { test_id: metrics.test_id, node_id: metrics.node_id, late: false, report },
             )
             .unwrap();
         }

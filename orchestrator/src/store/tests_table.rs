@@ -7,6 +7,7 @@ use rusqlite::{Connection, Row, Transaction, params};
 use super::unreadable::{self, Stored};
 use super::{StoreError, coding, proof};
 use crate::record::{EventRecord, ParticipantRecord, TestRecord};
+use crate::state::{ParticipantState, TestState};
 use crate::summary;
 
 const COLUMNS: &str = "test_id, name, config, state, reason, created_unix_ms, triggered_unix_ms, start_at_unix_ms,
@@ -26,7 +27,7 @@ pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), S
             conservation = ?11, target_before = ?12, listed = ?13 WHERE test_id = ?1";
     transaction.prepare_cached(update)?.execute(params![
         test_id,
-        coding::name_of(&record.state),
+        record.state.name(),
         record.reason,
         record.triggered_unix_ms,
         record.start_at_unix_ms,
@@ -85,7 +86,7 @@ fn save_participant(transaction: &Transaction, test_id: &str, p: &ParticipantRec
         test_id,
         p.node_id.as_str(),
         p.session_id.as_ref().map(SessionId::as_str),
-        coding::name_of(&p.state),
+        p.state.name(),
         p.reason,
         p.started_at_unix_ms,
         i64::try_from(p.reports).unwrap_or(i64::MAX),
@@ -164,7 +165,7 @@ fn record(connection: &Connection, row: &Row) -> Result<TestRecord, StoreError> 
         test_id: coding::id(test_id, TestId::new)?,
         name: row.get(1)?,
         config,
-        state: coding::of_name(row.get(3)?)?,
+        state: coding::of_name(row.get(3)?, TestState::from_name)?,
         reason: row.get(4)?,
         created_unix_ms: row.get(5)?,
         triggered_unix_ms: row.get(6)?,
@@ -173,7 +174,7 @@ fn record(connection: &Connection, row: &Row) -> Result<TestRecord, StoreError> 
         stop_requested: row.get(9)?,
         trigger_when_armed: row.get(10)?,
         published_order: row.get(11)?,
-        outcome: outcome.as_deref().map(proof::outcome_of).transpose()?,
+        outcome: outcome.map(|word| coding::of_name(word, Outcome::from_name)).transpose()?,
         conservation: conservation.as_deref().map(proof::of_text).transpose()?,
         target_before: target_before.as_deref().map(coding::of_json).transpose()?,
     })
@@ -190,7 +191,7 @@ fn participants(connection: &Connection, test_id: &str) -> Result<Vec<Participan
         participants.push(ParticipantRecord {
             node_id: coding::id(row.get(0)?, NodeId::new)?,
             session_id: coding::optional_id(row.get(1)?, SessionId::new)?,
-            state: coding::of_name(row.get(2)?)?,
+            state: coding::of_name(row.get(2)?, ParticipantState::from_name)?,
             reason: row.get(3)?,
             started_at_unix_ms: row.get(4)?,
             reports: row.get::<_, i64>(5)?.unsigned_abs(),

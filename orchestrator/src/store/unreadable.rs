@@ -1,14 +1,14 @@
 //! Rows that this version cannot read: each is shown as that and takes nothing else down.
 
-use onrush_api::TestState;
 use onrush_protocol::{TestConfig, TestId, TestType, Topic, Trigger};
 use onrush_stats::Outcome;
 use rusqlite::types::ValueRef;
 use rusqlite::{Error, Row, Transaction, params};
 
-use super::{StoreError, coding, post};
+use super::{StoreError, post};
 use crate::clock::Now;
 use crate::record::TestRecord;
+use crate::state::TestState;
 
 /// A test as the store has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +50,7 @@ pub(super) fn stand_in(row: &Row, error: &StoreError) -> Result<Stored, StoreErr
     let name = lossy(row, "test_id")?;
     // A name that no test can have is one that nobody can ask for.
     let test_id = TestId::new(name).unwrap_or_else(|| TestId::new("unreadable").expect("a name"));
-    let state = coding::of_name(lossy(row, "state")?).ok().filter(|state: &TestState| state.is_end());
+    let state = TestState::from_name(&lossy(row, "state")?).filter(|state| state.is_end());
     let number = |column: &str| row.get::<_, Option<f64>>(column).unwrap_or_default();
     Ok(Stored::Unreadable(Box::new(TestRecord {
         config: TestConfig::new(test_id.clone(), TestType::Avalanche),

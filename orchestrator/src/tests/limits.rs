@@ -16,7 +16,7 @@ use crate::views;
 const MAX_PAGE_BYTES: usize = 5 * 1024 * 1024;
 
 fn ended(id: &str) -> TestRecord {
-    TestRecord { state: TestState::Completed, ..running(id, 1, &["a"]) }
+    TestRecord { state: crate::state::TestState::Completed, ..running(id, 1, &["a"]) }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! What must survive a power failure does, and the rest does not wait for the disk.
 
 use super::*;
+use crate::state;
 use crate::store::{Store, Stored, open_tests, outbox, test};
 
 /// The test as a store has it, and whether its totals are there.
@@ -41,7 +42,7 @@ async fn a_test_its_trigger_and_its_end_survive_a_power_failure() {
             }
             _ => {
                 triggers += 1;
-                assert_eq!(known.state, TestState::Running);
+                assert_eq!(known.state, state::TestState::Running);
                 assert!(known.start_at_unix_ms.is_some());
             }
         }
@@ -68,14 +69,14 @@ async fn a_test_its_trigger_and_its_end_survive_a_power_failure() {
     let (_folder, cut) = power::cut(&path);
     let store = Store::open(&cut).unwrap();
     let record = test(store.connection(), "t").unwrap().unwrap().record();
-    assert_eq!((record.state, record.outcome), (TestState::Completed, Some(onrush_stats::Outcome::Exact)));
+    assert_eq!((record.state, record.outcome), (state::TestState::Completed, Some(onrush_stats::Outcome::Exact)));
     let (_, totals) = crate::store::Reader::open(&cut).unwrap().totals("t").unwrap().unwrap();
     assert_eq!(totals.values().map(|total| total.stats.counts.sent).sum::<u64>(), 600);
 
     // A stop that goes out is known, too.
     handle.create(NewTest { trigger: false, ..new("u", 300) }).await.unwrap();
     handle.stop(test_id("u")).await.unwrap();
-    assert_eq!(found(&path, "u").unwrap().state, TestState::Stopped);
+    assert_eq!(found(&path, "u").unwrap().state, state::TestState::Stopped);
     let (_folder, cut) = power::cut(&path);
     let store = Store::open(&cut).unwrap();
     assert!(open_tests(store.connection()).unwrap().is_empty());

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::record::TestRecord;
+use crate::state;
 use crate::store::{Durability, Store, save_test};
 use crate::testing::running;
 
@@ -71,10 +72,10 @@ async fn rows_that_cannot_be_read_take_neither_the_list_nor_the_start_down() {
     let path = folder.path().join("onrush.db");
     // As a version without limits would have stored it.
     let mut long = running("long", 1, &[]);
-    long.state = TestState::Configured;
+    long.state = state::TestState::Configured;
     long.config.expect = vec![onrush_protocol::Expect::Status(vec![(200, 299); 200_000])];
     let mut ended = running("ended", 1, &["a"]);
-    ended.state = TestState::Completed;
+    ended.state = state::TestState::Completed;
     save(&path, &[running("garbage", 1, &["a"]), running("report", 1, &["a"]), ended, running("state", 1, &[]), long]);
     let store = rusqlite::Connection::open(&path).unwrap();
     store

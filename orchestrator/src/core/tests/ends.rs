@@ -82,7 +82,11 @@ fn a_stop_waits_for_final_reports_but_not_for_ever() {
     // Whatever is asked for again, the drivers are told again: one that did not hear of it may run it.
     for id in ["u", "t", "never"] {
         let told = world.triggers.len();
-        assert_eq!(world.core.stop(&test_id(id), world.now).unwrap_err().status, 404, "it is open no more");
+        assert_eq!(
+            world.core.stop(&test_id(id), world.now),
+            Err(Problem::no_such_test(&test_id(id))),
+            "it is open no more"
+        );
         world.settle();
         let last = world.triggers.last().unwrap();
         assert_eq!((world.triggers.len(), last.start, &last.test_id), (told + 1, false, &test_id(id)));

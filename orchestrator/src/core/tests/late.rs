@@ -1,7 +1,7 @@
 //! Tests that are over: reports that come late, and drivers that still run them.
 
 use super::*;
-use crate::conservation::Conservation;
+use crate::proof::Conservation;
 
 /// Test `t` on two drivers, each of which sends 3 requests in two reports; `b` was cut off after its first report, and
 /// the test has ended without it. What `b` has still to deliver comes with it.

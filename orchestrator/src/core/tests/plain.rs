@@ -18,7 +18,7 @@ fn drivers_of_the_specification_only_take_part() {
     }
     world.report(b.plain_report("t", 2.0));
     let test = world.core.test(&test_id("t")).unwrap();
-    let view = crate::views::metrics(&test.record, &crate::views::Totals::new());
+    let view = crate::views::metrics(&test.record, &Parts::new());
     assert_eq!((view.all.sent, view.all.latency.mean_ms), (None, Some(3.0)));
     assert_eq!((view.all.latency.min_ms, view.all.latency.max_ms), (Some(1.0), Some(8.0)));
     assert_eq!((view.drivers[0].latency.median_ms, view.drivers[0].answered), (Some(4.0), None));

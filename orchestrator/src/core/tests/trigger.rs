@@ -6,16 +6,13 @@ use super::*;
 fn too_few_drivers_are_counted_in_words() {
     let mut world = World::new();
     world.idle(&SimDriver::new("a", "s"));
-    let problem = world.create("t", true).unwrap_err();
-    assert_eq!(
-        (problem.status, problem.detail.as_str()),
-        (409, "1 of at least 2 drivers are registered; 1 is missing")
-    );
+    let too_few = Err(Problem::conflict("1 of at least 2 drivers are registered; 1 is missing"));
+    assert_eq!(world.create("t", true), too_few);
     assert!(world.core.test(&test_id("t")).is_none(), "nothing was made");
     world.create("t", false).unwrap();
-    assert_eq!(world.trigger("t").unwrap_err().status, 409);
+    assert_eq!(world.trigger("t"), too_few);
     assert_eq!(world.state("t"), TestState::Configured);
-    assert_eq!(world.trigger("unknown").unwrap_err().status, 404);
+    assert_eq!(world.trigger("unknown"), Err(Problem::no_such_test(&test_id("unknown"))));
 }
 
 #[test]
@@ -29,11 +26,11 @@ fn the_trigger_arms_drivers_that_prepared_for_another_test() {
     world.trigger("one").unwrap();
     assert_eq!(world.configs.last().unwrap().test_id, test_id("one"));
     assert!(world.answers.is_empty());
-    assert!(world.trigger("two").unwrap_err().detail.contains("test one is about to start"));
+    assert!(world.trigger("two").unwrap_err().to_string().contains("test one is about to start"));
     world.armed(&a, "one");
     world.armed(&b, "one");
     assert_eq!(world.answers, [Ok(())]);
-    assert!(world.trigger("two").unwrap_err().detail.contains("test one is running"));
+    assert!(world.trigger("two").unwrap_err().to_string().contains("test one is running"));
     let published = world.configs.len();
     world.create("three", false).unwrap();
     assert_eq!(world.configs.len(), published, "a running test is not disturbed by preparing another");
@@ -62,7 +59,7 @@ fn a_refusal_and_a_slow_driver_are_named() {
         world.hear(b.refusal("t", "no route to the target"));
     }
     let problem = world.answers.pop().unwrap().unwrap_err();
-    assert_eq!(problem.detail, "b refuses the test: no route to the target");
+    assert_eq!(problem.to_string(), "b refuses the test: no route to the target");
     world.trigger("t").unwrap();
     for _ in 0..11 {
         world.armed(&a, "t");
@@ -70,7 +67,7 @@ fn a_refusal_and_a_slow_driver_are_named() {
         world.pass_ms(1000);
     }
     let problem = world.answers.pop().unwrap().unwrap_err();
-    assert_eq!(problem.detail, "not armed within 10 seconds: b");
+    assert_eq!(problem.to_string(), "not armed within 10 seconds: b");
     assert_eq!(world.state("t"), TestState::Configured, "it can be triggered again");
 }
 

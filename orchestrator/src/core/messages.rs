@@ -2,15 +2,14 @@
 
 use std::time::Instant;
 
-use onrush_api::TestState;
 use onrush_bus::Skipped;
 use onrush_protocol::{Heartbeat, Metrics, NodeState, ReadError, Register, TestId, Topic};
 
-use super::{Core, Effect, Unsaved};
+use super::{Core, Effect, EnteredReport, Unsaved};
 use crate::clock::Now;
 use crate::lifecycle::{Taken, Turn};
 use crate::registry::Registry;
-use crate::store::ReportRow;
+use crate::state::TestState;
 
 /// A message from a driver.
 #[derive(Debug)]
@@ -108,7 +107,7 @@ impl Core {
                 }
                 self.save_participant(&test_id, node_id.clone());
                 self.reported.insert(test_id.clone());
-                self.effects.push(Effect::Report(ReportRow { test_id, node_id, late, report }));
+                self.effects.push(Effect::Report(EnteredReport { test_id, node_id, late, report }));
                 self.reports.accepted += u64::from(!late);
                 self.reports.late += u64::from(late);
             }
