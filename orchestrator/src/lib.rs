@@ -14,6 +14,7 @@ mod brain;
 mod clock;
 mod conservation;
 mod core;
+mod event;
 mod export;
 mod handle;
 mod intake;

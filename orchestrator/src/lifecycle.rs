@@ -13,7 +13,8 @@ use onrush_stats::Outcome;
 
 use crate::aggregate::{Aggregate, Entered, SealedSecond};
 use crate::clock::Now;
-use crate::record::{IMPOSSIBLE, Life, ParticipantRecord, TestRecord};
+use crate::event::TestEvent;
+use crate::record::{Life, ParticipantRecord, TestRecord};
 use crate::registry::{Registry, clock_warning};
 use crate::state::{ParticipantState, TestState};
 
@@ -124,11 +125,11 @@ impl OpenTest {
         }
         record.participants.retain(|p| live.contains(&p.life()));
         for (node_id, _) in before.difference(&live) {
-            record.event(now, "left", Some(node_id), "it takes no part: it is gone");
+            record.event(now, TestEvent::Left, Some(node_id), "it takes no part: it is gone");
         }
         for (node_id, session_id) in live.difference(&before) {
             record.participants.push(ParticipantRecord::new(node_id.clone(), session_id.clone()));
-            record.event(now, "joined", Some(node_id), "it takes part");
+            record.event(now, TestEvent::Joined, Some(node_id), "it takes part");
         }
         record.participants.sort_by(|a, b| a.node_id.cmp(&b.node_id));
         true
@@ -179,9 +180,9 @@ impl OpenTest {
                 let node_id = participant.node_id.clone();
                 match state {
                     ParticipantState::Refused => {
-                        record.event(now, "refused", Some(&node_id), reason.clone().unwrap_or_default());
+                        record.event(now, TestEvent::Refused, Some(&node_id), reason.clone().unwrap_or_default());
                     }
-                    ParticipantState::Armed => record.event(now, "armed", Some(&node_id), "it is ready"),
+                    ParticipantState::Armed => record.event(now, TestEvent::Armed, Some(&node_id), "it is ready"),
                     _ => {}
                 }
                 record.participants[i].state = state;
@@ -221,9 +222,9 @@ impl OpenTest {
         }
         self.reporting = None;
         let count = record.participants.len();
-        record.event(now, "triggered", None, format!("{count} drivers start together"));
+        record.event(now, TestEvent::Triggered, None, format!("{count} drivers start together"));
         for (node_id, offset_ms) in &self.clock_offsets_ms {
-            record.event(now, "clock", Some(node_id), clock_warning(*offset_ms));
+            record.event(now, TestEvent::Clock, Some(node_id), clock_warning(*offset_ms));
         }
         self.running_since = Some(now.mono);
     }
@@ -235,7 +236,7 @@ impl OpenTest {
         }
         self.record.stop_requested = true;
         self.record.reason = Some("stopping: waiting for the final reports".into());
-        self.record.event(now, "stop", None, "the drivers were told to stop");
+        self.record.event(now, TestEvent::Stop, None, "the drivers were told to stop");
         self.stopped_at = Some(now.mono);
         true
     }
@@ -287,7 +288,7 @@ impl OpenTest {
             return Err("it comes from another life of its driver than the one that takes part");
         }
         if let Some(why) = plausible::impossible(report) {
-            self.note_once(IMPOSSIBLE, &metrics.node_id, why, now);
+            self.note_once(TestEvent::ImpossibleReport, &metrics.node_id, why, now);
             return Err(why);
         }
         let entered = self.aggregate.enter(&metrics.node_id, report, now.mono)?;
@@ -317,7 +318,7 @@ impl OpenTest {
             participant.state = ParticipantState::Running;
             participant.reason = None;
             self.reporting = None;
-            self.record.event(now, "back", Some(node_id), "it is heard again");
+            self.record.event(now, TestEvent::Back, Some(node_id), "it is heard again");
         }
     }
 
@@ -346,8 +347,8 @@ impl OpenTest {
         participant.state = state;
         participant.reason.clone_from(&reason);
         let (kind, detail) = match reason {
-            Some(reason) => ("failed", reason),
-            None => ("finished", "its final report is in".to_owned()),
+            Some(reason) => (TestEvent::Failed, reason),
+            None => (TestEvent::Finished, "its final report is in".to_owned()),
         };
         self.record.event(now, kind, Some(node_id), detail);
     }
@@ -374,7 +375,12 @@ impl OpenTest {
         record.state = state;
         record.outcome = Some(Outcome::Incomplete);
         record.ended_unix_ms = Some(now.unix_ms);
-        record.event(now, if state == TestState::Stopped { "stopped" } else { "failed" }, None, reason.clone());
+        record.event(
+            now,
+            if state == TestState::Stopped { TestEvent::Stopped } else { TestEvent::Failed },
+            None,
+            reason.clone(),
+        );
         record.reason = Some(reason);
     }
 }

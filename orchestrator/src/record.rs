@@ -4,15 +4,10 @@ use onrush_protocol::{LatencyMs, NodeId, SessionId, TestConfig, TestId};
 use onrush_stats::Outcome;
 
 use crate::clock::Now;
+use crate::event::{EventLog, EventRecord, TestEvent};
 use crate::proof::Conservation;
 use crate::state::{ParticipantState, TestState};
 use crate::target_check::Probe;
-
-/// Events kept per test; a test that flaps for days must not grow without bound.
-pub const MAX_EVENTS: usize = 1000;
-
-/// The kind of the event that says why a driver's report cannot be true.
-pub const IMPOSSIBLE: &str = "impossible report";
 
 /// A driver's name, and the life of it that is meant.
 pub type Life = (NodeId, Option<SessionId>);
@@ -53,7 +48,7 @@ pub struct TestRecord {
     /// The drivers that take part, in the order of their names.
     pub participants: Vec<ParticipantRecord>,
     /// What happened, in order.
-    pub events: Vec<EventRecord>,
+    pub events: EventLog,
 }
 
 /// A driver's part in a test.
@@ -77,16 +72,6 @@ pub struct ParticipantRecord {
     pub engine: Option<String>,
     /// The newest four numbers of a driver that reports no more than them.
     pub plain: Option<LatencyMs>,
-}
-
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "each name says all there is")]
-pub struct EventRecord {
-    pub at_unix_ms: f64,
-    pub kind: String,
-    pub node_id: Option<NodeId>,
-    pub detail: String,
 }
 
 impl ParticipantRecord {
@@ -127,13 +112,10 @@ impl ParticipantRecord {
 
 impl TestRecord {
     /// Notes what happened, in the test and in the log.
-    pub fn event(&mut self, now: Now, kind: &str, node_id: Option<&NodeId>, detail: impl Into<String>) {
+    pub fn event(&mut self, now: Now, kind: TestEvent, node_id: Option<&NodeId>, detail: impl Into<String>) {
         let detail = detail.into();
-        tracing::info!(test = %self.test_id, driver = node_id.map(NodeId::as_str), "{kind}: {detail}");
-        let event = EventRecord { at_unix_ms: now.unix_ms, kind: kind.to_owned(), node_id: node_id.cloned(), detail };
-        if self.events.len() < MAX_EVENTS {
-            self.events.push(event);
-        }
+        tracing::info!(test = %self.test_id, driver = node_id.map(NodeId::as_str), "{}: {detail}", kind.name());
+        self.events.push(EventRecord { at_unix_ms: now.unix_ms, kind, node_id: node_id.cloned(), detail });
     }
 
     /// The participant of that name.

@@ -28,6 +28,8 @@ macro_rules! named {
     };
 }
 
+pub(crate) use named;
+
 named! {
     /// Where a test is in its life. The last three never change again.
     pub enum TestState {

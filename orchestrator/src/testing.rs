@@ -8,6 +8,7 @@ use onrush_protocol::{
 };
 use onrush_stats::{SecondStats, Totals};
 
+use crate::event::EventLog;
 use crate::record::{ParticipantRecord, TestRecord};
 use crate::state::{ParticipantState, TestState};
 
@@ -53,7 +54,7 @@ pub fn running(id: &str, count: u64, names: &[&str]) -> TestRecord {
         conservation: None,
         target_before: None,
         participants: names.iter().map(participant).collect(),
-        events: Vec::new(),
+        events: EventLog::default(),
     }
 }
 

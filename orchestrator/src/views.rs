@@ -76,10 +76,11 @@ pub fn test(record: &TestRecord) -> TestView {
         conservation: record.conservation.as_ref().map(conservation),
         events: record
             .events
+            .kept()
             .iter()
             .map(|event| EventView {
                 at: rfc3339(event.at_unix_ms),
-                kind: event.kind.clone(),
+                kind: event.kind.name().into(),
                 node_id: event.node_id.as_ref().map(ToString::to_string),
                 detail: event.detail.clone(),
             })

@@ -142,6 +142,7 @@ impl Brain {
     }
 
     fn announce(&mut self, core: &Core, after: After) {
+        self.export.events(&core.events);
         for (test_id, url) in after.targets {
             let commands = self.own_commands.clone();
             let ask = move || {

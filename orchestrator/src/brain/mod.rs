@@ -239,7 +239,7 @@ impl Brain {
             };
             series.update_medians(|node_id| aggregate.driver(node_id).map(|driver| &driver.part));
             if record.state == TestState::Running {
-                self.export.resume(series, &record);
+                self.export.resume(series);
             }
             tests.push((record, aggregate));
         }

@@ -6,8 +6,9 @@ use onrush_stats::{Totals, Verdict};
 
 use super::equal;
 use crate::aggregate::DriverTotal;
+use crate::event::{EventRecord, TestEvent};
 use crate::proof::Check;
-use crate::record::{IMPOSSIBLE, ParticipantRecord, TestRecord};
+use crate::record::{ParticipantRecord, TestRecord};
 use crate::state::ParticipantState;
 
 /// What is wrong with the reports of a driver; nothing, where they agree.
@@ -15,8 +16,8 @@ pub fn contradictions(record: &TestRecord, participant: &ParticipantRecord, tota
     let node_id = &participant.node_id;
     let mut found = Vec::new();
     let impossible =
-        |event: &&crate::record::EventRecord| event.kind == IMPOSSIBLE && event.node_id.as_ref() == Some(node_id);
-    if let Some(event) = record.events.iter().find(impossible) {
+        |event: &&EventRecord| event.kind == TestEvent::ImpossibleReport && event.node_id.as_ref() == Some(node_id);
+    if let Some(event) = record.events.kept().iter().find(impossible) {
         found.push(breach(
             participant,
             "reports are possible",

@@ -6,6 +6,7 @@ use super::pending::Pending;
 use super::{Core, Effect, MAX_OPEN_TESTS};
 use crate::aggregate::Aggregate;
 use crate::clock::Now;
+use crate::event::{EventLog, TestEvent};
 use crate::lifecycle::OpenTest;
 use crate::problem::Problem;
 use crate::record::TestRecord;
@@ -57,10 +58,10 @@ impl Core {
             conservation: None,
             target_before: None,
             participants: Vec::new(),
-            events: Vec::new(),
+            events: EventLog::default(),
         };
         record.config.participants = None;
-        record.event(now, "created", None, "the test is stored");
+        record.event(now, TestEvent::Created, None, "the test is stored");
         if trigger {
             record.reason = Some("it starts when its drivers are armed".into());
             self.pending = Some(Pending::new(test_id.clone(), now));

@@ -71,6 +71,13 @@ pub(super) struct Past {
     told: BTreeMap<TestId, Instant>,
 }
 
+impl Past {
+    /// The tests that are in memory.
+    pub(super) fn records_mut(&mut self) -> impl Iterator<Item = &mut TestRecord> {
+        self.reopened.values_mut().map(|reopened| &mut reopened.test.record)
+    }
+}
+
 impl Reopened {
     /// Whether it need not be kept in memory.
     fn is_done(&self, now: Now) -> bool {

@@ -7,6 +7,7 @@ use onrush_protocol::{Heartbeat, Metrics, NodeState, ReadError, Register, TestId
 
 use super::{Core, Effect, EnteredReport, Unsaved};
 use crate::clock::Now;
+use crate::event::TestEvent;
 use crate::lifecycle::{Taken, Turn};
 use crate::registry::Registry;
 use crate::state::TestState;
@@ -77,7 +78,7 @@ impl Core {
         );
         self.skips.add_many(*topic, "given up unread", &detail, count);
         for test in self.tests.values_mut().filter(|test| test.record.state == TestState::Running) {
-            test.record.event(now, "passed over", None, detail.clone());
+            test.record.event(now, TestEvent::PassedOver, None, detail.clone());
             self.unsaved.insert(test.record.test_id.clone(), Unsaved::Everything);
         }
         self.unsettled = true;
@@ -114,9 +115,10 @@ impl Core {
             Err(why) => {
                 let detail = format!("a report of {} was skipped: {why}", metrics.node_id);
                 // People hear of it once per driver and kind; strangers could fill the list of events.
-                let known = test.record.events.iter().any(|event| event.kind == "skipped" && event.detail == detail);
+                let mut kept = test.record.events.kept().iter();
+                let known = kept.any(|event| event.kind == TestEvent::Skipped && event.detail == detail);
                 if !known && test.record.participant(&metrics.node_id).is_some() {
-                    test.record.event(now, "skipped", None, detail.clone());
+                    test.record.event(now, TestEvent::Skipped, None, detail.clone());
                     self.save(&metrics.test_id);
                 }
                 self.reports.skipped += 1;

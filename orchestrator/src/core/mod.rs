@@ -23,6 +23,7 @@ pub use skips::Skips;
 
 use crate::aggregate::{Aggregate, Parts, SealedSecond};
 use crate::clock::Now;
+use crate::event::EventCounts;
 use crate::lifecycle::OpenTest;
 use crate::problem::Problem;
 use crate::record::TestRecord;
@@ -132,6 +133,8 @@ pub struct Core {
     pub skips: Skips,
     /// Reports that came.
     pub reports: ReportCounts,
+    /// What happened in tests.
+    pub events: EventCounts,
 }
 
 impl Core {
@@ -173,6 +176,7 @@ impl Core {
             settled_at: None,
             skips: Skips::default(),
             reports: ReportCounts::default(),
+            events: EventCounts::new(),
         };
         core.resume_pending(now);
         core
@@ -180,6 +184,8 @@ impl Core {
 
     /// What must be done, and what of the tests must be stored beside that, since the last call.
     pub fn take_effects(&mut self) -> (Vec<Effect>, BTreeMap<TestId, Unsaved>) {
+        let records = self.tests.values_mut().map(|test| &mut test.record).chain(self.past.records_mut());
+        records.for_each(|record| record.events.count_news(&mut self.events));
         (std::mem::take(&mut self.effects), std::mem::take(&mut self.unsaved))
     }
 
@@ -274,7 +280,8 @@ impl Core {
 
     /// A test has its end state. It is kept where reports of it are missing.
     fn close(&mut self, test_id: &TestId, now: Now) {
-        let Some(test) = self.tests.remove(test_id) else { return };
+        let Some(mut test) = self.tests.remove(test_id) else { return };
+        test.record.events.count_news(&mut self.events);
         self.order.retain(|open| open != test_id);
         if self.pending.as_ref().is_some_and(|pending| pending.test_id == *test_id) {
             self.pending = None;

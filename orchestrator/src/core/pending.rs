@@ -6,6 +6,7 @@ use onrush_protocol::TestId;
 
 use super::{Core, Effect};
 use crate::clock::Now;
+use crate::event::TestEvent;
 use crate::problem::Problem;
 use crate::record::TestRecord;
 use crate::state::{ParticipantState, TestState};
@@ -167,7 +168,7 @@ impl Core {
             self.publish_stop(&test_id);
             self.close(&test_id, now);
         } else {
-            test.record.event(now, "not_triggered", None, why);
+            test.record.event(now, TestEvent::NotTriggered, None, why);
             self.set_reason(&test_id, None);
         }
     }

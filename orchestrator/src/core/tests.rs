@@ -10,6 +10,7 @@ mod trigger;
 
 use super::*;
 use crate::clock::Clock;
+use crate::event::TestEvent;
 use crate::state::ParticipantState;
 use crate::target_check::{Counters, Probe};
 use crate::testing::{SimDriver, config, node, stats, test_id};
@@ -214,7 +215,7 @@ fn foreign_and_second_hand_reports_are_skipped() {
     world.report(report);
     assert_eq!(world.record("t").participants[0].reports, 1);
     assert_eq!(world.core.test(&test_id("t")).unwrap().aggregate.all().counts.sent, 1);
-    assert_eq!(world.record("t").events.iter().filter(|event| event.kind == "skipped").count(), 2);
+    assert_eq!(world.record("t").events.kept().iter().filter(|event| event.kind == TestEvent::Skipped).count(), 2);
 }
 
 #[test]

@@ -28,6 +28,7 @@ use self::page::Page;
 use self::series::ShownTest;
 use crate::aggregate::Part;
 use crate::core::ReportCounts;
+use crate::event::EventCounts;
 use crate::record::TestRecord;
 use crate::registry::Glimpse;
 use crate::state::TestState;
@@ -63,16 +64,7 @@ struct Own {
     seal_delay: Buckets,
     delivery_delay: Buckets,
     store_write: Buckets,
-    events: Events,
-}
-
-/// What happened in tests since the start.
-#[derive(Clone, Copy, Default)]
-struct Events {
-    start: u64,
-    stop: u64,
-    lost: u64,
-    completed: u64,
+    events: EventCounts,
 }
 
 struct State {
@@ -93,7 +85,7 @@ impl Default for Export {
             seal_delay: empty(),
             delivery_delay: empty(),
             store_write: empty(),
-            events: Events::default(),
+            events: EventCounts::new(),
         };
         Self(Arc::new(Mutex::new(State { live: Live::default(), own, test: None })))
     }
@@ -111,8 +103,7 @@ impl Export {
     }
 
     /// Goes on with a test that ran when the orchestrator ended.
-    pub fn resume(&self, mut series: TestSeries, record: &TestRecord) {
-        series.events_seen = record.events.len();
+    pub fn resume(&self, series: TestSeries) {
         self.lock().test = Some(series);
     }
 
@@ -126,16 +117,6 @@ impl Export {
         }
         let Some(test) = state.test.as_mut().filter(|test| test.shown.test_id == record.test_id) else { return };
         test.observe(record, now);
-        for event in record.events.iter().skip(test.events_seen) {
-            match event.kind.as_str() {
-                "triggered" => state.own.events.start += 1,
-                "stop" => state.own.events.stop += 1,
-                "lost" => state.own.events.lost += 1,
-                "completed" => state.own.events.completed += 1,
-                _ => {}
-            }
-        }
-        test.events_seen = record.events.len();
     }
 
     /// Takes a second that was sealed, or merged anew for a late report.
@@ -155,6 +136,11 @@ impl Export {
         if let Some(test) = state.test.as_mut().filter(|test| test.shown.test_id == *test_id) {
             test.second(view, news, now);
         }
+    }
+
+    /// Takes what happened in tests so far.
+    pub fn events(&self, counts: &EventCounts) {
+        self.lock().own.events.clone_from(counts);
     }
 
     /// Takes how long a transaction took.

@@ -13,6 +13,7 @@ use super::buckets::Buckets;
 use super::help::{all, help};
 use super::series::{DriverSeries, MeasuredSeries, ShownTest, Summaries};
 use super::{Live, Own, Usage};
+use crate::event::TestEvent;
 use crate::state::{DriverState, TestState};
 
 const METADATA: Metadata<'_> = Metadata::new("onrush", Level::INFO, None);
@@ -87,9 +88,14 @@ impl Page<'_> {
         let Own { sealed_seconds, store_write, events, .. } = self.own;
         sink.counter("onrush_sealed_seconds_total", &[], *sealed_seconds);
         sink.counter("onrush_store_writes_total", &[], store_write.count());
-        let kinds =
-            [("start", events.start), ("stop", events.stop), ("lost", events.lost), ("completed", events.completed)];
-        for (kind, n) in kinds {
+        let kinds = [
+            ("start", TestEvent::Triggered),
+            ("stop", TestEvent::Stop),
+            ("lost", TestEvent::Lost),
+            ("completed", TestEvent::Completed),
+        ];
+        for (kind, event) in kinds {
+            let n = events.get(&event).copied().unwrap_or(0);
             sink.counter("onrush_test_events_total", &[("kind", kind)], n);
         }
         sink.gauge("onrush_broker_reachable", &[], Some(f64::from(*broker_reachable)));

@@ -25,8 +25,6 @@ pub struct TestSeries {
     pub shown: ShownTest,
     /// Everything that was sealed, merged over the drivers: large, and only its summary is shown.
     total: SecondStats,
-    /// How many of the record's events were seen.
-    pub events_seen: usize,
 }
 
 /// What a scrape takes with it.
@@ -113,7 +111,7 @@ impl TestSeries {
             newest_second: None,
             ended_at: None,
         };
-        let mut series = Self { shown, total: SecondStats::default(), events_seen: 0 };
+        let mut series = Self { shown, total: SecondStats::default() };
         series.observe(record, now);
         series
     }

@@ -1,12 +1,13 @@
 //! What a scrape says, as Prometheus would read it.
 
 use onrush_protocol::{LatencyMs, Metrics, NodeState};
-use onrush_stats::FailureCause;
+use onrush_stats::{FailureCause, Outcome};
 
 use super::help;
 use super::*;
 use crate::aggregate::{Aggregate, Entered, SealedSecond};
 use crate::clock::Now;
+use crate::event::TestEvent;
 use crate::record::ParticipantRecord;
 use crate::registry::Registry;
 use crate::state::ParticipantState;
@@ -139,7 +140,15 @@ fn every_series_is_named_and_every_name_is_a_series() {
         broker_reachable: true,
         ..Live::default()
     });
+    export.events(&[(TestEvent::Lost, 2), (TestEvent::Armed, 5)].into());
+    assert_eq!(scrape(&export).get("onrush_test_outcome", "outcome=exact,test=t"), None, "it is not over");
+    record.outcome = Some(Outcome::Unproved);
+    export.test(&record, now.mono);
     let shown = scrape(&export);
+    for (outcome, is) in [("exact", 0.0), ("unproved", 1.0), ("incomplete", 0.0), ("invalid", 0.0)] {
+        assert_eq!(shown.get("onrush_test_outcome", &format!("outcome={outcome},test=t")), Some(is), "{outcome}");
+    }
+    assert_eq!(shown.get("onrush_test_events_total", "kind=lost"), Some(2.0));
     for (family, kind) in &shown.types {
         assert!(help::all().any(|(name, _)| name == family), "{family} has no line in the list of names");
         assert!(shown.helped.contains(family), "{family} has no HELP");
@@ -198,13 +207,10 @@ fn what_is_gone_is_not_shown() {
     assert!(!scrape(&export).mentions("test=next"));
     // A lost driver's counts stay with the test; what it was doing does not.
     first.participants[0].state = ParticipantState::Lost;
-    first.event(now, "lost", None, "gone");
-    export.test(&first, now.mono);
     export.test(&first, now.mono);
     let shown = scrape(&export);
     assert_eq!(shown.get("onrush_driver_requests_sent_total", "driver=a,test=t"), Some(20.0));
     assert_eq!(shown.labels_of("onrush_driver_in_flight_requests"), ["driver=b,test=t"]);
-    assert_eq!(shown.get("onrush_test_events_total", "kind=lost"), Some(1.0), "an event counts once");
     // It has ended: it stays for five minutes.
     first.state = TestState::Completed;
     export.test(&first, Instant::now());

@@ -10,13 +10,11 @@ use onrush_stats::{Outcome, Verdict};
 use super::{OpenTest, STOP_PATIENCE, Taken};
 use crate::clock::Now;
 use crate::conservation;
+use crate::event::TestEvent;
 use crate::proof::TARGET_CHECK;
-use crate::record::{EventRecord, ParticipantRecord};
+use crate::record::ParticipantRecord;
 use crate::state::{ParticipantState, TestState};
 use crate::target_check::Probe;
-
-/// The kind of the event by which a driver is told to stop a test that has ended.
-const STOPPED_LATE: &str = "stopped late";
 
 impl OpenTest {
     /// Whether nothing more is expected.
@@ -46,11 +44,11 @@ impl OpenTest {
         self.record.ended_unix_ms = Some(now.unix_ms);
         let is_complete = self.find_lacks();
         let record = &mut self.record;
-        let name = if record.state == TestState::Stopped { "stopped" } else { "completed" };
+        let kind = if record.state == TestState::Stopped { TestEvent::Stopped } else { TestEvent::Completed };
         let detail = record.reason.clone().unwrap_or_else(|| "every final report is in".into());
-        record.event(now, name, None, detail);
+        record.event(now, kind, None, detail);
         let (outcome, conservation) = conservation::check(record, &self.aggregate, is_complete, target_after);
-        record.event(now, "checked", None, conservation.line.clone());
+        record.event(now, TestEvent::Checked, None, conservation.line.clone());
         (record.outcome, record.conservation) = (Some(outcome), Some(conservation));
     }
 
@@ -92,8 +90,7 @@ impl OpenTest {
             (None, Some(count)) => format!(", with {sent} of {count} requests sent"),
             (None, None) => String::new(),
         };
-        let late = |event: &EventRecord| event.kind == STOPPED_LATE && event.node_id.as_ref() == Some(name);
-        let by = if self.record.events.iter().any(late) {
+        let by = if self.record.events.has(TestEvent::StoppedLate, name) {
             "by this orchestrator, long after the test's end"
         } else {
             "early, by somebody else than this orchestrator"
@@ -123,7 +120,12 @@ impl OpenTest {
         }
         let taken = self.take_report(metrics, clock_wrong_by_ms, now)?;
         if let Taken::Entered { .. } = taken {
-            self.note_once("late", node_id, "its reports come after the test's end; they enter the result", now);
+            self.note_once(
+                TestEvent::Late,
+                node_id,
+                "its reports come after the test's end; they enter the result",
+                now,
+            );
             if self.is_whole(node_id) {
                 self.end_part(node_id, now);
             }
@@ -133,18 +135,22 @@ impl OpenTest {
 
     /// A driver is told to stop this test, which has ended; whether that is new.
     pub fn note_stopped_late(&mut self, node_id: &NodeId, now: Now) -> bool {
-        self.note_once(STOPPED_LATE, node_id, "it still runs the test, which is over, and is told to stop", now)
+        self.note_once(
+            TestEvent::StoppedLate,
+            node_id,
+            "it still runs the test, which is over, and is told to stop",
+            now,
+        )
     }
 
     /// A driver says that it runs this test, which was not triggered; whether that is new.
     pub fn note_foreign_start(&mut self, node_id: &NodeId, now: Now) -> bool {
         let detail = "it runs the test, which somebody else than this orchestrator started; it is told to stop";
-        self.note_once("started", node_id, detail, now)
+        self.note_once(TestEvent::Started, node_id, detail, now)
     }
 
-    pub(super) fn note_once(&mut self, kind: &str, node_id: &NodeId, detail: &str, now: Now) -> bool {
-        let is_known = |event: &EventRecord| event.kind == kind && event.node_id.as_ref() == Some(node_id);
-        if self.record.events.iter().any(is_known) {
+    pub(super) fn note_once(&mut self, kind: TestEvent, node_id: &NodeId, detail: &str, now: Now) -> bool {
+        if self.record.events.has(kind, node_id) {
             return false;
         }
         self.record.event(now, kind, Some(node_id), detail);
@@ -164,7 +170,7 @@ impl OpenTest {
         }
         let record = &mut self.record;
         if record.outcome != Some(outcome) {
-            let kind = if is_complete { "completed late" } else { "checked" };
+            let kind = if is_complete { TestEvent::CompletedLate } else { TestEvent::Checked };
             record.event(now, kind, None, conservation.line.clone());
         }
         (record.outcome, record.conservation) = (Some(outcome), Some(conservation));

@@ -6,12 +6,13 @@ use onrush_protocol::NodeState;
 
 use super::{GOODBYE_PATIENCE, IDLE_PATIENCE, OpenTest, PLAIN_NEVER, PLAIN_QUIET, RETURN_PATIENCE};
 use crate::clock::Now;
+use crate::event::TestEvent;
 use crate::record::ParticipantRecord;
 use crate::registry::Registry;
 use crate::state::ParticipantState;
 
 /// What becomes of a driver's part, the kind of the event, and why.
-type Verdict = (ParticipantState, &'static str, String);
+type Conclusion = (ParticipantState, TestEvent, String);
 
 impl OpenTest {
     /// While it runs: who is lost, back, or done without saying so. `caught_up`: no reports wait to be read, so
@@ -39,13 +40,13 @@ impl OpenTest {
         changed
     }
 
-    fn verdict(&self, index: usize, registry: &Registry, caught_up: bool, now: Now) -> Option<Verdict> {
+    fn verdict(&self, index: usize, registry: &Registry, caught_up: bool, now: Now) -> Option<Conclusion> {
         use ParticipantState as S;
         let participant = &self.record.participants[index];
         let session_id = participant.session_id.as_ref();
         let alive = registry.is_alive(&participant.node_id, session_id);
         if participant.state == S::Lost {
-            return alive.then(|| (S::Running, "back", "it is heard again".to_owned()));
+            return alive.then(|| (S::Running, TestEvent::Back, "it is heard again".to_owned()));
         }
         if participant.is_over() || !caught_up {
             return None;
@@ -62,21 +63,25 @@ impl OpenTest {
         }
         if !alive {
             let lost = quiet >= GOODBYE_PATIENCE;
-            return lost.then(|| (S::Lost, "lost", self.why_lost(participant, registry)));
+            return lost.then(|| (S::Lost, TestEvent::Lost, self.why_lost(participant, registry)));
         }
         if participant.is_plain() {
             let reason = format!("it reported nothing within {} seconds", PLAIN_NEVER.as_secs());
-            return (now.since(running_since) >= PLAIN_NEVER).then_some((S::Failed, "failed", reason));
+            return (now.since(running_since) >= PLAIN_NEVER).then_some((S::Failed, TestEvent::Failed, reason));
         }
         let last = registry.get(&participant.node_id)?.last.as_ref()?;
         if let Some(refusal) = last.refusal.as_ref().filter(|r| r.test_id == self.record.test_id)
             && participant.reports == 0
         {
-            return Some((S::Refused, "refused", refusal.reason.clone()));
+            return Some((S::Refused, TestEvent::Refused, refusal.reason.clone()));
         }
         let elsewhere = last.state.is_some_and(|state| state != NodeState::Running) && last.reports_waiting == Some(0);
         (elsewhere && quiet >= IDLE_PATIENCE).then(|| {
-            (S::Failed, "failed", "it lives, but does not run the test and delivered no final report".to_owned())
+            (
+                S::Failed,
+                TestEvent::Failed,
+                "it lives, but does not run the test and delivered no final report".to_owned(),
+            )
         })
     }
 
@@ -88,7 +93,7 @@ impl OpenTest {
         registry: &Registry,
         quiet: Duration,
         reported_for: Duration,
-    ) -> Option<Verdict> {
+    ) -> Option<Conclusion> {
         use ParticipantState as S;
         let (name, session_id) = (&participant.node_id, participant.session_id.as_ref());
         let gone = registry.is_gone_for_good(name, session_id);
@@ -103,7 +108,7 @@ impl OpenTest {
         // Its newest report may be the last of several in as many seconds.
         let whole = stopped || reported_for.saturating_add(PLAIN_QUIET) >= expected;
         if !whole && !registry.is_alive(name, session_id) {
-            return Some((S::Lost, "lost", self.why_lost(participant, registry)));
+            return Some((S::Lost, TestEvent::Lost, self.why_lost(participant, registry)));
         }
         let over = stopped || reported_for.saturating_add(quiet) >= expected;
         let others = self.record.participants.iter().filter(|p| !p.is_plain()).all(ParticipantRecord::is_over);
@@ -113,7 +118,7 @@ impl OpenTest {
         } else {
             format!("it sends only the four summary latencies, and was quiet for {} seconds", quiet.as_secs())
         };
-        (over && others).then_some((state, "finished", reason))
+        (over && others).then_some((state, TestEvent::Finished, reason))
     }
 
     fn why_lost(&self, participant: &ParticipantRecord, registry: &Registry) -> String {

@@ -9,6 +9,7 @@ use super::*;
 use crate::aggregate::{Aggregate, Entered};
 use crate::clock::Now;
 use crate::core::EnteredReport;
+use crate::event::TestEvent;
 use crate::proof::{Check, Conservation};
 use crate::record::{ParticipantRecord, TestRecord};
 use crate::state::{ParticipantState, TestState};
@@ -101,10 +102,10 @@ fn a_test_comes_back_as_it_was_stored() {
         reason: Some("silence".into()),
         ..ParticipantRecord::new(node("plain"), None)
     });
-    record.event(Now::read(), "created", None, "first");
+    record.event(Now::read(), TestEvent::Created, None, "first");
     let mut store = Store::open(&path).unwrap();
     save(&mut store, &record);
-    record.event(Now::read(), "lost", Some(&node("plain")), "second");
+    record.event(Now::read(), TestEvent::Lost, Some(&node("plain")), "second");
     record.state = TestState::Armed;
     record.published_order = 7;
     save(&mut store, &record);

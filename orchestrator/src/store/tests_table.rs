@@ -6,7 +6,8 @@ use rusqlite::{Connection, Row, Transaction, params};
 
 use super::unreadable::{self, Stored};
 use super::{StoreError, coding, proof};
-use crate::record::{EventRecord, ParticipantRecord, TestRecord};
+use crate::event::{EventLog, EventRecord, TestEvent};
+use crate::record::{ParticipantRecord, TestRecord};
 use crate::state::{ParticipantState, TestState};
 use crate::summary;
 
@@ -68,10 +69,10 @@ fn save_events(transaction: &Transaction, record: &TestRecord) -> Result<(), Sto
     let sql =
         "INSERT INTO events (test_id, position, at_unix_ms, kind, node_id, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let mut statement = transaction.prepare_cached(sql)?;
-    for (position, event) in record.events.iter().enumerate().skip(usize::try_from(stored).unwrap_or(0)) {
+    for (position, event) in record.events.kept().iter().enumerate().skip(usize::try_from(stored).unwrap_or(0)) {
         let EventRecord { at_unix_ms, kind, node_id, detail } = event;
         let node_id = node_id.as_ref().map(NodeId::as_str);
-        statement.execute(params![test_id, position as i64, at_unix_ms, kind, node_id, detail])?;
+        statement.execute(params![test_id, position as i64, at_unix_ms, kind.name(), node_id, detail])?;
     }
     Ok(())
 }
@@ -203,18 +204,19 @@ fn participants(connection: &Connection, test_id: &str) -> Result<Vec<Participan
     Ok(participants)
 }
 
-fn events(connection: &Connection, test_id: &str) -> Result<Vec<EventRecord>, StoreError> {
+fn events(connection: &Connection, test_id: &str) -> Result<EventLog, StoreError> {
     let sql = "SELECT at_unix_ms, kind, node_id, detail FROM events WHERE test_id = ?1 ORDER BY position";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([test_id])?;
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
-        events.push(EventRecord {
-            at_unix_ms: row.get(0)?,
-            kind: row.get(1)?,
-            node_id: coding::optional_id(row.get(2)?, NodeId::new)?,
-            detail: row.get(3)?,
-        });
+        let (name, detail): (String, String) = (row.get(1)?, row.get(3)?);
+        let (kind, detail) = match TestEvent::from_name(&name) {
+            Some(kind) => (kind, detail),
+            None => (TestEvent::Other, format!("{name}: {detail}")),
+        };
+        let node_id = coding::optional_id(row.get(2)?, NodeId::new)?;
+        events.push(EventRecord { at_unix_ms: row.get(0)?, kind, node_id, detail });
     }
-    Ok(events)
+    Ok(events.into_iter().collect())
 }

@@ -7,6 +7,7 @@ use rusqlite::{Error, Row, Transaction, params};
 
 use super::{StoreError, post};
 use crate::clock::Now;
+use crate::event::EventLog;
 use crate::record::TestRecord;
 use crate::state::TestState;
 
@@ -69,7 +70,7 @@ pub(super) fn stand_in(row: &Row, error: &StoreError) -> Result<Stored, StoreErr
         conservation: None,
         target_before: None,
         participants: Vec::new(),
-        events: Vec::new(),
+        events: EventLog::default(),
     })))
 }
 

@@ -34,7 +34,7 @@ fn conservation(record: &TestRecord) -> &Conservation {
 }
 
 fn kinds(record: &TestRecord) -> Vec<&str> {
-    record.events.iter().map(|event| event.kind.as_str()).collect()
+    record.events.kept().iter().map(|event| event.kind.name()).collect()
 }
 
 #[test]

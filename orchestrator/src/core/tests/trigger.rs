@@ -133,7 +133,7 @@ fn our_own_pause_neither_loses_drivers_nor_lets_a_patience_run_out() {
         world.report(b.report("t", 0, stats(&[1, 2, 3]), DONE));
         let record = world.record("t");
         assert_eq!((record.state, record.outcome), (TestState::Completed, Some(Outcome::Exact)), "{:?}", record.reason);
-        assert!(!record.events.iter().any(|event| event.kind == "lost"), "{:?}", record.events);
+        assert!(!record.events.kept().iter().any(|event| event.kind == TestEvent::Lost), "{:?}", record.events);
     }
 }
 
@@ -250,6 +250,6 @@ fn a_driver_whose_clock_is_an_hour_ahead_starts_with_the_others() {
     let record = world.record("t");
     assert_eq!((record.state, record.outcome), (TestState::Completed, Some(Outcome::Exact)));
     assert_eq!(crate::views::test(record).start_skew_ms, Some(3.0));
-    let clock = record.events.iter().find(|event| event.kind == "clock").unwrap();
+    let clock = record.events.kept().iter().find(|event| event.kind == TestEvent::Clock).unwrap();
     assert!(clock.node_id == Some(node("b")) && clock.detail.contains("60.0 min ahead"), "{clock:?}");
 }
