@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onrush_api::{ConfigView, DriverView, HistogramView, MetricsView, SeriesView, StoppedView, TestView};
+use onrush_api::{ConfigView, DriverView, HistogramView, MetricsView, SeriesView, StoppedView, TestSummary, TestView};
 use onrush_protocol::TestId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 
@@ -15,7 +15,7 @@ use crate::brain::{self, Command, Totalled};
 use crate::core::NewTest;
 use crate::export::Export;
 use crate::problem::Problem;
-use crate::store::{READERS, Reader, SecondPage, StoreError, Stored, TestPage};
+use crate::store::{READERS, Reader, SecondPage, StoreError, Stored};
 use crate::trouble::Trouble;
 use crate::updates::Update;
 use crate::views;
@@ -28,6 +28,15 @@ const TURN_PATIENCE: Duration = Duration::from_secs(10);
 const MAX_SHOWN_CHARS: usize = 100;
 /// Scrapes that are rendered at once: Prometheus must not wait for those who read results.
 const SCRAPES: usize = 2;
+
+/// A part of the list of tests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestPage {
+    /// The tests.
+    pub tests: Vec<TestSummary>,
+    /// Whether there are older ones.
+    pub more: bool,
+}
 
 /// Asks the brain. Cheap to clone.
 #[derive(Clone)]
@@ -119,7 +128,8 @@ impl Handle {
     pub async fn tests(&self, limit: usize, before: Option<TestId>, max_bytes: usize) -> Result<TestPage, Problem> {
         let id = before.as_ref().map(ToString::to_string);
         let page = self.read(&self.turn().await?, move |reader| reader.tests(limit, id.as_deref(), max_bytes)).await?;
-        page.ok_or_else(|| before.as_ref().map_or_else(ending, Problem::no_such_test))
+        let page = page.ok_or_else(|| before.as_ref().map_or_else(ending, Problem::no_such_test))?;
+        Ok(TestPage { tests: page.tests.iter().map(views::summary).collect(), more: page.more })
     }
 
     /// Every driver that is known.

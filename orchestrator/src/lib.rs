@@ -27,7 +27,6 @@ mod rest;
 mod serve;
 mod state;
 mod store;
-mod summary;
 mod target_check;
 mod trouble;
 mod updates;
@@ -39,10 +38,9 @@ mod testing;
 mod tests;
 
 pub use crate::core::NewTest;
-pub use handle::Handle;
+pub use handle::{Handle, TestPage};
 pub use problem::Problem;
 pub use rest::allowed_host;
-pub use store::TestPage;
 pub use updates::{Shown, Update};
 
 use std::net::SocketAddr;

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use onrush_protocol::{TargetUrl, TestConfig};
-use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// A target is not waited for longer than this.
 pub const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a target counted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counters {
     /// This life of the target.
     pub instance: String,
@@ -20,7 +19,7 @@ pub struct Counters {
 }
 
 /// A look at the target's counters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
     /// It has them.
     Counters(Counters),

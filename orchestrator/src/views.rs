@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use onrush_api::{
-    BucketView, CheckView, ConfigView, ConservationView, DistributionView, DriverView, EventView, HistogramView,
-    MetricsView, ParticipantView, ScopeView, SecondView, SummaryView, TestView,
+    BucketView, CheckView, ConfigSummary, ConfigView, ConservationView, DistributionView, DriverView, EventView,
+    HistogramView, MetricsView, ParticipantView, ScopeView, SecondView, SummaryView, TestSummary, TestView,
 };
 use onrush_protocol::{NodeId, encode_base64};
 use onrush_stats::{Distribution, SecondStats};
@@ -15,6 +15,7 @@ use crate::proof::{Check, Conservation};
 use crate::record::{ParticipantRecord, TestRecord};
 use crate::registry::{DriverStatus, clock_warning};
 use crate::state::{DriverState, ParticipantState, TestState};
+use crate::store::ListedTest;
 
 /// The view of an enum has the same values: one that either lacks stops the build.
 macro_rules! shown_as {
@@ -85,6 +86,27 @@ pub fn test(record: &TestRecord) -> TestView {
                 detail: event.detail.clone(),
             })
             .collect(),
+    }
+}
+
+/// A test in the list.
+pub fn summary(listed: &ListedTest) -> TestSummary {
+    TestSummary {
+        test_id: listed.test_id.clone(),
+        name: listed.name.clone(),
+        state: listed.state().into(),
+        reason: listed.reason.clone(),
+        config: ConfigSummary {
+            test_type: listed.test_type.clone(),
+            target_url: listed.target_url.clone(),
+            message_count_per_driver: listed.count_per_driver,
+            duration_s: listed.duration_s,
+        },
+        drivers: listed.drivers,
+        created_at: rfc3339(listed.created_unix_ms),
+        triggered_at: listed.triggered_unix_ms.map(rfc3339),
+        ended_at: listed.ended_unix_ms.map(rfc3339),
+        outcome: listed.outcome().map(Into::into),
     }
 }
 

@@ -29,7 +29,7 @@ use rusqlite::{Connection, ErrorCode, Row, Transaction, params};
 use crate::clock::Now;
 use crate::registry::Identity;
 
-pub use list::TestPage;
+pub use list::ListedTest;
 pub use measures::{open_aggregate, save_report, save_sealed, save_totals, second_of};
 pub use read::{READERS, Reader, SecondPage};
 pub use snapshot::save_snapshot;

@@ -1,4 +1,6 @@
-//! The proof of a result as a column and back.
+//! The proof of a result, and what the target had counted before, as columns and back.
+
+use std::collections::BTreeMap;
 
 use onrush_protocol::NodeId;
 use onrush_stats::Verdict;
@@ -6,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{StoreError, coding};
 use crate::proof::{Check, Conservation};
+use crate::target_check::{Counters, Probe};
 
 /// The proof. A file of schema 4 or before has a `verdict` beside these, which the column `outcome` replaced.
 #[derive(Serialize, Deserialize)]
@@ -22,6 +25,13 @@ struct ProofCheck {
     expected: Option<u64>,
     actual: Option<u64>,
     detail: String,
+}
+
+/// A look at the target's counters.
+#[derive(Serialize, Deserialize)]
+enum Look {
+    Counters { instance: String, requests: BTreeMap<String, u64> },
+    Unknown(String),
 }
 
 const VERDICTS: [(Verdict, &str); 3] =
@@ -50,4 +60,20 @@ pub fn of_text(text: &str) -> Result<Conservation, StoreError> {
         Ok(Check { name, node_id, verdict, expected, actual, detail })
     };
     Ok(Conservation { line, checks: checks.into_iter().map(check).collect::<Result<_, StoreError>>()? })
+}
+
+/// A look at the target's counters as JSON.
+pub fn probe_text(probe: &Probe) -> String {
+    coding::json(&match probe.clone() {
+        Probe::Counters(Counters { instance, requests }) => Look::Counters { instance, requests },
+        Probe::Unknown(why) => Look::Unknown(why),
+    })
+}
+
+/// The look of [`probe_text`].
+pub fn probe_of_text(text: &str) -> Result<Probe, StoreError> {
+    Ok(match coding::of_json(text)? {
+        Look::Counters { instance, requests } => Probe::Counters(Counters { instance, requests }),
+        Look::Unknown(why) => Probe::Unknown(why),
+    })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use onrush_api::SecondView;
 use rusqlite::{Connection, OpenFlags};
 
-use super::list::{self, TestPage};
+use super::list::{self, ListPage};
 use super::unreadable::Stored;
 use super::{StoreError, measures, tests_table};
 use crate::aggregate::Parts;
@@ -65,7 +65,7 @@ impl Reader {
     }
 
     /// The newest tests first, as many as fit into `max_bytes`; `None`: there is no test `before`.
-    pub fn tests(&self, limit: usize, before: Option<&str>, max_bytes: usize) -> Result<Option<TestPage>, StoreError> {
+    pub fn tests(&self, limit: usize, before: Option<&str>, max_bytes: usize) -> Result<Option<ListPage>, StoreError> {
         self.read(|connection| list::newest_tests(connection, limit, before, max_bytes))
     }
 

@@ -4,12 +4,12 @@ use onrush_protocol::{LatencyMs, NodeId, SessionId, TestConfig, TestId};
 use onrush_stats::Outcome;
 use rusqlite::{Connection, Row, Transaction, params};
 
+use super::list::ListedTest;
 use super::unreadable::{self, Stored};
 use super::{StoreError, coding, proof};
 use crate::event::{EventLog, EventRecord, TestEvent};
 use crate::record::{ParticipantRecord, TestRecord};
 use crate::state::{ParticipantState, TestState};
-use crate::summary;
 
 const COLUMNS: &str = "test_id, name, config, state, reason, created_unix_ms, triggered_unix_ms, start_at_unix_ms,
     ended_unix_ms, stop_requested, trigger_when_armed, published_order, outcome, conservation, target_before";
@@ -38,8 +38,8 @@ pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), S
         record.published_order,
         record.outcome.map(Outcome::name),
         record.conservation.as_ref().map(proof::text),
-        record.target_before.as_ref().map(coding::json),
-        coding::json(&summary::of(record)),
+        record.target_before.as_ref().map(proof::probe_text),
+        coding::json(&ListedTest::of(record)),
     ])?;
     transaction.prepare_cached("DELETE FROM participants WHERE test_id = ?1")?.execute([test_id])?;
     for participant in &record.participants {
@@ -177,7 +177,7 @@ fn record(connection: &Connection, row: &Row) -> Result<TestRecord, StoreError> 
         published_order: row.get(11)?,
         outcome: outcome.map(|word| coding::of_name(word, Outcome::from_name)).transpose()?,
         conservation: conservation.as_deref().map(proof::of_text).transpose()?,
-        target_before: target_before.as_deref().map(coding::of_json).transpose()?,
+        target_before: target_before.as_deref().map(proof::probe_of_text).transpose()?,
     })
 }
 
