@@ -15,7 +15,7 @@ mod test;
 pub use client::{Client, ClientError, FieldFault, NewTest, Refusal, SealedSecond, StreamEvent, orchestrator_url};
 pub use driver::{DriverState, DriverView};
 pub use measured::{
-    BucketView, DistributionView, HistogramView, MetricsView, ScopeView, SecondView, SeriesView, SummaryView,
+    BucketView, DistributionView, HistogramView, MetricsView, ScopeView, SecondView, SeriesView, Summaries, SummaryView,
 };
 pub use options::{OptionView, options};
 pub use proof::{CheckView, ConservationView, Outcome, Verdict};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use onrush_stats::{Distribution, DueSummary, SecondStats};
+use onrush_stats::{Counts, Distribution, DueSummary, Examples, SecondStats, Summary};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -95,10 +95,37 @@ pub struct SummaryView {
     pub p999_ms: Option<f64>,
 }
 
+/// Summaries of what was measured; `None`: nothing was.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "named as in `ScopeView`")]
+pub struct Summaries {
+    pub latency: Option<Summary>,
+    pub latency_of_due: DueSummary,
+    pub service_time: Option<Summary>,
+    pub schedule_error: Option<Summary>,
+}
+
 impl ScopeView {
     /// What was measured in so many seconds, of which requests were sent for so many, over all.
     pub fn of(stats: &SecondStats, elapsed_s: f64, sending_s: f64) -> Self {
         let SecondStats { counts, latency, service_time, schedule_error, examples } = stats;
+        let summaries = Summaries {
+            latency: latency.summary(),
+            latency_of_due: latency.summary_of_due(counts.due),
+            service_time: service_time.summary(),
+            schedule_error: schedule_error.summary(),
+        };
+        Self::of_numbers(counts, examples, &summaries, elapsed_s, sending_s)
+    }
+
+    /// The same of what was counted and summarised.
+    pub fn of_numbers(
+        counts: &Counts,
+        examples: &Examples,
+        summaries: &Summaries,
+        elapsed_s: f64,
+        sending_s: f64,
+    ) -> Self {
         let per_s = |n: u64| (sending_s > 0.0).then(|| n as f64 / sending_s);
         Self {
             node_id: None,
@@ -123,10 +150,10 @@ impl ScopeView {
             failures: counts.failures.iter().map(|(cause, n)| (cause.name().to_owned(), *n)).collect(),
             examples: examples.iter().map(|(cause, text)| (cause.name().to_owned(), text.to_owned())).collect(),
             addresses: counts.addresses.clone(),
-            latency: SummaryView::of(latency),
-            latency_of_due: SummaryView::of_due(latency, counts.due),
-            service_time: SummaryView::of(service_time),
-            schedule_error: SummaryView::of(schedule_error),
+            latency: SummaryView::of_summary(summaries.latency),
+            latency_of_due: SummaryView::of_due(summaries.latency_of_due, counts.due),
+            service_time: SummaryView::of_summary(summaries.service_time),
+            schedule_error: SummaryView::of_summary(summaries.schedule_error),
             note: None,
         }
     }
@@ -134,15 +161,18 @@ impl ScopeView {
 
 impl SummaryView {
     /// The numbers over everything that was due; those of a distribution, where nothing is missing.
-    fn of_due(distribution: &Distribution, due: u64) -> Self {
-        let DueSummary { mean_ms, min_ms, max_ms, median_ms, p90_ms, p95_ms, p99_ms, p999_ms } =
-            distribution.summary_of_due(due);
+    fn of_due(summary: DueSummary, due: u64) -> Self {
+        let DueSummary { mean_ms, min_ms, max_ms, median_ms, p90_ms, p95_ms, p99_ms, p999_ms } = summary;
         Self { count: Some(due), mean_ms, median_ms, min_ms, max_ms, p90_ms, p95_ms, p99_ms, p999_ms }
     }
 
     /// The numbers of a distribution.
     pub fn of(distribution: &Distribution) -> Self {
-        let Some(summary) = distribution.summary() else {
+        Self::of_summary(distribution.summary())
+    }
+
+    fn of_summary(summary: Option<Summary>) -> Self {
+        let Some(summary) = summary else {
             return Self { count: Some(0), ..Self::default() };
         };
         Self {

@@ -15,7 +15,7 @@ use crate::brain::{self, Command, Totalled};
 use crate::core::NewTest;
 use crate::export::Export;
 use crate::problem::Problem;
-use crate::store::{READERS, Reader, SecondPage, StoreError, Stored};
+use crate::store::{READERS, Reader, StoreError, Stored};
 use crate::trouble::Trouble;
 use crate::updates::Update;
 use crate::views;
@@ -156,7 +156,8 @@ impl Handle {
         let turn = self.turn().await?;
         let read = self.read(&turn, move |reader| reader.seconds(&id, from, limit, max_bytes)).await?;
         let (stored, page) = read.ok_or_else(|| Problem::no_such_test(&test_id))?;
-        let SecondPage { seconds, next_from } = page;
+        let seconds = page.seconds.iter().map(views::second).collect();
+        let next_from = page.next_from;
         Ok(SeriesView { test_id: test_id.to_string(), state: stored.record().state.into(), seconds, next_from })
     }
 

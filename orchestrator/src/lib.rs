@@ -24,6 +24,7 @@ mod proof;
 mod record;
 mod registry;
 mod rest;
+mod second;
 mod serve;
 mod state;
 mod store;

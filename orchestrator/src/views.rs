@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use onrush_api::{
     BucketView, CheckView, ConfigSummary, ConfigView, ConservationView, DistributionView, DriverView, EventView,
-    HistogramView, MetricsView, ParticipantView, ScopeView, SecondView, SummaryView, TestSummary, TestView,
+    HistogramView, MetricsView, ParticipantView, ScopeView, SecondView, Summaries, SummaryView, TestSummary, TestView,
 };
 use onrush_protocol::{NodeId, encode_base64};
 use onrush_stats::{Distribution, SecondStats};
 
-use crate::aggregate::{Part, Parts, SealedSecond};
+use crate::aggregate::{Part, Parts};
 use crate::clock::rfc3339;
 use crate::proof::{Check, Conservation};
 use crate::record::{ParticipantRecord, TestRecord};
 use crate::registry::{DriverStatus, clock_warning};
+use crate::second::{PartNumbers, SecondNumbers};
 use crate::state::{DriverState, ParticipantState, TestState};
 use crate::store::ListedTest;
 
@@ -264,8 +265,18 @@ fn unknown_scope(node_id: Option<&NodeId>) -> ScopeView {
 }
 
 fn scope(node_id: Option<&NodeId>, total: &Part) -> ScopeView {
-    let Part { length_ns, sending_ns, stats } = total;
-    let scope = ScopeView::of(stats, seconds(*length_ns), seconds(*sending_ns));
+    numbers(node_id, &PartNumbers::of(total))
+}
+
+fn numbers(node_id: Option<&NodeId>, part: &PartNumbers) -> ScopeView {
+    let summaries = Summaries {
+        latency: part.latency,
+        latency_of_due: part.latency_of_due,
+        service_time: part.service_time,
+        schedule_error: part.schedule_error,
+    };
+    let (length_s, sending_s) = (seconds(part.length_ns), seconds(part.sending_ns));
+    let scope = ScopeView::of_numbers(&part.counts, &part.examples, &summaries, length_s, sending_s);
     ScopeView { node_id: node_id.map(ToString::to_string), ..scope }
 }
 
@@ -273,15 +284,16 @@ fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
 }
 
-/// A sealed second; `all` are its drivers merged.
-pub fn second(sealed: &SealedSecond, all: &Part, sealed_at: String) -> SecondView {
+/// A sealed second.
+pub fn second(second: &SecondNumbers) -> SecondView {
+    let SecondNumbers { second_index, sealed_unix_ms, missing, late_reports, all, drivers } = second;
     SecondView {
-        second_index: sealed.second_index,
-        sealed_at,
-        missing: sealed.missing.iter().map(ToString::to_string).collect(),
-        late_reports: sealed.late_reports,
-        all: scope(None, all),
-        drivers: sealed.parts.iter().map(|(node_id, part)| scope(Some(node_id), part)).collect(),
+        second_index: *second_index,
+        sealed_at: rfc3339(*sealed_unix_ms),
+        missing: missing.iter().map(ToString::to_string).collect(),
+        late_reports: *late_reports,
+        all: numbers(None, all),
+        drivers: drivers.iter().map(|(node_id, part)| numbers(Some(node_id), part)).collect(),
     }
 }
 

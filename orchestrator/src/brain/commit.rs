@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use onrush_api::SecondView;
 use onrush_protocol::{NodeId, TestId};
 use rusqlite::Transaction;
 use url::Url;
@@ -12,11 +11,12 @@ use super::ask_target::ask_target;
 use super::command::Command;
 use super::{Brain, BrainError, Life, Offsets, places};
 use crate::aggregate::{Part, Parts, SealedSecond};
-use crate::clock::{Now, rfc3339};
+use crate::clock::Now;
 use crate::core::{Core, Effect, EnteredReport, Unsaved};
 use crate::export::News;
 use crate::problem::Problem;
 use crate::record::TestRecord;
+use crate::second::SecondNumbers;
 use crate::store::{self, Durability, StoreError};
 use crate::updates::Update;
 use crate::views;
@@ -32,7 +32,7 @@ const SNAPSHOT_SHARE: u32 = 200;
 /// A second as it is shown from now on.
 pub(super) struct ShownSecond {
     test_id: TestId,
-    view: SecondView,
+    numbers: SecondNumbers,
     sealable_since: Option<Instant>,
     /// What it brings that was not shown before: of a late report, only that.
     news: BTreeMap<NodeId, Part>,
@@ -196,7 +196,7 @@ impl Brain {
     }
 
     fn announce_second(&self, core: &Core, over: Option<&(TestRecord, Parts)>, shown: ShownSecond) {
-        let ShownSecond { test_id, view: second, sealable_since, news, all_news } = shown;
+        let ShownSecond { test_id, numbers, sealable_since, news, all_news } = shown;
         let open = core.test(&test_id);
         let total_of = |node_id: &NodeId| match (open, over) {
             (Some(test), _) => test.aggregate.driver(node_id).map(|driver| &driver.part),
@@ -204,6 +204,7 @@ impl Brain {
         };
         let news = News { parts: &news, all: &all_news.stats, total_of: &total_of };
         let sealable_since = sealable_since.map(|since| self.clock.real(since));
+        let second = views::second(&numbers);
         self.export.second(&test_id, &second, news, sealable_since, Instant::now());
         // Totals cost some milliseconds: only where somebody listens.
         let Some(sender) = self.updates.get(&test_id).filter(|sender| sender.receiver_count() > 0) else { return };
@@ -258,21 +259,21 @@ pub(super) fn apply(
                 after.reported.insert(row.test_id.clone());
                 if row.late {
                     let EnteredReport { test_id, node_id, report, .. } = row;
-                    let (second, sealed_at) = store::second_of(transaction, &test_id, report.second_index)?;
+                    let (second, sealed_unix_ms) = store::second_of(transaction, &test_id, report.second_index)?;
                     let all = second.all();
-                    let view = views::second(&second, &all, sealed_at.unwrap_or_else(|| rfc3339(now.unix_ms)));
-                    store::save_sealed(transaction, &test_id, &view, &all)?;
+                    let numbers = SecondNumbers::of(&second, &all, sealed_unix_ms.unwrap_or(now.unix_ms));
+                    store::save_sealed(transaction, &test_id, &numbers, &all)?;
                     let all_news = Part::of(&report);
                     let news = BTreeMap::from([(node_id, all_news.clone())]);
-                    after.seconds.push(ShownSecond { test_id, view, sealable_since: None, news, all_news });
+                    after.seconds.push(ShownSecond { test_id, numbers, sealable_since: None, news, all_news });
                 }
             }
             Effect::Sealed(test_id, second) => {
                 let all = second.all();
-                let view = views::second(&second, &all, rfc3339(now.unix_ms));
-                store::save_sealed(transaction, &test_id, &view, &all)?;
+                let numbers = SecondNumbers::of(&second, &all, now.unix_ms);
+                store::save_sealed(transaction, &test_id, &numbers, &all)?;
                 let SealedSecond { sealable_since, parts: news, .. } = second;
-                after.seconds.push(ShownSecond { test_id, view, sealable_since, news, all_news: all });
+                after.seconds.push(ShownSecond { test_id, numbers, sealable_since, news, all_news: all });
             }
             Effect::AskTarget(test_id, url) => after.targets.push((test_id, url)),
             Effect::TriggerAnswer(test_id, answer) => after.answers.push((test_id, answer)),

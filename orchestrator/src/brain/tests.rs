@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use onrush_api::SecondView;
 use onrush_protocol::{Metrics, NodeState};
 use onrush_stats::{Outcome, SecondStats};
 use proptest::prelude::*;
@@ -12,6 +11,7 @@ use crate::aggregate::Parts;
 use crate::core::Message;
 use crate::core::NewTest;
 use crate::record::TestRecord;
+use crate::second::SecondNumbers;
 use crate::state::TestState;
 use crate::store::{Durability, Reader};
 use crate::testing::{SimDriver, config, node, reports, test_id};
@@ -102,7 +102,7 @@ fn run(
     let (record, totals) = reader.totals("t").unwrap().unwrap();
     let (_, page) = reader.seconds("t", 0, 1000, usize::MAX).unwrap().unwrap();
     assert_eq!(page.seconds.len(), 10);
-    assert_eq!(page.seconds.iter().map(|second| second.all.sent.unwrap()).sum::<u64>(), 80);
+    assert_eq!(page.seconds.iter().map(|second| second.all.counts.sent).sum::<u64>(), 80);
     let mut merged = SecondStats::default();
     for second_index in 0..10 {
         let (second, _) = store::second_of(store.connection(), &test_id("t"), second_index).unwrap();
@@ -139,7 +139,7 @@ proptest! {
 
 /// Runs a test in which `b` delivers nothing from its report `cut` on until the test has ended without it; then in
 /// batches. `restart`: the process dies before each of them.
-fn run_cut_off(log: &[Metrics], cut: u64, batch: usize, restart: bool) -> (TestRecord, Parts, Vec<SecondView>) {
+fn run_cut_off(log: &[Metrics], cut: u64, batch: usize, restart: bool) -> (TestRecord, Parts, Vec<SecondNumbers>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("onrush.db");
     let mut now = Now::read();
@@ -204,7 +204,7 @@ proptest! {
         prop_assert_eq!(&record.reason, &None);
         prop_assert_eq!(record.participants.iter().map(|p| p.reports).collect::<Vec<_>>(), vec![10, 10]);
         prop_assert_eq!(&totals, &expected);
-        prop_assert_eq!(seconds.iter().map(|second| second.all.sent.unwrap()).collect::<Vec<_>>(), vec![8; 10]);
+        prop_assert_eq!(seconds.iter().map(|second| second.all.counts.sent).collect::<Vec<_>>(), vec![8; 10]);
         prop_assert!(seconds.iter().all(|second| second.drivers.len() == 2));
         let mut all = SecondStats::default();
         totals.values().for_each(|total| all.merge_across(&total.stats));

@@ -10,6 +10,7 @@ use crate::clock::Now;
 use crate::event::TestEvent;
 use crate::record::ParticipantRecord;
 use crate::registry::Registry;
+use crate::second::SecondNumbers;
 use crate::state::ParticipantState;
 use crate::testing::{Exposition, SimDriver, node, reports, running, stats, test_id};
 use crate::views;
@@ -24,7 +25,7 @@ fn scrape(export: &Export) -> Exposition {
 fn show(export: &Export, seconds: Vec<SealedSecond>, totals: &Aggregate, now: Instant) {
     for second in seconds {
         let all = second.all();
-        let view = views::second(&second, &all, String::new());
+        let view = views::second(&SecondNumbers::of(&second, &all, 0.0));
         let total_of = |node_id: &NodeId| totals.driver(node_id).map(|driver| &driver.part);
         let news = News { parts: &second.parts, all: &all.stats, total_of: &total_of };
         export.second(&test_id("t"), &view, news, second.sealable_since, now);

@@ -70,6 +70,21 @@ impl Beside {
     }
 }
 
+/// The numbers of counts, by name.
+pub fn numbers_of<T: From<u64>>(counts: &Counts) -> BTreeMap<String, T> {
+    Counts::NUMBERS.iter().map(|number| (number.name.to_owned(), number.of(counts).into())).collect()
+}
+
+/// Fills the numbers of counts with what is stored of them; a text of an earlier version may lack some.
+pub fn read_numbers(counts: &mut Counts, stored: impl Fn(&str) -> Option<u64>) -> Result<(), StoreError> {
+    for number in Counts::NUMBERS {
+        let missing = || StoreError::BadValue(format!("no {} in its counts", number.name));
+        let value = stored(number.name).or_else(|| number.implied(counts)).ok_or_else(missing)?;
+        *number.of_mut(counts) = value;
+    }
+    Ok(())
+}
+
 /// What was measured, as columns.
 pub struct StatsColumns {
     /// Counts and exact values, as JSON.
@@ -87,7 +102,7 @@ impl Measures {
     pub fn of(stats: &SecondStats) -> Self {
         let SecondStats { counts, latency, service_time, schedule_error, examples } = stats;
         Self {
-            numbers: Counts::NUMBERS.iter().map(|number| (number.name.to_owned(), number.of(counts))).collect(),
+            numbers: numbers_of(counts),
             statuses: counts.statuses.clone(),
             failures: counts.failures.iter().map(|(cause, n)| (cause.name().to_owned(), *n)).collect(),
             addresses: counts.addresses.clone(),
@@ -113,11 +128,7 @@ impl Measures {
             addresses: self.addresses,
             ..Counts::default()
         };
-        for number in Counts::NUMBERS {
-            let stored = self.numbers.get(number.name).copied();
-            let missing = || StoreError::BadValue(format!("no {} in its counts", number.name));
-            *number.of_mut(&mut counts) = stored.or_else(|| number.implied(&counts)).ok_or_else(missing)?;
-        }
+        read_numbers(&mut counts, |name| self.numbers.get(name).copied())?;
         let [latency, service_time, schedule_error] = histograms;
         Ok(SecondStats {
             counts,

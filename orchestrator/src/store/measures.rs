@@ -1,16 +1,16 @@
 //! What was measured: reports, sealed seconds, totals.
 
-use onrush_api::SecondView;
 use onrush_protocol::{Measured, NodeId, SessionId, TestId};
 use onrush_stats::SecondStats;
 use rusqlite::{Connection, Row, Transaction, params};
 
 use super::coding::{self, StatsColumns};
-use super::{StoreError, snapshot};
+use super::{StoreError, second, snapshot};
 use crate::aggregate::{Aggregate, Entered, Part, Parts, SealedSecond};
 use crate::clock::Now;
 use crate::core::EnteredReport;
 use crate::record::TestRecord;
+use crate::second::SecondNumbers;
 
 /// Writes a report.
 pub fn save_report(transaction: &Transaction, entered: &EnteredReport) -> Result<(), StoreError> {
@@ -124,7 +124,7 @@ pub fn second_of(
     connection: &Connection,
     test_id: &TestId,
     second_index: u64,
-) -> Result<(SealedSecond, Option<String>), StoreError> {
+) -> Result<(SealedSecond, Option<f64>), StoreError> {
     let sql =
         format!("SELECT {REPORT_COLUMNS} FROM driver_seconds WHERE test_id = ?1 AND second_index = ?2 ORDER BY rowid");
     let mut second = SealedSecond {
@@ -142,18 +142,19 @@ pub fn second_of(
         second.parts.entry(node_id).or_default().extend(&report);
     }
     let (seconds, _) = seconds(connection, test_id.as_str(), second_index, 1, 0)?;
-    let view: Option<SecondView> = seconds.into_iter().find(|second| second.second_index == second_index);
-    let (missing, sealed_at) = view.map(|view| (view.missing, view.sealed_at)).unzip();
-    let missing: Vec<String> = missing.unwrap_or_default();
-    second.missing = missing.into_iter().map(|name| coding::id(name, NodeId::new)).collect::<Result<_, _>>()?;
-    Ok((second, sealed_at))
+    let known = seconds.into_iter().find(|known| known.second_index == second_index);
+    let sealed_unix_ms = known.map(|known| {
+        second.missing = known.missing;
+        known.sealed_unix_ms
+    });
+    Ok((second, sealed_unix_ms))
 }
 
-/// Writes a sealed second: as it is shown, and all drivers merged.
+/// Writes a sealed second: its numbers, and all drivers merged.
 pub fn save_sealed(
     transaction: &Transaction,
     test_id: &TestId,
-    view: &SecondView,
+    numbers: &SecondNumbers,
     all: &Part,
 ) -> Result<(), StoreError> {
     let columns = StatsColumns::of(&all.stats);
@@ -161,8 +162,8 @@ pub fn save_sealed(
         VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     transaction.prepare_cached(sql)?.execute(params![
         test_id.as_str(),
-        column(view.second_index),
-        coding::json(view),
+        column(numbers.second_index),
+        second::text(numbers),
         columns.latency,
         columns.service_time,
         columns.schedule_error,
@@ -178,7 +179,7 @@ pub fn seconds(
     from: u64,
     limit: usize,
     max_bytes: usize,
-) -> Result<(Vec<SecondView>, Option<u64>), StoreError> {
+) -> Result<(Vec<SecondNumbers>, Option<u64>), StoreError> {
     let sql = "SELECT second_index, view FROM seconds WHERE test_id = ?1 AND second_index >= ?2 ORDER BY second_index
         LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
@@ -187,12 +188,13 @@ pub fn seconds(
     let mut rows = statement.query(params![test_id, column(from), most])?;
     let (mut seconds, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        let view: String = row.get(1)?;
-        bytes += view.len();
+        let text: String = row.get(1)?;
+        // What is shown of it has more words than what is stored.
+        bytes += text.len() + text.len() / 4;
         if seconds.len() == limit || (bytes > max_bytes && !seconds.is_empty()) {
             return Ok((seconds, Some(row.get::<_, i64>(0)?.unsigned_abs())));
         }
-        match coding::of_json(&view) {
+        match second::of_text(&text) {
             Ok(second) => seconds.push(second),
             Err(error) => tracing::error!(test = test_id, %error, "a stored second cannot be read and is left out"),
         }

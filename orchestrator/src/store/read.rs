@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
-use onrush_api::SecondView;
 use rusqlite::{Connection, OpenFlags};
 
 use super::list::{self, ListPage};
 use super::unreadable::Stored;
 use super::{StoreError, measures, tests_table};
 use crate::aggregate::Parts;
+use crate::second::SecondNumbers;
 
 /// The connections for reading: opened once, because SQLite keeps the descriptor of one that is closed while others have
 /// locks, and so few that any number of questions leaves descriptors for everything else.
@@ -24,7 +24,7 @@ pub struct Reader(Arc<[Mutex<Connection>]>);
 #[derive(Clone, Debug, PartialEq)]
 pub struct SecondPage {
     /// The seconds.
-    pub seconds: Vec<SecondView>,
+    pub seconds: Vec<SecondNumbers>,
     /// The first second that is left out; `None`: there is none.
     pub next_from: Option<u64>,
 }

@@ -12,6 +12,7 @@ use crate::core::EnteredReport;
 use crate::event::TestEvent;
 use crate::proof::{Check, Conservation};
 use crate::record::{ParticipantRecord, TestRecord};
+use crate::second::SecondNumbers;
 use crate::state::{ParticipantState, TestState};
 use crate::target_check::{Counters, Probe};
 use crate::testing::{SimDriver, node, running, stats};
@@ -213,8 +214,8 @@ fn measured(store: &mut Store, seconds: u64, at: u64) -> Aggregate {
         // The third driver is waited for: the newest seconds are open until then.
         let sealed = if second + 1 < seconds { aggregate.seal(&waiting, second >= 20, now.mono) } else { Vec::new() };
         for sealed in &sealed {
-            let view = crate::views::second(sealed, &sealed.all(), "now".into());
-            save_sealed(&transaction, &record.test_id, &view, &sealed.all()).unwrap();
+            let numbers = SecondNumbers::of(sealed, &sealed.all(), 1000.0);
+            save_sealed(&transaction, &record.test_id, &numbers, &sealed.all()).unwrap();
         }
         if second == at {
             save_snapshot(&transaction, &record.test_id, &aggregate).unwrap();

@@ -8,9 +8,9 @@ use super::stored::save;
 use super::*;
 use crate::aggregate::{Part, SealedSecond};
 use crate::record::TestRecord;
+use crate::second::SecondNumbers;
 use crate::store::{Durability, Store, save_sealed};
 use crate::testing::{node, running};
-use crate::views;
 
 /// A page, and some more for what is not counted.
 const MAX_PAGE_BYTES: usize = 5 * 1024 * 1024;
@@ -65,8 +65,8 @@ async fn a_page_of_seconds_is_bounded_and_the_next_one_goes_on() {
             sealable_since: None,
             parts: parts.clone(),
         };
-        let view = views::second(&second, &Part::default(), "2026-01-01T00:00:00Z".into());
-        save_sealed(&transaction, &test_id("t"), &view, &Part::default()).unwrap();
+        let numbers = SecondNumbers::of(&second, &Part::default(), 1000.0);
+        save_sealed(&transaction, &test_id("t"), &numbers, &Part::default()).unwrap();
     }
     transaction.commit().unwrap();
     drop(store);
