@@ -6,6 +6,7 @@ use super::csv::in_columns;
 use super::view::{AskedView, BenchView, EngineView};
 use crate::report::numbers::{UNKNOWN, bytes, four_digits, number_of, rate, seconds};
 use crate::report::remarks::{remarks, took};
+use crate::report::settings::not_default;
 use crate::report::{counted, grouped, line, milliseconds, outcome_style, state_name, state_style};
 use crate::table::{BAD, Column, Group, STRONG, draw, paint};
 
@@ -44,6 +45,7 @@ fn settings(asked: &AskedView, totals: &ScopeView) -> String {
     }
     let once = if asked.keepalive { "" } else { ", each for one request" };
     parts.push(number_of(asked.connections.into(), "connection") + once);
+    parts.extend(not_default(&asked.others));
     parts.extend(totals.elapsed_s.map(|elapsed_s| took(elapsed_s, totals.sending_s)));
     parts.join(", ")
 }

@@ -6,6 +6,7 @@ mod progress;
 pub mod remarks;
 #[cfg(test)]
 mod samples;
+pub mod settings;
 mod unsound;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use unsound::unsound;
 use crate::table::{BAD, Column, GOOD, Group, STRONG, WARN, draw, paint};
 use numbers::{UNKNOWN, four_digits, number_of, seconds};
 use remarks::took;
+use settings::not_default;
 
 /// The whole result: what was asked for, a row per driver and one for all, what went wrong, and the proof.
 pub fn result(test: &TestView, metrics: &MetricsView, max_columns: Option<usize>) -> String {
@@ -74,6 +76,7 @@ fn settings(test: &TestView, metrics: &MetricsView) -> String {
     }
     parts.extend(target_throughput_per_s.map(|rate| format!("at most {} requests/s per driver", numbers::rate(rate))));
     parts.push(number_of(test.config.connections.into(), "connection") + " per driver");
+    parts.extend(not_default(&test.config.others));
     if metrics.elapsed_s > 0.0 {
         parts.push(took(metrics.elapsed_s, metrics.all.sending_s));
     }

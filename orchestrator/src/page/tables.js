@@ -96,18 +96,19 @@ export const emptyRow = (columns, text) => element("tr", {}, element("td", { col
 /** The settings that a line about a test has words of its own for, or leaves out for their length. */
 const SAID = new Set([
   "target_url", "method", "headers", "body", "body_bytes", "message_count_per_driver", "duration_s", "test_message_delay_s",
-  "target_throughput_per_s", "connections", "keepalive", "resend",
+  "target_throughput_per_s", "connections", "keepalive",
 ]);
 const MAX_SETTING_CHARS = 80;
 
-/** A setting that is not its default, as its label and value. */
-function setting({ label, shown_as, shown_default }, config) {
+/** A setting that is not its default, by the name that REST has for it. */
+function setting({ name, shown_as, shown_default }, config) {
   const value = config[shown_as];
   if (value === undefined || SAID.has(shown_as) || JSON.stringify(value) === JSON.stringify(shown_default)) return null;
-  if (typeof value === "boolean") return label;
+  if (typeof value === "boolean") return value ? name : `no ${name}`;
+  if (typeof value === "number" && shown_as.endsWith("_s")) return `${name} ${seconds(value)}`;
   const isList = Array.isArray(value);
-  const text = isList && typeof value[0] === "object" ? count(value.length) : isList ? value.join(", ") : String(value);
-  return `${label}: ${text.length > MAX_SETTING_CHARS ? `${text.slice(0, MAX_SETTING_CHARS)}…` : text}`;
+  const text = isList && typeof value[0] === "object" ? count(value.length) : isList ? value.join(" ") : String(value);
+  return `${name} ${text.length > MAX_SETTING_CHARS ? `${text.slice(0, MAX_SETTING_CHARS)}…` : text}`;
 }
 
 /** What a test is, in one line. */
@@ -120,7 +121,6 @@ export function aboutTest({ config }, options) {
     config.target_throughput_per_s != null && `at most ${rate(config.target_throughput_per_s)} per second and driver`,
     `${count(config.connections)} connections per driver`,
     !config.keepalive && "no keep-alive",
-    config.resend === false && "nothing is resent",
     ...options.map((option) => setting(option, config)),
   ].filter(Boolean).join(" · ");
 }
