@@ -17,7 +17,7 @@ fmt:
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --all-features -- -D warnings
-    shellcheck .ci/run scripts/*
+    git grep -lE '^#!.*\b(ba)?sh$' -- .ci scripts | xargs shellcheck
 
 # all tests on the in-process broker; `just test NAME` for some
 test *filter:
