@@ -1,8 +1,8 @@
-//! The load generator: it turns a plan into requests, and answers into numbers.
+//! The load generator: it turns a plan into requests, and responses into numbers.
 //!
-//! One thread per CPU, each pinned, each with an io_uring of its own through monoio; threads share nothing on
+//! One thread per CPU, each pinned, each with an io_uring (or epoll) of its own through monoio; threads share nothing on
 //! the way of a request. What each second measured is handed over without waiting. This crate refuses to know
-//! Kafka, tokio and who asked for the load, and of JSON all but what a response must hold.
+//! Kafka, tokio and who asked for the load, and JSON except in response checks.
 //!
 //! To read it, follow a request: `run` starts the threads, `thread` builds one, `pacer` keeps its time, `shard` lets a
 //! connection claim what `schedule` says is due, whose turn that is by `idle` and who still rests by `think`, `connection`
