@@ -106,7 +106,7 @@ fn checked(given: &str) -> Result<String, BusError> {
         let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         match bracketed {
             Some(v6) if v6.parse::<std::net::Ipv6Addr>().is_ok() => {}
-            Some(_) => return Err(wrong("within the brackets is no IPv6 address")),
+            Some(_) => return Err(wrong("the text within the brackets is not an IPv6 address")),
             None if host.is_empty() => return Err(wrong("the host is missing")),
             None if host.contains(':') => return Err(wrong("an IPv6 address stands in brackets, as in [::1]:9092")),
             None if host.chars().any(|c| c.is_whitespace() || c.is_control() || c == '/') => {

@@ -7,7 +7,7 @@ use rdkafka::error::KafkaError;
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum BusError {
-    #[error("{given:?} is no broker address: {problem}; give HOST:PORT, several with commas")]
+    #[error("{given:?} is not a broker address: {problem}; give HOST:PORT, several with commas")]
     Address { given: String, problem: &'static str },
     #[error(
         "no broker: none was given and no embedded one runs on this machine; give --brokers HOST:PORT, or start \

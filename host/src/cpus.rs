@@ -14,7 +14,7 @@ const FOLDER: &str = "cpus";
 
 /// Reads a list like `2-7,9`: ascending, each CPU once. The error says what is wrong with it.
 pub fn parse_list(text: &str) -> Result<Vec<usize>, String> {
-    let wrong = |part: &str| format!("{part:?} is no CPU and no range of CPUs; give a list like 2-7,9");
+    let wrong = |part: &str| format!("{part:?} is neither a CPU nor a range of CPUs; give a list like 2-7,9");
     let mut cpus = Vec::new();
     for part in text.split(',').map(str::trim) {
         let number = |text: &str| text.trim().parse::<usize>().map_err(|_| wrong(part));
