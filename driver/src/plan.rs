@@ -108,7 +108,7 @@ fn request_of(
     };
     let TargetUrl { tls, host, port, request_target } = url;
     let method = http::Method::from_bytes(method.as_bytes())
-        .map_err(|_| FieldProblem::new("method", format!("{method:?} is no HTTP method")))?;
+        .map_err(|_| FieldProblem::new("method", format!("{method:?} is not an HTTP method")))?;
     let checks = Checks { common: checks.clone(), own: own.iter().map(check_of).collect() };
     Ok(Request {
         server: Server { tls, host, port },
