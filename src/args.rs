@@ -31,12 +31,12 @@ impl TopicArgs {
 /// How requests reach the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum IoArg {
-    /// By io_uring, or by epoll where that is refused
+    /// io_uring, or epoll where io_uring is refused
     Auto,
-    /// By io_uring or not at all
+    /// io_uring or nothing: refuses to start without it
     #[value(name = "io_uring")]
     IoUring,
-    /// By epoll: more CPU time a request
+    /// epoll: more CPU time per request
     Epoll,
 }
 

@@ -134,7 +134,7 @@ Examples:
   onrush driver --brokers kafka:9092 --wait poll   on time to the microsecond; keeps its CPUs busy
   onrush driver                                    joins the embedded broker of this machine
 
-It sends by io_uring, or by epoll where that is refused (--io). It runs any number of tests, until
+It uses io_uring, or epoll where io_uring is refused (--io). It runs any number of tests, until
 Ctrl-C.")]
 pub struct DriverArgs {
     /// The Kafka brokers, several with commas. Without it: the embedded broker that is running on this machine
@@ -175,10 +175,10 @@ pub struct DriverArgs {
 #[command(after_long_help = "\
 Examples:
   onrush target                                    http://127.0.0.1:8080/ping, and /metrics
-  onrush target --delay 10ms                       each answer takes 10 ms
+  onrush target --delay 10ms                       each response takes 10 ms
   onrush target --delay exp:5ms --seed 7           mostly short, now and then long; the same every time
   onrush target --stall 1s/10s                     the last second of every ten, nothing is answered
-  onrush target --body-size 64KiB --chunked        long answers, in chunks
+  onrush target --body-size 64KiB --chunked        long responses, in chunks
   onrush target --listen 0.0.0.0:8080 --cpus 0-3   for drivers on other machines
 
 The first line on standard output is `listening on http://ADDRESS`.")]
@@ -189,7 +189,7 @@ pub struct TargetArgs {
     /// The CPUs that serve, one thread on each [default: all that this process may use]
     #[arg(long, value_name = "LIST", value_parser = parse::cpus, env = "ONRUSH_TARGET_CPUS")]
     pub cpus: Option<Cpus>,
-    /// Each answer of /ping waits this long: always the same (10ms), evenly spread between two (uniform:1ms-9ms), or
+    /// Each response of /ping waits this long: always the same (10ms), evenly spread between two (uniform:1ms-9ms), or
     /// exponentially distributed around a mean (exp:5ms)
     #[arg(
         long, value_name = "DELAY", default_value = "0s", value_parser = parse::delay,
@@ -203,7 +203,7 @@ pub struct TargetArgs {
     /// comes meanwhile is answered when the period is over. 1s/10s: up for 9 s, then still for 1 s, and so on
     #[arg(long, value_name = "LENGTH/PERIOD", value_parser = parse::stall, env = "ONRUSH_TARGET_STALL")]
     pub stall: Option<Stall>,
-    /// How long the body of an answer of /ping is, in bytes (suffixes KiB, MiB) [default: 18, its message alone]
+    /// How long the body of a response of /ping is, in bytes (suffixes KiB, MiB) [default: 18, its message alone]
     #[arg(long, value_name = "BYTES", value_parser = parse::size, env = "ONRUSH_TARGET_BODY_SIZE")]
     pub body_size: Option<usize>,
     /// Answer /ping in chunks (Transfer-Encoding: chunked), except to clients of HTTP/1.0
@@ -250,7 +250,7 @@ pub struct DemoArgs {
 fn drivers(text: &str) -> Result<usize, String> {
     const MAX: usize = 1000;
     let number = text.trim().parse().ok().filter(|n| (1..=MAX).contains(n));
-    number.ok_or_else(|| format!("{text:?} is no number of drivers; write 1 to {MAX}"))
+    number.ok_or_else(|| format!("{text:?} is not a number of drivers; write 1 to {MAX}"))
 }
 
 #[cfg(test)]

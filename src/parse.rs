@@ -18,7 +18,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// A number of requests, at least 1: `1000`, `100_000`, `10k`, `1.5M`.
 pub fn count(text: &str) -> Result<u64, String> {
     match human::count(text) {
-        Ok(0) => Err("0 requests are no test; write 1000, 10k or 1M".into()),
+        Ok(0) => Err("requests must be at least 1; write 1000, 10k or 1M".into()),
         read => read.map_err(|right| format!("{text:?} is not a number of requests; {right}")),
     }
 }

@@ -338,7 +338,7 @@ pub fn orchestrator_url(text: &str) -> Result<Url, String> {
     let text = text.trim();
     let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let url = Url::parse(&full).ok().filter(|url| url.scheme() == "http" && url.has_host());
-    url.ok_or_else(|| format!("{text:?} is no address of an orchestrator; write http://127.0.0.1:7400"))
+    url.ok_or_else(|| format!("{text:?} is not the address of an orchestrator; write http://127.0.0.1:7400"))
 }
 
 #[cfg(test)]
