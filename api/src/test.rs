@@ -47,7 +47,7 @@ pub struct StoppedView {
     pub stopped: Vec<String>,
 }
 
-/// Where a test is in its life. The last four never change again.
+/// Where a test is in its life. The last three never change again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum TestState {

@@ -69,12 +69,13 @@ impl TestEvent {
     fn is_repeatable(self) -> bool {
         use TestEvent as E;
         match self {
-            E::Joined | E::Left | E::Armed | E::Refused | E::NotTriggered => true,
-            E::Lost | E::Back | E::Skipped | E::PassedOver | E::Other => true,
+            E::Joined | E::Left | E::Armed | E::Refused | E::NotTriggered | E::Lost | E::Back => true,
+            // Of whoever says so, under any name.
+            E::Started | E::StoppedLate | E::Skipped | E::PassedOver | E::Other => true,
             E::Created | E::Triggered | E::Clock | E::Stop | E::Finished | E::Failed | E::Stopped | E::Completed => {
                 false
             }
-            E::Checked | E::Late | E::CompletedLate | E::StoppedLate | E::Started | E::ImpossibleReport => false,
+            E::Checked | E::Late | E::CompletedLate | E::ImpossibleReport => false,
         }
     }
 }

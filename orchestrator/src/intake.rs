@@ -12,7 +12,7 @@ use onrush_bus::{BusConfig, BusError, Consumer, Place, Skipped, Start};
 use onrush_protocol::{ReadError, Topic};
 use tokio::sync::mpsc;
 
-use crate::core::Message;
+use crate::core::DriverMessage;
 
 /// Messages that wait for the brain.
 const QUEUE: usize = 64;
@@ -34,7 +34,7 @@ pub struct Arrived {
     /// The time-stamp that its sender gave it, in milliseconds since 1970.
     pub timestamp_unix_ms: Option<i64>,
     /// What it says, or why it cannot be read.
-    pub message: Result<Message, ReadError>,
+    pub message: Result<DriverMessage, ReadError>,
 }
 
 /// What an intake brings.
@@ -96,7 +96,7 @@ fn forward(consumer: &Consumer, sender: &mpsc::Sender<News>, current_as_of: &Mut
             *current_as_of.lock().unwrap_or_else(PoisonError::into_inner) = consumer.current_as_of();
             continue;
         };
-        let Some(message) = Message::read(record.topic, &record.payload) else { continue };
+        let Some(message) = DriverMessage::read(record.topic, &record.payload) else { continue };
         let arrived = Arrived {
             topic: record.topic,
             topic_id: record.topic_id,

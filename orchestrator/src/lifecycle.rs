@@ -14,7 +14,7 @@ use onrush_stats::Outcome;
 use crate::aggregate::{Aggregate, Entered, SealedSecond};
 use crate::clock::Now;
 use crate::event::TestEvent;
-use crate::record::{Life, ParticipantRecord, TestRecord};
+use crate::record::{DriverLife, ParticipantRecord, TestRecord};
 use crate::registry::{Registry, clock_warning};
 use crate::state::{ParticipantState, TestState};
 
@@ -61,7 +61,7 @@ pub struct OpenTest {
     /// The drivers that are expected to report seconds; `None`: to be listed anew.
     reporting: Option<Vec<NodeId>>,
     /// Who was named in the config when it was last published, and when that was.
-    published: BTreeSet<Life>,
+    published: BTreeSet<DriverLife>,
     published_at: Option<Instant>,
     /// Who had refused it before that.
     refused_before: BTreeSet<NodeId>,
@@ -114,12 +114,12 @@ impl OpenTest {
 
     /// Makes the live drivers its participants; whether that changed anything.
     pub fn sync_participants(&mut self, registry: &Registry, now: Now) -> bool {
-        let live: BTreeSet<Life> = registry
+        let live: BTreeSet<DriverLife> = registry
             .live()
             .map(|driver| (driver.identity.register.node_id.clone(), driver.session_id().cloned()))
             .collect();
         let record = &mut self.record;
-        let before: BTreeSet<Life> = record.participants.iter().map(ParticipantRecord::life).collect();
+        let before: BTreeSet<DriverLife> = record.participants.iter().map(ParticipantRecord::life).collect();
         if before == live {
             return false;
         }

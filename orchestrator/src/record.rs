@@ -10,7 +10,7 @@ use crate::state::{ParticipantState, TestState};
 use crate::target_check::Probe;
 
 /// A driver's name, and the life of it that is meant.
-pub type Life = (NodeId, Option<SessionId>);
+pub type DriverLife = (NodeId, Option<SessionId>);
 
 /// A test and its participants.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,7 +91,7 @@ impl ParticipantRecord {
     }
 
     /// The name and the life of it.
-    pub fn life(&self) -> Life {
+    pub fn life(&self) -> DriverLife {
         (self.node_id.clone(), self.session_id.clone())
     }
 

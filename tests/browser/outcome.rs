@@ -63,6 +63,9 @@ fn an_unproved_and_an_incomplete_result_have_the_same_word_everywhere() {
     let target = system.target(&[]);
     let (mut orchestrator, mut drivers) = system.with_drivers(1);
     let mut page = Page::open(&orchestrator.process.wait_for_address(), "/");
+    let described: serde_json::Value = orchestrator.get("/openapi.json");
+    let words = Outcome::ALL.map(Outcome::name);
+    assert_eq!(described["components"]["schemas"]["Outcome"]["enum"], json!(words));
     let (peer, done) = (Peer::new(&broker), AtomicBool::new(false));
     std::thread::scope(|scope| {
         // The scope ends also where this fails.

@@ -26,7 +26,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 pub use command::{Command, Totalled};
 
 use crate::clock::{Clock, Now};
-use crate::core::{Core, Message, Seats, StoredTest};
+use crate::core::{Core, DriverMessage, Seats, StoredTest};
 use crate::export::{Export, Live, TestSeries};
 use crate::intake::{Intake, News};
 use crate::problem::Problem;
@@ -349,7 +349,7 @@ impl Brain {
         {
             self.export.delivered(now.unix_ms - sent_unix_ms as f64);
         }
-        if let Some(test_id) = arrived.message.as_ref().ok().and_then(Message::speaks_of)
+        if let Some(test_id) = arrived.message.as_ref().ok().and_then(DriverMessage::speaks_of)
             && life.core.lacks(test_id)
         {
             recall(life, &test_id.clone(), now)?;

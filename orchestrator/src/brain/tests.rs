@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::aggregate::Parts;
-use crate::core::Message;
+use crate::core::DriverMessage;
 use crate::core::NewTest;
 use crate::record::TestRecord;
 use crate::second::SecondNumbers;
@@ -62,9 +62,9 @@ fn run(
     let drivers = ["a", "b"].map(|name| SimDriver::new(name, "s"));
     let hear = |core: &mut Core, state| {
         for driver in &drivers {
-            core.take(Topic::Register, Ok(Message::Register(driver.register())), now.mono, now);
+            core.take(Topic::Register, Ok(DriverMessage::Register(driver.register())), now.mono, now);
             let heartbeat = driver.heartbeat(state, Some("t"));
-            core.take(Topic::Heartbeat, Ok(Message::Heartbeat(heartbeat)), now.mono, now);
+            core.take(Topic::Heartbeat, Ok(DriverMessage::Heartbeat(heartbeat)), now.mono, now);
         }
     };
     hear(&mut core, NodeState::Armed);
@@ -72,7 +72,7 @@ fn run(
     core.create(NewTest { config: config("t", 40), name: None, trigger: true }, now).unwrap();
     settle_and_commit(&mut store, &mut core, None, false, now);
     let take = |core: &mut Core, metrics: &Metrics| {
-        core.take(Topic::Metrics, Ok(Message::Metrics(metrics.clone())), now.mono, now);
+        core.take(Topic::Metrics, Ok(DriverMessage::Metrics(metrics.clone())), now.mono, now);
     };
     let mut batches = 0;
     while next < log.len() {
@@ -146,9 +146,9 @@ fn run_cut_off(log: &[Metrics], cut: u64, batch: usize, restart: bool) -> (TestR
     let (mut store, mut core, _) = open(&path, now);
     let drivers = ["a", "b"].map(|name| SimDriver::new(name, "s"));
     let hear = |core: &mut Core, driver: &SimDriver, state, now: Now| {
-        core.take(Topic::Register, Ok(Message::Register(driver.register())), now.mono, now);
+        core.take(Topic::Register, Ok(DriverMessage::Register(driver.register())), now.mono, now);
         let heartbeat = driver.heartbeat(state, Some("t"));
-        core.take(Topic::Heartbeat, Ok(Message::Heartbeat(heartbeat)), now.mono, now);
+        core.take(Topic::Heartbeat, Ok(DriverMessage::Heartbeat(heartbeat)), now.mono, now);
     };
     drivers.iter().for_each(|driver| hear(&mut core, driver, NodeState::Armed, now));
     core.settle(Some(now.mono), true, now);
@@ -159,7 +159,7 @@ fn run_cut_off(log: &[Metrics], cut: u64, batch: usize, restart: bool) -> (TestR
             let stored = past_test(store.connection(), &metrics.test_id, now).unwrap();
             core.recall(&metrics.test_id, stored, now);
         }
-        core.take(Topic::Metrics, Ok(Message::Metrics(metrics.clone())), now.mono, now);
+        core.take(Topic::Metrics, Ok(DriverMessage::Metrics(metrics.clone())), now.mono, now);
     };
     let is_late = |metrics: &&Metrics| {
         metrics.node_id == node("b") && metrics.measured.as_ref().is_some_and(|report| report.sequence >= cut)

@@ -14,7 +14,7 @@ use crate::state::TestState;
 
 /// A message from a driver.
 #[derive(Debug)]
-pub enum Message {
+pub enum DriverMessage {
     /// A driver announced itself.
     Register(Register),
     /// A driver lives, or ends.
@@ -23,7 +23,7 @@ pub enum Message {
     Metrics(Metrics),
 }
 
-impl Message {
+impl DriverMessage {
     /// Reads what came on a topic; `None`: that topic is not for us.
     pub fn read(topic: Topic, payload: &[u8]) -> Option<Result<Self, ReadError>> {
         match topic {
@@ -35,7 +35,7 @@ impl Message {
     }
 }
 
-impl Message {
+impl DriverMessage {
     /// The test about which something must be known to take this.
     pub fn speaks_of(&self) -> Option<&TestId> {
         match self {
@@ -50,21 +50,21 @@ impl Message {
 
 impl Core {
     /// Takes what a driver said; `at`: when it came.
-    pub fn take(&mut self, topic: Topic, message: Result<Message, ReadError>, at: Instant, now: Now) {
+    pub fn take(&mut self, topic: Topic, message: Result<DriverMessage, ReadError>, at: Instant, now: Now) {
         match message {
             Err(error) => {
                 self.reports.skipped += u64::from(topic == Topic::Metrics);
                 self.skips.unreadable(topic, &error);
             }
-            Ok(Message::Register(register)) => {
+            Ok(DriverMessage::Register(register)) => {
                 self.registry.register(register, now);
                 self.unsettled = true;
             }
-            Ok(Message::Heartbeat(heartbeat)) => {
+            Ok(DriverMessage::Heartbeat(heartbeat)) => {
                 self.hear_late_runner(&heartbeat, now);
                 self.unsettled |= self.registry.heartbeat(heartbeat, at, now);
             }
-            Ok(Message::Metrics(metrics)) => self.take_metrics(metrics, now),
+            Ok(DriverMessage::Metrics(metrics)) => self.take_metrics(metrics, now),
         }
     }
 

@@ -18,7 +18,7 @@ use url::Url;
 
 pub use commands::NewTest;
 pub use late::StoredTest;
-pub use messages::Message;
+pub use messages::DriverMessage;
 pub use skips::Skips;
 
 use crate::aggregate::{Aggregate, Parts, SealedSecond};

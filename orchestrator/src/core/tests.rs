@@ -71,12 +71,12 @@ impl World {
     }
 
     fn hear(&mut self, heartbeat: Heartbeat) {
-        self.core.take(Topic::Heartbeat, Ok(Message::Heartbeat(heartbeat)), self.now.mono, self.now);
+        self.core.take(Topic::Heartbeat, Ok(DriverMessage::Heartbeat(heartbeat)), self.now.mono, self.now);
         self.settle();
     }
 
     fn idle(&mut self, driver: &SimDriver) {
-        self.core.take(Topic::Register, Ok(Message::Register(driver.register())), self.now.mono, self.now);
+        self.core.take(Topic::Register, Ok(DriverMessage::Register(driver.register())), self.now.mono, self.now);
         self.hear(driver.heartbeat(NodeState::Idle, None));
     }
 
@@ -85,7 +85,7 @@ impl World {
     }
 
     fn report(&mut self, metrics: Metrics) {
-        self.core.take(Topic::Metrics, Ok(Message::Metrics(metrics)), self.now.mono, self.now);
+        self.core.take(Topic::Metrics, Ok(DriverMessage::Metrics(metrics)), self.now.mono, self.now);
         self.settle();
     }
 
@@ -267,7 +267,7 @@ fn a_target_that_never_answers_holds_nothing_up() {
 fn an_ordinary_report_is_stored_at_once_and_nothing_else_is_looked_at() {
     let (mut world, mut a, mut b) = World::with_running();
     let take = |world: &mut World, metrics: Metrics| {
-        world.core.take(Topic::Metrics, Ok(Message::Metrics(metrics)), world.now.mono, world.now);
+        world.core.take(Topic::Metrics, Ok(DriverMessage::Metrics(metrics)), world.now.mono, world.now);
         world.core.settle(Some(world.now.mono), true, world.now);
         world.core.take_effects()
     };
