@@ -148,13 +148,18 @@ pub(crate) fn duration(low_s: f64, high_s: f64) -> Value {
     any_of(&[json!({"type": "number", "minimum": low_s, "maximum": high_s}), pattern(text)])
 }
 
-/// The time between two due moments: 0 where there is none.
-pub(crate) fn delay() -> Value {
-    let mut schema = duration(limits::MIN_DELAY.as_secs_f64(), limits::MAX_DELAY.as_secs_f64());
+/// The same, or no time.
+pub(crate) fn duration_or_zero(low_s: f64, high_s: f64) -> Value {
+    let mut schema = duration(low_s, high_s);
     if let Some(choices) = schema["anyOf"].as_array_mut() {
         choices.push(json!({"enum": [0, "0"]}));
     }
     schema
+}
+
+/// The time between two due moments: 0 where there is none.
+pub(crate) fn delay() -> Value {
+    duration_or_zero(limits::MIN_DELAY.as_secs_f64(), limits::MAX_DELAY.as_secs_f64())
 }
 
 /// What fields mean to one another.

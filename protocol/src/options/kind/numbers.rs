@@ -66,8 +66,11 @@ impl Kind for Time {
     }
 
     fn schema(&self) -> Value {
-        let min = if self.above_min { self.min + Duration::from_nanos(1) } else { self.min };
-        schema::duration(min.as_secs_f64(), self.max.as_secs_f64())
+        // What is more than nothing and would be rounded to it is refused.
+        let min = self.min.max(Duration::from_nanos(1));
+        let is_zero_right = self.min.is_zero() && !self.above_min;
+        let schema = if is_zero_right { schema::duration_or_zero } else { schema::duration };
+        schema(min.as_secs_f64(), self.max.as_secs_f64())
     }
 
     fn shown_schema(&self) -> Value {
