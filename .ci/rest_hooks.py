@@ -24,6 +24,13 @@ def local(value):
     return value
 
 
+def with_a_scheme(name, value):
+    """A URL without a scheme, which the service reads as http and a schema cannot describe: one that stays wrong."""
+    if plain(name) not in ("url", "target", "targeturl") or not isinstance(value, str):
+        return value
+    return value if re.match(r"\s*https?://", value, flags=re.IGNORECASE) else f"ftp://{value}"
+
+
 def leads_away(name, value):
     """Whether connections would go elsewhere; what is no rule is refused anyway."""
     rules = value if isinstance(value, list) else [value]
@@ -33,8 +40,6 @@ def leads_away(name, value):
 
 def with_small_weights(targets):
     """Requests whose weights make no round that is too long, which a schema cannot say; wrong weights stay wrong."""
-    if not isinstance(targets, list):
-        return targets
     return [
         {**request, "weight": int(request["weight"]) % 90 + 1}
         if isinstance(request, dict)
@@ -51,9 +56,15 @@ def with_small_weights(targets):
 def map_body(context, body):
     if not isinstance(body, dict):
         return body
-    body = {name: local(value) for name, value in body.items() if not leads_away(name, value)}
-    if "targets" in body:
-        body["targets"] = with_small_weights(body["targets"])
+    body = {
+        name: local(with_a_scheme(name, value)) for name, value in body.items() if not leads_away(name, value)
+    }
+    if isinstance(body.get("targets"), list):
+        requests = [
+            {name: with_a_scheme(name, value) for name, value in request.items()} if isinstance(request, dict) else request
+            for request in body["targets"]
+        ]
+        body["targets"] = with_small_weights(requests)
     if body.get("trigger") and isinstance(body.get("duration"), (int, float, str)):
         body["duration"] = "300ms"
     return body
