@@ -46,12 +46,18 @@ fn shares(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
     limits.map(|x| ((STALL - x).as_secs_f64() / PERIOD.as_secs_f64(), share_above(histogram, x))).to_vec()
 }
 
-/// Whether not too many were late; that too few were fails at once.
-fn as_predicted(name: &str, shares: &[(f64, f64)]) -> bool {
-    for (expected, actual) in shares {
-        assert!(*actual >= expected - TOO_FEW, "{name} hides the stalls: (predicted, measured) are {shares:.3?}");
-    }
+fn hides_no_stall(shares: &[(f64, f64)]) -> bool {
+    shares.iter().all(|(expected, actual)| *actual >= expected - TOO_FEW)
+}
+
+fn adds_no_stall(shares: &[(f64, f64)]) -> bool {
     shares.iter().all(|(expected, actual)| *actual <= expected + TOO_MANY)
+}
+
+/// Whether not too many requests were late from their due moments on; that too few were fails at once, for nothing excuses it.
+fn is_latency_as_predicted(shares: &[(f64, f64)]) -> bool {
+    assert!(hides_no_stall(shares), "latency hides the stalls: (predicted, measured) are {shares:.3?}");
+    adds_no_stall(shares)
 }
 
 /// Enough connections for all that is due in a stall: nothing waits but for the target.
@@ -61,7 +67,9 @@ fn a_stall_shows_as_arithmetic_predicts() {
     some_run_is("is the share of late requests as predicted", || {
         let (latency, service_time) = loaded_with("256");
         let (latency, service_time) = (shares(&latency), shares(&service_time));
-        let good = as_predicted("latency", &latency) & as_predicted("service time", &service_time);
+        // What a machine that stands still itself sends too late, it sends when the stall is partly over: from its send on it
+        // is fast.
+        let good = is_latency_as_predicted(&latency) & (hides_no_stall(&service_time) && adds_no_stall(&service_time));
         (good, format!("latency {latency:.3?}, service time {service_time:.3?}"))
     });
 }
@@ -77,6 +85,6 @@ fn with_few_connections_latency_shows_it_and_naive_service_time_hides_it() {
         let (latency, service_time) = (shares(&latency), shares(&service_time));
         // Four connections and four stalls: 16 of 4,000 requests.
         let naive = service_time.iter().all(|(_, actual)| *actual < 0.01);
-        (as_predicted("latency", &latency) && naive, format!("latency {latency:.3?}, service time {service_time:.3?}"))
+        (is_latency_as_predicted(&latency) && naive, format!("latency {latency:.3?}, service time {service_time:.3?}"))
     });
 }
