@@ -205,3 +205,36 @@ pub fn end_of(text: &str) -> Result<EndReason, StoreError> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an earlier version stored lacks the numbers that it did not know.
+    #[test]
+    fn texts_of_an_earlier_version_are_read() {
+        let beside = r#"{"sum_ns":0,"min_ns":null,"max_ns":null}"#;
+        let text = format!(
+            r#"{{"sent":4,"skipped":1,"in_flight":2,"bytes_sent":7,"bytes_received":8,"statuses":{{"200":3}},
+            "failures":{{"timeout":1}},"latency":{beside},"service_time":{beside},"schedule_error":{beside}}}"#
+        );
+        let empty = || [(); 3].map(|()| onrush_stats::empty_histogram());
+        let counts = of_json::<Measures>(&text).unwrap().with(empty()).unwrap().counts;
+        let expected = Counts {
+            sent: 4,
+            skipped: 1,
+            due: 5,
+            in_flight: 2,
+            bytes_sent: 7,
+            bytes_received: 8,
+            statuses: [(200, 3)].into(),
+            failures: [(FailureCause::Timeout, 1)].into(),
+            ..Counts::default()
+        };
+        assert_eq!(counts, expected);
+        let without_sent = text.replace("\"sent\"", "\"unknown\"");
+        assert!(of_json::<Measures>(&without_sent).unwrap().with(empty()).is_err());
+        assert_eq!(totals_of("[4,3,1,1]").unwrap(), expected.totals());
+        assert_eq!(totals_of(&totals_json(&expected.totals())).unwrap(), expected.totals());
+    }
+}
