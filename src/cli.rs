@@ -12,7 +12,7 @@ use crate::bench::BenchArgs;
 use crate::doctor::{DoctorArgs, HealthArgs};
 use crate::logging::LogFormat;
 use crate::parse::{self, Cpus, LocalAddresses};
-use crate::test::TestArgs;
+use crate::test_command::TestArgs;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -21,7 +21,7 @@ mod result;
 mod signals;
 mod table;
 mod targets;
-mod test;
+mod test_command;
 mod text;
 mod threshold;
 mod usage;
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     logging::start(log_format, level, &console);
     let outcome = match command {
         Command::Demo(args) => demo::run(args, log_format, &console),
-        Command::Test(args) => test::run(args, &console),
+        Command::Test(args) => test_command::run(args, &console),
         Command::Orchestrator(args) => nodes::orchestrator(args),
         Command::Driver(args) => nodes::driver(args),
         Command::Target(args) => nodes::target(args),

@@ -23,7 +23,7 @@ const MAX_PEM_FILE_BYTES: usize = 4 * 1024 * 1024;
 pub enum TypeArg {
     /// Every request goes out as soon as a connection is free.
     Avalanche,
-    /// A request every --delay, whatever the answers do.
+    /// A request every --delay, whatever the responses do.
     Tsunami,
 }
 

@@ -11,7 +11,7 @@ use crate::Problem;
 use crate::machine::{self, Whose};
 
 /// What of a tool's words is kept.
-const OUTPUT_BYTES_MAX: u64 = 256 * 1024;
+const MAX_OUTPUT_BYTES: u64 = 256 * 1024;
 const POLL: Duration = Duration::from_millis(5);
 
 /// A run that is over.
@@ -91,7 +91,7 @@ fn gather(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut kept = Vec::new();
         // What cannot be read is as good as not written.
-        let _end = (&mut from).take(OUTPUT_BYTES_MAX).read_to_end(&mut kept);
+        let _end = (&mut from).take(MAX_OUTPUT_BYTES).read_to_end(&mut kept);
         let _end = io::copy(&mut from, &mut io::sink());
         String::from_utf8_lossy(&kept).into_owned()
     })

@@ -253,7 +253,7 @@ unsafe fn slice<'a, T>(elements: *const T, count: usize) -> &'a [T] {
 }
 
 /// # Safety
-/// As [`slice`], and nobody else may use the values meanwhile.
+/// As [`slice()`], and nobody else may use the values meanwhile.
 unsafe fn slice_mut<'a, T>(elements: *mut T, count: usize) -> &'a mut [T] {
     // SAFETY: the caller's promise.
     if elements.is_null() { &mut [] } else { unsafe { std::slice::from_raw_parts_mut(elements, count) } }

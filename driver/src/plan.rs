@@ -12,7 +12,7 @@ use onrush_protocol::{
 // What an orchestrator accepts, an engine runs.
 const _: () = assert!(onrush_engine::MIN_RATE_PER_S <= limits::MIN_THROUGHPUT_PER_S);
 const _: () = assert!(limits::MAX_THROUGHPUT_PER_S <= onrush_engine::MAX_RATE_PER_S);
-const _: () = assert!(limits::MAX_REQUESTS <= onrush_engine::REQUESTS_MAX);
+const _: () = assert!(limits::MAX_REQUESTS <= onrush_engine::MAX_REQUESTS);
 const _: () = assert!(limits::MAX_ROUND <= onrush_engine::MAX_ROUND);
 
 const NO_TARGET: &str = "no target: the config has none and this driver was started without --target-url";

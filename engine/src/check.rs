@@ -5,7 +5,7 @@ use std::sync::Arc;
 use simd_json::OwnedValue;
 use simd_json::prelude::*;
 
-use crate::decode::{Decoder, JSON_BODY_MAX};
+use crate::decode::{Decoder, MAX_JSON_BODY_BYTES};
 use crate::http::{Coding, Sink};
 
 /// How much of a body that is not as it must be is shown to people.
@@ -18,7 +18,7 @@ pub enum Check {
     Status(Vec<(u16, u16)>),
     /// The body holds these bytes somewhere.
     BodyContains(Vec<u8>),
-    /// The body is JSON of at most [`JSON_BODY_MAX`] bytes, and has this value there. Numbers are equal by their value.
+    /// The body is JSON of at most [`MAX_JSON_BODY_BYTES`] bytes, and has this value there. Numbers are equal by their value.
     Json {
         /// Where, as a JSON pointer (RFC 6901): `/items/0/name`; the empty string is the whole.
         pointer: String,
@@ -80,7 +80,7 @@ pub(crate) struct Judge {
     found: Vec<bool>,
     /// The last bytes of the body: what is looked for may be cut in two by a read.
     tail: Vec<u8>,
-    /// The body, where a check wants it as JSON; at most [`JSON_BODY_MAX`] bytes of it and one more.
+    /// The body, where a check wants it as JSON; at most [`MAX_JSON_BODY_BYTES`] bytes of it and one more.
     kept: Vec<u8>,
     /// Where the body is compressed and a check looks at it.
     decoder: Option<Decoder>,
@@ -163,7 +163,7 @@ impl Judge {
             self.tail.extend_from_slice(from_piece);
         }
         if checks.iter().any(|check| matches!(check, Check::Json { .. })) {
-            let room = (JSON_BODY_MAX + 1).saturating_sub(self.kept.len());
+            let room = (MAX_JSON_BODY_BYTES + 1).saturating_sub(self.kept.len());
             self.kept.extend_from_slice(&piece[..piece.len().min(room)]);
         }
     }
@@ -211,8 +211,8 @@ fn contains(body: &[u8], wanted: &[u8]) -> bool {
 
 fn parse(body: &mut [u8]) -> Result<OwnedValue, String> {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-    if body.len() > JSON_BODY_MAX {
-        return Err(format!("the body has more than {JSON_BODY_MAX} bytes, too many to be read as JSON"));
+    if body.len() > MAX_JSON_BODY_BYTES {
+        return Err(format!("the body has more than {MAX_JSON_BODY_BYTES} bytes, too many to be read as JSON"));
     }
     let start = if body.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
     let body = &mut body[start..];
@@ -364,7 +364,7 @@ mod tests {
         for _ in 0..100 {
             Judging { judge: &mut judge, checks: &checks }.body(&piece);
         }
-        assert_eq!(judge.kept.len(), JSON_BODY_MAX + 1);
+        assert_eq!(judge.kept.len(), MAX_JSON_BODY_BYTES + 1);
         assert!(judge.verdict(&checks, 200).expect_err("too long").contains("too many"));
     }
 

@@ -9,7 +9,7 @@ use crate::http::Coding;
 
 /// A longer body is not read as JSON, and no more than this of a compressed body is decoded, which bounds the memory and
 /// the time of a connection.
-pub const JSON_BODY_MAX: usize = 1024 * 1024;
+pub const MAX_JSON_BODY_BYTES: usize = 1024 * 1024;
 
 /// Decodes one body that is coded by gzip or deflate.
 pub(crate) struct Decoder {
@@ -35,13 +35,13 @@ struct Plain {
 
 impl Plain {
     fn new() -> Self {
-        Self { bytes: Vec::new(), room: JSON_BODY_MAX }
+        Self { bytes: Vec::new(), room: MAX_JSON_BODY_BYTES }
     }
 }
 
 /// The bound is reached: nothing is wrong with the body.
 #[derive(Debug, thiserror::Error)]
-#[error("only its first {JSON_BODY_MAX} decoded bytes are looked at")]
+#[error("only its first {MAX_JSON_BODY_BYTES} decoded bytes are looked at")]
 struct TooLong;
 
 impl Write for Plain {
@@ -194,7 +194,7 @@ mod tests {
             let (coding, bytes) = coded(kind, &vec![b'x'; 40 * 1024 * 1024]);
             let (mut decoder, mut seen) = (Decoder::new(coding), 0);
             let error = decoder.decode(&bytes, |plain| seen += plain.len()).expect_err("too long");
-            assert_eq!(seen, JSON_BODY_MAX);
+            assert_eq!(seen, MAX_JSON_BODY_BYTES);
             assert!(error.contains("1048576 decoded bytes"), "{error}");
         }
     }

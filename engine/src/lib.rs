@@ -51,12 +51,12 @@ mod watch;
 
 pub use arm_error::ArmError;
 pub use check::{Check, Checks};
-pub use decode::JSON_BODY_MAX;
+pub use decode::MAX_JSON_BODY_BYTES;
 pub use io::Io;
 pub use options::{Options, Wait};
 pub use order::{MAX_ROUND, Order};
 pub use pem::pem_only;
-pub use plan::{MAX_RATE_PER_S, MIN_RATE_PER_S, Mode, Plan, REQUESTS_MAX, Request, Route, Server};
+pub use plan::{MAX_RATE_PER_S, MAX_REQUESTS, MIN_RATE_PER_S, Mode, Plan, Request, Route, Server};
 pub use plan_error::PlanError;
 pub use run::{Armed, Cancel, Running, Stopper};
 pub use second::{End, SecondReport};

@@ -9,7 +9,7 @@ use crate::plan_error::PlanError;
 use crate::trust::Tls;
 
 /// A plan has at most this many different requests.
-pub const REQUESTS_MAX: usize = 10_000;
+pub const MAX_REQUESTS: usize = 10_000;
 /// The slowest target throughput: one request in an hour.
 pub const MIN_RATE_PER_S: f64 = 1.0 / 3600.0;
 /// The fastest: the schedule counts whole nanoseconds.
@@ -20,7 +20,7 @@ pub const MAX_RATE_PER_S: f64 = 1e9;
 pub enum Mode {
     /// Every request goes out as soon as a connection is free.
     Avalanche,
-    /// Request *k* is due at `start + k × delay`, whatever the answers do.
+    /// Request *k* is due at `start + k × delay`, whatever the responses do.
     Tsunami {
         /// The time between two due moments.
         delay: Duration,
@@ -124,7 +124,7 @@ pub struct Plan {
     pub timeout: Duration,
     /// For opening a connection.
     pub connect_timeout: Duration,
-    /// What is sent; at least one, at most [`REQUESTS_MAX`].
+    /// What is sent; at least one, at most [`MAX_REQUESTS`].
     pub requests: Vec<Request>,
     /// Which of them is sent when.
     pub order: Order,
@@ -147,13 +147,13 @@ impl Plan {
     pub fn validate(&self) -> Result<(), PlanError> {
         let wrong = |field, problem: &str| Err(PlanError::new(field, problem));
         if self.connections == 0 {
-            return wrong("connections", "0 connections send nothing; give at least 1");
+            return wrong("connections", "at least 1 connection is needed");
         }
         if self.count == Some(0) {
-            return wrong("count", "0 requests are no test; give at least 1, or none to run for a duration");
+            return wrong("count", "a count must be at least 1; give none to run for a duration");
         }
         if self.duration == Some(Duration::ZERO) {
-            return wrong("duration", "a duration of 0 is no test; give a longer one, or none to send a count");
+            return wrong("duration", "a duration must be greater than 0; give none to send a count");
         }
         if self.count.is_none() && self.duration.is_none() {
             return wrong("count", "the test would never end; give a count, a duration or both");
@@ -168,16 +168,16 @@ impl Plan {
             return wrong("delay", "a Tsunami needs a delay above 0, a target throughput or both");
         }
         if self.timeout.is_zero() {
-            return wrong("timeout", "no answer comes in no time; give more than 0");
+            return wrong("timeout", "a time-out must be greater than 0");
         }
         if self.connect_timeout.is_zero() {
-            return wrong("connect_timeout", "no connection opens in no time; give more than 0");
+            return wrong("connect_timeout", "a time-out must be greater than 0");
         }
         if self.requests.is_empty() {
             return wrong("requests", "there is nothing to send; give at least one request");
         }
-        if self.requests.len() > REQUESTS_MAX {
-            let problem = format!("{} requests are too many; give at most {REQUESTS_MAX}", self.requests.len());
+        if self.requests.len() > MAX_REQUESTS {
+            let problem = format!("{} requests are too many; give at most {MAX_REQUESTS}", self.requests.len());
             return wrong("requests", &problem);
         }
         for (index, request) in self.requests.iter().enumerate() {
@@ -198,10 +198,13 @@ impl Request {
             return wrong("url", "names no host, or the port 0; give http://HOST:PORT/PATH".into());
         }
         if !self.target.starts_with('/') || !self.target.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return wrong("url", format!("{:?} is no path; it begins with / and is visible ASCII", self.target));
+            return wrong("url", format!("{:?} is not a path; a path begins with / and is visible ASCII", self.target));
         }
         if self.method == http::Method::CONNECT {
-            return wrong("method", "CONNECT opens a tunnel; give GET, POST or another method with an answer".into());
+            return wrong(
+                "method",
+                "CONNECT opens a tunnel; give GET, POST or another method that has a response".into(),
+            );
         }
         if self.weight == 0 {
             return wrong("weight", "a weight of 0 is never sent; give at least 1, or leave the request out".into());

@@ -4,7 +4,7 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct PlanError {
-    /// The field of [`Plan`] or [`Request`].
+    /// The field of [`Plan`](crate::Plan) or [`Request`](crate::Request).
     pub field: &'static str,
     /// What is wrong, and what would be right.
     pub problem: String,

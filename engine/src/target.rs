@@ -26,8 +26,8 @@ const MAX_ADDRESSES: usize = 64;
 pub(crate) const MAX_NAMED_ADDRESSES: usize = 200;
 /// What the read buffers of one thread may take together, and what each has at least and at most.
 const BUFFERS_BYTES: usize = 64 * 1024 * 1024;
-const BUFFER_BYTES_MIN: usize = 4 * 1024;
-const BUFFER_BYTES_MAX: usize = 256 * 1024;
+const MIN_BUFFER_BYTES: usize = 4 * 1024;
+const MAX_BUFFER_BYTES: usize = 256 * 1024;
 /// An address that did not answer is asked again after so long.
 const UNWELL: Duration = Duration::from_secs(10);
 
@@ -288,7 +288,7 @@ impl Target {
             checks: request.checks.clone(),
         };
         let buffers = connections.max(1) * servers.len().max(1);
-        let largest = (BUFFERS_BYTES / buffers).clamp(BUFFER_BYTES_MIN, BUFFER_BYTES_MAX);
+        let largest = (BUFFERS_BYTES / buffers).clamp(MIN_BUFFER_BYTES, MAX_BUFFER_BYTES);
         Self {
             origins: servers.into_iter().map(origin).collect(),
             requests: plan.requests.iter().zip(of_request.iter()).map(prepare).collect(),
@@ -296,7 +296,7 @@ impl Target {
             timeout: plan.timeout,
             connect_timeout: plan.connect_timeout,
             pauses_after_failed_connect: plan.mode == Mode::Avalanche,
-            buffer_bytes: BUFFER_BYTES_MIN..=largest,
+            buffer_bytes: MIN_BUFFER_BYTES..=largest,
             io,
             local_addresses,
             dialled: Cell::new(index),

@@ -96,7 +96,7 @@ impl Heartbeat {
             None => None,
             Some(name) => Some(
                 NodeState::from_name(&name)
-                    .ok_or_else(|| ReadError::bad("state", format!("{} is no state of a driver", quoted(&name))))?,
+                    .ok_or_else(|| ReadError::bad("state", format!("{} is not a state of a driver", quoted(&name))))?,
             ),
         };
         let refusal = fields.optional_test_id("refused_test_id")?.map(|test_id| {

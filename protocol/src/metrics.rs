@@ -355,8 +355,9 @@ fn counts(fields: &Fields) -> Result<Counts, ReadError> {
     }
     let mut failures = BTreeMap::new();
     for (name, n) in fields.counts("failures", limits::MAX_COUNT)? {
-        let cause = FailureCause::from_name(&name)
-            .ok_or_else(|| ReadError::bad("failures", format!("{} is no known cause", crate::fields::quoted(&name))))?;
+        let cause = FailureCause::from_name(&name).ok_or_else(|| {
+            ReadError::bad("failures", format!("{} is not a known cause", crate::fields::quoted(&name)))
+        })?;
         failures.insert(cause, n);
     }
     let mut counts = Counts { statuses, failures, addresses: addresses(fields)?, ..Counts::default() };

@@ -163,7 +163,7 @@ fn host_of(host: &str, authority: &str, behind: &str) -> Result<String, String> 
         return match zone {
             None => Ok(address.to_string()),
             Some(zone) if is_zone(zone) => Ok(format!("{address}%{zone}")),
-            Some(zone) => Err(format!("has the zone {}, which is no name of an interface", quoted(zone))),
+            Some(zone) => Err(format!("has the zone {}, which is not the name of an interface", quoted(zone))),
         };
     }
     if let Some(odd) = host.chars().find(|c| c.is_whitespace() || c.is_control()) {
@@ -176,7 +176,7 @@ fn host_of(host: &str, authority: &str, behind: &str) -> Result<String, String> 
                 format!("{authority:?} is a number and no host; did you mean localhost:{port}{behind}?")
             }
             (Some(address), _) => format!("has a number as its host ({host}); write the address: {address}"),
-            (None, _) => format!("has a number as its host ({host}), which is no address; {EXAMPLE}"),
+            (None, _) => format!("has a number as its host ({host}), which is not an address; {EXAMPLE}"),
         });
     }
     match url::Host::parse(host) {

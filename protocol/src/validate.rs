@@ -252,7 +252,7 @@ fn check_bytes(check: &Expect) -> usize {
 
 pub(crate) fn method_problem(method: &str) -> Option<String> {
     let unusable = match http::Method::from_bytes(method.as_bytes()) {
-        Err(_) => "is no HTTP method",
+        Err(_) => "is not an HTTP method",
         Ok(_) if method.len() > limits::MAX_METHOD_BYTES => "is too long for a method",
         Ok(http::Method::CONNECT) => "would turn the connection into a tunnel",
         Ok(_) => return None,
@@ -286,7 +286,7 @@ pub(crate) fn headers_problem(headers: &[(String, String)]) -> Option<String> {
     }
     headers.iter().find_map(|(name, value)| {
         if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
-            return Some(format!("{} is no header name; give letters, digits and dashes", quoted(name)));
+            return Some(format!("{} is not a header name; give letters, digits and dashes", quoted(name)));
         }
         if OWN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
             return Some(format!(

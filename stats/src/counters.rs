@@ -57,7 +57,7 @@ impl<S> Number<S> {
 /// name: Kind of Unit, usual | rare | decided, "Prometheus series": "what it says";
 /// ```
 ///
-/// A `rare` one is left out of messages where it is 0, and one that is `decided` where it is what [`Counts::decided`] says.
+/// A `rare` one is left out of messages where it is 0, and one that is `decided` where it is what [`Counts::decided`](crate::Counts::decided) says.
 /// `both` are in both structs, `totals` are what `Counts` has as a method, `second` are in `Counts` alone, and `maps` count by
 /// a key there. Messages have the numbers in this order, and stored totals are a list in it: a new one of `Totals` goes to the
 /// end of the second `both`.

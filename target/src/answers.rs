@@ -12,12 +12,12 @@ pub const SERVER: &str = "onrush-target";
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// The longest body of an answer of `/ping`. It is kept up to six times, once for each way of sending it.
-pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 const JSON: &str = "application/json";
 const PONG: &str = r#"{"message":"pong"}"#;
 /// A longer answer is written from where it lies; a shorter one is copied to others of its batch.
-const COPIED_BYTES_MAX: usize = 512;
+const MAX_COPIED_BYTES: usize = 512;
 /// The longest chunk of a chunked body.
 const CHUNK_BYTES: usize = 8 * 1024;
 
@@ -96,7 +96,7 @@ impl Wire {
     fn bytes(&self, without_body: bool) -> Bytes<'_> {
         if without_body {
             Bytes::Copy(&self.bytes[..self.head_length])
-        } else if self.bytes.len() <= COPIED_BYTES_MAX {
+        } else if self.bytes.len() <= MAX_COPIED_BYTES {
             Bytes::Copy(&self.bytes)
         } else {
             Bytes::Share(Arc::clone(&self.bytes))

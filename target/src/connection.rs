@@ -1,6 +1,6 @@
 //! One connection: reads what comes, answers in order, writes the answers of a batch together.
 //!
-//! Memory: the input grows to [`HEAD_BYTES_MAX`] at most, the output is written before it passes
+//! Memory: the input grows to [`MAX_HEAD_BYTES`] at most, the output is written before it passes
 //! [`FLUSH_BYTES`] by more than one answer. There is no idle time-out: a load generator keeps connections open.
 
 use std::io;
@@ -14,7 +14,7 @@ use monoio::net::TcpStream;
 use crate::answers::{self, Bytes, CONTINUE};
 use crate::counters::Snapshot;
 use crate::metrics;
-use crate::request::{Event, HEAD_BYTES_MAX, Malformed, Persistence, Request, RequestReader, Route};
+use crate::request::{Event, MAX_HEAD_BYTES, Malformed, Persistence, Request, RequestReader, Route};
 use crate::server::{OpenConnection, Worker};
 
 const INPUT_BYTES: usize = 4 * 1024;
@@ -24,7 +24,7 @@ const FLUSH_BYTES: usize = 64 * 1024;
 const DELAY_SLICE: Duration = Duration::from_millis(100);
 /// How long and how much a client may go on sending after the last answer.
 const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES_MAX: usize = 1024 * 1024;
+const MAX_LINGER_BYTES: usize = 1024 * 1024;
 
 /// Serves one connection until it ends.
 pub async fn serve(stream: TcpStream, open: OpenConnection, worker: Rc<Worker>) {
@@ -82,7 +82,7 @@ impl Connection {
         let length = self.input.len();
         if length == self.input.capacity() {
             // The reader refuses a head before it fills this.
-            self.input.reserve_exact(length.min(HEAD_BYTES_MAX));
+            self.input.reserve_exact(length.min(MAX_HEAD_BYTES));
         }
         let capacity = self.input.capacity();
         let (read, slice) = self.stream.read(std::mem::take(&mut self.input).slice_mut(length..capacity)).await;
@@ -226,7 +226,7 @@ impl Connection {
         self.stream.shutdown().await?;
         let drain = async {
             let mut drained = 0;
-            while drained < LINGER_BYTES_MAX {
+            while drained < MAX_LINGER_BYTES {
                 self.input.clear();
                 match self.read().await? {
                     0 => break,

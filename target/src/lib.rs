@@ -30,7 +30,7 @@ use onrush_host::cpus;
 use onrush_host::limits::raise_descriptors;
 use rustix::net::Shutdown;
 
-use crate::answers::{Answers, BODY_BYTES_MAX};
+use crate::answers::{Answers, MAX_BODY_BYTES};
 use crate::balance::Seat;
 use crate::executor::Executor;
 use crate::server::{Shared, Worker};
@@ -115,7 +115,7 @@ pub enum TargetError {
         problem: String,
     },
     /// A body beyond all reason.
-    #[error("a body of {body_bytes} bytes is too long: at most {BODY_BYTES_MAX}")]
+    #[error("a body of {body_bytes} bytes is too long: at most {MAX_BODY_BYTES}")]
     Body {
         /// The length asked for.
         body_bytes: usize,
@@ -157,7 +157,7 @@ impl Target {
         if let Some(problem) = delay.problem().or_else(|| stall.as_ref().and_then(Stall::problem)) {
             return Err(TargetError::Timing { problem });
         }
-        if let Some(body_bytes) = body_bytes.filter(|bytes| *bytes > BODY_BYTES_MAX) {
+        if let Some(body_bytes) = body_bytes.filter(|bytes| *bytes > MAX_BODY_BYTES) {
             return Err(TargetError::Body { body_bytes });
         }
         let cpus = check_cpus(cpus)?;

@@ -1,23 +1,23 @@
 //! Reads requests from a stream of bytes, wherever the stream is cut.
 //!
 //! No sockets and no clocks: bytes go in, what they mean comes out. A body is read to its end and discarded.
-//! Memory: the caller's buffer, at most [`HEAD_BYTES_MAX`] of it for a head; nothing is kept here but the state.
+//! Memory: the caller's buffer, at most [`MAX_HEAD_BYTES`] of it for a head; nothing is kept here but the state.
 
 use std::mem::MaybeUninit;
 
 use crate::accept::prefers_json;
 
 /// A longer head is refused.
-pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// A head with more fields than this is refused like a longer one.
-const FIELDS_MAX: usize = 100;
+const MAX_FIELDS: usize = 100;
 /// A partial head up to this length is looked at with every new byte, so that garbage is refused at once. A longer
 /// one is looked at again only when a line has ended: otherwise a client that sends single bytes costs the square.
-const EAGER_BYTES_MAX: usize = 512;
+const MAX_EAGER_BYTES: usize = 512;
 /// The longest line of a chunked body that is not data: a size with its extensions, or a trailer field.
-const CHUNK_LINE_BYTES_MAX: u32 = 4 * 1024;
+const MAX_CHUNK_LINE_BYTES: u32 = 4 * 1024;
 /// All trailer fields of a chunked body together.
-const TRAILER_BYTES_MAX: u32 = 16 * 1024;
+const MAX_TRAILER_BYTES: u32 = 16 * 1024;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub struct Request {
 pub enum Malformed {
     /// Not a request, or one that contradicts itself: 400.
     Syntax,
-    /// The head is longer than [`HEAD_BYTES_MAX`] or has too many fields: 431.
+    /// The head is longer than [`MAX_HEAD_BYTES`] or has too many fields: 431.
     HeadTooLarge,
     /// A transfer coding other than chunked: 501.
     TransferCoding,
@@ -121,15 +121,15 @@ impl RequestReader {
                     return (0, Event::NeedMore);
                 }
                 let worth_parsing =
-                    input.len() <= EAGER_BYTES_MAX || input.len() >= HEAD_BYTES_MAX || fresh.contains(&b'\n');
+                    input.len() <= MAX_EAGER_BYTES || input.len() >= MAX_HEAD_BYTES || fresh.contains(&b'\n');
                 let parsed = if worth_parsing { parse_head(input) } else { Ok(None) };
                 match parsed {
-                    Ok(None) if input.len() < HEAD_BYTES_MAX => {
+                    Ok(None) if input.len() < MAX_HEAD_BYTES => {
                         *seen = input.len();
                         (0, Event::NeedMore)
                     }
                     Ok(None) => self.broken(Malformed::HeadTooLarge),
-                    Ok(Some((length, ..))) if length > HEAD_BYTES_MAX => self.broken(Malformed::HeadTooLarge),
+                    Ok(Some((length, ..))) if length > MAX_HEAD_BYTES => self.broken(Malformed::HeadTooLarge),
                     Ok(Some((length, request, body))) => {
                         self.state = body;
                         (length, Event::Head(request))
@@ -167,7 +167,7 @@ impl RequestReader {
 
 /// The head's length, the request and the state its body begins with; `None` if the head is not complete.
 fn parse_head(input: &[u8]) -> Result<Option<(usize, Request, State)>, Malformed> {
-    let mut fields = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; FIELDS_MAX];
+    let mut fields = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MAX_FIELDS];
     let mut head = httparse::Request::new(&mut []);
     let length = match head.parse_with_uninit_headers(input, &mut fields) {
         Ok(httparse::Status::Complete(length)) => length,
@@ -330,7 +330,7 @@ impl Chunked {
     /// One byte that is not data.
     fn step(&mut self, byte: u8) -> Result<bool, Malformed> {
         self.line_bytes += 1;
-        if self.line_bytes > CHUNK_LINE_BYTES_MAX {
+        if self.line_bytes > MAX_CHUNK_LINE_BYTES {
             return Err(Malformed::Syntax);
         }
         let next = match (self.part, byte) {
@@ -362,7 +362,7 @@ impl Chunked {
             (Part::TrailerLf, b'\n') => {
                 self.trailer_bytes += self.line_bytes;
                 self.line_bytes = 0;
-                if self.trailer_bytes > TRAILER_BYTES_MAX {
+                if self.trailer_bytes > MAX_TRAILER_BYTES {
                     return Err(Malformed::Syntax);
                 }
                 Part::TrailerStart

@@ -179,17 +179,17 @@ fn what_is_malformed_is_refused_by_its_name() {
 fn the_limits_are_exact() {
     let frame = "GET /ping HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n".len();
     let with_filler = |filler| format!("GET /ping HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(filler));
-    assert_eq!(only(&with_filler(HEAD_BYTES_MAX - frame)).len(), 2);
-    assert_eq!(refused(&with_filler(HEAD_BYTES_MAX - frame + 1)), Some(Malformed::HeadTooLarge));
+    assert_eq!(only(&with_filler(MAX_HEAD_BYTES - frame)).len(), 2);
+    assert_eq!(refused(&with_filler(MAX_HEAD_BYTES - frame + 1)), Some(Malformed::HeadTooLarge));
     assert_eq!(
-        events(with_filler(HEAD_BYTES_MAX - frame + 1).as_bytes(), &[1000]).last(),
+        events(with_filler(MAX_HEAD_BYTES - frame + 1).as_bytes(), &[1000]).last(),
         Some(&Event::Malformed(Malformed::HeadTooLarge))
     );
-    assert_eq!(refused(&"\r\n".repeat(HEAD_BYTES_MAX / 2)), Some(Malformed::HeadTooLarge));
+    assert_eq!(refused(&"\r\n".repeat(MAX_HEAD_BYTES / 2)), Some(Malformed::HeadTooLarge));
 
     let with_fields = |fields| format!("GET /ping HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(fields));
-    assert_eq!(only(&with_fields(FIELDS_MAX - 1)).len(), 2);
-    assert_eq!(refused(&with_fields(FIELDS_MAX)), Some(Malformed::HeadTooLarge));
+    assert_eq!(only(&with_fields(MAX_FIELDS - 1)).len(), 2);
+    assert_eq!(refused(&with_fields(MAX_FIELDS)), Some(Malformed::HeadTooLarge));
 
     let with_chunks = |rest: String| format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{rest}");
     assert_eq!(refused(&with_chunks(format!("1;{}", "x".repeat(5000)))), Some(Malformed::Syntax));

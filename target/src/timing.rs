@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 /// A longer delay or stall is taken for a mistake.
-pub const DELAY_MAX: Duration = Duration::from_secs(3600);
+pub const MAX_DELAY: Duration = Duration::from_secs(3600);
 
 /// How long an answer of `/ping` waits after its request has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Delay {
         if !order {
             return Some("a uniform delay goes from the shortest to the longest, like uniform:1ms-9ms".into());
         }
-        (longest > DELAY_MAX).then(|| format!("a delay of {longest:?} is too long: at most {DELAY_MAX:?}"))
+        (longest > MAX_DELAY).then(|| format!("a delay of {longest:?} is too long: at most {MAX_DELAY:?}"))
     }
 
     /// Whether no answer ever waits.
@@ -57,7 +57,7 @@ impl Delay {
             Self::Fixed(delay) => delay,
             Self::Uniform { low, high } => low + high.saturating_sub(low).mul_f64(unit(seed, index)),
             // `unit` is below 1, so the logarithm is finite.
-            Self::Exponential { mean } => mean.mul_f64(-(1.0 - unit(seed, index)).ln()).min(DELAY_MAX),
+            Self::Exponential { mean } => mean.mul_f64(-(1.0 - unit(seed, index)).ln()).min(MAX_DELAY),
         }
     }
 }
@@ -90,7 +90,7 @@ impl Stall {
                 "a stall of {length:?} in {period:?} is none; give a length above 0 and below its period, like 1s/10s"
             ));
         }
-        (*period > DELAY_MAX).then(|| format!("a period of {period:?} is too long: at most {DELAY_MAX:?}"))
+        (*period > MAX_DELAY).then(|| format!("a period of {period:?} is too long: at most {MAX_DELAY:?}"))
     }
 
     /// The moment from `ready` on at which an answer may go out: `ready` itself, or the end of the stall it falls into.
@@ -156,8 +156,8 @@ mod tests {
         for (limit, times_mean) in [(5, 1.0), (10, 2.0), (25, 5.0_f64)] {
             assert_near(share_up_to(delay, ms(limit)), 1.0 - (-times_mean).exp(), 0.01);
         }
-        let long = Delay::Exponential { mean: DELAY_MAX };
-        assert!((0..DRAWS).all(|index| long.draw(7, index) <= DELAY_MAX));
+        let long = Delay::Exponential { mean: MAX_DELAY };
+        assert!((0..DRAWS).all(|index| long.draw(7, index) <= MAX_DELAY));
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
         let uniform = |low, high| Delay::Uniform { low: ms(low), high: ms(high) };
         assert_eq!(uniform(1, 9).problem(), None);
         assert!(uniform(9, 1).problem().is_some_and(|problem| problem.contains("uniform:1ms-9ms")));
-        for delay in [Delay::Fixed(DELAY_MAX * 2), Delay::Exponential { mean: DELAY_MAX * 2 }, uniform(1, 4_000_000)] {
+        for delay in [Delay::Fixed(MAX_DELAY * 2), Delay::Exponential { mean: MAX_DELAY * 2 }, uniform(1, 4_000_000)] {
             assert!(delay.problem().is_some_and(|problem| problem.contains("too long")), "{delay:?}");
         }
         let stall = |length, period| Stall { length: ms(length), period: ms(period) };

@@ -1,19 +1,19 @@
 //! REST: reads what clients ask, asks the brain, writes its answers. It refuses to know how a test runs.
 //!
-//! Reading order: [`routes`] (what can be asked), [`fields`] and [`new_test`] (the one request with a body),
+//! Reading order: [`routes`] (what can be asked), [`fields`] and [`creation`] (the one request with a body),
 //! [`problem`] (every error), [`stream`] (server-sent events), [`guard`] (what browsers may do), [`assets`] (the
 //! page and the API's description for people).
 
 mod api;
 mod assets;
 mod body;
+mod creation;
 mod events;
 #[cfg(test)]
 mod fake;
 mod fields;
 mod guard;
 mod hosts;
-mod new_test;
 mod openapi;
 mod problem;
 mod query;

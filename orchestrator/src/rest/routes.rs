@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 use super::body::json_object;
+use super::creation;
 use super::fields::NewTestBody;
-use super::new_test;
 use super::problem::{Failure, ProblemBody};
 use super::query::Query;
 use super::room::Rooms;
@@ -79,7 +79,7 @@ fn new_test_id(now: Timestamp) -> TestId {
     ),
     responses(
         (status = 201, description = "The test", body = TestView, headers(("location" = String, description = "Its path"))),
-        (status = 400, description = "The body is no JSON object", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "The body is not a JSON object", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "A page of another origin asked", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It is to be triggered and cannot be", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "The body has more than 1 MiB", body = ProblemBody, content_type = "application/problem+json"),
@@ -92,7 +92,7 @@ pub(super) async fn create_test<A: Api>(
     request: Request,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Response), Failure> {
     let (test_id, max_drivers) = (new_test_id(Timestamp::now()), api.max_drivers());
-    let test = json_object(request, move |fields| new_test::parse(fields, test_id, max_drivers)).await?;
+    let test = json_object(request, move |fields| creation::parse(fields, test_id, max_drivers)).await?;
     let claim = rooms.answers.claim().await?;
     let view = api.create(test).await?;
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("/v1/tests/{}", view.test_id))], claim.json(&view)))

@@ -1,5 +1,5 @@
 //! Single JSON values as people write them: `10`, `"10k"`, `"250us"`, `"yes"`, `["Name: value"]`. What a text means is
-//! [`human`](crate::human)'s to say, so that a suffix has one meaning everywhere. Pure.
+//! [`crate::human`]'s to say, so that a suffix has one meaning everywhere. Pure.
 
 use std::str::FromStr;
 use std::time::Duration;

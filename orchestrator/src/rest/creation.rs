@@ -165,5 +165,5 @@ fn unknown(key: &str, named_all: &mut bool) -> String {
 }
 
 #[cfg(test)]
-#[path = "new_test_tests.rs"]
+#[path = "creation_tests.rs"]
 mod tests;
