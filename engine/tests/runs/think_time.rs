@@ -124,7 +124,11 @@ fn a_stop_ends_a_run_whose_connections_rest() {
     let server = Server::start(|_| ok());
     let resting = Plan { connections: 3, think_time: Duration::from_secs(3_600), ..plan(&server.url()) };
     let running = arm(Plan { count: Some(100), ..resting }).start(Instant::now());
-    std::thread::sleep(Duration::from_millis(200));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while server.requests() < 3 {
+        assert!(Instant::now() < deadline, "{} of 3 requests came", server.requests());
+        std::thread::yield_now();
+    }
     running.stopper().stop();
     let run = finish(running);
     assert_eq!((run.totals().sent, run.end()), (3, &End::Stopped));
