@@ -29,6 +29,17 @@ pub const MAX_OPEN_SECONDS: usize = 16;
 /// What each driver that reported seconds measured in all.
 pub type Parts = BTreeMap<NodeId, Part>;
 
+/// All drivers merged; the length is the longest.
+pub fn merged(parts: &Parts) -> Part {
+    let mut all = Part::default();
+    for part in parts.values() {
+        all.stats.merge_across(&part.stats);
+        all.length_ns = all.length_ns.max(part.length_ns);
+        all.sending_ns = all.sending_ns.max(part.sending_ns);
+    }
+    all
+}
+
 /// What happened to a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entered {
@@ -95,13 +106,7 @@ pub struct SealedSecond {
 impl SealedSecond {
     /// All drivers merged; the length is the longest.
     pub fn all(&self) -> Part {
-        let mut all = Part::default();
-        for part in self.parts.values() {
-            all.stats.merge_across(&part.stats);
-            all.length_ns = all.length_ns.max(part.length_ns);
-            all.sending_ns = all.sending_ns.max(part.sending_ns);
-        }
-        all
+        merged(&self.parts)
     }
 }
 

@@ -11,6 +11,7 @@ use onrush_api::{ConfigView, DriverView, HistogramView, MetricsView, SeriesView,
 use onrush_protocol::TestId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 
+use crate::aggregate;
 use crate::brain::{self, Command, Totalled};
 use crate::core::NewTest;
 use crate::export::Export;
@@ -173,7 +174,7 @@ impl Handle {
         }
         self.work(&turn, move || {
             let stats = match &node_id {
-                None => views::merged(&totals).stats,
+                None => aggregate::merged(&totals).stats,
                 Some(name) => totals.get(name.as_str()).map(|total| total.stats.clone()).unwrap_or_default(),
             };
             views::histogram(test_id.as_str(), node_id.as_deref(), &stats)

@@ -9,7 +9,7 @@ use onrush_api::{
 use onrush_protocol::{NodeId, encode_base64};
 use onrush_stats::{Distribution, SecondStats};
 
-use crate::aggregate::{Part, Parts};
+use crate::aggregate::{Part, Parts, merged};
 use crate::clock::rfc3339;
 use crate::proof::{Check, Conservation};
 use crate::record::{ParticipantRecord, TestRecord};
@@ -165,17 +165,6 @@ pub fn metrics_of<'a>(record: &TestRecord, all: &Part, total_of: impl Fn(&NodeId
         add_plain(&mut scope, all, &plain, record.config.count_per_driver, any_known);
     }
     MetricsView { test_id: record.test_id.to_string(), state: record.state.into(), elapsed_s, all: scope, drivers }
-}
-
-/// All drivers together; the length is the longest.
-pub fn merged(totals: &Parts) -> Part {
-    let mut all = Part::default();
-    for total in totals.values() {
-        all.stats.merge_across(&total.stats);
-        all.length_ns = all.length_ns.max(total.length_ns);
-        all.sending_ns = all.sending_ns.max(total.sending_ns);
-    }
-    all
 }
 
 fn driver_scope(participant: &ParticipantRecord, total: Option<&Part>) -> ScopeView {
