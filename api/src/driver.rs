@@ -55,7 +55,8 @@ pub enum DriverState {
     Running,
     /// It lives; it does not say what it is doing (it speaks only the specification).
     Alive,
-    /// No heartbeat for 3 seconds; longer for a node that beats less than once a second.
+    /// No heartbeat for 3 seconds (longer for a node that beats less than once a second), or not known well enough yet to
+    /// take part: the reason says what is missing.
     Suspect,
     /// No heartbeat for 5 seconds, or for three of its own intervals (60 seconds at most), or it said goodbye.
     Lost,

@@ -134,7 +134,9 @@ fn every_series_is_named_and_every_name_is_a_series() {
     heartbeat.timestamp_unix_ms = Some(now.unix_ms + 250.0);
     heartbeat.cpu_s = Some(1.75);
     heartbeat.memory_bytes = Some(30_000_000);
+    registry.register(SimDriver::new("a", "s").register(), now);
     registry.heartbeat(heartbeat, now.mono, now);
+    registry.tick(now, Some(now.mono), |_| false);
     export.live(Live {
         drivers: registry.glimpses(now),
         skipped: vec![(Topic::Metrics, "not JSON", 3)],
@@ -258,7 +260,10 @@ fn what_a_driver_does_not_say_has_no_series() {
     assert_eq!(shown.get("onrush_driver_in_flight_requests", "driver=a,test=t"), Some(0.0));
     // A driver whose heartbeat says nothing beyond the specification.
     let mut registry = Registry::new(8, Vec::new(), now);
-    registry.heartbeat(SimDriver::plain("plain").heartbeat(NodeState::Idle, None), now.mono, now);
+    for _ in 0..2 {
+        registry.heartbeat(SimDriver::plain("plain").heartbeat(NodeState::Idle, None), now.mono, now);
+    }
+    registry.tick(now, Some(now.mono), |_| false);
     export.live(Live { drivers: registry.glimpses(now), ..Live::default() });
     let shown = scrape(&export);
     assert_eq!(shown.get("onrush_driver_state", "driver=plain,state=alive"), Some(1.0));

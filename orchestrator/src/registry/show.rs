@@ -88,6 +88,8 @@ impl Registry {
             _ if driver.lost_since.is_some() => DriverState::Lost,
             _ if rejected => DriverState::Rejected,
             None => DriverState::Suspect,
+            // It may be anybody's message: who is shown as idle takes part in the next test.
+            Some(_) if !driver.is_live() => DriverState::Suspect,
             _ if silent >= driver.patience().suspect => DriverState::Suspect,
             Some(Heartbeat { state: Some(NodeState::Idle), .. }) => DriverState::Idle,
             Some(Heartbeat { state: Some(NodeState::Armed), .. }) => DriverState::Armed,
@@ -101,7 +103,7 @@ impl Registry {
         let state = self.state(driver, now, rejected.is_some());
         let waits = || match last {
             None => Some("no heartbeat yet".to_owned()),
-            Some(_) if driver.lost_since.is_none() && !driver.may_sit() => {
+            Some(_) if driver.lost_since.is_none() && !driver.is_live() => {
                 Some("not registered; it takes part from its second heartbeat on".to_owned())
             }
             Some(_) => None,

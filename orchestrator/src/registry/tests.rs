@@ -139,6 +139,8 @@ fn an_old_registration_is_no_sign_of_life() {
 fn a_heartbeat_of_an_unknown_driver_registers_it() {
     let mut world = World::new(8);
     world.beat(&SimDriver::plain("foreign"));
+    world.pass_ms(1000);
+    world.beat(&SimDriver::plain("foreign"));
     assert_eq!(world.view("foreign").state, DriverState::Alive);
     assert_eq!(world.view("foreign").session_id, None);
 }
@@ -297,6 +299,7 @@ fn a_bare_heartbeat_takes_no_seat_and_a_second_one_does() {
     }
     assert!(world.live().is_empty());
     assert!(world.view("bare0").reason.unwrap().contains("second heartbeat"));
+    assert_eq!(world.view("bare0").state, DriverState::Suspect, "nobody may wait for it to be idle and then count on it");
     let ours = SimDriver::new("ours", "s");
     world.hear(&ours);
     assert_eq!(world.live(), ["ours"]);
@@ -304,6 +307,7 @@ fn a_bare_heartbeat_takes_no_seat_and_a_second_one_does() {
     world.beat(&SimDriver::plain("bare3"));
     assert_eq!(world.live(), ["bare3", "ours"], "a plain node that never announces itself takes part");
     assert_eq!(world.view("bare3").reason, None);
+    assert_eq!(world.view("bare3").state, DriverState::Alive);
 }
 
 #[test]
