@@ -112,10 +112,10 @@ impl Console {
 
 /// A line of parts, of which those that matter less are left out where it would not fit.
 #[derive(Clone, Debug, Default)]
-pub struct Line(Vec<Part>);
+pub struct Line(Vec<Span>);
 
 #[derive(Clone, Debug)]
-struct Part {
+struct Span {
     /// The longest first.
     forms: Vec<String>,
     importance: u8,
@@ -124,7 +124,7 @@ struct Part {
 impl Line {
     /// The line with one more part: its forms, the longest first, and how much it matters beside the others.
     pub fn with(mut self, importance: u8, forms: impl IntoIterator<Item = String>) -> Self {
-        self.0.push(Part { forms: forms.into_iter().collect(), importance });
+        self.0.push(Span { forms: forms.into_iter().collect(), importance });
         self
     }
 

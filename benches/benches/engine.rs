@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use onrush_engine::internals::{Exchange, Reader, Recorder, SecondRecord};
+use onrush_engine::internals::{Exchange, Recorder, ResponseReader, SecondRecord};
 use onrush_stats::SecondStats;
 
 const PONG: &[u8] = b"HTTP/1.1 200 OK\r\nServer: onrush-target\r\nContent-Type: application/json\r\n\
@@ -19,11 +19,11 @@ fn reader(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("reader");
     for (name, response) in [("pong", PONG), ("chunked", CHUNKED), ("20 headers", &many_headers)] {
         group.throughput(Throughput::Bytes(response.len() as u64));
-        let mut reader = Reader::new(false);
+        let mut reader = ResponseReader::new(false);
         group.bench_function(name, |bencher| {
             bencher.iter(|| reader.read(black_box(response), &mut ()).expect("well formed").expect("complete"));
         });
-        let mut reader = Reader::new(false);
+        let mut reader = ResponseReader::new(false);
         group.bench_function(format!("{name}, cut in the head"), |bencher| {
             bencher.iter(|| {
                 let (first, second) = black_box(response).split_at(20);

@@ -38,7 +38,7 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
 /// Runs it and says in JSON what it did.
 pub fn run(args: &Args) -> Result<(), Problem> {
     let per_request = |rate_per_s: f64| Duration::try_from_secs_f64(1.0 / rate_per_s);
-    let (mode, max_rate_per_s) = match (args.test_type.as_str(), args.rate_per_s) {
+    let (mode, target_throughput_per_s) = match (args.test_type.as_str(), args.rate_per_s) {
         ("avalanche", rate_per_s) => (Mode::Avalanche, rate_per_s),
         ("tsunami", Some(rate_per_s)) => (Mode::Tsunami { delay: per_request(rate_per_s)? }, None),
         _ => return Err("give --type avalanche, or --type tsunami with a rate -R".into()),
@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> Result<(), Problem> {
         "timer" => Wait::Timer,
         _ => return Err("--wait: poll or timer".into()),
     };
-    let plan = plan(&args.url, mode, max_rate_per_s, args.connections, args.duration)?;
+    let plan = plan(&args.url, mode, target_throughput_per_s, args.connections, args.duration)?;
     let armed =
         Armed::new(plan, Options { cpus: vec![args.cpus], wait, io: Io::IoUring, local_addresses: Vec::new() })?;
     let Ran { totals, stats } = finish(armed.start(Instant::now()))?;
@@ -67,14 +67,14 @@ pub fn run(args: &Args) -> Result<(), Problem> {
 pub fn plan(
     url: &str,
     mode: Mode,
-    max_rate_per_s: Option<f64>,
+    target_throughput_per_s: Option<f64>,
     connections: u32,
     duration: Duration,
 ) -> Result<Plan, Problem> {
     let TargetUrl { tls, host, port, request_target } = TargetUrl::parse(url)?;
     Ok(Plan {
         mode,
-        max_rate_per_s,
+        target_throughput_per_s,
         count: None,
         duration: Some(duration),
         connections,

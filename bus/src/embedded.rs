@@ -26,12 +26,12 @@ const MAX_REQUEST_BYTES: &str = "2500000";
 /// [`Brokers::discover`](crate::Brokers::discover) finds it.
 pub struct EmbeddedBroker {
     address: String,
-    commands: Option<Sender<Command>>,
+    commands: Option<Sender<BrokerCommand>>,
     thread: Option<JoinHandle<()>>,
     _announced: LiveFile,
 }
 
-struct Command {
+struct BrokerCommand {
     up: bool,
     done: Sender<Result<(), BusError>>,
 }
@@ -61,7 +61,7 @@ impl EmbeddedBroker {
         let gone = |_| BusError::Embedded("its thread ended".into());
         let (done, result) = channel();
         if let Some(commands) = &self.commands {
-            commands.send(Command { up, done }).map_err(|_| gone(()))?;
+            commands.send(BrokerCommand { up, done }).map_err(|_| gone(()))?;
         }
         result.recv().map_err(|_| gone(()))?
     }
@@ -77,7 +77,7 @@ impl Drop for EmbeddedBroker {
 }
 
 /// Starts the cluster, says where, and obeys until nobody is left to command.
-fn serve(topics: &[String], ready: &Sender<Result<String, BusError>>, commands: &Receiver<Command>) {
+fn serve(topics: &[String], ready: &Sender<Result<String, BusError>>, commands: &Receiver<BrokerCommand>) {
     let failed = |error: KafkaError| BusError::Embedded(error.to_string());
     let owner = ClientConfig::new()
         .set("test.mock.num.brokers", "1")
@@ -98,7 +98,7 @@ fn serve(topics: &[String], ready: &Sender<Result<String, BusError>>, commands: 
     use std::sync::mpsc::RecvTimeoutError;
     loop {
         match commands.recv_timeout(Duration::from_secs(1)) {
-            Ok(Command { up, done }) => {
+            Ok(BrokerCommand { up, done }) => {
                 let result = if up { cluster.broker_up(-1) } else { cluster.broker_down(-1) };
                 let _ = done.send(result.map_err(failed));
             }

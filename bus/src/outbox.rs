@@ -7,13 +7,13 @@ use onrush_protocol::Topic;
 
 /// A message on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Message {
+pub(crate) struct OutgoingMessage {
     pub topic: Topic,
     pub key: String,
     pub payload: Vec<u8>,
 }
 
-impl Message {
+impl OutgoingMessage {
     /// What it takes to keep it.
     fn bytes(&self) -> usize {
         /// Its place in the map, and what the allocator adds.
@@ -25,7 +25,7 @@ impl Message {
 /// Messages in the order in which they were taken, each with a number of its own. Bounded by their number and bytes.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    messages: BTreeMap<usize, Message>,
+    messages: BTreeMap<usize, OutgoingMessage>,
     /// What they take together.
     bytes: usize,
     max_waiting: usize,
@@ -52,7 +52,7 @@ impl Outbox {
     }
 
     /// Takes a message; false where too much waits.
-    pub fn take(&mut self, message: Message) -> bool {
+    pub fn take(&mut self, message: OutgoingMessage) -> bool {
         let bytes = self.bytes.saturating_add(message.bytes());
         if self.messages.len() >= self.max_waiting || bytes > self.max_bytes {
             return false;
@@ -67,7 +67,7 @@ impl Outbox {
     }
 
     /// The next message for the client, if there is one.
-    pub fn to_hand_over(&self) -> Option<(usize, &Message)> {
+    pub fn to_hand_over(&self) -> Option<(usize, &OutgoingMessage)> {
         self.messages.range(self.handed_over..).next().map(|(number, message)| (*number, message))
     }
 
@@ -83,7 +83,7 @@ impl Outbox {
             self.oldest_since = Instant::now();
         }
         let message = self.messages.remove(&number);
-        self.bytes -= message.as_ref().map_or(0, Message::bytes);
+        self.bytes -= message.as_ref().map_or(0, OutgoingMessage::bytes);
         message.is_some()
     }
 
@@ -118,8 +118,8 @@ mod tests {
 
     use super::*;
 
-    fn message(n: usize) -> Message {
-        Message { topic: Topic::Metrics, key: n.to_string(), payload: Vec::new() }
+    fn message(n: usize) -> OutgoingMessage {
+        OutgoingMessage { topic: Topic::Metrics, key: n.to_string(), payload: Vec::new() }
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn it_is_bounded_in_bytes() {
         let mut outbox = Outbox::new(usize::MAX, 100_000);
-        let large = |n| Message { payload: vec![0; 40_000], ..message(n) };
+        let large = |n| OutgoingMessage { payload: vec![0; 40_000], ..message(n) };
         assert!(outbox.take(large(0)) && outbox.take(large(1)) && !outbox.take(large(2)));
         assert!(outbox.take(message(3)), "a small one fits");
         outbox.done(0);

@@ -19,7 +19,7 @@ use crate::asker::{Asker, View};
 use crate::bell::{Bell, RingingQueue};
 use crate::client::{Burial, bury, settings, with_options};
 use crate::delivery::Events;
-use crate::outbox::{Message, Outbox};
+use crate::outbox::{Outbox, OutgoingMessage};
 use crate::stamp::Stamp;
 use crate::{BusConfig, BusError};
 
@@ -116,7 +116,7 @@ impl Producer {
     /// Takes a message. It fails only where too much waits already; the message is then not taken.
     pub fn send(&self, topic: Topic, key: &str, payload: Vec<u8>) -> Result<(), BusError> {
         let mut state = self.shared.lock();
-        let message = Message { topic, key: key.into(), payload };
+        let message = OutgoingMessage { topic, key: key.into(), payload };
         if !state.outbox.take(message) {
             let (waiting, waiting_bytes) = (state.outbox.len(), state.outbox.bytes());
             let address = self.shared.asker.view().address.clone();

@@ -15,14 +15,14 @@ pub(crate) struct Ticket {
 #[derive(Debug)]
 pub(crate) struct Known {
     pub ticket: Ticket,
-    pub part: Part,
+    pub standing: Standing,
     /// When to start, once it was triggered.
     pub start: Option<Moment>,
 }
 
 /// What a driver has to do with a test.
 #[derive(Debug)]
-pub(crate) enum Part {
+pub(crate) enum Standing {
     /// It is not among the participants.
     None,
     /// It refused.
@@ -33,19 +33,19 @@ pub(crate) enum Part {
 
 impl Known {
     pub fn can_run(&self) -> bool {
-        matches!(self.part, Part::Runs(_))
+        matches!(self.standing, Standing::Runs(_))
     }
 
     /// The config of a test that it runs.
     pub fn config(&self) -> Option<&TestConfig> {
-        match &self.part {
-            Part::None | Part::Refused => None,
-            Part::Runs(config) => Some(config),
+        match &self.standing {
+            Standing::None | Standing::Refused => None,
+            Standing::Runs(config) => Some(config),
         }
     }
 
     pub fn refuse(&mut self) {
-        (self.part, self.start) = (Part::Refused, None);
+        (self.standing, self.start) = (Standing::Refused, None);
     }
 }
 

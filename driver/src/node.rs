@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use onrush_engine::Plan;
 use onrush_protocol::{NodeId, NodeState, Refusal, SessionId, TestConfig, TestId, Trigger};
 
-use crate::known::{Held, Known, Part, Ticket};
+use crate::known::{Held, Known, Standing, Ticket};
 use crate::moment::{HOLD, moment_of};
 use crate::plan::plan_for;
 use crate::report::Clocks;
@@ -125,7 +125,7 @@ impl Node {
                 );
             }
             let ticket = Ticket { test_id, edition: 0 };
-            self.tests.push_back(Known { ticket, part: Part::None, start: None });
+            self.tests.push_back(Known { ticket, standing: Standing::None, start: None });
             self.forget_oldest();
             return self.reconcile(None, now);
         }
@@ -150,8 +150,8 @@ impl Node {
                 None
             }
         };
-        let part = Part::Runs(Box::new(config));
-        let mut known = Known { ticket, part, start };
+        let standing = Standing::Runs(Box::new(config));
+        let mut known = Known { ticket, standing, start };
         let refused = refused.map(|reason| {
             known.refuse();
             self.refuse(test_id, reason)

@@ -72,7 +72,7 @@ pub fn plan_of(config: &TestConfig, default_target: Option<&str>) -> Result<Plan
             TestType::Avalanche => Mode::Avalanche,
             TestType::Tsunami => Mode::Tsunami { delay: config.delay },
         },
-        max_rate_per_s: config.target_throughput_per_s,
+        target_throughput_per_s: config.target_throughput_per_s,
         count: config.count_per_driver,
         duration: config.duration,
         connections: config.connections.unwrap_or_else(|| TestConfig::default_connections(config.test_type)),

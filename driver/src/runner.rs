@@ -21,7 +21,7 @@ use crate::report::{Clocks, Reporter};
 const LISTEN: Duration = Duration::from_millis(50);
 
 /// What the sidecar asks for.
-enum Command {
+enum RunnerCommand {
     Arm { ticket: Ticket, plan: Box<Plan>, options: Options, cancel: Cancel },
     Disarm,
     Start { at: Instant, reporter: Box<Reporter> },
@@ -41,7 +41,7 @@ pub(crate) enum Event {
 
 /// The sidecar's end of the runner.
 pub(crate) struct Runner {
-    commands: Sender<Command>,
+    commands: Sender<RunnerCommand>,
     events: Receiver<Event>,
     thread: JoinHandle<()>,
     /// Calls off the arming that was asked for last.
@@ -60,24 +60,24 @@ impl Runner {
     pub fn arm(&self, ticket: Ticket, plan: Box<Plan>, options: Options) {
         let cancel = Cancel::default();
         self.arming.replace(cancel.clone());
-        self.command(Command::Arm { ticket, plan, options, cancel });
+        self.command(RunnerCommand::Arm { ticket, plan, options, cancel });
     }
 
     /// Closes the connections of what was armed, or calls its arming off.
     pub fn disarm(&self) {
         self.arming.borrow().cancel();
-        self.command(Command::Disarm);
+        self.command(RunnerCommand::Disarm);
     }
 
     pub fn begin(&self, at: Instant, reporter: Reporter) {
-        self.command(Command::Start { at, reporter: Box::new(reporter) });
+        self.command(RunnerCommand::Start { at, reporter: Box::new(reporter) });
     }
 
     pub fn stop(&self) {
-        self.command(Command::Stop);
+        self.command(RunnerCommand::Stop);
     }
 
-    fn command(&self, command: Command) {
+    fn command(&self, command: RunnerCommand) {
         // A runner that is gone is noticed by `event`.
         let _ = self.commands.send(command);
     }
@@ -106,22 +106,22 @@ impl Runner {
     }
 }
 
-fn work(producer: &Producer, commands: &Receiver<Command>, events: &Sender<Event>) {
+fn work(producer: &Producer, commands: &Receiver<RunnerCommand>, events: &Sender<Event>) {
     let mut armed = None;
     while let Ok(command) = commands.recv() {
         let event = match command {
-            Command::Arm { ticket, plan, options, cancel } => {
+            RunnerCommand::Arm { ticket, plan, options, cancel } => {
                 // The old connections go before the new ones come.
                 drop(armed.take());
                 let result = Armed::unless_cancelled(*plan, options, &cancel).map_err(|e| e.to_string());
                 let result = result.map(|run| armed.insert(run).connections_open());
                 Event::Armed { ticket, result }
             }
-            Command::Disarm => {
+            RunnerCommand::Disarm => {
                 drop(armed.take());
                 continue;
             }
-            Command::Start { at, mut reporter } => match armed.take() {
+            RunnerCommand::Start { at, mut reporter } => match armed.take() {
                 Some(run) => {
                     reporter.engine = run.engine();
                     attend(run.start(at), &mut reporter, producer, commands, events)
@@ -129,7 +129,7 @@ fn work(producer: &Producer, commands: &Receiver<Command>, events: &Sender<Event
                 None => continue,
             },
             // What it was about has ended by itself.
-            Command::Stop => continue,
+            RunnerCommand::Stop => continue,
         };
         if events.send(event).is_err() {
             return;
@@ -142,14 +142,14 @@ fn attend(
     mut running: Running,
     reporter: &mut Reporter,
     producer: &Producer,
-    commands: &Receiver<Command>,
+    commands: &Receiver<RunnerCommand>,
     events: &Sender<Event>,
 ) -> Event {
     let stopper = running.stopper();
     let mut told = false;
     loop {
         match commands.try_recv() {
-            Ok(Command::Stop) | Err(TryRecvError::Disconnected) => stopper.stop(),
+            Ok(RunnerCommand::Stop) | Err(TryRecvError::Disconnected) => stopper.stop(),
             // Nothing else is asked of a running engine.
             Ok(_) | Err(TryRecvError::Empty) => {}
         }

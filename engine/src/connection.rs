@@ -11,7 +11,7 @@ use onrush_stats::FailureCause;
 use crate::check::{Judge, Judging};
 use crate::clock::Moment;
 use crate::dial::{DialError, dial};
-use crate::http::{Malformed, Reader, Response};
+use crate::http::{Malformed, Response, ResponseReader};
 use crate::line::{Flow, Line, Receive, Received, Sending, Unasked};
 use crate::session::Session;
 use crate::shard::{Claimed, Shard};
@@ -42,14 +42,14 @@ pub(crate) struct Connection<F> {
     receive: Receive<F>,
     /// One for each server.
     lines: Vec<Option<Line<F>>>,
-    reader: Reader,
+    reader: ResponseReader,
     judge: Judge,
 }
 
 impl<F: Future<Output = Received>> Connection<F> {
     pub fn new(id: usize, shard: Rc<Shard>, target: Rc<Target>, receive: Receive<F>) -> Self {
         let lines = target.origins.iter().map(|_| None).collect();
-        Self { id, shard, target, receive, lines, reader: Reader::new(false), judge: Judge::default() }
+        Self { id, shard, target, receive, lines, reader: ResponseReader::new(false), judge: Judge::default() }
     }
 
     /// Opens the connection to every server before the run. The error comes with the index of the server.
@@ -324,7 +324,7 @@ fn how_it_ended(begun: bool, had_served: bool, tls: bool) -> &'static str {
 /// Reads a response as its bytes come.
 struct Incoming<'a> {
     shard: &'a Shard,
-    reader: &'a mut Reader,
+    reader: &'a mut ResponseReader,
     judge: &'a mut Judge,
     request: &'a Prepared,
     outcome: Option<Result<Response, (FailureCause, String)>>,

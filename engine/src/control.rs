@@ -12,7 +12,7 @@ const ABANDON: u8 = 2;
 
 /// What to do with a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Command {
+pub(crate) enum RunCommand {
     Go,
     /// Send nothing more; what is on its way may arrive.
     Stop,
@@ -69,11 +69,11 @@ impl Control {
         self.start.get().copied()
     }
 
-    pub fn command(&self) -> Command {
+    pub fn command(&self) -> RunCommand {
         match self.command.load(Ordering::Acquire) {
-            GO => Command::Go,
-            STOP => Command::Stop,
-            _ => Command::Abandon,
+            GO => RunCommand::Go,
+            STOP => RunCommand::Stop,
+            _ => RunCommand::Abandon,
         }
     }
 

@@ -66,6 +66,6 @@ pub use trust::{Identity, Tls};
 #[cfg(feature = "internals")]
 pub mod internals {
     pub use crate::clock::Moment;
-    pub use crate::http::{Coding, Malformed, Reader, Response, Sink};
+    pub use crate::http::{Coding, Malformed, Response, ResponseReader, Sink};
     pub use crate::recorder::{Exchange, Recorder, SecondRecord};
 }

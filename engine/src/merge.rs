@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use onrush_stats::{SecondStats, Totals};
 
 use crate::clock::{Moment, SECOND_NS};
-use crate::parts::{Ended, Part};
+use crate::parts::{Ended, ThreadPart};
 use crate::recorder::SecondRecord;
 use crate::second::{End, SecondReport};
 
@@ -51,8 +51,8 @@ impl Merger {
     }
 
     /// Takes the next part of a thread that [`Merger::missing`] asked for.
-    pub fn put(&mut self, thread: usize, part: Part) {
-        let Part { record, ended } = part;
+    pub fn put(&mut self, thread: usize, part: ThreadPart) {
+        let ThreadPart { record, ended } = part;
         if record.index != self.next_index {
             let reason = format!("second {} came where {} was awaited", record.index, self.next_index);
             return self.fail(thread, reason);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     /// The parts of a thread that sends and has answered one request at each of these times.
-    fn parts(times_ns: &[u64], end_ns: u64, stopped: bool) -> Vec<Part> {
+    fn parts(times_ns: &[u64], end_ns: u64, stopped: bool) -> Vec<ThreadPart> {
         let finished = std::rc::Rc::default();
         let mut recorder = Recorder::new(Slot(std::rc::Rc::clone(&finished)), 0);
         recorder.begin(Moment::now());
@@ -150,12 +150,12 @@ mod tests {
             recorder.sent(time_ns, time_ns);
             recorder.responded(time_ns, time_ns, time_ns, 200, true);
         }
-        let mut parts: Vec<_> = finished.take().into_iter().map(|record| Part { record, ended: None }).collect();
-        parts.push(Part { record: recorder.finish(end_ns), ended: Some(Ended { end_ns, stopped }) });
+        let mut parts: Vec<_> = finished.take().into_iter().map(|record| ThreadPart { record, ended: None }).collect();
+        parts.push(ThreadPart { record: recorder.finish(end_ns), ended: Some(Ended { end_ns, stopped }) });
         parts
     }
 
-    fn merge(mut threads: Vec<Vec<Part>>) -> Vec<SecondReport> {
+    fn merge(mut threads: Vec<Vec<ThreadPart>>) -> Vec<SecondReport> {
         let mut merger = Merger::new(threads.len(), Moment::now(), Arc::default());
         let mut reports = Vec::new();
         loop {

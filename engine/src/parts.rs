@@ -21,7 +21,7 @@ pub(crate) struct Ended {
 
 /// One thread's share of one second.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub(crate) struct ThreadPart {
     pub record: Box<SecondRecord>,
     /// Set on the thread's last part.
     pub ended: Option<Ended>,
@@ -29,15 +29,15 @@ pub(crate) struct Part {
 
 /// What comes from a thread.
 #[derive(Debug)]
-pub(crate) enum Message {
-    Part(Part),
+pub(crate) enum FromThread {
+    Part(ThreadPart),
     /// The thread could not go on, and why: no part comes any more.
     Failed(String),
 }
 
 /// A thread's end of the way.
 pub(crate) struct Outlet {
-    parts: SyncSender<Message>,
+    parts: SyncSender<FromThread>,
     recycled: Receiver<Box<SecondRecord>>,
     control: Arc<Control>,
     /// How many addresses its records tell apart.
@@ -46,12 +46,12 @@ pub(crate) struct Outlet {
 
 /// The owner's end of the way.
 pub(crate) struct Inlet {
-    pub parts: Receiver<Message>,
+    pub parts: Receiver<FromThread>,
     pub recycle: SyncSender<Box<SecondRecord>>,
 }
 
 /// A way from a thread to the owner.
-pub(crate) fn way(control: Arc<Control>, addresses: usize) -> (Outlet, SyncSender<Message>, Inlet) {
+pub(crate) fn way(control: Arc<Control>, addresses: usize) -> (Outlet, SyncSender<FromThread>, Inlet) {
     let (parts_in, parts) = sync_channel(MOST_WAITING);
     let (recycle, recycled) = sync_channel(MOST_WAITING);
     for _ in 0..SPARE_RECORDS {
@@ -66,7 +66,7 @@ impl Exchange for Outlet {
         // Only an owner that takes nothing makes a new record necessary.
         let empty = self.recycled.try_recv().unwrap_or_else(|_| SecondRecord::new(self.addresses));
         let finished = std::mem::replace(record, empty);
-        let part = Message::Part(Part { record: finished, ended: None });
+        let part = FromThread::Part(ThreadPart { record: finished, ended: None });
         if let Err(TrySendError::Full(_)) = self.parts.try_send(part) {
             self.control.fail(format!("nobody took the measurements of {MOST_WAITING} seconds"));
         }

@@ -106,7 +106,7 @@ pub struct Plan {
     /// How requests are spaced.
     pub mode: Mode,
     /// Never more than this many requests in a second.
-    pub max_rate_per_s: Option<f64>,
+    pub target_throughput_per_s: Option<f64>,
     /// Exactly this many requests.
     pub count: Option<u64>,
     /// No request is sent after this time.
@@ -158,13 +158,13 @@ impl Plan {
         if self.count.is_none() && self.duration.is_none() {
             return wrong("count", "the test would never end; give a count, a duration or both");
         }
-        if let Some(rate) = self.max_rate_per_s
+        if let Some(rate) = self.target_throughput_per_s
             && !(MIN_RATE_PER_S..=MAX_RATE_PER_S).contains(&rate)
         {
             let problem = format!("{rate} is not a rate; give one request an hour to {MAX_RATE_PER_S} a second");
-            return wrong("max_rate_per_s", &problem);
+            return wrong("target_throughput_per_s", &problem);
         }
-        if self.mode == (Mode::Tsunami { delay: Duration::ZERO }) && self.max_rate_per_s.is_none() {
+        if self.mode == (Mode::Tsunami { delay: Duration::ZERO }) && self.target_throughput_per_s.is_none() {
             return wrong("delay", "a Tsunami needs a delay above 0, a target throughput or both");
         }
         if self.timeout.is_zero() {
@@ -257,7 +257,7 @@ pub(crate) mod tests {
     pub(crate) fn plan(url: &str) -> Plan {
         Plan {
             mode: Mode::Avalanche,
-            max_rate_per_s: None,
+            target_throughput_per_s: None,
             count: Some(1),
             duration: None,
             connections: 1,
@@ -288,10 +288,10 @@ pub(crate) mod tests {
             ("count", |p| p.count = Some(0)),
             ("count", |p| p.count = None),
             ("duration", |p| p.duration = Some(Duration::ZERO)),
-            ("max_rate_per_s", |p| p.max_rate_per_s = Some(0.0)),
-            ("max_rate_per_s", |p| p.max_rate_per_s = Some(-1.0)),
-            ("max_rate_per_s", |p| p.max_rate_per_s = Some(f64::NAN)),
-            ("max_rate_per_s", |p| p.max_rate_per_s = Some(f64::INFINITY)),
+            ("target_throughput_per_s", |p| p.target_throughput_per_s = Some(0.0)),
+            ("target_throughput_per_s", |p| p.target_throughput_per_s = Some(-1.0)),
+            ("target_throughput_per_s", |p| p.target_throughput_per_s = Some(f64::NAN)),
+            ("target_throughput_per_s", |p| p.target_throughput_per_s = Some(f64::INFINITY)),
             ("delay", |p| p.mode = Mode::Tsunami { delay: Duration::ZERO }),
             ("timeout", |p| p.timeout = Duration::ZERO),
             ("connect_timeout", |p| p.connect_timeout = Duration::ZERO),
@@ -321,7 +321,7 @@ pub(crate) mod tests {
     fn a_tsunami_may_take_its_interval_from_the_target_throughput() {
         let mut plan = plan("http://localhost/");
         plan.mode = Mode::Tsunami { delay: Duration::ZERO };
-        plan.max_rate_per_s = Some(10.0);
+        plan.target_throughput_per_s = Some(10.0);
         assert_eq!(plan.validate(), Ok(()));
     }
 }

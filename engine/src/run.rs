@@ -17,7 +17,7 @@ use crate::control::Control;
 use crate::io::Io;
 use crate::merge::Merger;
 use crate::options::{Options, Wait};
-use crate::parts::{Inlet, Message, way};
+use crate::parts::{FromThread, Inlet, way};
 use crate::plan::Plan;
 use crate::plan_error::PlanError;
 use crate::schedule::Schedule;
@@ -176,11 +176,11 @@ impl Running {
                 None => Err(RecvTimeoutError::Disconnected),
             };
             let failure = match received {
-                Ok(Message::Part(part)) => {
+                Ok(FromThread::Part(part)) => {
                     self.merger.put(index, part);
                     continue;
                 }
-                Ok(Message::Failed(reason)) => reason,
+                Ok(FromThread::Failed(reason)) => reason,
                 Err(RecvTimeoutError::Timeout) => return None,
                 Err(RecvTimeoutError::Disconnected) => "an engine thread ended without a word".into(),
             };

@@ -12,11 +12,11 @@ use std::time::Duration;
 use onrush_stats::FailureCause;
 
 use crate::clock::{Moment, SECOND_NS, as_ns};
-use crate::control::{Command, Control};
+use crate::control::{Control, RunCommand};
 use crate::idle::Idle;
 use crate::lifetime::Lifetime;
 use crate::order::Round;
-use crate::parts::{Ended, Outlet, Part};
+use crate::parts::{Ended, Outlet, ThreadPart};
 use crate::recorder::{Recorder, SendingEnd};
 use crate::schedule::{Claim, Schedule};
 use crate::think::Thinking;
@@ -289,10 +289,12 @@ impl Shard {
     }
 
     /// The last part, when the run is over.
-    pub fn last_part(&self) -> Option<Part> {
+    pub fn last_part(&self) -> Option<ThreadPart> {
         let inner = &mut *self.inner.borrow_mut();
         match inner.phase {
-            Phase::Finished(ended) => Some(Part { record: inner.recorder.finish(ended.end_ns), ended: Some(ended) }),
+            Phase::Finished(ended) => {
+                Some(ThreadPart { record: inner.recorder.finish(ended.end_ns), ended: Some(ended) })
+            }
             _ => None,
         }
     }
@@ -590,7 +592,7 @@ impl Inner {
             self.begin_or_not(now, command);
         }
         let running = matches!(self.phase, Phase::Sending | Phase::Draining);
-        if running && command != Command::Go && self.stopped_at.is_none() {
+        if running && command != RunCommand::Go && self.stopped_at.is_none() {
             self.stopped_at = Some(now);
             let now_ns = self.observe(now);
             self.end_sending(now_ns);
@@ -607,15 +609,15 @@ impl Inner {
             self.retire(now);
         }
         let grace_is_over = self.stopped_at.is_some_and(|stopped_at| now >= stopped_at.plus(STOP_GRACE));
-        if grace_is_over || command == Command::Abandon {
+        if grace_is_over || command == RunCommand::Abandon {
             self.watches.strike_all(FailureCause::Aborted);
         }
         self.call_next(now);
     }
 
-    fn begin_or_not(&mut self, now: Moment, command: Command) {
+    fn begin_or_not(&mut self, now: Moment, command: RunCommand) {
         let start = self.control.start_at();
-        if command != Command::Go {
+        if command != RunCommand::Go {
             self.start = start.unwrap_or(now);
             self.recorder.begin(self.start);
             self.stopped_at = Some(self.start);

@@ -14,19 +14,19 @@ use std::task::{Context, Wake, Waker};
 pub(crate) struct Signals(Option<Wakers>);
 
 struct Wakers {
-    order: Arc<Order>,
+    order: Arc<SignalOrder>,
     received: Waker,
     sent: Waker,
 }
 
-struct Order {
+struct SignalOrder {
     task: Waker,
     received: AtomicBool,
     received_first: AtomicBool,
 }
 
-struct Received(Arc<Order>);
-struct Sent(Arc<Order>);
+struct Received(Arc<SignalOrder>);
+struct Sent(Arc<SignalOrder>);
 
 impl Wake for Received {
     fn wake(self: Arc<Self>) {
@@ -87,7 +87,7 @@ impl Signals {
 
     fn of(&mut self, cx: &Context<'_>) -> &Wakers {
         self.0.get_or_insert_with(|| {
-            let order = Arc::new(Order {
+            let order = Arc::new(SignalOrder {
                 task: cx.waker().clone(),
                 received: AtomicBool::new(false),
                 received_first: AtomicBool::new(false),

@@ -15,14 +15,14 @@ use onrush_stats::FailureCause;
 use crate::arm_error::ArmError;
 use crate::clock::Moment;
 use crate::connection::Connection;
-use crate::control::{Command, Control};
+use crate::control::{Control, RunCommand};
 use crate::dial::DialError;
 use crate::io::{self, Io};
 use crate::line::{Received, receive};
 use crate::options::Wait;
 use crate::order::Round;
 use crate::pacer::{POLL_LEAD, keep_time};
-use crate::parts::{Message, Outlet};
+use crate::parts::{FromThread, Outlet};
 use crate::plan::Plan;
 use crate::schedule::Schedule;
 use crate::shard::{Setup, Shard};
@@ -48,7 +48,7 @@ pub(crate) struct EngineThread {
     pub schedule: Schedule,
     pub control: Arc<Control>,
     pub outlet: Outlet,
-    pub parts: SyncSender<Message>,
+    pub parts: SyncSender<FromThread>,
     /// Where it says how many connections are open, or what went wrong.
     pub armed: Sender<Result<u32, ArmError>>,
 }
@@ -66,7 +66,7 @@ impl EngineThread {
         };
         // An owner that is gone, or past arming, does not want to know.
         let _ = armed.send(Err(ArmError::Thread { cpu, source: std::io::Error::other(failure.clone()) }));
-        let _ = parts.send(Message::Failed(failure));
+        let _ = parts.send(FromThread::Failed(failure));
     }
 
     /// An error is what the run fails with; one before it was armed is told there first.
@@ -148,7 +148,7 @@ impl EngineThread {
         // Whoever waits for the numbers need not wait for connections to be closed.
         let kept_time = pacer.await;
         if let Some(part) = shard.last_part() {
-            let _ = parts.send(Message::Part(part));
+            let _ = parts.send(FromThread::Part(part));
         }
         kept_time.map_err(|error| format!("the timer of the thread on CPU {cpu} failed: {error}"))?;
         // Nothing may be left behind in the ring.
@@ -187,7 +187,7 @@ async fn open_all<F: Future<Output = Received> + 'static>(
     opened.append(&mut fresh);
     // A target that accepts no more keeps nobody waiting for every single connection's time-out.
     let patience_ends = begun.plus(target.connect_timeout.saturating_mul(2));
-    while !rest.is_empty() && control.command() == Command::Go && Moment::now() < patience_ends {
+    while !rest.is_empty() && control.command() == RunCommand::Go && Moment::now() < patience_ends {
         let later = rest.split_off(rest.len().min(OPENED_AT_A_TIME));
         let opening = rest.into_iter().map(|mut connection| {
             monoio::spawn(async move {
@@ -265,6 +265,6 @@ mod tests {
         };
         std::thread::spawn(move || thread.run()).join().expect("the thread catches its panic");
         assert!(matches!(arming.try_recv(), Ok(Err(ArmError::Thread { .. }))));
-        assert!(matches!(inlet.parts.try_recv(), Ok(Message::Failed(reason)) if reason.contains("panicked")));
+        assert!(matches!(inlet.parts.try_recv(), Ok(FromThread::Failed(reason)) if reason.contains("panicked")));
     }
 }

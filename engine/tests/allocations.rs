@@ -87,7 +87,7 @@ fn serve() -> SocketAddr {
 fn arm(address: SocketAddr, mode: Mode, count: u64, connections: u32) -> Armed {
     let plan = Plan {
         mode,
-        max_rate_per_s: None,
+        target_throughput_per_s: None,
         count: Some(count),
         duration: None,
         connections,

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use onrush_engine::internals::{Coding, Reader, Response, Sink};
+use onrush_engine::internals::{Coding, ResponseReader, Response, Sink};
 
 /// What came of a connection.
 #[derive(Debug, PartialEq)]
@@ -31,7 +31,7 @@ impl Sink for Brought {
 
 /// Reads one response out of pieces, followed by the connection's close.
 fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, head_request: bool) -> Outcome {
-    let (mut reader, mut brought) = (Reader::new(head_request), Brought::default());
+    let (mut reader, mut brought) = (ResponseReader::new(head_request), Brought::default());
     let mut pieces = pieces.into_iter();
     while let Some(piece) = pieces.next() {
         match reader.read(piece, &mut brought) {
@@ -76,7 +76,7 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(read(bytes.chunks(1), head_request), whole, "byte by byte");
 
     // A reader that was reset is as good as a new one, whatever it was in the middle of.
-    let mut reader = Reader::new(head_request);
+    let mut reader = ResponseReader::new(head_request);
     let _before = reader.read(bytes, &mut ());
     reader.reset();
     let pong = reader.read(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", &mut ());

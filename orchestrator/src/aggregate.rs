@@ -27,11 +27,11 @@ const MAX_SEQUENCE: u64 = 4 * MAX_SECOND_INDEX;
 pub const MAX_OPEN_SECONDS: usize = 16;
 
 /// What each driver that reported seconds measured in all.
-pub type Parts = BTreeMap<NodeId, Part>;
+pub type Parts = BTreeMap<NodeId, DriverPart>;
 
 /// All drivers merged; the length is the longest.
-pub fn merged(parts: &Parts) -> Part {
-    let mut all = Part::default();
+pub fn merged(parts: &Parts) -> DriverPart {
+    let mut all = DriverPart::default();
     for part in parts.values() {
         all.stats.merge_across(&part.stats);
         all.length_ns = all.length_ns.max(part.length_ns);
@@ -53,7 +53,7 @@ pub enum Entered {
 
 /// One driver's part of one second.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Part {
+pub struct DriverPart {
     /// How much of the second the test lasted.
     pub length_ns: u64,
     /// For how much of it requests were sent, by what its driver says.
@@ -62,7 +62,7 @@ pub struct Part {
     pub stats: SecondStats,
 }
 
-impl Part {
+impl DriverPart {
     /// What one report says.
     pub fn of(report: &Measured) -> Self {
         let mut part = Self::default();
@@ -100,12 +100,12 @@ pub struct SealedSecond {
     /// Since when it could have been sealed, as far as is known.
     pub sealable_since: Option<Instant>,
     /// Each driver's part.
-    pub parts: BTreeMap<NodeId, Part>,
+    pub parts: BTreeMap<NodeId, DriverPart>,
 }
 
 impl SealedSecond {
     /// All drivers merged; the length is the longest.
-    pub fn all(&self) -> Part {
+    pub fn all(&self) -> DriverPart {
         merged(&self.parts)
     }
 }
@@ -114,7 +114,7 @@ impl SealedSecond {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DriverTotal {
     /// Everything that its reports measured, merged, over the sum of its seconds; its gauge is the newest report's.
-    pub part: Part,
+    pub part: DriverPart,
     /// What the newest report said that the driver counted by itself, over the whole test.
     pub claimed: Totals,
     /// How its part ended, and in which second: its final report is in.
@@ -153,7 +153,7 @@ struct OpenSecond {
     first_seen: Instant,
     /// When its newest report came.
     last_seen: Instant,
-    parts: BTreeMap<NodeId, Part>,
+    parts: BTreeMap<NodeId, DriverPart>,
 }
 
 /// Everything that was measured in one test that is not over.
@@ -291,8 +291,8 @@ impl Aggregate {
     }
 
     /// Everything as it is shown: over the time of the driver that ran longest, the gauges of all added up.
-    pub fn shown(&self) -> Part {
-        let mut all = Part { stats: self.all.clone(), ..Part::default() };
+    pub fn shown(&self) -> DriverPart {
+        let mut all = DriverPart { stats: self.all.clone(), ..DriverPart::default() };
         let parts = || self.drivers.values().map(|driver| &driver.part);
         all.length_ns = parts().map(|part| part.length_ns).max().unwrap_or(0);
         all.sending_ns = parts().map(|part| part.sending_ns).max().unwrap_or(0);

@@ -16,7 +16,7 @@ use crate::brain::{self, Command, Totalled};
 use crate::core::NewTest;
 use crate::export::Export;
 use crate::problem::Problem;
-use crate::store::{READERS, Reader, StoreError, Stored};
+use crate::store::{READERS, StoreError, StoreReader, Stored};
 use crate::trouble::Trouble;
 use crate::updates::Update;
 use crate::views;
@@ -43,7 +43,7 @@ pub struct TestPage {
 #[derive(Clone)]
 pub struct Handle {
     commands: mpsc::Sender<Command>,
-    reader: Reader,
+    reader: StoreReader,
     export: Export,
     /// One for each result that is put together at once: one takes megabytes.
     turns: Arc<Semaphore>,
@@ -58,7 +58,7 @@ type Turn = Arc<OwnedSemaphorePermit>;
 impl Handle {
     pub(crate) fn new(
         commands: mpsc::Sender<Command>,
-        reader: Reader,
+        reader: StoreReader,
         export: Export,
         trouble: Trouble,
         max_drivers: usize,
@@ -229,7 +229,7 @@ impl Handle {
     async fn read<T: Send + 'static>(
         &self,
         turn: &Turn,
-        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+        read: impl FnOnce(&StoreReader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Problem> {
         let reader = self.reader.clone();
         let read = self.work(turn, move || read(&reader)).await?;

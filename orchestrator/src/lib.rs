@@ -58,7 +58,7 @@ use tokio::task::JoinHandle;
 use crate::brain::{BrainConfig, BrainError, Command};
 use crate::core::Seats;
 use crate::export::Export;
-use crate::store::{Reader, Store, StoreError, StoreLock};
+use crate::store::{Store, StoreError, StoreLock, StoreReader};
 use crate::trouble::Trouble;
 
 /// Connections that stay open (live streams) are cut this long after the shutdown began.
@@ -161,7 +161,7 @@ impl Orchestrator {
 
         let handle = Handle::new(
             commands.clone(),
-            Reader::open(&store).map_err(|error| error.of_file(&store))?,
+            StoreReader::open(&store).map_err(|error| error.of_file(&store))?,
             export,
             trouble,
             max,

@@ -4,7 +4,7 @@
 use onrush_protocol::NodeId;
 use onrush_stats::{Counts, DueSummary, Examples, SecondStats, Summary};
 
-use crate::aggregate::{Part, SealedSecond};
+use crate::aggregate::{DriverPart, SealedSecond};
 
 /// A sealed second.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +25,7 @@ pub struct SecondNumbers {
 
 /// One driver's part of it, or all drivers merged.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "named as in `Part` and `SecondStats`")]
+#[allow(missing_docs, reason = "named as in `DriverPart` and `SecondStats`")]
 pub struct PartNumbers {
     pub length_ns: u64,
     pub sending_ns: u64,
@@ -40,7 +40,7 @@ pub struct PartNumbers {
 
 impl SecondNumbers {
     /// The numbers of a second; `all` are its drivers merged.
-    pub fn of(sealed: &SealedSecond, all: &Part, sealed_unix_ms: f64) -> Self {
+    pub fn of(sealed: &SealedSecond, all: &DriverPart, sealed_unix_ms: f64) -> Self {
         let SealedSecond { second_index, missing, late_reports, sealable_since: _, parts } = sealed;
         Self {
             second_index: *second_index,
@@ -55,8 +55,8 @@ impl SecondNumbers {
 
 impl PartNumbers {
     /// The numbers of a part.
-    pub fn of(part: &Part) -> Self {
-        let Part { length_ns, sending_ns, stats } = part;
+    pub fn of(part: &DriverPart) -> Self {
+        let DriverPart { length_ns, sending_ns, stats } = part;
         let SecondStats { counts, latency, service_time, schedule_error, examples } = stats;
         Self {
             length_ns: *length_ns,

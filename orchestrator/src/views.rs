@@ -9,7 +9,7 @@ use onrush_api::{
 use onrush_protocol::{NodeId, encode_base64};
 use onrush_stats::{Distribution, SecondStats};
 
-use crate::aggregate::{Part, Parts, merged};
+use crate::aggregate::{DriverPart, Parts, merged};
 use crate::clock::rfc3339;
 use crate::proof::{Check, Conservation};
 use crate::record::{ParticipantRecord, TestRecord};
@@ -154,7 +154,11 @@ pub fn metrics(record: &TestRecord, totals: &Parts) -> MetricsView {
 }
 
 /// The same from where the totals are; `all` are those of all drivers merged.
-pub fn metrics_of<'a>(record: &TestRecord, all: &Part, total_of: impl Fn(&NodeId) -> Option<&'a Part>) -> MetricsView {
+pub fn metrics_of<'a>(
+    record: &TestRecord,
+    all: &DriverPart,
+    total_of: impl Fn(&NodeId) -> Option<&'a DriverPart>,
+) -> MetricsView {
     let drivers: Vec<ScopeView> = record.participants.iter().map(|p| driver_scope(p, total_of(&p.node_id))).collect();
     let elapsed_s = seconds(all.length_ns);
     let mut scope = scope(None, all);
@@ -167,12 +171,12 @@ pub fn metrics_of<'a>(record: &TestRecord, all: &Part, total_of: impl Fn(&NodeId
     MetricsView { test_id: record.test_id.to_string(), state: record.state.into(), elapsed_s, all: scope, drivers }
 }
 
-fn driver_scope(participant: &ParticipantRecord, total: Option<&Part>) -> ScopeView {
+fn driver_scope(participant: &ParticipantRecord, total: Option<&DriverPart>) -> ScopeView {
     if let Some(total) = total {
         return scope(Some(&participant.node_id), total);
     }
     if !participant.is_plain() {
-        return scope(Some(&participant.node_id), &Part::default());
+        return scope(Some(&participant.node_id), &DriverPart::default());
     }
     let mut view = unknown_scope(Some(&participant.node_id));
     if let Some(latency) = participant.plain {
@@ -190,7 +194,13 @@ fn driver_scope(participant: &ParticipantRecord, total: Option<&Part>) -> ScopeV
 }
 
 /// Takes into the numbers over all what drivers report that speak only the specification.
-fn add_plain(all: &mut ScopeView, known: &Part, plain: &[&ParticipantRecord], count: Option<u64>, any_known: bool) {
+fn add_plain(
+    all: &mut ScopeView,
+    known: &DriverPart,
+    plain: &[&ParticipantRecord],
+    count: Option<u64>,
+    any_known: bool,
+) {
     let names: Vec<&str> = plain.iter().map(|p| p.node_id.as_str()).collect();
     let names = names.join(", ");
     if !any_known {
@@ -253,7 +263,7 @@ fn unknown_scope(node_id: Option<&NodeId>) -> ScopeView {
     }
 }
 
-fn scope(node_id: Option<&NodeId>, total: &Part) -> ScopeView {
+fn scope(node_id: Option<&NodeId>, total: &DriverPart) -> ScopeView {
     numbers(node_id, &PartNumbers::of(total))
 }
 

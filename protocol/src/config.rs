@@ -7,7 +7,7 @@ use simd_json::OwnedValue;
 use simd_json::prelude::*;
 
 use crate::fields::{Fields, ReadError, quoted};
-use crate::options::{Message, OPTIONS};
+use crate::options::{MessageWriter, OPTIONS};
 use crate::{NodeId, SessionId, TestConfig, TestId};
 
 /// The options that the specification has, which stand first in the message.
@@ -103,7 +103,7 @@ impl TestConfig {
 
     /// Writes the message.
     pub fn write(&self) -> Vec<u8> {
-        let mut message = Message::begin();
+        let mut message = MessageWriter::begin();
         message.push("test_id", &self.test_id);
         message.push("test_type", self.test_type.name());
         let (specified, ours) = OPTIONS.split_at(SPECIFIED);

@@ -2,7 +2,7 @@
 
 use crate::fields::{MAX_MESSAGE_BYTES, quoted};
 use crate::ids::MAX_ID_BYTES;
-use crate::options::{Kind, Message, OPTIONS, Pem, TestOption};
+use crate::options::{Kind, MessageWriter, OPTIONS, Pem, TestOption};
 use crate::{Expect, RequestConfig, TargetUrl, TestConfig, TestType};
 
 /// What a participant takes of a message at most: two names, each character of which JSON may have to escape, and what
@@ -115,7 +115,7 @@ impl TestConfig {
     /// The field that takes the most room in the message, and how many bytes that is.
     fn largest_field(&self) -> (&'static str, usize) {
         let bytes = |option: &'static TestOption| {
-            let mut message = Message::begin();
+            let mut message = MessageWriter::begin();
             option.write(self, &mut message);
             (option.name, message.end().len().saturating_sub(option.name.len()))
         };

@@ -19,7 +19,7 @@ fn in_words(field: &str, problem: &str) -> String {
     // The engine has names of its own.
     let name = match field {
         "requests" | "weight" => "targets",
-        "max_rate_per_s" => "target_throughput",
+        "target_throughput_per_s" => "target_throughput",
         "ca" => "tls_ca_pem",
         other => other,
     };
@@ -57,7 +57,7 @@ mod tests {
     fn plain() -> Plan {
         Plan {
             mode: Mode::Avalanche,
-            max_rate_per_s: None,
+            target_throughput_per_s: None,
             count: None,
             duration: Some(Duration::from_secs(10)),
             connections: 64,
@@ -89,7 +89,7 @@ mod tests {
         args.extend(["-H", "A: b, c", "-H", "D: e"]);
         let expected = Plan {
             mode: Mode::Tsunami { delay: Duration::from_micros(250) },
-            max_rate_per_s: Some(2_000.0),
+            target_throughput_per_s: Some(2_000.0),
             count: Some(1_000_000),
             duration: Some(Duration::from_secs(60)),
             connections: 10,

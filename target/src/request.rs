@@ -279,7 +279,7 @@ fn route(target: &str) -> Route {
 /// Where in a chunked body the reader is.
 #[derive(Clone, Copy, Debug, Default)]
 struct Chunked {
-    part: Part,
+    part: ChunkedPlace,
     /// The chunk's size while it is read, then its bytes that are missing.
     chunk_bytes: u64,
     /// Bytes of the current line that is not data.
@@ -289,7 +289,7 @@ struct Chunked {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Part {
+enum ChunkedPlace {
     #[default]
     Size,
     Extension,
@@ -309,12 +309,12 @@ impl Chunked {
     fn take(&mut self, input: &[u8]) -> (usize, Result<bool, Malformed>) {
         let mut at = 0;
         while let Some(byte) = input.get(at).copied() {
-            if self.part == Part::Data {
+            if self.part == ChunkedPlace::Data {
                 let taken = usize::try_from(self.chunk_bytes).unwrap_or(usize::MAX).min(input.len() - at);
                 self.chunk_bytes -= taken as u64;
                 at += taken;
                 if self.chunk_bytes == 0 {
-                    self.part = Part::DataCr;
+                    self.part = ChunkedPlace::DataCr;
                 }
                 continue;
             }
@@ -334,40 +334,40 @@ impl Chunked {
             return Err(Malformed::Syntax);
         }
         let next = match (self.part, byte) {
-            (Part::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+            (ChunkedPlace::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 let digit = u64::from((byte as char).to_digit(16).unwrap_or(0));
                 if self.chunk_bytes >> 60 != 0 {
                     return Err(Malformed::Syntax);
                 }
                 self.chunk_bytes = self.chunk_bytes << 4 | digit;
-                Part::Size
+                ChunkedPlace::Size
             }
             // Without a single digit there is no size.
-            (Part::Size, _) if self.line_bytes == 1 => return Err(Malformed::Syntax),
-            (Part::Size, b';' | b' ' | b'\t') => Part::Extension,
-            (Part::Size | Part::Extension, b'\r') => Part::SizeLf,
-            (Part::Extension, b' '..=b'~' | b'\t' | 0x80..) => Part::Extension,
-            (Part::SizeLf, b'\n') => {
+            (ChunkedPlace::Size, _) if self.line_bytes == 1 => return Err(Malformed::Syntax),
+            (ChunkedPlace::Size, b';' | b' ' | b'\t') => ChunkedPlace::Extension,
+            (ChunkedPlace::Size | ChunkedPlace::Extension, b'\r') => ChunkedPlace::SizeLf,
+            (ChunkedPlace::Extension, b' '..=b'~' | b'\t' | 0x80..) => ChunkedPlace::Extension,
+            (ChunkedPlace::SizeLf, b'\n') => {
                 self.line_bytes = 0;
-                if self.chunk_bytes == 0 { Part::TrailerStart } else { Part::Data }
+                if self.chunk_bytes == 0 { ChunkedPlace::TrailerStart } else { ChunkedPlace::Data }
             }
-            (Part::DataCr, b'\r') => Part::DataLf,
-            (Part::DataLf, b'\n') => {
+            (ChunkedPlace::DataCr, b'\r') => ChunkedPlace::DataLf,
+            (ChunkedPlace::DataLf, b'\n') => {
                 self.line_bytes = 0;
-                Part::Size
+                ChunkedPlace::Size
             }
-            (Part::TrailerStart, b'\r') => Part::EndLf,
-            (Part::TrailerStart | Part::Trailer, b' '..=b'~' | b'\t' | 0x80..) => Part::Trailer,
-            (Part::Trailer, b'\r') => Part::TrailerLf,
-            (Part::TrailerLf, b'\n') => {
+            (ChunkedPlace::TrailerStart, b'\r') => ChunkedPlace::EndLf,
+            (ChunkedPlace::TrailerStart | ChunkedPlace::Trailer, b' '..=b'~' | b'\t' | 0x80..) => ChunkedPlace::Trailer,
+            (ChunkedPlace::Trailer, b'\r') => ChunkedPlace::TrailerLf,
+            (ChunkedPlace::TrailerLf, b'\n') => {
                 self.trailer_bytes += self.line_bytes;
                 self.line_bytes = 0;
                 if self.trailer_bytes > MAX_TRAILER_BYTES {
                     return Err(Malformed::Syntax);
                 }
-                Part::TrailerStart
+                ChunkedPlace::TrailerStart
             }
-            (Part::EndLf, b'\n') => return Ok(true),
+            (ChunkedPlace::EndLf, b'\n') => return Ok(true),
             _ => return Err(Malformed::Syntax),
         };
         self.part = next;

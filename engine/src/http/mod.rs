@@ -8,4 +8,4 @@ mod reader;
 mod tests;
 
 pub use coding::Coding;
-pub use reader::{Malformed, Reader, Response, Sink};
+pub use reader::{Malformed, Response, ResponseReader, Sink};

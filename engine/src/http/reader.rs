@@ -75,7 +75,7 @@ enum State {
 
 /// Reads one response after another. After an error, or after a response that is not reusable, it wants a reset.
 #[derive(Debug)]
-pub struct Reader {
+pub struct ResponseReader {
     state: State,
     /// A head that has begun and is not complete.
     head: Vec<u8>,
@@ -85,7 +85,7 @@ pub struct Reader {
     begun: bool,
 }
 
-impl Reader {
+impl ResponseReader {
     pub fn new(head_request: bool) -> Self {
         Self { state: State::Head, head: Vec::new(), head_request, begun: false }
     }

@@ -13,7 +13,7 @@ struct Outcome {
 
 /// Reads one answer out of pieces, followed by the connection's close if `closed`.
 fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, head_request: bool, closed: bool) -> Outcome {
-    let mut reader = Reader::new(head_request);
+    let mut reader = ResponseReader::new(head_request);
     let mut pieces = pieces.into_iter();
     for piece in &mut pieces {
         match reader.read(piece, &mut ()) {
@@ -155,7 +155,7 @@ fn every_fixture_reads_the_same_however_it_is_split() {
 
 #[test]
 fn a_connection_carries_answer_after_answer() {
-    let mut reader = Reader::new(false);
+    let mut reader = ResponseReader::new(false);
     for _ in 0..3 {
         for fixture in
             FIXTURES.iter().filter(|fixture| matches!(fixture.expected, Ok(Some((_, true)))) && !fixture.head_request)
@@ -169,7 +169,7 @@ fn a_connection_carries_answer_after_answer() {
 
 #[test]
 fn an_endless_head_is_refused_within_its_bound() {
-    let mut reader = Reader::new(false);
+    let mut reader = ResponseReader::new(false);
     assert_eq!(reader.read(b"HTTP/1.1 200 OK\r\na: ", &mut ()), Ok(None));
     let piece = [b'x'; 1024];
     let refused_after = (0..1_000).find(|_| reader.read(&piece, &mut ()).is_err());
@@ -179,7 +179,7 @@ fn an_endless_head_is_refused_within_its_bound() {
 #[test]
 fn endless_trailers_and_extensions_are_refused() {
     for begin in ["5;", "0\r\n"] {
-        let mut reader = Reader::new(false);
+        let mut reader = ResponseReader::new(false);
         let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{begin}");
         assert_eq!(reader.read(head.as_bytes(), &mut ()), Ok(None));
         assert!((0..1_000).any(|_| reader.read(&[b'x'; 1024], &mut ()).is_err()), "{begin:?}");
@@ -233,7 +233,7 @@ fn a_long_head_with_many_lines_is_read() {
 #[test]
 fn what_is_malformed_shows_its_line() {
     let line = |bytes: &[u8]| {
-        Reader::new(false).read(bytes, &mut ()).map_err(|e| String::from_utf8_lossy(&e.line).into_owned())
+        ResponseReader::new(false).read(bytes, &mut ()).map_err(|e| String::from_utf8_lossy(&e.line).into_owned())
     };
     assert_eq!(line(b"HTTP/1.1 200 OK\r\na: b\r\nno colon\r\n\r\n"), Err("no colon".into()));
     assert_eq!(line(b"SSH-2.0-x\r\n"), Err("SSH-2.0-x".into()));
@@ -254,7 +254,8 @@ fn a_keep_alive_time_out_and_codings_are_told() {
     }
     let read = |lines: &str| {
         let (mut seen, text) = (Seen::default(), format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{lines}\r\n"));
-        let response = Reader::new(false).read(text.as_bytes(), &mut seen).expect("a response").expect("a whole one");
+        let response =
+            ResponseReader::new(false).read(text.as_bytes(), &mut seen).expect("a response").expect("a whole one");
         (response.keep_alive_s, seen.0.map(|coding| coding.name()))
     };
     assert_eq!(read("Keep-Alive: timeout=5, max=100\r\n"), (Some(5), Some("identity".into())));

@@ -39,7 +39,7 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// The schedules of all threads of a run.
     pub fn for_threads(plan: &Plan, threads: u64) -> Vec<Self> {
-        let rate_grid = plan.max_rate_per_s.map(Grid::per_second);
+        let rate_grid = plan.target_throughput_per_s.map(Grid::per_second);
         let (grid, backlog) = match plan.mode {
             Mode::Avalanche => (rate_grid, Backlog::Dropped),
             Mode::Tsunami { delay } => {

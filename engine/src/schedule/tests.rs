@@ -15,7 +15,7 @@ fn tsunami(delay_ms: u64) -> Plan {
 }
 
 fn avalanche(rate_per_s: f64) -> Plan {
-    Plan { max_rate_per_s: Some(rate_per_s), count: None, ..plan("http://localhost/") }
+    Plan { target_throughput_per_s: Some(rate_per_s), count: None, ..plan("http://localhost/") }
 }
 
 /// Lets every thread wake at its moments, each late by what `lateness_ns` says, and gives (sent, due) in order.
@@ -94,7 +94,7 @@ fn a_duration_lasts_though_no_slot_is_left_in_it() {
 
 #[test]
 fn a_tsunami_with_a_target_throughput_takes_the_longer_interval_and_drains_within_the_cap() {
-    let plan = Plan { count: Some(1_000), max_rate_per_s: Some(200.0), ..tsunami(10) };
+    let plan = Plan { count: Some(1_000), target_throughput_per_s: Some(200.0), ..tsunami(10) };
     let mut first = true;
     // A stall of three seconds right after the first slot: 300 slots behind, drained at 200 a second.
     let sends = run(&plan, 1, u64::MAX, || if std::mem::take(&mut first) { 3_000 * MS } else { 0 });
@@ -204,7 +204,7 @@ proptest! {
         delay_ms in prop::option::of(1..50u64),
         stalls_ms in prop::collection::vec(prop_oneof![9 => Just(0u64), 1 => 0..2_500u64], 1..200),
     ) {
-        let base = Plan { count: None, duration: Some(Duration::from_secs(8)), max_rate_per_s: Some(rate), ..tsunami(1) };
+        let base = Plan { count: None, duration: Some(Duration::from_secs(8)), target_throughput_per_s: Some(rate), ..tsunami(1) };
         let mode = delay_ms.map_or(Mode::Avalanche, |ms| Mode::Tsunami { delay: Duration::from_millis(ms) });
         let plan = Plan { mode, ..base };
         let mut stalls = stalls_ms.into_iter().cycle();
@@ -275,7 +275,7 @@ proptest! {
     #[test]
     fn a_count_is_sent_exactly(count in 1..2_000u64, threads in 1..6u64, delay_us in 1..900u64, rate in prop::option::of(200.0..9e4f64)) {
         let mode = Mode::Tsunami { delay: Duration::from_micros(delay_us) };
-        let plan = Plan { mode, count: Some(count), max_rate_per_s: rate, ..tsunami(1) };
+        let plan = Plan { mode, count: Some(count), target_throughput_per_s: rate, ..tsunami(1) };
         let sends = run(&plan, threads, u64::MAX, || 70_000);
         prop_assert_eq!(sends.len() as u64, count);
         let schedules = Schedule::for_threads(&plan, threads);

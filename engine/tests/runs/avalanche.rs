@@ -66,7 +66,7 @@ fn the_target_throughput_is_met_and_never_exceeded() {
         let server = Server::start(|_| ok());
         let timed = Plan { count: None, duration: Some(Duration::from_secs(3)), connections: 8, ..plan(&server.url()) };
         let is_met = || {
-            let run = run_with(Plan { max_rate_per_s: Some(rate), ..timed.clone() }, wait);
+            let run = run_with(Plan { target_throughput_per_s: Some(rate), ..timed.clone() }, wait);
             for second in &run.seconds {
                 assert!(second.stats.counts.sent <= rate as u64, "{} at {rate}/s", second.stats.counts.sent);
                 assert!([0, rate as u64].contains(&second.stats.counts.due), "{} at {rate}/s", second.stats.counts.due);
@@ -83,7 +83,8 @@ fn the_target_throughput_is_met_and_never_exceeded() {
 #[test]
 fn a_count_with_a_target_throughput_is_exact() {
     let server = Server::start(|_| ok());
-    let run = run(Plan { count: Some(777), max_rate_per_s: Some(500.0), connections: 4, ..plan(&server.url()) });
+    let run =
+        run(Plan { count: Some(777), target_throughput_per_s: Some(500.0), connections: 4, ..plan(&server.url()) });
     assert_eq!(run.totals().answered, 777);
     assert_eq!(server.requests(), 777);
     assert!(run.length() > Duration::from_millis(1_500));

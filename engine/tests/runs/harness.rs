@@ -22,7 +22,7 @@ pub fn get(url: &str) -> Request {
 pub fn plan(url: &str) -> Plan {
     Plan {
         mode: Mode::Avalanche,
-        max_rate_per_s: None,
+        target_throughput_per_s: None,
         count: Some(1),
         duration: None,
         connections: 1,

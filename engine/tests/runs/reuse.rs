@@ -244,7 +244,7 @@ fn an_avalanche_says_what_it_gave_up() {
     let server = Server::start(|number| if number == 0 { after_ms(1_500, ok()) } else { ok() });
     let run = run(Plan {
         mode: Mode::Avalanche,
-        max_rate_per_s: Some(100.0),
+        target_throughput_per_s: Some(100.0),
         count: None,
         duration: Some(Duration::from_secs(2)),
         ..plan(&server.url())

@@ -73,7 +73,7 @@ fn a_rate_finds_no_connection_that_rests() {
     for wait in [Wait::Timer, Wait::Poll] {
         let server = Server::start(|_| ok());
         let timed = Plan { count: None, duration: Some(Duration::from_secs(1)), ..plan(&server.url()) };
-        let paced = Plan { max_rate_per_s: Some(100.0), connections: 2, think_time: THINK_TIME, ..timed };
+        let paced = Plan { target_throughput_per_s: Some(100.0), connections: 2, think_time: THINK_TIME, ..timed };
         let totals = run_with(paced, wait).totals();
         assert!((2..=40).contains(&totals.sent), "{totals:?}");
         assert_eq!(totals.due, 100, "what no connection was free for is dropped: {totals:?}");
@@ -103,8 +103,12 @@ fn a_duration_ends_although_connections_rest() {
     let server = Server::start(|_| ok());
     for rate in [None, Some(1_000.0)] {
         let resting = Plan { connections: 3, think_time: Duration::from_secs(3_600), ..plan(&server.url()) };
-        let run =
-            run(Plan { count: None, duration: Some(Duration::from_millis(300)), max_rate_per_s: rate, ..resting });
+        let run = run(Plan {
+            count: None,
+            duration: Some(Duration::from_millis(300)),
+            target_throughput_per_s: rate,
+            ..resting
+        });
         assert_eq!((run.totals().sent, run.end()), (3, &End::Completed));
         assert!((Duration::from_millis(300)..Duration::from_secs(5)).contains(&run.length()), "{:?}", run.length());
     }

@@ -114,7 +114,7 @@ fn a_duration_of_whole_seconds_gives_as_many_reports() {
 fn the_target_throughput_spaces_a_tsunami() {
     let server = Server::start(|_| ok());
     let plan = Plan { count: Some(150), connections: 4, ..tsunami(&server.url(), Duration::from_millis(1)) };
-    let run = run(Plan { max_rate_per_s: Some(100.0), ..plan });
+    let run = run(Plan { target_throughput_per_s: Some(100.0), ..plan });
     assert_eq!(run.totals().answered, 150);
     assert!(run.seconds.iter().all(|second| second.stats.counts.sent <= 100));
     assert!(run.length() >= Duration::from_millis(1_490));

@@ -6,7 +6,7 @@ use std::time::Instant;
 use onrush_protocol::NodeId;
 use onrush_stats::SecondStats;
 
-use super::{Aggregate, DriverTotal, OpenSecond, Part};
+use super::{Aggregate, DriverPart, DriverTotal, OpenSecond};
 
 /// Everything of an [`Aggregate`] that does not depend on this process: `D`, `S` and `P` are driver, statistics and parts, owned
 /// or borrowed.
@@ -22,9 +22,9 @@ pub struct Snapshot<D, S, P> {
 }
 
 /// One that borrows.
-type Borrowed<'a> = Snapshot<&'a BTreeMap<NodeId, DriverTotal>, &'a SecondStats, &'a BTreeMap<NodeId, Part>>;
+type Borrowed<'a> = Snapshot<&'a BTreeMap<NodeId, DriverTotal>, &'a SecondStats, &'a BTreeMap<NodeId, DriverPart>>;
 /// One that owns.
-type Owned = Snapshot<BTreeMap<NodeId, DriverTotal>, SecondStats, BTreeMap<NodeId, Part>>;
+type Owned = Snapshot<BTreeMap<NodeId, DriverTotal>, SecondStats, BTreeMap<NodeId, DriverPart>>;
 
 impl Aggregate {
     /// What is to be stored.
@@ -63,7 +63,7 @@ impl Aggregate {
     }
 
     /// Notes that the seconds below `next` are sealed; what is in those that were open so far.
-    pub fn seal_below(&mut self, next: u64) -> BTreeMap<u64, BTreeMap<NodeId, Part>> {
+    pub fn seal_below(&mut self, next: u64) -> BTreeMap<u64, BTreeMap<NodeId, DriverPart>> {
         let open = self.open.split_off(&next);
         let sealed = std::mem::replace(&mut self.open, open);
         self.next = self.next.max(next);

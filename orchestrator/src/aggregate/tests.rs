@@ -162,7 +162,7 @@ fn rates_are_over_the_time_of_sending_second_by_second_and_in_all() {
     assert_eq!(in_all("a"), (3_300_000_000, 1_500_000_000));
     assert_eq!(in_all("plain"), (3_300_000_000, 3_300_000_000));
     // What is shown: 12 responses in 1.5 s of sending; 3 in half a second, 3 in none.
-    let rate = |part: &Part| ScopeView::of(&part.stats, 3.3, part.sending_ns as f64 / 1e9).responses_per_s;
+    let rate = |part: &DriverPart| ScopeView::of(&part.stats, 3.3, part.sending_ns as f64 / 1e9).responses_per_s;
     assert_eq!(rate(&total("a")), Some(8.0));
     let seconds: Vec<_> = sealed.iter().map(|second| rate(&second.parts[&node("a")])).collect();
     assert_eq!(seconds, [Some(3.0), Some(6.0), None, None]);

@@ -10,7 +10,7 @@ use url::Url;
 use super::ask_target::ask_target;
 use super::command::Command;
 use super::{Brain, BrainError, Life, Offsets, places};
-use crate::aggregate::{Part, Parts, SealedSecond};
+use crate::aggregate::{DriverPart, Parts, SealedSecond};
 use crate::clock::Now;
 use crate::core::{Core, Effect, EnteredReport, Unsaved};
 use crate::export::News;
@@ -35,9 +35,9 @@ pub(super) struct ShownSecond {
     numbers: SecondNumbers,
     sealable_since: Option<Instant>,
     /// What it brings that was not shown before: of a late report, only that.
-    news: BTreeMap<NodeId, Part>,
+    news: BTreeMap<NodeId, DriverPart>,
     /// The same, merged.
-    all_news: Part,
+    all_news: DriverPart,
 }
 
 /// What remains to be done when the transaction is committed.
@@ -263,7 +263,7 @@ pub(super) fn apply(
                     let all = second.all();
                     let numbers = SecondNumbers::of(&second, &all, sealed_unix_ms.unwrap_or(now.unix_ms));
                     store::save_sealed(transaction, &test_id, &numbers, &all)?;
-                    let all_news = Part::of(&report);
+                    let all_news = DriverPart::of(&report);
                     let news = BTreeMap::from([(node_id, all_news.clone())]);
                     after.seconds.push(ShownSecond { test_id, numbers, sealable_since: None, news, all_news });
                 }

@@ -13,7 +13,7 @@ use crate::core::NewTest;
 use crate::record::TestRecord;
 use crate::second::SecondNumbers;
 use crate::state::TestState;
-use crate::store::{Durability, Reader};
+use crate::store::{Durability, StoreReader};
 use crate::testing::{SimDriver, config, node, reports, test_id};
 
 const SEATS: Seats = Seats { min: 2, max: 8 };
@@ -98,7 +98,7 @@ fn run(
         next = end;
         batches += 1;
     }
-    let reader = Reader::open(&path).unwrap();
+    let reader = StoreReader::open(&path).unwrap();
     let (record, totals) = reader.totals("t").unwrap().unwrap();
     let (_, page) = reader.seconds("t", 0, 1000, usize::MAX).unwrap().unwrap();
     assert_eq!(page.seconds.len(), 10);
@@ -173,7 +173,7 @@ fn run_cut_off(log: &[Metrics], cut: u64, batch: usize, restart: bool) -> (TestR
         hear(&mut core, &drivers[0], NodeState::Idle, now);
         settle_and_commit(&mut store, &mut core, None, false, now);
     }
-    let reader = Reader::open(&path).unwrap();
+    let reader = StoreReader::open(&path).unwrap();
     let (record, totals) = reader.totals("t").unwrap().unwrap();
     let record = record.record();
     assert_eq!((record.state, record.outcome), (TestState::Completed, Some(Outcome::Incomplete)));

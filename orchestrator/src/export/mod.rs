@@ -26,7 +26,7 @@ pub use series::TestSeries;
 use self::buckets::{Buckets, DURATION_BOUNDS_NS};
 use self::page::Page;
 use self::series::ShownTest;
-use crate::aggregate::Part;
+use crate::aggregate::DriverPart;
 use crate::core::ReportCounts;
 use crate::event::EventCounts;
 use crate::record::TestRecord;
@@ -50,11 +50,11 @@ pub struct Live {
 #[derive(Clone, Copy)]
 pub struct News<'a> {
     /// Each driver's part.
-    pub parts: &'a BTreeMap<NodeId, Part>,
+    pub parts: &'a BTreeMap<NodeId, DriverPart>,
     /// The parts merged.
     pub all: &'a SecondStats,
     /// What a driver measured in the whole test so far.
-    pub total_of: &'a dyn Fn(&NodeId) -> Option<&'a Part>,
+    pub total_of: &'a dyn Fn(&NodeId) -> Option<&'a DriverPart>,
 }
 
 /// What the orchestrator counts of its own work.

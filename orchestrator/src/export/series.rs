@@ -11,7 +11,7 @@ use onrush_stats::{Counts, FailureCause, Outcome, SecondStats};
 
 use super::News;
 use super::buckets::{Buckets, DURATION_BOUNDS_NS, SCHEDULE_ERROR_BOUNDS_NS};
-use crate::aggregate::Part;
+use crate::aggregate::DriverPart;
 use crate::record::TestRecord;
 use crate::state::{ParticipantState, TestState};
 use crate::views;
@@ -189,7 +189,7 @@ impl TestSeries {
     }
 
     /// Takes over the medians of what the drivers measured so far.
-    pub fn update_medians<'a>(&mut self, total_of: impl Fn(&NodeId) -> Option<&'a Part>) {
+    pub fn update_medians<'a>(&mut self, total_of: impl Fn(&NodeId) -> Option<&'a DriverPart>) {
         for (node_id, series) in &mut self.shown.drivers {
             if let DriverSeries::Measured(measured) = series {
                 measured.median_ns = total_of(node_id).and_then(|total| total.stats.latency.quantile_ns(0.5));

@@ -43,7 +43,7 @@ fn take(export: &Export, aggregate: &mut Aggregate, reports: &[Metrics], now: In
                 missing: Vec::new(),
                 late_reports: 1,
                 sealable_since: None,
-                parts: BTreeMap::from([(node_id.clone(), Part::of(report))]),
+                parts: BTreeMap::from([(node_id.clone(), DriverPart::of(report))]),
             };
             show(export, vec![merged], aggregate, now);
         }

@@ -299,7 +299,11 @@ fn a_bare_heartbeat_takes_no_seat_and_a_second_one_does() {
     }
     assert!(world.live().is_empty());
     assert!(world.view("bare0").reason.unwrap().contains("second heartbeat"));
-    assert_eq!(world.view("bare0").state, DriverState::Suspect, "nobody may wait for it to be idle and then count on it");
+    assert_eq!(
+        world.view("bare0").state,
+        DriverState::Suspect,
+        "nobody may wait for it to be idle and then count on it"
+    );
     let ours = SimDriver::new("ours", "s");
     world.hear(&ours);
     assert_eq!(world.live(), ["ours"]);

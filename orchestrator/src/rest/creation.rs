@@ -14,7 +14,7 @@ use crate::NewTest;
 
 /// The test that the fields describe, or all that is wrong with them; at most so many drivers will take part.
 pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId, max_drivers: usize) -> Result<NewTest, FieldErrors> {
-    let mut reader = Reader::of(fields);
+    let mut reader = FieldReader::of(fields);
     let test_type = reader.read(&TEST_TYPE, |value| TestType::from_name(value.as_str()?));
     if test_type.is_none() && !reader.is_wrong(TEST_TYPE.name) {
         reader.wrong(TEST_TYPE.name, "is missing; give AVALANCHE or TSUNAMI");
@@ -33,7 +33,7 @@ pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId, max_drivers: u
     }
     reader.check_delay(test_type, config.delay);
     reader.check_config(&config, max_drivers);
-    let Reader { errors, .. } = reader;
+    let FieldReader { errors, .. } = reader;
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -41,7 +41,7 @@ pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId, max_drivers: u
 }
 
 /// The fields that were given, and what is wrong with them so far.
-struct Reader<'a> {
+struct FieldReader<'a> {
     /// By the field's name: how the client spelled it, and the value.
     given: BTreeMap<&'static str, (&'a str, &'a Value)>,
     errors: FieldErrors,
@@ -49,7 +49,7 @@ struct Reader<'a> {
     wrong: BTreeSet<&'static str>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> FieldReader<'a> {
     fn of(fields: &'a Map<String, Value>) -> Self {
         let mut reader = Self { given: BTreeMap::new(), errors: FieldErrors::default(), wrong: BTreeSet::new() };
         let mut named_all = false;

@@ -26,7 +26,7 @@ pub(super) enum JsonError {
 pub(super) fn read(text: &[u8]) -> Result<Value, JsonError> {
     let duplicate = RefCell::new(None);
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let read = Reader(&duplicate).deserialize(&mut deserializer);
+    let read = OneOfEachKey(&duplicate).deserialize(&mut deserializer);
     let value = read.and_then(|value| deserializer.end().map(|()| value));
     value.map_err(|error| match duplicate.take() {
         Some(key) => JsonError::Duplicate { key, line: error.line(), column: error.column() },
@@ -36,9 +36,9 @@ pub(super) fn read(text: &[u8]) -> Result<Value, JsonError> {
 
 /// Notes the key that is there twice.
 #[derive(Clone, Copy)]
-struct Reader<'a>(&'a RefCell<Option<String>>);
+struct OneOfEachKey<'a>(&'a RefCell<Option<String>>);
 
-impl<'de> DeserializeSeed<'de> for Reader<'_> {
+impl<'de> DeserializeSeed<'de> for OneOfEachKey<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -46,7 +46,7 @@ impl<'de> DeserializeSeed<'de> for Reader<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Reader<'_> {
+impl<'de> Visitor<'de> for OneOfEachKey<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

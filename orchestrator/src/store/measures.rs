@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, Transaction, params};
 
 use super::coding::{self, StatsColumns};
 use super::{StoreError, second, snapshot};
-use crate::aggregate::{Aggregate, Entered, Part, Parts, SealedSecond};
+use crate::aggregate::{Aggregate, DriverPart, Entered, Parts, SealedSecond};
 use crate::clock::Now;
 use crate::core::EnteredReport;
 use crate::record::TestRecord;
@@ -155,7 +155,7 @@ pub fn save_sealed(
     transaction: &Transaction,
     test_id: &TestId,
     numbers: &SecondNumbers,
-    all: &Part,
+    all: &DriverPart,
 ) -> Result<(), StoreError> {
     let columns = StatsColumns::of(&all.stats);
     let sql = "INSERT OR REPLACE INTO seconds (test_id, second_index, view, latency, service_time, schedule_error)
@@ -234,7 +234,7 @@ pub fn totals(connection: &Connection, test_id: &str) -> Result<Parts, StoreErro
     while let Some(row) = rows.next()? {
         let length_ns = row.get::<_, i64>(1)?.unsigned_abs();
         let sending_ns = row.get::<_, Option<i64>>(6)?.map_or(length_ns, i64::unsigned_abs);
-        let total = Part { length_ns, sending_ns, stats: stats(row, 2)? };
+        let total = DriverPart { length_ns, sending_ns, stats: stats(row, 2)? };
         totals.insert(coding::id(row.get(0)?, NodeId::new)?, total);
     }
     Ok(totals)

@@ -32,7 +32,7 @@ use crate::registry::Identity;
 
 pub use list::ListedTest;
 pub use measures::{open_aggregate, save_report, save_sealed, save_totals, second_of};
-pub use read::{READERS, Reader};
+pub use read::{READERS, StoreReader};
 pub use snapshot::save_snapshot;
 pub use tests_table::{exists, last_published_order, open_tests, save_participants, save_test, test, triggered_since};
 pub use unreadable::{Stored, reason};

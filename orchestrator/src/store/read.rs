@@ -18,7 +18,7 @@ pub const READERS: usize = 4;
 
 /// Reads the file. Cheap to clone; at most [`READERS`] questions are read at once, more of them wait.
 #[derive(Clone)]
-pub struct Reader(Arc<[Mutex<Connection>]>);
+pub struct StoreReader(Arc<[Mutex<Connection>]>);
 
 /// Sealed seconds of a test.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub struct SecondPage {
     pub next_from: Option<u64>,
 }
 
-impl Reader {
+impl StoreReader {
     /// Opens the file, which is there already.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let connect = || -> Result<_, StoreError> {

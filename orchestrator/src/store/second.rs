@@ -203,7 +203,7 @@ fn nanoseconds(seconds: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::{Part, SealedSecond};
+    use crate::aggregate::{DriverPart, SealedSecond};
     use crate::testing::{node, stats};
     use crate::views;
 
@@ -214,7 +214,7 @@ mod tests {
         of_a.examples.note(FailureCause::Timeout, "no response within 1s");
         (of_a.counts.dropped, of_a.counts.in_flight, of_a.counts.bytes_sent) = (4, 1, u64::MAX);
         of_a.counts.addresses.insert("127.0.0.1:80".into(), 5);
-        let part = |stats| Part { length_ns: 123_456_789, sending_ns: 100_000_001, stats };
+        let part = |stats| DriverPart { length_ns: 123_456_789, sending_ns: 100_000_001, stats };
         let sealed = SealedSecond {
             second_index: 7,
             missing: vec![node("late")],

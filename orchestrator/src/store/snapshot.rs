@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::coding::{self, Measures, bad_histogram, distributions_of};
-use crate::aggregate::{Aggregate, DriverTotal, Part, Sequences, Snapshot};
+use crate::aggregate::{Aggregate, DriverPart, DriverTotal, Sequences, Snapshot};
 
 /// To be raised when what is written here means something else than before.
 const VERSION: i64 = 1;
@@ -83,7 +83,8 @@ pub fn snapshot(connection: &Connection, test_id: &str, now: Instant) -> Result<
         Err(error) if error.is_unreadable() => return thrown_away(&error),
         Err(error) => return Err(error),
     };
-    let read = coding::of_json(&state).and_then(|state| Reader { histograms: &histograms }.aggregate(state, now));
+    let read =
+        coding::of_json(&state).and_then(|state| SnapshotReader { histograms: &histograms }.aggregate(state, now));
     let aggregate = match read {
         Ok(aggregate) => aggregate,
         Err(error) => return thrown_away(&error),
@@ -104,7 +105,7 @@ pub fn snapshot(connection: &Connection, test_id: &str, now: Instant) -> Result<
     Ok(Some((aggregate, covered)))
 }
 
-/// Collects histograms, each behind its length, in the order in which [`Reader`] takes them.
+/// Collects histograms, each behind its length, in the order in which [`SnapshotReader`] takes them.
 #[derive(Default)]
 struct Writer {
     histograms: Vec<u8>,
@@ -139,8 +140,8 @@ impl Writer {
         })
     }
 
-    fn part(&mut self, part: &Part) -> Option<PartState> {
-        let Part { length_ns, sending_ns, stats } = part;
+    fn part(&mut self, part: &DriverPart) -> Option<PartState> {
+        let DriverPart { length_ns, sending_ns, stats } = part;
         Some(PartState { length_ns: *length_ns, sending_ns: *sending_ns, measures: self.measures(stats)? })
     }
 
@@ -155,11 +156,11 @@ impl Writer {
 }
 
 /// Takes histograms in the order in which [`Writer`] collected them.
-struct Reader<'a> {
+struct SnapshotReader<'a> {
     histograms: &'a [u8],
 }
 
-impl Reader<'_> {
+impl SnapshotReader<'_> {
     fn aggregate(mut self, state: State, now: Instant) -> Result<Aggregate, StoreError> {
         let State { drivers, all, open, next } = state;
         let drivers = drivers.into_iter().map(|driver| self.driver(driver)).collect::<Result<_, _>>()?;
@@ -190,9 +191,9 @@ impl Reader<'_> {
         Ok((coding::id(node_id, NodeId::new)?, total))
     }
 
-    fn part(&mut self, part: PartState) -> Result<Part, StoreError> {
+    fn part(&mut self, part: PartState) -> Result<DriverPart, StoreError> {
         let PartState { length_ns, sending_ns, measures } = part;
-        Ok(Part { length_ns, sending_ns, stats: self.stats(measures)? })
+        Ok(DriverPart { length_ns, sending_ns, stats: self.stats(measures)? })
     }
 
     fn stats(&mut self, measures: Measures) -> Result<SecondStats, StoreError> {

@@ -60,7 +60,7 @@ fn only_its_owner_can_read_the_store() {
     let lock = StoreLock::take(&path).unwrap();
     let mut store = Store::open(&path).unwrap();
     save(&mut store, &running("t", 1, &[]));
-    let _reader = Reader::open(&path).unwrap();
+    let _reader = StoreReader::open(&path).unwrap();
     assert_eq!(modes(), all);
     // As an earlier version left them.
     drop((store, lock));
@@ -131,7 +131,7 @@ fn a_test_comes_back_as_it_was_stored() {
     (record.outcome, record.ended_unix_ms) = (Some(Outcome::Invalid), Some(5000.0));
     save(&mut store, &record);
     assert!(open_tests(store.connection()).unwrap().is_empty());
-    assert_eq!(Reader::open(&path).unwrap().test("t").unwrap(), Some(Stored::Whole(Box::new(record))));
+    assert_eq!(StoreReader::open(&path).unwrap().test("t").unwrap(), Some(Stored::Whole(Box::new(record))));
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn tests_are_listed_newest_first_by_pages() {
     for i in 0..5 {
         save(&mut store, &running(&format!("t{i}"), 1, &["a"]));
     }
-    let reader = Reader::open(&path).unwrap();
+    let reader = StoreReader::open(&path).unwrap();
     let page = |before: Option<&str>, max_bytes| {
         let page = reader.tests(2, before, max_bytes).unwrap()?;
         Some((page.tests.into_iter().map(|test| test.test_id).collect::<Vec<_>>(), page.more))
@@ -248,7 +248,7 @@ fn a_snapshot_and_the_reports_behind_it_are_the_same_as_all_reports() {
         let case = format!("{at} of {seconds}");
         assert_eq!(with.0.drivers(), without.0.drivers(), "{case}");
         assert_eq!(with.0.all(), without.0.all(), "{case}");
-        let open = |aggregate: &Aggregate| -> Vec<(u64, BTreeMap<NodeId, crate::aggregate::Part>)> {
+        let open = |aggregate: &Aggregate| -> Vec<(u64, BTreeMap<NodeId, crate::aggregate::DriverPart>)> {
             let snapshot = aggregate.snapshot();
             snapshot.open.into_iter().map(|(second, parts)| (second, parts.clone())).collect()
         };

@@ -6,7 +6,7 @@ use onrush_stats::{Distribution, empty_histogram};
 
 use super::stored::save;
 use super::*;
-use crate::aggregate::{Part, SealedSecond};
+use crate::aggregate::{DriverPart, SealedSecond};
 use crate::record::TestRecord;
 use crate::second::SecondNumbers;
 use crate::store::{Durability, Store, save_sealed};
@@ -56,7 +56,7 @@ async fn a_page_of_seconds_is_bounded_and_the_next_one_goes_on() {
     save(&path, &[ended("t")]);
     let mut store = Store::open(&path).unwrap();
     let transaction = store.begin(Durability::Process).unwrap();
-    let parts: BTreeMap<_, _> = (0..50).map(|n| (node(&format!("driver-{n}")), Part::default())).collect();
+    let parts: BTreeMap<_, _> = (0..50).map(|n| (node(&format!("driver-{n}")), DriverPart::default())).collect();
     for second_index in 0..300 {
         let second = SealedSecond {
             second_index,
@@ -65,8 +65,8 @@ async fn a_page_of_seconds_is_bounded_and_the_next_one_goes_on() {
             sealable_since: None,
             parts: parts.clone(),
         };
-        let numbers = SecondNumbers::of(&second, &Part::default(), 1000.0);
-        save_sealed(&transaction, &test_id("t"), &numbers, &Part::default()).unwrap();
+        let numbers = SecondNumbers::of(&second, &DriverPart::default(), 1000.0);
+        save_sealed(&transaction, &test_id("t"), &numbers, &DriverPart::default()).unwrap();
     }
     transaction.commit().unwrap();
     drop(store);

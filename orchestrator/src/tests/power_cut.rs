@@ -70,7 +70,7 @@ async fn a_test_its_trigger_and_its_end_survive_a_power_failure() {
     let store = Store::open(&cut).unwrap();
     let record = test(store.connection(), "t").unwrap().unwrap().record();
     assert_eq!((record.state, record.outcome), (state::TestState::Completed, Some(onrush_stats::Outcome::Exact)));
-    let (_, totals) = crate::store::Reader::open(&cut).unwrap().totals("t").unwrap().unwrap();
+    let (_, totals) = crate::store::StoreReader::open(&cut).unwrap().totals("t").unwrap().unwrap();
     assert_eq!(totals.values().map(|total| total.stats.counts.sent).sum::<u64>(), 600);
 
     // A stop that goes out is known, too.

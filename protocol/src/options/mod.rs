@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 pub use kind::Control;
-pub(crate) use kind::{Kind, Message, Pem};
+pub(crate) use kind::{Kind, MessageWriter, Pem};
 pub use table::{OPTIONS, TestConfig};
 
 use crate::fields::{Fields, ReadError, normalised};
@@ -124,7 +124,7 @@ pub struct TestOption {
     is_written: fn(&TestConfig) -> bool,
     is_default: fn(&TestConfig, &TestConfig) -> bool,
     read: fn(&mut TestConfig, &Fields) -> Result<(), ReadError>,
-    write: fn(&TestConfig, &mut Message),
+    write: fn(&TestConfig, &mut MessageWriter),
     parse: fn(&mut TestConfig, &Value) -> Result<(), Wrong>,
     problem: fn(&TestConfig) -> Option<String>,
     shown: fn(&TestConfig) -> Value,
@@ -212,7 +212,7 @@ impl TestOption {
         (self.read)(config, fields)
     }
 
-    pub(crate) fn write(&self, config: &TestConfig, message: &mut Message) {
+    pub(crate) fn write(&self, config: &TestConfig, message: &mut MessageWriter) {
         (self.write)(config, message);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Message, OPTIONS, TestConfig};
+use super::{MessageWriter, OPTIONS, TestConfig};
 
 impl TestConfig {
     /// What a result shows of it, by option: nothing that is secret, and the defaults that hold.
@@ -21,7 +21,7 @@ impl TestConfig {
     /// The body of a request to the orchestrator for this test. What is left at its default is left out.
     pub fn write_request(&self, name: Option<&str>, trigger: bool) -> Vec<u8> {
         let defaults = Self::new(self.test_id.clone(), self.test_type);
-        let mut message = Message::begin();
+        let mut message = MessageWriter::begin();
         message.push("test_type", self.test_type.name());
         let asked = OPTIONS.iter().filter(|option| !(option.is_default)(self, &defaults));
         asked.for_each(|option| option.write(self, &mut message));

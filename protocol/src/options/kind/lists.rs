@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde_json::{Value, json};
 
-use super::{Control, Kind, Message};
+use super::{Control, Kind, MessageWriter};
 use crate::RequestConfig;
 use crate::fields::{Fields, ReadError};
 use crate::options::people::{self, Wrong};
@@ -23,7 +23,7 @@ impl Kind for Headers {
         requests::headers(fields).map(Some)
     }
 
-    fn write(&self, wire: &'static str, value: &Self::Value, message: &mut Message) {
+    fn write(&self, wire: &'static str, value: &Self::Value, message: &mut MessageWriter) {
         message.push(wire, value);
     }
 
@@ -68,7 +68,7 @@ impl<T: FromStr<Err = String> + Display> Kind for Texts<T> {
         requests::texts(fields, wire).map(Some)
     }
 
-    fn write(&self, wire: &'static str, value: &Vec<T>, message: &mut Message) {
+    fn write(&self, wire: &'static str, value: &Vec<T>, message: &mut MessageWriter) {
         if !value.is_empty() {
             message.push(wire, &texts(value));
         }
@@ -120,7 +120,7 @@ impl Kind for Targets {
         objects.iter().enumerate().map(read).collect::<Result<_, _>>().map(Some)
     }
 
-    fn write(&self, wire: &'static str, value: &Self::Value, message: &mut Message) {
+    fn write(&self, wire: &'static str, value: &Self::Value, message: &mut MessageWriter) {
         if !value.is_empty() {
             message.push(wire, value);
         }

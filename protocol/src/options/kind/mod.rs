@@ -21,7 +21,7 @@ pub(crate) trait Kind {
     /// Reads it from a message, generously; `None`: it is missing.
     fn read(&self, fields: &Fields, wire: &'static str) -> Result<Option<Self::Value>, ReadError>;
     /// Writes it into a message, exactly.
-    fn write(&self, wire: &'static str, value: &Self::Value, message: &mut Message);
+    fn write(&self, wire: &'static str, value: &Self::Value, message: &mut MessageWriter);
     /// Reads it as people write it.
     fn parse(&self, given: &Value) -> Result<Self::Value, Wrong>;
     /// What is wrong with it by itself, and what would be right.
@@ -64,9 +64,9 @@ pub enum Control {
 }
 
 /// A message that is being written: the fields of a JSON object, in the order in which they come.
-pub(crate) struct Message(Vec<u8>);
+pub(crate) struct MessageWriter(Vec<u8>);
 
-impl Message {
+impl MessageWriter {
     pub fn begin() -> Self {
         Self(vec![b'{'])
     }

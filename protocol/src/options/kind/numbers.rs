@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Control, Kind, Message, nullable, plain};
+use super::{Control, Kind, MessageWriter, nullable, plain};
 use crate::fields::{Fields, ReadError};
 use crate::limits;
 use crate::options::people::{self, Wrong};
@@ -39,7 +39,7 @@ impl Kind for Time {
         duration.map(Some).map_err(|_| ReadError::bad(wire, format!("{seconds:?} seconds is too long")))
     }
 
-    fn write(&self, wire: &'static str, value: &Duration, message: &mut Message) {
+    fn write(&self, wire: &'static str, value: &Duration, message: &mut MessageWriter) {
         // Whole seconds as integers: a peer that reads the specification's `0` as an integer keeps working.
         if value.subsec_nanos() == 0 {
             message.push(wire, &value.as_secs());
@@ -89,7 +89,7 @@ impl<K: Kind<Value: Default + PartialEq>> Kind for Maybe<K> {
         Ok(read.map(|value| Some(value).filter(|value| *value != K::Value::default())))
     }
 
-    fn write(&self, wire: &'static str, value: &Self::Value, message: &mut Message) {
+    fn write(&self, wire: &'static str, value: &Self::Value, message: &mut MessageWriter) {
         if let Some(value) = value {
             self.0.write(wire, value, message);
         }
@@ -130,7 +130,7 @@ impl Kind for Amount {
         Ok(fields.u64(wire)?.map(|n| Some(n).filter(|n| *n > 0)))
     }
 
-    fn write(&self, wire: &'static str, value: &Option<u64>, message: &mut Message) {
+    fn write(&self, wire: &'static str, value: &Option<u64>, message: &mut MessageWriter) {
         message.push(wire, &value.unwrap_or(0));
     }
 
@@ -166,7 +166,7 @@ impl Kind for Count {
         Ok(fields.u64(wire)?.map(|n| u32::try_from(n).unwrap_or(u32::MAX)))
     }
 
-    fn write(&self, wire: &'static str, value: &u32, message: &mut Message) {
+    fn write(&self, wire: &'static str, value: &u32, message: &mut MessageWriter) {
         message.push(wire, value);
     }
 
@@ -203,7 +203,7 @@ impl Kind for Number {
         fields.u64(wire)
     }
 
-    fn write(&self, wire: &'static str, value: &u64, message: &mut Message) {
+    fn write(&self, wire: &'static str, value: &u64, message: &mut MessageWriter) {
         message.push(wire, value);
     }
 
@@ -234,7 +234,7 @@ impl Kind for Rate {
         fields.non_negative(wire)
     }
 
-    fn write(&self, wire: &'static str, value: &f64, message: &mut Message) {
+    fn write(&self, wire: &'static str, value: &f64, message: &mut MessageWriter) {
         message.push(wire, value);
     }
 
@@ -270,7 +270,7 @@ impl Kind for YesNo {
         fields.flag(wire)
     }
 
-    fn write(&self, wire: &'static str, value: &bool, message: &mut Message) {
+    fn write(&self, wire: &'static str, value: &bool, message: &mut MessageWriter) {
         message.push(wire, value);
     }
 

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use super::{Control, Kind, Message, nullable, plain};
+use super::{Control, Kind, MessageWriter, nullable, plain};
 use crate::fields::{Fields, ReadError, quoted};
 use crate::options::people::{self, Wrong};
 use crate::options::schema;
@@ -26,7 +26,7 @@ impl Kind for Text {
         Ok(fields.text(wire)?.map(|text| Some(text).filter(|text| !text.trim().is_empty())))
     }
 
-    fn write(&self, wire: &'static str, value: &Option<String>, message: &mut Message) {
+    fn write(&self, wire: &'static str, value: &Option<String>, message: &mut MessageWriter) {
         if let Some(text) = value {
             message.push(wire, text);
         }
@@ -63,7 +63,7 @@ impl Kind for Method {
         fields.text(wire)
     }
 
-    fn write(&self, wire: &'static str, value: &String, message: &mut Message) {
+    fn write(&self, wire: &'static str, value: &String, message: &mut MessageWriter) {
         message.push(wire, value);
     }
 
@@ -98,7 +98,7 @@ impl Kind for Body {
         requests::body(fields).map(Some)
     }
 
-    fn write(&self, wire: &'static str, value: &Self::Value, message: &mut Message) {
+    fn write(&self, wire: &'static str, value: &Self::Value, message: &mut MessageWriter) {
         let (text, coded) = json_body(value.as_deref());
         text.iter().for_each(|text| message.push(wire, text));
         coded.iter().for_each(|coded| message.push("body_base64", coded));
@@ -141,7 +141,7 @@ impl Kind for Coded {
         Ok(None)
     }
 
-    fn write(&self, _wire: &'static str, _value: &Self::Value, _message: &mut Message) {}
+    fn write(&self, _wire: &'static str, _value: &Self::Value, _message: &mut MessageWriter) {}
 
     fn parse(&self, given: &Value) -> Result<Self::Value, Wrong> {
         let bytes = given.as_str().and_then(|text| BASE64_STANDARD.decode(text.trim()).ok());
@@ -178,7 +178,7 @@ impl Kind for Order {
         order.map(Some).ok_or_else(wrong)
     }
 
-    fn write(&self, wire: &'static str, value: &RequestOrder, message: &mut Message) {
+    fn write(&self, wire: &'static str, value: &RequestOrder, message: &mut MessageWriter) {
         message.push(wire, value.name());
     }
 
@@ -215,7 +215,7 @@ impl Kind for Pem {
         fields.text(wire).map(Some)
     }
 
-    fn write(&self, wire: &'static str, value: &Option<String>, message: &mut Message) {
+    fn write(&self, wire: &'static str, value: &Option<String>, message: &mut MessageWriter) {
         if let Some(pem) = value {
             message.push(wire, pem);
         }
