@@ -111,6 +111,33 @@ impl ParticipantRecord {
 }
 
 impl TestRecord {
+    /// A test that was just asked for; `trigger`: to be started as soon as its drivers are armed.
+    pub fn created(mut config: TestConfig, name: Option<String>, trigger: bool, now: Now) -> Self {
+        // Who takes part is decided here.
+        config.participants = None;
+        let mut record = Self {
+            test_id: config.test_id.clone(),
+            name,
+            config,
+            state: TestState::Configured,
+            reason: trigger.then(|| "it starts when its drivers are armed".into()),
+            created_unix_ms: now.unix_ms,
+            triggered_unix_ms: None,
+            start_at_unix_ms: None,
+            ended_unix_ms: None,
+            stop_requested: false,
+            trigger_when_armed: trigger,
+            published_order: 0,
+            outcome: None,
+            conservation: None,
+            target_before: None,
+            participants: Vec::new(),
+            events: EventLog::default(),
+        };
+        record.event(now, TestEvent::Created, None, "the test is stored");
+        record
+    }
+
     /// Notes what happened, in the test and in the log.
     pub fn event(&mut self, now: Now, kind: TestEvent, node_id: Option<&NodeId>, detail: impl Into<String>) {
         let detail = detail.into();

@@ -10,6 +10,7 @@ pub mod garbage;
 pub mod life;
 pub mod limits;
 pub mod loss;
+mod made;
 pub mod membership;
 #[allow(dead_code, reason = "the Python peers belong to the Kafka suite alone")]
 pub mod python;

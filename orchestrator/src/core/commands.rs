@@ -6,7 +6,6 @@ use super::pending::Pending;
 use super::{Core, Effect, MAX_OPEN_TESTS};
 use crate::aggregate::Aggregate;
 use crate::clock::Now;
-use crate::event::{EventLog, TestEvent};
 use crate::lifecycle::OpenTest;
 use crate::problem::Problem;
 use crate::record::TestRecord;
@@ -41,29 +40,8 @@ impl Core {
         if trigger {
             self.may_trigger()?;
         }
-        let mut record = TestRecord {
-            test_id: test_id.clone(),
-            name,
-            config,
-            state: TestState::Configured,
-            reason: None,
-            created_unix_ms: now.unix_ms,
-            triggered_unix_ms: None,
-            start_at_unix_ms: None,
-            ended_unix_ms: None,
-            stop_requested: false,
-            trigger_when_armed: trigger,
-            published_order: 0,
-            outcome: None,
-            conservation: None,
-            target_before: None,
-            participants: Vec::new(),
-            events: EventLog::default(),
-        };
-        record.config.participants = None;
-        record.event(now, TestEvent::Created, None, "the test is stored");
+        let record = TestRecord::created(config, name, trigger, now);
         if trigger {
-            record.reason = Some("it starts when its drivers are armed".into());
             self.pending = Some(Pending::new(test_id.clone(), now));
         }
         let mut test = OpenTest::new(record, Aggregate::default(), now);

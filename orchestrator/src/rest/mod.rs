@@ -4,6 +4,8 @@
 //! [`problem`] (every error), [`stream`] (server-sent events), [`guard`] (what browsers may do), [`assets`] (the
 //! page and the API's description for people).
 
+#[cfg(test)]
+mod accepted_tests;
 mod api;
 mod assets;
 mod body;
@@ -14,6 +16,9 @@ mod fake;
 mod fields;
 mod guard;
 mod hosts;
+#[cfg(test)]
+#[path = "../../../tests/suite/made.rs"]
+mod made;
 mod openapi;
 mod problem;
 mod query;
