@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use onrush_engine::{Armed, End, Io, Mode, Options, Order, Plan, Request, Running, SecondReport, Server, Tls, Wait};
+use onrush_engine::{
+    Armed, End, Io, Mode, Options, Order, Plan, Request, Running, SecondReport, Server, Share, Tls, Wait,
+};
 use onrush_protocol::TargetUrl;
 use onrush_stats::{SecondStats, Totals};
 use serde_json::json;
@@ -77,6 +79,8 @@ pub fn plan(
         target_throughput_per_s,
         count: None,
         duration: Some(duration),
+        profile: None,
+        share: Share::default(),
         connections,
         think_time: Duration::ZERO,
         keepalive: true,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onrush_engine::{Check, Checks, Identity, Mode, Order, Plan, Request, Route, Server, Tls};
+use onrush_engine::{Check, Checks, Identity, Mode, Order, Plan, Request, Route, Server, Share, Tls};
 use onrush_protocol::{
     ConnectTo, Expect, FieldProblem, RequestConfig, RequestOrder, TargetUrl, TestConfig, TestId, TestType, limits,
 };
@@ -75,6 +75,8 @@ pub fn plan_of(config: &TestConfig, default_target: Option<&str>) -> Result<Plan
         target_throughput_per_s: config.target_throughput_per_s,
         count: config.count_per_driver,
         duration: config.duration,
+        profile: None,
+        share: Share::default(),
         connections: config.connections.unwrap_or_else(|| TestConfig::default_connections(config.test_type)),
         think_time: config.think_time,
         keepalive: config.keepalive,

@@ -33,6 +33,7 @@ mod parts;
 mod pem;
 mod plan;
 mod plan_error;
+mod profile;
 #[cfg_attr(feature = "internals", allow(missing_docs, reason = "shown to benches and fuzz targets only"))]
 mod recorder;
 mod run;
@@ -56,8 +57,9 @@ pub use io::Io;
 pub use options::{Options, Wait};
 pub use order::{MAX_ROUND, Order};
 pub use pem::pem_only;
-pub use plan::{MAX_RATE_PER_S, MAX_REQUESTS, MIN_RATE_PER_S, Mode, Plan, Request, Route, Server};
+pub use plan::{MAX_RATE_PER_S, MAX_REQUESTS, MIN_RATE_PER_S, Mode, Plan, Request, Route, Server, Share};
 pub use plan_error::PlanError;
+pub use profile::{MAX_PHASES, Phase, Shape};
 pub use run::{Armed, Cancel, Running, Stopper};
 pub use second::{End, SecondReport};
 pub use trust::{Identity, Tls};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::check::Checks;
 use crate::order::Order;
 use crate::plan_error::PlanError;
+use crate::profile::Phase;
 use crate::trust::Tls;
 
 /// A plan has at most this many different requests.
@@ -25,6 +26,23 @@ pub enum Mode {
         /// The time between two due moments.
         delay: Duration,
     },
+}
+
+/// The share of a schedule that one node serves: of `of` nodes that have the same plan but for this, every slot
+/// `k ≡ index (mod of)`. A count is the node's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which of the nodes this is, from 0.
+    pub index: u32,
+    /// How many nodes there are.
+    pub of: u32,
+}
+
+impl Default for Share {
+    /// The whole schedule.
+    fn default() -> Self {
+        Self { index: 0, of: 1 }
+    }
 }
 
 /// A server that requests go to.
@@ -111,6 +129,10 @@ pub struct Plan {
     pub count: Option<u64>,
     /// No request is sent after this time.
     pub duration: Option<Duration>,
+    /// The rate over time, phase by phase, in place of a target throughput, a delay and a duration; the run ends with it.
+    pub profile: Option<Vec<Phase>>,
+    /// Which slots of the schedule this node serves; without a rate it means nothing.
+    pub share: Share,
     /// Connections, over all threads.
     pub connections: u32,
     /// How long a connection rests after a response or a failure before it may send again.
@@ -155,7 +177,24 @@ impl Plan {
         if self.duration == Some(Duration::ZERO) {
             return wrong("duration", "a duration must be greater than 0; give none to send a count");
         }
-        if self.count.is_none() && self.duration.is_none() {
+        if let Some(phases) = &self.profile {
+            Phase::validate(phases)?;
+            if self.target_throughput_per_s.is_some() {
+                return wrong(
+                    "target_throughput_per_s",
+                    "cannot be combined with a profile, which has rates of its own",
+                );
+            }
+            if self.duration.is_some() {
+                return wrong("duration", "cannot be combined with a profile, which ends with its last phase");
+            }
+            if matches!(self.mode, Mode::Tsunami { delay } if !delay.is_zero()) {
+                return wrong("delay", "cannot be combined with a profile, which has rates of its own");
+            }
+            if self.count.is_none() && Phase::total_ns(phases) == u64::MAX {
+                return wrong("profile", "the test would never end; give its last phase a shorter length, or a count");
+            }
+        } else if self.count.is_none() && self.duration.is_none() {
             return wrong("count", "the test would never end; give a count, a duration or both");
         }
         if let Some(rate) = self.target_throughput_per_s
@@ -164,8 +203,15 @@ impl Plan {
             let problem = format!("{rate} is not a rate; give one request an hour to {MAX_RATE_PER_S} a second");
             return wrong("target_throughput_per_s", &problem);
         }
-        if self.mode == (Mode::Tsunami { delay: Duration::ZERO }) && self.target_throughput_per_s.is_none() {
-            return wrong("delay", "a Tsunami needs a delay above 0, a target throughput or both");
+        if self.share.index >= self.share.of {
+            let Share { index, of } = self.share;
+            let problem =
+                format!("{index} of {of} is not a share; nodes are numbered from 0, below how many there are");
+            return wrong("share", &problem);
+        }
+        let has_rate = self.target_throughput_per_s.is_some() || self.profile.is_some();
+        if self.mode == (Mode::Tsunami { delay: Duration::ZERO }) && !has_rate {
+            return wrong("delay", "a Tsunami needs a delay above 0, a target throughput, both, or a profile");
         }
         if self.timeout.is_zero() {
             return wrong("timeout", "a time-out must be greater than 0");
@@ -240,6 +286,7 @@ impl Request {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::profile::Shape;
 
     /// A server and a path out of a plain URL.
     pub(crate) fn request(url: &str) -> Request {
@@ -260,6 +307,8 @@ pub(crate) mod tests {
             target_throughput_per_s: None,
             count: Some(1),
             duration: None,
+            profile: None,
+            share: Share::default(),
             connections: 1,
             think_time: Duration::ZERO,
             keepalive: true,
@@ -293,6 +342,8 @@ pub(crate) mod tests {
             ("target_throughput_per_s", |p| p.target_throughput_per_s = Some(f64::NAN)),
             ("target_throughput_per_s", |p| p.target_throughput_per_s = Some(f64::INFINITY)),
             ("delay", |p| p.mode = Mode::Tsunami { delay: Duration::ZERO }),
+            ("share", |p| p.share = Share { index: 2, of: 2 }),
+            ("share", |p| p.share.of = 0),
             ("timeout", |p| p.timeout = Duration::ZERO),
             ("connect_timeout", |p| p.connect_timeout = Duration::ZERO),
             ("url", |p| p.requests[0].server.host.clear()),
@@ -314,6 +365,29 @@ pub(crate) mod tests {
             let mut plan = plan("http://localhost/");
             header(&mut plan, name, value);
             assert_eq!(plan.validate().expect_err(name).field, "headers");
+        }
+    }
+
+    #[test]
+    fn a_profile_stands_in_place_of_a_rate_a_delay_and_a_duration() {
+        let length = Duration::from_secs(1);
+        let phases = vec![Phase { length, shape: Shape::Constant { rate_per_s: 1.0 } }];
+        let tsunami = Mode::Tsunami { delay: Duration::ZERO };
+        let profiled = Plan { profile: Some(phases), count: None, ..plan("http://localhost/") };
+        for mode in [Mode::Avalanche, tsunami] {
+            assert_eq!(Plan { mode, ..profiled.clone() }.validate(), Ok(()));
+            assert_eq!(Plan { mode, count: Some(1), ..profiled.clone() }.validate(), Ok(()));
+        }
+        let endless = vec![Phase { length: Duration::MAX, shape: Shape::Free }];
+        assert_eq!(Plan { profile: Some(endless.clone()), count: Some(1), ..profiled.clone() }.validate(), Ok(()));
+        for (field, wrong) in [
+            ("target_throughput_per_s", Plan { target_throughput_per_s: Some(1.0), ..profiled.clone() }),
+            ("duration", Plan { duration: Some(length), ..profiled.clone() }),
+            ("delay", Plan { mode: Mode::Tsunami { delay: length }, ..profiled.clone() }),
+            ("profile", Plan { profile: Some(Vec::new()), ..profiled.clone() }),
+            ("profile", Plan { profile: Some(endless), ..profiled.clone() }),
+        ] {
+            assert_eq!(wrong.validate().expect_err(field).field, field);
         }
     }
 

@@ -63,7 +63,7 @@ pub(crate) struct Setup {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum Stage {
     /// Before the start.
     Armed,
     Sending,
@@ -78,7 +78,7 @@ pub(crate) struct Shard {
 }
 
 struct Inner {
-    phase: Phase,
+    stage: Stage,
     /// The zero of all times, once the run has begun.
     start: Moment,
     stopped_at: Option<Moment>,
@@ -132,7 +132,7 @@ impl Shard {
         let now = Moment::now();
         Self {
             inner: RefCell::new(Inner {
-                phase: Phase::Armed,
+                stage: Stage::Armed,
                 start: Moment::NEVER,
                 stopped_at: None,
                 schedule,
@@ -255,7 +255,7 @@ impl Shard {
     pub fn watch(&self, connection: usize, deadline: Moment, alarm: Alarm) {
         let inner = &mut *self.inner.borrow_mut();
         inner.watches.set(connection, deadline, alarm);
-        if matches!(inner.phase, Phase::Finished(_)) {
+        if matches!(inner.stage, Stage::Finished(_)) {
             // Nobody looks at deadlines any more.
             inner.watches.strike_one(connection, Some(FailureCause::Aborted));
         }
@@ -275,7 +275,7 @@ impl Shard {
     pub fn tick(&self, now: Moment) -> bool {
         let inner = &mut *self.inner.borrow_mut();
         inner.tick(now);
-        matches!(inner.phase, Phase::Finished(_))
+        matches!(inner.stage, Stage::Finished(_))
     }
 
     /// When [`Shard::tick`] wants to be called next: precisely, and by and by.
@@ -291,8 +291,8 @@ impl Shard {
     /// The last part, when the run is over.
     pub fn last_part(&self) -> Option<ThreadPart> {
         let inner = &mut *self.inner.borrow_mut();
-        match inner.phase {
-            Phase::Finished(ended) => {
+        match inner.stage {
+            Stage::Finished(ended) => {
                 Some(ThreadPart { record: inner.recorder.finish(ended.end_ns), ended: Some(ended) })
             }
             _ => None,
@@ -302,10 +302,10 @@ impl Shard {
 
 impl Inner {
     fn poll_claim(&mut self, connection: usize, mut now: Moment, cx: &mut Context<'_>) -> Poll<Option<Claimed>> {
-        match self.phase {
-            Phase::Armed => return self.park(connection, cx),
-            Phase::Draining | Phase::Finished(_) => return Poll::Ready(None),
-            Phase::Sending => (),
+        match self.stage {
+            Stage::Armed => return self.park(connection, cx),
+            Stage::Draining | Stage::Finished(_) => return Poll::Ready(None),
+            Stage::Sending => (),
         }
         if self.still_rests(now, connection) {
             self.keep_waker(connection, cx);
@@ -358,7 +358,7 @@ impl Inner {
     }
 
     fn begin_to_rest(&mut self, now: Moment, connection: usize) {
-        if let Some(thinking) = self.thinking.as_mut().filter(|_| self.phase == Phase::Sending) {
+        if let Some(thinking) = self.thinking.as_mut().filter(|_| self.stage == Stage::Sending) {
             thinking.begin(connection, now);
         }
     }
@@ -388,7 +388,7 @@ impl Inner {
     }
 
     fn is_running(&self) -> bool {
-        matches!(self.phase, Phase::Sending | Phase::Draining)
+        matches!(self.stage, Stage::Sending | Stage::Draining)
     }
 
     fn used(&mut self, now: Moment, connection: usize, server: usize) {
@@ -449,7 +449,7 @@ impl Inner {
 
     /// Wakes the connection whose turn it is, if there is something to send.
     fn call_next(&mut self, now: Moment) {
-        if self.calling || self.phase != Phase::Sending || self.idle.is_empty() {
+        if self.calling || self.stage != Stage::Sending || self.idle.is_empty() {
             return;
         }
         if self.schedule.ready_within(now.since_ns(self.start), self.ready_ahead_ns()).is_none() {
@@ -504,10 +504,10 @@ impl Inner {
     /// Brings everything up to `now`, which is given back as time since the start.
     fn observe(&mut self, now: Moment) -> u64 {
         let now_ns = now.since_ns(self.start);
-        if self.phase == Phase::Sending && self.schedule.is_over(now_ns) {
+        if self.stage == Stage::Sending && self.schedule.is_over(now_ns) {
             self.end_sending(now_ns);
         }
-        if !matches!(self.phase, Phase::Finished(_)) {
+        if !matches!(self.stage, Stage::Finished(_)) {
             self.advance(now_ns);
         }
         now_ns
@@ -517,7 +517,7 @@ impl Inner {
     fn advance(&mut self, now_ns: u64) {
         while now_ns / SECOND_NS > self.recorder.second() {
             let second_end_ns = (self.recorder.second() + 1) * SECOND_NS;
-            if self.phase == Phase::Sending {
+            if self.stage == Stage::Sending {
                 self.note_due(second_end_ns);
             }
             self.recorder.advance(second_end_ns);
@@ -526,7 +526,7 @@ impl Inner {
 
     /// Nothing more is sent: what was due and found no connection is skipped or dropped.
     fn end_sending(&mut self, now_ns: u64) {
-        if self.phase != Phase::Sending {
+        if self.stage != Stage::Sending {
             return;
         }
         // A duration that is over has ended at its own moment, not when that was noticed.
@@ -541,7 +541,7 @@ impl Inner {
             // A count that is reached makes nothing due any more.
             self.recorder.due_so_far(self.decided());
         }
-        self.phase = Phase::Draining;
+        self.stage = Stage::Draining;
         self.note_dropped(last_ns);
         self.give_up_rest(last_ns);
         self.recorder.end_sending(match (cut_off_ns, self.schedule.end_of_last_ns()) {
@@ -554,7 +554,7 @@ impl Inner {
     }
 
     fn finish_if_done(&mut self) {
-        if self.phase != Phase::Draining || self.recorder.in_flight() > 0 {
+        if self.stage != Stage::Draining || self.recorder.in_flight() > 0 {
             return;
         }
         // An event belongs to the time before its run's end.
@@ -565,7 +565,7 @@ impl Inner {
             end_ns = end_ns.max(self.schedule.end_ns().unwrap_or(0));
         }
         end_ns = end_ns.max(self.recorder.second() * SECOND_NS);
-        self.phase = Phase::Finished(Ended { end_ns, stopped: self.stopped_at.is_some() });
+        self.stage = Stage::Finished(Ended { end_ns, stopped: self.stopped_at.is_some() });
         self.call_off_waiting();
         // Its pacer looks every few milliseconds anyway.
         let _ = self.control.timer(self.thread).ring();
@@ -588,10 +588,10 @@ impl Inner {
     fn tick(&mut self, now: Moment) {
         self.rings_at = now;
         let command = self.control.command();
-        if self.phase == Phase::Armed {
+        if self.stage == Stage::Armed {
             self.begin_or_not(now, command);
         }
-        let running = matches!(self.phase, Phase::Sending | Phase::Draining);
+        let running = matches!(self.stage, Stage::Sending | Stage::Draining);
         if running && command != RunCommand::Go && self.stopped_at.is_none() {
             self.stopped_at = Some(now);
             let now_ns = self.observe(now);
@@ -621,22 +621,22 @@ impl Inner {
             self.start = start.unwrap_or(now);
             self.recorder.begin(self.start);
             self.stopped_at = Some(self.start);
-            self.phase = Phase::Draining;
+            self.stage = Stage::Draining;
             self.finish_if_done();
             self.call_off_waiting();
         } else if let Some(start) = start.filter(|start| *start <= now) {
             self.start = start;
             self.recorder.begin(now);
-            self.phase = Phase::Sending;
+            self.stage = Stage::Sending;
         }
     }
 
     fn next_wakes(&mut self, now: Moment) -> (Moment, Moment) {
         let by_and_by = self.next_tick;
-        match self.phase {
-            Phase::Armed => (self.control.start_at().unwrap_or(Moment::NEVER), by_and_by),
-            Phase::Finished(_) => (now, now),
-            Phase::Sending | Phase::Draining => {
+        match self.stage {
+            Stage::Armed => (self.control.start_at().unwrap_or(Moment::NEVER), by_and_by),
+            Stage::Finished(_) => (now, now),
+            Stage::Sending | Stage::Draining => {
                 let now_ns = now.since_ns(self.start);
                 let second_end = self.start.plus_ns((self.recorder.second() + 1) * SECOND_NS);
                 let end = self.schedule.end_ns().filter(|end_ns| *end_ns > now_ns);
@@ -645,7 +645,7 @@ impl Inner {
                 let rest_end = self.thinking.as_ref().and_then(Thinking::next_end);
                 let by_and_by = rest_end.map_or(by_and_by, |rest_end| by_and_by.min(rest_end));
                 // A pacer that polls stays awake for answers, too; one that sleeps is woken by who becomes idle.
-                let wanted = self.phase == Phase::Sending && (!self.idle.is_empty() || !self.lead.is_zero());
+                let wanted = self.stage == Stage::Sending && (!self.idle.is_empty() || !self.lead.is_zero());
                 let slot_ns = if wanted { self.schedule.next_wake_ns(now_ns) } else { None };
                 (slot_ns.map_or(Moment::NEVER, |ns| self.start.plus_ns(ns)), by_and_by)
             }

@@ -24,7 +24,7 @@ use crate::order::Round;
 use crate::pacer::{POLL_LEAD, keep_time};
 use crate::parts::{FromThread, Outlet};
 use crate::plan::Plan;
-use crate::schedule::Schedule;
+use crate::schedule::{Lane, Schedule};
 use crate::shard::{Setup, Shard};
 use crate::target::{Layout, Target};
 use crate::turn::Turn;
@@ -99,10 +99,14 @@ impl EngineThread {
         let Self {
             index, cpu, io, threads, connections, plan, layout, schedule, control, outlet, parts, armed, ..
         } = self;
+        let (place, places) = match schedule.lane() {
+            Lane { index, stride } if schedule.is_paced() => (index as usize, stride as usize),
+            _ => (index, threads),
+        };
         let setup = Setup {
             connections,
             think_time: plan.think_time,
-            round: Round::of_thread(layout.slots.clone(), index, threads, schedule.is_paced()),
+            round: Round::of_thread(layout.slots.clone(), place, places, schedule.is_paced()),
             schedule,
             servers: layout.of_request.clone(),
             server_count: layout.server_count(),

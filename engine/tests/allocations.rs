@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use onrush_engine::{Armed, Io, Mode, Options, Order, Plan, Request, Server, Tls, Wait};
+use onrush_engine::{Armed, Io, Mode, Options, Order, Plan, Request, Server, Share, Tls, Wait};
 
 /// Counts what threads allocate that did not ask to be left out.
 struct Counting;
@@ -90,6 +90,8 @@ fn arm(address: SocketAddr, mode: Mode, count: u64, connections: u32) -> Armed {
         target_throughput_per_s: None,
         count: Some(count),
         duration: None,
+        profile: None,
+        share: Share::default(),
         connections,
         think_time: Duration::ZERO,
         keepalive: true,

@@ -37,7 +37,7 @@ mod tests {
     use std::time::Duration;
 
     use clap::Parser;
-    use onrush_engine::{Check, Mode, Order, Request, Server, Tls};
+    use onrush_engine::{Check, Mode, Order, Request, Server, Share, Tls};
 
     use super::*;
     use crate::bench::BenchArgs;
@@ -60,6 +60,8 @@ mod tests {
             target_throughput_per_s: None,
             count: None,
             duration: Some(Duration::from_secs(10)),
+            profile: None,
+            share: Share::default(),
             connections: 64,
             think_time: Duration::ZERO,
             keepalive: true,

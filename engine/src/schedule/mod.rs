@@ -1,19 +1,25 @@
 //! When the next request of a thread may be sent: pure, a function of the plan and of the time since the start.
 //!
-//! It refuses to know clocks, connections and the ring. Slots are indices into a grid: a backlog is a difference
+//! It refuses to know clocks, connections and the ring. Slots are numbered along a curve: a backlog is a difference
 //! of two numbers and costs no memory, however long it grows.
 
 mod budget;
-mod grid;
+mod course;
+mod curve;
+mod lane;
 mod paced;
+#[cfg(test)]
+mod profile_tests;
+mod slots;
 #[cfg(test)]
 mod tests;
 
-use crate::clock::as_ns;
 use crate::plan::{Mode, Plan};
+use crate::profile::Shape;
 
 pub(crate) use budget::Budget;
-use grid::{Grid, Lane};
+use course::Course;
+pub(crate) use lane::Lane;
 use paced::{Backlog, Paced};
 
 /// What a thread may do now.
@@ -32,32 +38,36 @@ pub(crate) enum Claim {
 pub(crate) struct Schedule {
     /// `None`: a request is due whenever a connection is free.
     paced: Option<Paced>,
+    lane: Lane,
     budget: Budget,
     end_ns: Option<u64>,
+    /// Requests that were sent without a slot.
+    freely_sent: u64,
+    /// The last one was.
+    last_was_free: bool,
 }
 
 impl Schedule {
     /// The schedules of all threads of a run.
     pub fn for_threads(plan: &Plan, threads: u64) -> Vec<Self> {
-        let rate_grid = plan.target_throughput_per_s.map(Grid::per_second);
-        let (grid, backlog) = match plan.mode {
-            Mode::Avalanche => (rate_grid, Backlog::Dropped),
-            Mode::Tsunami { delay } => {
-                let delay_grid = (!delay.is_zero()).then(|| Grid::every(delay));
-                let grid = match (delay_grid, rate_grid) {
-                    (Some(delay), Some(rate)) => Some(delay.slower(rate)),
-                    (delay, rate) => delay.or(rate),
-                };
-                (grid, Backlog::Kept { slots: plan.count.unwrap_or(u64::MAX) })
-            }
+        let course = Course::of(plan);
+        // A Tsunami's count is a number of slots, which are shared out beforehand. Free time has none.
+        let has_free = plan.profile.iter().flatten().any(|phase| phase.shape == Shape::Free);
+        let counts_slots = plan.mode != Mode::Avalanche && !has_free;
+        // Of so many slots together, each node serves its count.
+        let of_all = |count: u64| count.saturating_mul(plan.share.of.into());
+        let slots = plan.count.filter(|_| counts_slots).map_or(u64::MAX, of_all);
+        let backlog = match plan.mode {
+            Mode::Avalanche => Backlog::Dropped,
+            Mode::Tsunami { .. } => Backlog::Kept { slots },
         };
-        // A Tsunami's count is a number of slots, which are shared out beforehand.
-        let budget_count = plan.count.filter(|_| plan.mode == Mode::Avalanche);
-        let budgets = Budget::shared_by(threads, budget_count);
+        let budgets = Budget::shared_by(threads, plan.count.filter(|_| !counts_slots));
         let schedule = |(index, budget)| {
-            let lane = Lane { index, stride: threads };
-            let paced = grid.map(|grid| Paced::new(grid, rate_grid, lane, backlog));
-            Self { paced, budget, end_ns: plan.duration.map(as_ns) }
+            let (node, nodes) = (u64::from(plan.share.index), u64::from(plan.share.of));
+            let lane = Lane { index: node + nodes * index, stride: nodes * threads };
+            let end_ns = course.curve.end_ns();
+            let paced = course.is_paced.then(|| Paced::new(course.slots(), course.cap(), lane, backlog));
+            Self { paced, lane, budget, end_ns, freely_sent: 0, last_was_free: false }
         };
         (0..threads).zip(budgets).map(schedule).collect()
     }
@@ -67,20 +77,22 @@ impl Schedule {
         if self.is_over(now_ns) {
             return Claim::Over;
         }
-        let due_ns = match &mut self.paced {
-            None => now_ns,
+        let slot_ns = match &mut self.paced {
+            None => None,
             Some(paced) => match paced.due_ns(now_ns) {
-                None => return Claim::Wait,
-                Some(due_ns) => due_ns,
+                None if !paced.is_free(now_ns) => return Claim::Wait,
+                due_ns => due_ns,
             },
         };
         if !self.budget.take() {
             return Claim::Over;
         }
-        if let Some(paced) = &mut self.paced {
-            paced.advance();
+        self.last_was_free = slot_ns.is_none();
+        match (&mut self.paced, slot_ns) {
+            (Some(paced), Some(_)) => paced.advance(),
+            _ => self.freely_sent += 1,
         }
-        Claim::Send { due_ns }
+        Claim::Send { due_ns: slot_ns.unwrap_or(now_ns) }
     }
 
     /// When, from `now_ns` on and at most `ahead_ns` later, a claim would say `Send` (as far as one thread can know).
@@ -89,7 +101,7 @@ impl Schedule {
             return None;
         }
         let Some(paced) = &mut self.paced else { return Some(now_ns) };
-        if paced.due_ns(now_ns).is_some() {
+        if paced.due_ns(now_ns).is_some() || paced.is_free(now_ns) {
             return Some(now_ns);
         }
         let wake_ns = paced.next_wake_ns(now_ns);
@@ -106,13 +118,13 @@ impl Schedule {
         self.budget.is_spent() || self.paced.as_ref().is_some_and(Paced::is_over)
     }
 
-    /// The end of the duration, when it has come. What was due before it and is late by a mere wake-up still goes out.
+    /// The end of the duration or the profile, when it has come. What was due before it and is late by a mere wake-up still goes out.
     pub fn has_ended(&self, now_ns: u64) -> bool {
         let owes = |end_ns| self.paced.as_ref().is_some_and(|paced| paced.owes(now_ns, end_ns));
         self.end_ns.is_some_and(|end_ns| now_ns >= end_ns && !owes(end_ns))
     }
 
-    /// When the duration ends.
+    /// When the duration or the profile ends.
     pub fn end_ns(&self) -> Option<u64> {
         self.end_ns
     }
@@ -127,15 +139,21 @@ impl Schedule {
         self.paced.is_some()
     }
 
-    /// Slots whose moment came before `time_ns` and before the end of the duration: a function of time, whatever became of
-    /// them. `None` where slots have no moments.
-    pub fn due_before(&self, time_ns: u64) -> Option<u64> {
-        self.paced.as_ref().map(|paced| paced.due_before(self.end_ns.map_or(time_ns, |end_ns| end_ns.min(time_ns))))
+    /// Which slots it serves.
+    pub fn lane(&self) -> Lane {
+        self.lane
     }
 
-    /// Slots that were claimed or given up; `None` where slots have no moments.
+    /// Slots whose moment came before `time_ns` and before the end, whatever became of them, and requests that were sent without
+    /// one so far. `None` where nothing has a slot.
+    pub fn due_before(&mut self, time_ns: u64) -> Option<u64> {
+        let time_ns = self.end_ns.map_or(time_ns, |end_ns| end_ns.min(time_ns));
+        self.paced.as_mut().map(|paced| paced.due_before(time_ns) + self.freely_sent)
+    }
+
+    /// Slots that were claimed or given up, and requests that were sent without one; `None` where nothing has a slot.
     pub fn decided(&self) -> Option<u64> {
-        self.paced.as_ref().map(Paced::decided)
+        self.paced.as_ref().map(|paced| paced.decided() + self.freely_sent)
     }
 
     /// Whether slots that were not served in time wait to be sent; otherwise they are given up.
@@ -148,8 +166,8 @@ impl Schedule {
         self.paced.as_mut().map_or(0, Paced::take_dropped)
     }
 
-    /// When the interval of the last slot is over; `None` where slots have no moments.
-    pub fn end_of_last_ns(&self) -> Option<u64> {
-        self.paced.as_ref().map(Paced::end_of_last_ns)
+    /// When the interval of the last slot is over; `None` where the last request had none.
+    pub fn end_of_last_ns(&mut self) -> Option<u64> {
+        self.paced.as_mut().filter(|_| !self.last_was_free).map(Paced::end_of_last_ns)
     }
 }

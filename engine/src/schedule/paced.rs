@@ -1,6 +1,7 @@
-//! Slots on a grid, with a cap on what one second may send.
+//! Slots on a curve, with a cap on what one second may send.
 
-use super::grid::{Grid, Lane};
+use super::lane::Lane;
+use super::slots::Slots;
 use crate::clock::SECOND_NS;
 
 /// A slot that is late by no more than this is late by a wake-up, or by two where the first carried it into the next
@@ -24,12 +25,22 @@ pub(super) enum Backlog {
     Dropped,
 }
 
+/// How much a second may send.
+#[derive(Debug)]
+pub(super) enum Cap {
+    /// As much as it has slots in it, unless it has free time in it.
+    Own,
+    /// As much as these have in it.
+    Other(Slots),
+    /// There is no limit.
+    None,
+}
+
 /// The slots of one thread.
 #[derive(Debug)]
 pub(super) struct Paced {
-    grid: Grid,
-    /// A second may send as many as this grid has slots in it; `None`: no limit.
-    cap_grid: Option<Grid>,
+    slots: Slots,
+    cap: Cap,
     lane: Lane,
     backlog: Backlog,
     /// The position of the next slot in the lane, and when it is due.
@@ -42,23 +53,27 @@ pub(super) struct Paced {
     drop_credit: u64,
     /// Slots given up and not asked for yet.
     dropped: u64,
+    /// The current or else the next time in which requests need no slot: from when, until when.
+    free_ns: (u64, u64),
 }
 
 impl Paced {
-    pub fn new(grid: Grid, cap_grid: Option<Grid>, lane: Lane, backlog: Backlog) -> Self {
+    pub fn new(mut slots: Slots, cap: Cap, lane: Lane, backlog: Backlog) -> Self {
+        let next_due_ns = slots.due_ns(lane.slot(0));
         let mut paced = Self {
-            grid,
-            cap_grid,
+            slots,
+            cap,
             lane,
             backlog,
             position: 0,
-            next_due_ns: grid.due_ns(lane.slot(0)),
+            next_due_ns,
             second: 0,
             left_in_second: 0,
             drop_credit: 0,
             dropped: 0,
+            free_ns: (0, 0),
         };
-        paced.left_in_second = paced.cap_of(0);
+        paced.left_in_second = paced.cap_of(0).unwrap_or(u64::MAX);
         paced
     }
 
@@ -85,25 +100,34 @@ impl Paced {
         matches!(self.backlog, Backlog::Kept { slots } if self.lane.slot(self.position) >= slots)
     }
 
+    /// Whether a request may be sent that has no slot.
+    pub fn is_free(&mut self, now_ns: u64) -> bool {
+        if now_ns >= self.free_ns.1 {
+            self.free_ns = self.slots.curve().free_from(now_ns).unwrap_or((u64::MAX, u64::MAX));
+        }
+        now_ns >= self.free_ns.0
+    }
+
     pub fn next_wake_ns(&mut self, now_ns: u64) -> u64 {
         self.enter_second(now_ns / SECOND_NS);
-        if self.left_in_second == 0 {
-            return self.next_due_ns.max((self.second + 1).saturating_mul(SECOND_NS));
-        }
-        if self.next_due_ns > now_ns {
-            return self.next_due_ns;
-        }
-        let position = self.lane.positions_before(self.grid.first_from(now_ns.saturating_add(1)));
-        self.grid.due_ns(self.lane.slot(position))
+        let slot_ns = if self.left_in_second == 0 {
+            self.next_due_ns.max((self.second + 1).saturating_mul(SECOND_NS))
+        } else if self.next_due_ns > now_ns {
+            self.next_due_ns
+        } else {
+            let position = self.lane.positions_before(self.slots.first_from(now_ns.saturating_add(1)));
+            self.slots.due_about_now_ns(self.lane.slot(position))
+        };
+        if self.is_free(now_ns) { slot_ns } else { slot_ns.min(self.free_ns.0) }
     }
 
     /// Slots whose moment came before `time_ns`.
-    pub fn due_before(&self, time_ns: u64) -> u64 {
+    pub fn due_before(&mut self, time_ns: u64) -> u64 {
         let slots = match self.backlog {
             Backlog::Dropped => u64::MAX,
             Backlog::Kept { slots } => slots,
         };
-        self.lane.positions_before(self.grid.first_from(time_ns).min(slots))
+        self.lane.positions_before(self.slots.first_from(time_ns).min(slots))
     }
 
     /// Slots that were claimed or given up.
@@ -121,21 +145,28 @@ impl Paced {
     }
 
     /// When the interval of the last slot that was claimed or given up is over.
-    pub fn end_of_last_ns(&self) -> u64 {
-        self.position.checked_sub(1).map_or(0, |last| self.grid.due_ns(self.lane.slot(last).saturating_add(1)))
+    pub fn end_of_last_ns(&mut self) -> u64 {
+        self.position.checked_sub(1).map_or(0, |last| self.slots.interval_end_ns(self.lane.slot(last)))
     }
 
     fn move_to(&mut self, position: u64) {
         self.position = position;
-        self.next_due_ns = self.grid.due_ns(self.lane.slot(position));
+        self.next_due_ns = self.slots.due_ns(self.lane.slot(position));
     }
 
-    /// How many this lane may send in a second.
-    fn cap_of(&self, second: u64) -> u64 {
-        self.cap_grid.map_or(u64::MAX, |grid| {
-            let before = |second: u64| self.lane.positions_before(grid.first_from(second.saturating_mul(SECOND_NS)));
-            before(second.saturating_add(1)) - before(second)
-        })
+    /// How many this lane may send in a second; `None`: no limit.
+    fn cap_of(&mut self, second: u64) -> Option<u64> {
+        let (start_ns, end_ns) = (second.saturating_mul(SECOND_NS), second.saturating_add(1).saturating_mul(SECOND_NS));
+        let slots = match &mut self.cap {
+            Cap::None => return None,
+            Cap::Own if self.slots.curve().free_from(start_ns).is_some_and(|free_ns| free_ns.0 < end_ns) => {
+                return None;
+            }
+            Cap::Own => &mut self.slots,
+            Cap::Other(slots) => slots,
+        };
+        let before = self.lane.positions_before(slots.first_from(start_ns));
+        Some(self.lane.positions_before(slots.first_from(end_ns)) - before)
     }
 
     fn enter_second(&mut self, second: u64) {
@@ -143,21 +174,30 @@ impl Paced {
             return;
         }
         self.second = second;
-        self.left_in_second = self.cap_of(second);
+        let (start_ns, cap) = (second.saturating_mul(SECOND_NS), self.cap_of(second));
         if self.backlog == Backlog::Dropped {
-            self.drop_backlog(second.saturating_mul(SECOND_NS));
+            self.drop_backlog(start_ns, cap.unwrap_or(0));
         }
+        self.left_in_second = cap.map_or(u64::MAX, |cap| cap + self.late_at(start_ns));
     }
 
-    fn drop_backlog(&mut self, second_start_ns: u64) {
+    /// Slots that a mere wake-up carries over the end of their second. At an even rate they go out in place of the next
+    /// second's last ones; where that has fewer slots, or none, they go out beside its own.
+    fn late_at(&mut self, second_start_ns: u64) -> u64 {
+        let is_late = self.next_due_ns < second_start_ns && second_start_ns - self.next_due_ns <= LATE_NS;
+        let late = is_late && !self.slots.are_even();
+        if late { self.due_before(second_start_ns).saturating_sub(self.position) } else { 0 }
+    }
+
+    fn drop_backlog(&mut self, second_start_ns: u64, cap: u64) {
         let within_grace = self.position.max(self.due_before(second_start_ns.saturating_sub(GRACE_NS)));
         // Beside those that are hardly late.
         let carried = self.due_before(second_start_ns.saturating_sub(LATE_NS)).saturating_sub(within_grace);
 
-        let credit = self.drop_credit + self.left_in_second.max(1);
+        let credit = self.drop_credit + cap.max(1);
         let dropped = carried.min(credit / SLOTS_PER_DROP);
         // Credit is kept for a single bad second, not for a storm.
-        self.drop_credit = (credit - dropped * SLOTS_PER_DROP).min(self.left_in_second.max(SLOTS_PER_DROP));
+        self.drop_credit = (credit - dropped * SLOTS_PER_DROP).min(cap.max(SLOTS_PER_DROP));
         if within_grace + dropped > self.position {
             self.dropped += within_grace + dropped - self.position;
             self.move_to(within_grace + dropped);

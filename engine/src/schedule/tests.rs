@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use std::sync::Arc;
+
+use super::curve::Curve;
+use super::slots::Slots;
 use super::*;
 use crate::clock::SECOND_NS;
 use crate::plan::tests::plan;
@@ -37,7 +41,7 @@ fn run(plan: &Plan, threads: u64, until_ns: u64, mut lateness_ns: impl FnMut() -
 }
 
 /// Slots that were due before this time and that nothing became of.
-fn left_before(schedule: &Schedule, time_ns: u64) -> u64 {
+fn left_before(schedule: &mut Schedule, time_ns: u64) -> u64 {
     schedule.due_before(time_ns).expect("a paced schedule") - schedule.decided().expect("a paced schedule")
 }
 
@@ -76,10 +80,10 @@ fn what_a_tsunami_could_not_send_is_skipped() {
     let mut schedule = Schedule::for_threads(&plan, 1).remove(0);
     assert!(matches!(schedule.claim(0), Claim::Send { .. }));
     assert_eq!(schedule.claim(100 * MS), Claim::Over);
-    assert_eq!(left_before(&schedule, 100 * MS), 9, "slots 10 to 90 ms; the one at 100 ms is not of this test");
+    assert_eq!(left_before(&mut schedule, 100 * MS), 9, "slots 10 to 90 ms; the one at 100 ms is not of this test");
 
     let few = Plan { count: Some(4), ..plan };
-    assert_eq!(left_before(&Schedule::for_threads(&few, 1)[0], 100 * MS), 4);
+    assert_eq!(left_before(&mut Schedule::for_threads(&few, 1)[0], 100 * MS), 4);
 }
 
 #[test]
@@ -167,7 +171,7 @@ fn what_was_due_before_the_end_goes_out_after_it_when_only_a_wake_up_was_late() 
                 }
             }
             let last = schedule.claim(999 * MS + late_ns);
-            (last, schedule.claim(999 * MS + late_ns), left_before(&schedule, SECOND_NS))
+            (last, schedule.claim(999 * MS + late_ns), left_before(&mut schedule, SECOND_NS))
         };
         assert_eq!(with_last_ones_late_by(MS - 1), (Claim::Send { due_ns: 999 * MS }, Claim::Wait, 0));
         assert_eq!(with_last_ones_late_by(2 * MS), (Claim::Send { due_ns: 999 * MS }, Claim::Over, 0));
@@ -237,10 +241,10 @@ proptest! {
             }
             dropped += schedule.take_dropped();
             due += schedule.due_before(u64::MAX).expect("a paced schedule");
-            left += left_before(&schedule, end_ns);
+            left += left_before(&mut schedule, end_ns);
             prop_assert_eq!(schedule.keeps_backlog(), tsunami);
         }
-        prop_assert_eq!(due, grid::Grid::per_second(rate).first_from(end_ns));
+        prop_assert_eq!(due, Slots::new(Arc::new(Curve::per_second(rate, None))).first_from(end_ns));
         prop_assert_eq!(sent + dropped + left, due);
         prop_assert!(!tsunami || dropped == 0);
     }
@@ -278,7 +282,7 @@ proptest! {
         let plan = Plan { mode, count: Some(count), target_throughput_per_s: rate, ..tsunami(1) };
         let sends = run(&plan, threads, u64::MAX, || 70_000);
         prop_assert_eq!(sends.len() as u64, count);
-        let schedules = Schedule::for_threads(&plan, threads);
-        prop_assert_eq!(schedules.iter().filter_map(|schedule| schedule.due_before(u64::MAX)).sum::<u64>(), count);
+        let mut schedules = Schedule::for_threads(&plan, threads);
+        prop_assert_eq!(schedules.iter_mut().filter_map(|schedule| schedule.due_before(u64::MAX)).sum::<u64>(), count);
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use onrush_engine::{Armed, End, Io, Mode, Options, Order, Plan, Request, Running, SecondReport, Server, Tls, Wait};
+use onrush_engine::{
+    Armed, End, Io, Mode, Options, Order, Plan, Request, Running, SecondReport, Server, Share, Tls, Wait,
+};
 use onrush_stats::{FailureCause, SecondStats, Totals};
 
 /// No test here takes this long; one that would is broken.
@@ -25,6 +27,8 @@ pub fn plan(url: &str) -> Plan {
         target_throughput_per_s: None,
         count: Some(1),
         duration: None,
+        profile: None,
+        share: Share::default(),
         connections: 1,
         think_time: Duration::ZERO,
         keepalive: true,
