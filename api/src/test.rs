@@ -92,6 +92,15 @@ pub struct ConfigView {
     pub others: Map<String, Value>,
 }
 
+impl ConfigView {
+    /// When the test ends at the latest, where that is asked for: its duration, or the length of its profile.
+    pub fn length_s(&self) -> Option<f64> {
+        let phases = || self.others.get("profile")?.get("phases")?.as_array();
+        let length = |phases: &Vec<Value>| phases.iter().filter_map(|phase| phase.get("for_s")?.as_f64()).sum();
+        self.duration_s.or_else(|| phases().map(length))
+    }
+}
+
 impl From<&TestConfig> for ConfigView {
     fn from(config: &TestConfig) -> Self {
         serde_json::from_value(Value::Object(config.shown())).expect("what is shown has the fields named above")

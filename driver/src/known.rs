@@ -15,14 +15,14 @@ pub(crate) struct Ticket {
 #[derive(Debug)]
 pub(crate) struct Known {
     pub ticket: Ticket,
-    pub standing: Standing,
+    pub role: Role,
     /// When to start, once it was triggered.
     pub start: Option<Moment>,
 }
 
 /// What a driver has to do with a test.
 #[derive(Debug)]
-pub(crate) enum Standing {
+pub(crate) enum Role {
     /// It is not among the participants.
     None,
     /// It refused.
@@ -33,19 +33,19 @@ pub(crate) enum Standing {
 
 impl Known {
     pub fn can_run(&self) -> bool {
-        matches!(self.standing, Standing::Runs(_))
+        matches!(self.role, Role::Runs(_))
     }
 
     /// The config of a test that it runs.
     pub fn config(&self) -> Option<&TestConfig> {
-        match &self.standing {
-            Standing::None | Standing::Refused => None,
-            Standing::Runs(config) => Some(config),
+        match &self.role {
+            Role::None | Role::Refused => None,
+            Role::Runs(config) => Some(config),
         }
     }
 
     pub fn refuse(&mut self) {
-        (self.standing, self.start) = (Standing::Refused, None);
+        (self.role, self.start) = (Role::Refused, None);
     }
 }
 

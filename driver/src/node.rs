@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use onrush_engine::Plan;
-use onrush_protocol::{NodeId, NodeState, Refusal, SessionId, TestConfig, TestId, Trigger};
+use onrush_protocol::{NodeId, NodeState, Refusal, SessionId, Share, TestConfig, TestId, Trigger};
 
-use crate::known::{Held, Known, Standing, Ticket};
+use crate::known::{Held, Known, Role, Ticket};
 use crate::moment::{HOLD, moment_of};
 use crate::plan::plan_for;
 use crate::report::Clocks;
@@ -91,6 +91,13 @@ impl Node {
         }
     }
 
+    /// Which share of its schedule the test is armed with, where it has one.
+    pub fn share(&self) -> Option<Share> {
+        let Work::Armed(ticket) = &self.work else { return None };
+        let known = self.tests.iter().find(|known| known.ticket == *ticket)?;
+        known.config()?.share_of(&self.node_id)
+    }
+
     /// The last refusal.
     pub fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_ref()
@@ -109,8 +116,10 @@ impl Node {
             return Vec::new();
         }
         let takes_part = self.takes_part(&config);
-        // Others may take part without its being another load.
-        config.participants = None;
+        if !config.is_shared() {
+            // Others may take part without its being another load.
+            config.participants = None;
+        }
         let before = self.position(&test_id).and_then(|at| self.tests.remove(at));
         let held = self.take_held(&test_id, now);
         if held == Some(Held::Stop) {
@@ -125,7 +134,7 @@ impl Node {
                 );
             }
             let ticket = Ticket { test_id, edition: 0 };
-            self.tests.push_back(Known { ticket, standing: Standing::None, start: None });
+            self.tests.push_back(Known { ticket, role: Role::None, start: None });
             self.forget_oldest();
             return self.reconcile(None, now);
         }
@@ -138,7 +147,7 @@ impl Node {
                 Ticket { test_id: test_id.clone(), edition: self.editions }
             }
         };
-        let plan = plan_for(&config, self.default_target.as_deref());
+        let plan = plan_for(&config, &self.node_id, self.default_target.as_deref());
         let refused = match (plan, held) {
             (Err(reason), _) => Some(reason),
             (Ok(_), Some(Held::Refuse(reason))) => Some(reason),
@@ -150,8 +159,8 @@ impl Node {
                 None
             }
         };
-        let standing = Standing::Runs(Box::new(config));
-        let mut known = Known { ticket, standing, start };
+        let role = Role::Runs(Box::new(config));
+        let mut known = Known { ticket, role, start };
         let refused = refused.map(|reason| {
             known.refuse();
             self.refuse(test_id, reason)
@@ -334,7 +343,7 @@ impl Node {
         }
         let known = self.tests.iter().find(|known| known.ticket == *ticket)?;
         // It was fine when its config came, and nothing has changed since.
-        plan_for(known.config()?, self.default_target.as_deref()).ok()
+        plan_for(known.config()?, &self.node_id, self.default_target.as_deref()).ok()
     }
 
     fn refuse(&mut self, test_id: TestId, reason: String) -> Action {

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onrush_engine::{Check, Checks, Identity, Mode, Order, Plan, Request, Route, Server, Share, Tls};
+use onrush_engine::{Check, Checks, Identity, Mode, Order, Phase, Plan, Request, Route, Server, Shape, Share, Tls};
 use onrush_protocol::{
-    ConnectTo, Expect, FieldProblem, RequestConfig, RequestOrder, TargetUrl, TestConfig, TestId, TestType, limits,
+    ConnectTo, Expect, FieldProblem, NodeId, RequestConfig, RequestOrder, TargetUrl, TestConfig, TestId, TestType,
+    limits,
 };
 
 // What an orchestrator accepts, an engine runs.
@@ -17,19 +18,23 @@ const _: () = assert!(limits::MAX_ROUND <= onrush_engine::MAX_ROUND);
 
 const NO_TARGET: &str = "no target: the config has none and this driver was started without --target-url";
 
-/// The plan of a test; the error is the reason of a refusal, for people.
-pub(crate) fn plan_for(config: &TestConfig, default_target: Option<&str>) -> Result<Plan, String> {
+/// The plan of a test for one driver; the error is the reason of a refusal, for people.
+pub(crate) fn plan_for(config: &TestConfig, node_id: &NodeId, default_target: Option<&str>) -> Result<Plan, String> {
     if config.target_url.is_none() && default_target.is_none() && needs_target(config) {
         return Err(NO_TARGET.into());
     }
-    plan_of(&as_it_is_meant(config), default_target)
-        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    let mut plan = plan_of(&as_it_is_meant(config), default_target)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+    if let Some(share) = config.share_of(node_id) {
+        plan.share = Share { index: share.index, of: share.of };
+    }
+    Ok(plan)
 }
 
 /// An orchestrator that sends only the specification's fields may leave no time between two requests of a Tsunami: they
 /// go out as fast as they can, as in an Avalanche.
 fn as_it_is_meant(config: &TestConfig) -> Cow<'_, TestConfig> {
-    let unpaced = config.delay < limits::MIN_DELAY && config.target_throughput_per_s.is_none();
+    let unpaced = config.delay < limits::MIN_DELAY && !config.has_rate();
     if config.test_type != TestType::Tsunami || !unpaced {
         return Cow::Borrowed(config);
     }
@@ -72,11 +77,11 @@ pub fn plan_of(config: &TestConfig, default_target: Option<&str>) -> Result<Plan
             TestType::Avalanche => Mode::Avalanche,
             TestType::Tsunami => Mode::Tsunami { delay: config.delay },
         },
-        target_throughput_per_s: config.target_throughput_per_s,
+        target_throughput_per_s: config.target_throughput_per_s.or(config.total_throughput_per_s),
+        profile: config.profile.as_ref().map(|profile| profile.phases.iter().flat_map(phases_of).collect()),
+        share: Share::default(),
         count: config.count_per_driver,
         duration: config.duration,
-        profile: None,
-        share: Share::default(),
         connections: config.connections.unwrap_or_else(|| TestConfig::default_connections(config.test_type)),
         think_time: config.think_time,
         keepalive: config.keepalive,
@@ -123,6 +128,21 @@ fn request_of(
     })
 }
 
+fn phases_of(phase: &onrush_protocol::Phase) -> Vec<Phase> {
+    use onrush_protocol::Shape as Asked;
+    let phase_of = |phase: onrush_protocol::Phase| Phase {
+        length: phase.length,
+        shape: match phase.shape {
+            Asked::Constant { rate_per_s } => Shape::Constant { rate_per_s },
+            Asked::Ramp { from_per_s, to_per_s } => Shape::Ramp { from_per_s, to_per_s },
+            Asked::Free => Shape::Free,
+            // Steps are phases of their own by now.
+            Asked::Steps { .. } | Asked::Pause => Shape::Pause,
+        },
+    };
+    phase.without_steps().into_iter().map(phase_of).collect()
+}
+
 fn check_of(expect: &Expect) -> Check {
     match expect.clone() {
         Expect::Status(ranges) => Check::Status(ranges),
@@ -151,12 +171,16 @@ pub(crate) fn check_target(target_url: Option<&str>) -> Result<(), String> {
     let mut config = TestConfig::new(TestId::new("target").expect("a word is a name"), TestType::Avalanche);
     config.target_url = Some(target_url.into());
     config.count_per_driver = Some(1);
-    plan_for(&config, None).map(|_| ())
+    plan_for(&config, &NodeId::new("us").expect("a word is a name"), None).map(|_| ())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn plan_for_us(config: &TestConfig, default_target: Option<&str>) -> Result<Plan, String> {
+        plan_for(config, &NodeId::new("us").unwrap(), default_target)
+    }
 
     fn config(test_type: TestType) -> TestConfig {
         let mut config = TestConfig::new(TestId::new("t").unwrap(), test_type);
@@ -167,14 +191,14 @@ mod tests {
 
     #[test]
     fn the_fields_of_the_specification_are_enough() {
-        let plan = plan_for(&config(TestType::Tsunami), Some("http://localhost:1/ping")).unwrap();
+        let plan = plan_for_us(&config(TestType::Tsunami), Some("http://localhost:1/ping")).unwrap();
         assert_eq!(plan.mode, Mode::Tsunami { delay: Duration::from_millis(2) });
         assert_eq!((plan.connections, plan.count), (256, Some(10)));
-        let plan = plan_for(&config(TestType::Avalanche), Some("http://localhost:1/ping")).unwrap();
+        let plan = plan_for_us(&config(TestType::Avalanche), Some("http://localhost:1/ping")).unwrap();
         assert_eq!((plan.mode, plan.connections), (Mode::Avalanche, 64));
         assert_eq!(plan.think_time, Duration::ZERO);
         let thoughtful = TestConfig { think_time: limits::MAX_THINK_TIME, ..config(TestType::Avalanche) };
-        let plan = plan_for(&thoughtful, Some("http://localhost:1/ping")).unwrap();
+        let plan = plan_for_us(&thoughtful, Some("http://localhost:1/ping")).unwrap();
         assert_eq!(plan.think_time, limits::MAX_THINK_TIME);
     }
 
@@ -185,21 +209,21 @@ mod tests {
         {
             let mut config = config(TestType::Tsunami);
             (config.target_throughput_per_s, config.delay) = (Some(rate_per_s), delay);
-            assert!(plan_for(&config, Some("http://localhost:1/")).is_ok(), "{rate_per_s}/s, {delay:?}");
+            assert!(plan_for_us(&config, Some("http://localhost:1/")).is_ok(), "{rate_per_s}/s, {delay:?}");
         }
         let mut slower = config(TestType::Avalanche);
         slower.target_throughput_per_s = Some(limits::MIN_THROUGHPUT_PER_S * 0.999);
-        assert!(plan_for(&slower, Some("http://localhost:1/")).unwrap_err().contains("target_throughput"));
+        assert!(plan_for_us(&slower, Some("http://localhost:1/")).unwrap_err().contains("target_throughput"));
     }
 
     #[test]
     fn a_tsunami_without_delay_goes_as_fast_as_it_can() {
         for delay in [Duration::ZERO, Duration::from_nanos(1)] {
             let config = TestConfig { delay, ..config(TestType::Tsunami) };
-            let plan = plan_for(&config, Some("http://localhost:1/ping")).unwrap();
+            let plan = plan_for_us(&config, Some("http://localhost:1/ping")).unwrap();
             assert_eq!((plan.mode, plan.connections, plan.count), (Mode::Avalanche, 256, Some(10)));
             let paced = TestConfig { target_throughput_per_s: Some(50.0), ..config };
-            let mode = plan_for(&paced, Some("http://localhost:1/ping")).map(|plan| plan.mode);
+            let mode = plan_for_us(&paced, Some("http://localhost:1/ping")).map(|plan| plan.mode);
             // Whoever names a throughput means it, and writes what Onrush writes.
             assert_eq!(mode.ok(), delay.is_zero().then_some(Mode::Tsunami { delay }));
         }
@@ -208,9 +232,9 @@ mod tests {
     #[test]
     fn the_target_of_the_test_goes_before_that_of_the_driver() {
         let mut config = config(TestType::Avalanche);
-        assert_eq!(plan_for(&config, None).unwrap_err(), NO_TARGET);
+        assert_eq!(plan_for_us(&config, None).unwrap_err(), NO_TARGET);
         config.target_url = Some("http://theirs:2/".into());
-        assert_eq!(plan_for(&config, Some("http://ours:1/")).unwrap().requests[0].server.host, "theirs");
+        assert_eq!(plan_for_us(&config, Some("http://ours:1/")).unwrap().requests[0].server.host, "theirs");
     }
 
     #[test]
@@ -223,8 +247,8 @@ mod tests {
         let elsewhere = RequestConfig { url: Some("https://there/".into()), weight: 3, ..RequestConfig::default() };
         let checked = RequestConfig { expect: vec!["body~pong".parse().unwrap()], ..RequestConfig::default() };
         config.requests = vec![elsewhere, checked];
-        assert_eq!(plan_for(&config, None).unwrap_err(), NO_TARGET);
-        let plan = plan_for(&config, Some("http://ours:1/ping")).unwrap();
+        assert_eq!(plan_for_us(&config, None).unwrap_err(), NO_TARGET);
+        let plan = plan_for_us(&config, Some("http://ours:1/ping")).unwrap();
         assert_eq!(plan.order, Order::Shuffled { seed: 7 });
         assert!(plan.tls.insecure);
         let status = || Check::Status(vec![(200, 299)]);
@@ -242,7 +266,7 @@ mod tests {
         let mut config = config(TestType::Avalanche);
         config.count_per_driver = None;
         config.method = "CONNECT".into();
-        let reason = plan_for(&config, Some("http://ours:1/")).unwrap_err();
+        let reason = plan_for_us(&config, Some("http://ours:1/")).unwrap_err();
         assert!(reason.contains("message_count_per_driver: ") && reason.contains("method: "), "{reason}");
     }
 

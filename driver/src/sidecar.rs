@@ -228,6 +228,8 @@ impl Sidecar {
             session_id: Some(self.session_id.clone()),
             state: Some(state),
             test_id,
+            share: self.node.share(),
+            amended_at: Vec::new(),
             refusal,
             reports_waiting: Some(waiting as u64),
             messages_skipped: Some(self.messages_skipped),

@@ -33,6 +33,8 @@ fn beat(session: &str, alive: bool) -> Vec<u8> {
         session_id: SessionId::new(session),
         state: Some(NodeState::Idle),
         test_id: None,
+        share: None,
+        amended_at: Vec::new(),
         refusal: None,
         reports_waiting: None,
         messages_skipped: None,

@@ -454,6 +454,8 @@ impl Fleet {
             session_id: Some(self.session_id.clone()),
             state: Some(state),
             test_id: test_id.cloned(),
+            share: None,
+            amended_at: Vec::new(),
             refusal: None,
             reports_waiting: Some(0),
             messages_skipped: Some(0),

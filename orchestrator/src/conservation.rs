@@ -112,7 +112,7 @@ fn driver_checks(record: &TestRecord, participant: &ParticipantRecord, total: Op
     let detail = format!("{errors} schedule errors, {} sent", sums.sent);
     checks.push(equal("schedule errors = sent", node_id, sums.sent, errors, detail));
     if let Some(count) = record.config.count_per_driver
-        && record.config.duration.is_none()
+        && record.config.length().is_none()
         && participant.state == S::Completed
     {
         let detail = format!("asked for {count}, sent {}", claimed.sent);

@@ -8,7 +8,7 @@ mod watch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use onrush_protocol::{EndReason, Metrics, NodeId};
+use onrush_protocol::{EndReason, Metrics, NodeId, Share};
 use onrush_stats::Outcome;
 
 use crate::aggregate::{Aggregate, Entered, SealedSecond};
@@ -34,6 +34,10 @@ const PLAIN_QUIET: Duration = Duration::from_secs(10);
 const PLAIN_NEVER: Duration = Duration::from_secs(30);
 /// A refusal that was there before the config was published again is believed only after this.
 const REFUSAL_RENEWED: Duration = Duration::from_millis(2500);
+
+/// Why a driver that speaks only the specification cannot take part in a test with more in it.
+const PLAIN_REFUSAL: &str =
+    "it speaks only the specification: it knows no profile, no total throughput and no random arrivals";
 
 #[derive(Clone, Copy, Debug, Default)]
 struct PartClock {
@@ -91,6 +95,13 @@ pub enum Turn {
     Began,
     /// The part is over, may be over, or goes on again.
     Changed,
+}
+
+/// The share of the schedule that the participant in this place sends, where the drivers send one together.
+fn share_of(record: &TestRecord, place: usize) -> Option<Share> {
+    let share =
+        || Some(Share { index: u32::try_from(place).ok()?, of: u32::try_from(record.participants.len()).ok()? });
+    record.config.is_shared().then(share).flatten()
 }
 
 impl OpenTest {
@@ -169,7 +180,11 @@ impl OpenTest {
             let refusal = driver
                 .refusal_of(&record.test_id)
                 .filter(|_| renewed || !self.refused_before.contains(&participant.node_id));
-            let (state, reason) = if participant.is_plain() || driver.is_armed_for(&record.test_id) {
+            // Where drivers send together, those armed before somebody came or left have another share.
+            let is_armed = driver.is_armed_for(&record.test_id) && driver.share() == share_of(record, i);
+            let (state, reason) = if participant.is_plain() && record.config.is_beyond_the_specification() {
+                (ParticipantState::Refused, Some(PLAIN_REFUSAL.to_owned()))
+            } else if participant.is_plain() || is_armed {
                 (ParticipantState::Armed, None)
             } else if let Some(refusal) = refusal {
                 (ParticipantState::Refused, Some(refusal.reason.clone()))

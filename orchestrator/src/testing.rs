@@ -112,6 +112,8 @@ impl SimDriver {
             session_id: self.session_id.clone(),
             state: self.session_id.is_some().then_some(state),
             test_id: test.map(test_id),
+            share: None,
+            amended_at: Vec::new(),
             refusal: None,
             reports_waiting: self.session_id.is_some().then_some(0),
             messages_skipped: None,

@@ -8,7 +8,7 @@ use simd_json::prelude::*;
 
 use crate::fields::{Fields, ReadError, quoted};
 use crate::options::{MessageWriter, OPTIONS};
-use crate::{NodeId, SessionId, TestConfig, TestId};
+use crate::{Amendment, Arrivals, NodeId, Profile, RateOf, SessionId, Share, TestConfig, TestId};
 
 /// The options that the specification has, which stand first in the message.
 const SPECIFIED: usize = 2;
@@ -62,12 +62,36 @@ impl TestConfig {
         }
     }
 
-    /// The requests per second and driver that the test asks for: the throughput, or in a Tsunami its interval, whichever
-    /// is slower; `None`: as many as go.
-    pub fn asked_rate_per_s(&self) -> Option<f64> {
+    /// The requests per second and driver that the test asks of each of so many drivers: the throughput, or in a Tsunami its
+    /// interval, whichever is slower; `None`: as many as go, or what its profile says.
+    pub fn asked_rate_per_s(&self, drivers: usize) -> Option<f64> {
         let paced = self.test_type == TestType::Tsunami && !self.delay.is_zero();
         let by_delay = paced.then(|| self.delay.as_secs_f64().recip());
-        by_delay.into_iter().chain(self.target_throughput_per_s).reduce(f64::min)
+        let share = self.total_throughput_per_s.map(|total_per_s| total_per_s / drivers.max(1) as f64);
+        by_delay.into_iter().chain(self.target_throughput_per_s).chain(share).reduce(f64::min)
+    }
+
+    /// When it ends at the latest: its duration, or the length of its profile.
+    pub fn length(&self) -> Option<Duration> {
+        self.duration.or_else(|| self.profile.as_ref().map(Profile::length))
+    }
+
+    /// Whether its rates are those of all drivers together: each sends a share of one schedule.
+    pub fn is_shared(&self) -> bool {
+        self.total_throughput_per_s.is_some()
+            || self.profile.as_ref().is_some_and(|profile| profile.of == RateOf::Total)
+    }
+
+    /// The share of a driver, where the rates are those of all drivers together; `None`: they are each driver's own.
+    pub fn share_of(&self, node_id: &NodeId) -> Option<Share> {
+        let participants = self.participants.as_ref().filter(|_| self.is_shared())?;
+        let index = participants.iter().position(|participant| participant.node_id == *node_id)?;
+        Some(Share { index: u32::try_from(index).ok()?, of: u32::try_from(participants.len()).ok()? })
+    }
+
+    /// Whether a driver that knows the specification's fields alone would send something else.
+    pub fn is_beyond_the_specification(&self) -> bool {
+        self.is_shared() || self.profile.is_some() || self.arrivals != Arrivals::Even
     }
 
     /// Reads a message. What it says may still be impossible: see [`problems`](Self::problems).
@@ -98,6 +122,7 @@ impl TestConfig {
             config.delay = Duration::ZERO;
         }
         config.participants = participants(fields)?;
+        config.amendments = Amendment::read_all(fields)?;
         Ok(config)
     }
 
@@ -112,6 +137,9 @@ impl TestConfig {
         ours.iter().for_each(|option| option.write(self, &mut message));
         if let Some(list) = &self.participants {
             message.push("participants", &list.iter().map(WireParticipant::of).collect::<Vec<_>>());
+        }
+        if !self.amendments.is_empty() {
+            message.push("amendments", &self.amendments.iter().map(Amendment::wire).collect::<Vec<_>>());
         }
         message.end()
     }

@@ -1,9 +1,10 @@
 //! `heartbeat`: a driver says every second that it lives, and in which state.
 
 use serde::Serialize;
+use simd_json::prelude::*;
 
 use crate::fields::{Fields, ReadError, quoted};
-use crate::{NodeId, SessionId, TestId};
+use crate::{NodeId, SessionId, TestId, limits};
 
 /// A driver says that it lives.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,10 @@ pub struct Heartbeat {
     pub state: Option<NodeState>,
     /// The test that it is armed for or runs.
     pub test_id: Option<TestId>,
+    /// Of the schedule of a test whose rate is that of all drivers together: which share it is armed with.
+    pub share: Option<Share>,
+    /// Of the test that it runs: the seconds at which its amendments took effect, or will.
+    pub amended_at: Vec<u64>,
     /// The last test that it refused, and why.
     pub refusal: Option<Refusal>,
     /// Reports that the broker has not confirmed yet.
@@ -32,6 +37,15 @@ pub struct Heartbeat {
     pub cpu_s: Option<f64>,
     /// Resident memory of its process, in bytes. `None` as with `cpu_s`.
     pub memory_bytes: Option<u64>,
+}
+
+/// A driver's part in a schedule that several send together: of every `of` slots it sends the one with this index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// From 0 on, by the order of the config's participants.
+    pub index: u32,
+    /// How many drivers send together; at least 1.
+    pub of: u32,
 }
 
 /// What a driver is doing.
@@ -80,6 +94,12 @@ struct Wire<'a> {
     session_id: &'a Option<SessionId>,
     state: Option<&'static str>,
     test_id: &'a Option<TestId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share_index: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share_of: Option<u32>,
+    #[serde(skip_serializing_if = "<[u64]>::is_empty")]
+    amended_at: &'a [u64],
     refused_test_id: Option<&'a TestId>,
     refusal_reason: Option<&'a str>,
     reports_waiting: Option<u64>,
@@ -110,6 +130,8 @@ impl Heartbeat {
             session_id: fields.session_id()?,
             state,
             test_id: fields.optional_test_id("test_id")?,
+            share: share(&fields)?,
+            amended_at: amended_at(&fields)?,
             refusal: refusal.transpose()?,
             reports_waiting: fields.u64("reports_waiting")?,
             messages_skipped: fields.u64("messages_skipped")?,
@@ -127,6 +149,8 @@ impl Heartbeat {
             session_id,
             state,
             test_id,
+            share,
+            amended_at,
             refusal,
             reports_waiting,
             messages_skipped,
@@ -141,6 +165,9 @@ impl Heartbeat {
             session_id,
             state: state.map(NodeState::name),
             test_id,
+            share_index: share.map(|share| share.index),
+            share_of: share.map(|share| share.of),
+            amended_at,
             refused_test_id: refusal.as_ref().map(|r| &r.test_id),
             refusal_reason: refusal.as_ref().map(|r| r.reason.as_str()),
             reports_waiting: *reports_waiting,
@@ -149,4 +176,16 @@ impl Heartbeat {
             memory_bytes: *memory_bytes,
         })
     }
+}
+
+fn share(fields: &Fields) -> Result<Option<Share>, ReadError> {
+    let number = |field| Ok(fields.u64(field)?.and_then(|number| u32::try_from(number).ok()));
+    Ok(number("share_index")?.zip(number("share_of")?).map(|(index, of)| Share { index, of }))
+}
+
+fn amended_at(fields: &Fields) -> Result<Vec<u64>, ReadError> {
+    const FIELD: &str = "amended_at";
+    let wrong = || ReadError::bad(FIELD, "must hold whole numbers");
+    let list = fields.list(FIELD)?.unwrap_or_default();
+    list.iter().take(limits::MAX_AMENDMENTS).map(|item| item.as_u64().ok_or_else(wrong)).collect()
 }

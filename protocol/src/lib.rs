@@ -7,6 +7,7 @@
 //! What cannot be read gives a [`ReadError`] that names the field, and never a panic. `tests/golden.rs` freezes
 //! what we write.
 
+mod amendment;
 mod config;
 mod connect_to;
 mod expect;
@@ -17,6 +18,7 @@ pub mod human;
 mod ids;
 mod metrics;
 pub mod options;
+mod profile;
 mod register;
 mod requests;
 mod target_url;
@@ -24,17 +26,19 @@ mod topic;
 mod trigger;
 mod validate;
 
+pub use amendment::Amendment;
 pub use config::{Participant, TestType};
 pub use connect_to::ConnectTo;
 pub use expect::Expect;
 pub use fields::{ErrorKind, MAX_MESSAGE_BYTES, ReadError};
-pub use heartbeat::{Heartbeat, NodeState, Refusal};
+pub use heartbeat::{Heartbeat, NodeState, Refusal, Share};
 pub use histogram::{
     CodingError, decode_base64, decode_bytes, decode_own_bytes, decode_plain, encode_base64, encode_bytes, encode_plain,
 };
 pub use ids::{NodeId, SessionId, TestId};
 pub use metrics::{EndReason, LatencyMs, Measured, Metrics};
 pub use options::{OPTIONS, TestConfig, TestOption};
+pub use profile::{Arrivals, Phase, Profile, RateOf, Shape};
 pub use register::Register;
 pub use requests::{RequestConfig, RequestOrder};
 pub use target_url::TargetUrl;

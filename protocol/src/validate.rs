@@ -2,8 +2,8 @@
 
 use crate::fields::{MAX_MESSAGE_BYTES, quoted};
 use crate::ids::MAX_ID_BYTES;
-use crate::options::{Kind, MessageWriter, OPTIONS, Pem, TestOption};
-use crate::{Expect, RequestConfig, TargetUrl, TestConfig, TestType};
+use crate::options::{Kind, MessageWriter, OPTIONS, Pem, Rate, TestOption};
+use crate::{Arrivals, Expect, RequestConfig, TargetUrl, TestConfig, TestType};
 
 /// What a participant takes of a message at most: two names, each character of which JSON may have to escape, and what
 /// stands around them.
@@ -21,6 +21,12 @@ pub mod limits {
     pub const MAX_CONNECTIONS: u32 = 100_000;
     /// Requests per second and driver.
     pub const MAX_THROUGHPUT_PER_S: f64 = 10_000_000.0;
+    /// Phases of a profile.
+    pub const MAX_PHASES: usize = 64;
+    /// Changes of a test's load while it runs.
+    pub const MAX_AMENDMENTS: usize = 64;
+    /// Phases of a profile and steps within them, together.
+    pub const MAX_STEPS: u32 = 1000;
     /// The slowest rate: one request in an hour.
     pub const MIN_THROUGHPUT_PER_S: f64 = 1.0 / 3600.0;
     /// The shortest time between two due moments.
@@ -81,6 +87,10 @@ impl FieldProblem {
     }
 }
 
+fn not_both(other: &str) -> String {
+    format!("cannot be combined with {other}; give one of them")
+}
+
 impl std::fmt::Display for FieldProblem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.field, self.problem)
@@ -125,7 +135,7 @@ impl TestConfig {
     pub(crate) fn delay_problem(&self) -> Option<String> {
         match self.test_type {
             TestType::Avalanche => None,
-            TestType::Tsunami if self.delay.is_zero() && self.target_throughput_per_s.is_some() => None,
+            TestType::Tsunami if self.delay.is_zero() && self.has_rate() => None,
             TestType::Tsunami => {
                 let (low, high) = (limits::MIN_DELAY, limits::MAX_DELAY);
                 let fits = (low..=high).contains(&self.delay);
@@ -136,9 +146,47 @@ impl TestConfig {
         }
     }
 
+    /// Whether something beside a delay says when requests are due.
+    pub fn has_rate(&self) -> bool {
+        self.target_throughput_per_s.is_some() || self.total_throughput_per_s.is_some() || self.profile.is_some()
+    }
+
+    pub(crate) fn total_throughput_problem(&self) -> Option<String> {
+        if let Some(problem) = Rate.problem(&self.total_throughput_per_s?) {
+            return Some(problem);
+        }
+        let given = [
+            ("target_throughput", self.target_throughput_per_s.is_some()),
+            ("test_message_delay", !self.delay.is_zero()),
+        ];
+        given.into_iter().find(|(_, is_given)| *is_given).map(|(other, _)| not_both(other))
+    }
+
+    pub(crate) fn profile_problem(&self) -> Option<String> {
+        if let Some(problem) = self.profile.as_ref()?.problem() {
+            return Some(problem);
+        }
+        let given = [
+            ("target_throughput", self.target_throughput_per_s.is_some()),
+            ("total_throughput", self.total_throughput_per_s.is_some()),
+            ("duration", self.duration.is_some()),
+            ("test_message_delay", !self.delay.is_zero()),
+        ];
+        let (other, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
+        Some(not_both(other) + ": the phases have rates and lengths of their own")
+    }
+
+    pub(crate) fn arrivals_problem(&self) -> Option<String> {
+        let is_paced = self.has_rate() || !self.delay.is_zero();
+        (self.arrivals == Arrivals::Poisson && !is_paced)
+            .then(|| "is poisson, but nothing says how many requests are due; give a rate or a profile".into())
+    }
+
     pub(crate) fn count_problem(&self) -> Option<String> {
         match self.count_per_driver {
-            None if self.duration.is_none() => Some("is missing; give a number of requests, or a duration".into()),
+            None if self.duration.is_none() && self.profile.is_none() => {
+                Some("is missing; give a number of requests, or a duration".into())
+            }
             Some(n) if n == 0 || n > limits::MAX_COUNT => Some(format!("is {n}; give 1 to {}", limits::MAX_COUNT)),
             _ => None,
         }

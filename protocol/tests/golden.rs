@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use common::{id, measured_second, node, session, text};
 use onrush_protocol::{
-    EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeState, Participant, Refusal, Register, RequestConfig,
-    RequestOrder, TestConfig, TestType, Trigger,
+    Arrivals, EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeState, Participant, Refusal, Register,
+    RequestConfig, RequestOrder, TestConfig, TestType, Trigger,
 };
 use onrush_stats::{Counts, FailureCause, SecondStats, Totals};
 
@@ -52,6 +52,26 @@ fn test_config() {
     let golden = r#"{"test_id":"test-1","test_type":"TSUNAMI","test_message_delay":0.0025,"message_count_per_driver":1000,"schema":1,"target_url":"http://127.0.0.1:8080/ping","method":"POST","headers":[["X-One","1"],["X-One","2"]],"body":"hello","duration_s":30,"target_throughput_per_s":500.0,"connections":16,"timeout_s":2,"connect_timeout_s":1.5,"keepalive":false,"participants":[{"node_id":"driver-1","session_id":"s-1"},{"node_id":"driver-2"}]}"#;
     assert_eq!(text(message.write()), golden);
     assert_eq!(TestConfig::read(golden.as_bytes()), Ok(message));
+}
+
+#[test]
+fn test_config_with_a_profile() {
+    let message = TestConfig {
+        profile: Some("total: 30s@1k, 1m@0..2.5k, 10s@10..30/3, 250ms@max, 5s@pause".parse().unwrap()),
+        arrivals: Arrivals::Poisson,
+        seed: 7,
+        ..TestConfig::new(id("test-1"), TestType::Tsunami)
+    };
+    let golden = r#"{"test_id":"test-1","test_type":"TSUNAMI","test_message_delay":0,"message_count_per_driver":0,"schema":1,"method":"GET","headers":[],"seed":7,"profile":"total: 30s@1k, 1m@0..2500, 10s@10..30/3, 250ms@max, 5s@pause","arrivals":"poisson","timeout_s":10,"connect_timeout_s":5,"keepalive":true}"#;
+    assert_eq!(text(message.write()), golden);
+    assert_eq!(TestConfig::read(golden.as_bytes()), Ok(message));
+    let total = TestConfig {
+        total_throughput_per_s: Some(10_000.0),
+        duration: Some(Duration::from_secs(1)),
+        ..TestConfig::new(id("test-1"), TestType::Tsunami)
+    };
+    assert!(text(total.write()).contains(r#""total_throughput_per_s":10000.0,"#));
+    assert_eq!(TestConfig::read(&total.write()), Ok(total));
 }
 
 #[test]
@@ -131,6 +151,8 @@ fn heartbeat() {
         session_id: Some(session("s-1")),
         state: Some(NodeState::Armed),
         test_id: Some(id("test-2")),
+        share: None,
+        amended_at: Vec::new(),
         refusal: Some(Refusal { test_id: id("test-1"), reason: "cannot connect".into() }),
         reports_waiting: Some(3),
         messages_skipped: Some(0),

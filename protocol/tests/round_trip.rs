@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::distribution;
 use onrush_protocol::{
     EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeId, NodeState, Participant, Refusal, Register, SessionId,
-    TestConfig, TestId, TestType, Trigger, limits,
+    Share, TestConfig, TestId, TestType, Trigger, limits,
 };
 use onrush_stats::{Counts, Distribution, Examples, FailureCause, Number, SecondStats, Totals, Unit};
 use proptest::prelude::*;
@@ -80,10 +80,12 @@ prop_compose! {
         refusal in maybe((test_id(), ".{0,40}").prop_map(|(test_id, reason)| Refusal { test_id, reason })),
         reports_waiting in maybe(any::<u64>()), messages_skipped in maybe(any::<u64>()),
         cpu_s in maybe(milliseconds()), memory_bytes in maybe(any::<u64>()),
+        share in maybe((any::<u32>(), any::<u32>()).prop_map(|(index, of)| Share { index, of })),
+        amended_at in prop::collection::vec(any::<u64>(), 0..4),
     ) -> Heartbeat {
         Heartbeat {
             node_id, alive, timestamp_unix_ms, session_id, state, test_id, refusal, reports_waiting, messages_skipped,
-            cpu_s, memory_bytes,
+            cpu_s, memory_bytes, share, amended_at,
         }
     }
 }

@@ -112,7 +112,7 @@ impl BenchArgs {
     pub fn config(&self) -> Result<TestConfig, Error> {
         let mut config = self.options.test(self.test_type, self.url.as_deref())?;
         config.connections.get_or_insert(DEFAULT_CONNECTIONS);
-        if config.count_per_driver.is_none() {
+        if config.count_per_driver.is_none() && config.profile.is_none() {
             config.duration.get_or_insert(DEFAULT_DURATION);
         }
         Ok(config)

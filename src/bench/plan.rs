@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_tsunami_takes_its_rate_from_either_flag() {
-        let rate = |args: &[&str]| config(args).expect("a right command line").asked_rate_per_s();
+        let rate = |args: &[&str]| config(args).expect("a right command line").asked_rate_per_s(1);
         assert_eq!(rate(&["h"]), None);
         assert_eq!(rate(&["h", "-R", "500"]), Some(500.0));
         assert_eq!(rate(&["h", "--type", "tsunami", "-R", "500"]), Some(500.0));

@@ -44,12 +44,12 @@ pub fn progress_of(
 
 /// How much of the test is done, 0 to 1; `None` where it cannot be known.
 fn share_done(test: &TestView, totals: &MetricsView) -> Option<f64> {
-    let ConfigView { message_count_per_driver, duration_s, .. } = &test.config;
+    let ConfigView { message_count_per_driver, .. } = &test.config;
     let runs = |state: ParticipantState| state != ParticipantState::Refused;
     let drivers = test.participants.iter().filter(|part| runs(part.state)).count() as f64;
     let by_count =
         message_count_per_driver.zip(totals.all.sent).map(|(count, sent)| sent as f64 / (count as f64 * drivers));
-    let by_time = duration_s.map(|duration| totals.elapsed_s / duration);
+    let by_time = test.config.length_s().map(|duration| totals.elapsed_s / duration);
     let shares = [by_count, by_time].into_iter().flatten().filter(|share| share.is_finite());
     shares.reduce(f64::max).map(|share| share.clamp(0.0, 1.0))
 }

@@ -3,7 +3,7 @@
 use onrush_api::{OptionView, options};
 use serde_json::{Map, Value};
 
-use super::numbers::seconds;
+use super::numbers::{rate, seconds};
 
 /// Too long to be shown in a line, or shown with the request that they are part of.
 const LEFT_OUT: [&str; 3] = ["headers", "body", "body_bytes"];
@@ -19,6 +19,9 @@ pub fn not_default(others: &Map<String, Value>) -> Vec<String> {
         Some(match value {
             Value::Bool(true) => name,
             Value::Bool(false) => format!("no {name}"),
+            Value::Number(number) if shown_as.ends_with("_per_s") => format!("{name} {}/s", rate(number.as_f64()?)),
+            // A profile, as people write it.
+            Value::Object(fields) => format!("{name} {}", short(fields.get("text")?.as_str()?)),
             Value::Number(number) if shown_as.ends_with("_s") => format!("{name} {}", seconds(number.as_f64()?)),
             Value::Array(list) if list.iter().any(Value::is_object) => format!("{name} {}", list.len()),
             Value::Array(list) => format!("{name} {}", short(&list.iter().map(text).collect::<Vec<_>>().join(" "))),

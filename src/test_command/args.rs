@@ -54,7 +54,7 @@ pub enum TestCommand {
 /// Options of `onrush test start`.
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("amount").args(["message_count_per_driver", "duration"]).multiple(true).required(true),
+    group = ArgGroup::new("amount").args(["message_count_per_driver", "duration", "profile"]).multiple(true).required(true),
     after_long_help = "\
 Examples:
   An Avalanche, as fast as 64 connections per driver go:
@@ -63,6 +63,8 @@ Examples:
     onrush test start http://web:8080/ -n 1000 --delay 2ms
   5,000 requests per second and driver for 30 seconds, with limits that a build can rely on:
     onrush test start http://web:8080/ -d 30s -R 5k --threshold 'p99<200ms,failed<0.1%'
+  A ramp, a peak and what comes after it, over all drivers together:
+    onrush test start http://web:8080/ --profile 'total: 1m@1k..10k, 30s@40k, 1m@1k'
   A body, and the result as a file:
     onrush test start http://web:8080/login -n 1k -m POST -H 'Content-Type: application/json' \\
         --body '{\"a\":1}' -o result.json --output-format json

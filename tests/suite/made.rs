@@ -12,20 +12,21 @@ pub fn test(random: &mut Rng, url: &str) -> Value {
     let mut test = Map::new();
     let mut put = |name: &str, value: Value| _ = test.insert(name.to_owned(), value);
     put("test_type", spelled(random, if is_tsunami { "TSUNAMI" } else { "AVALANCHE" }).into());
-    let ends = random.u8(0..3);
-    if ends != 0 {
-        put(any(random, &["message_count_per_driver", "requests", "count"]), count(random, limits::MAX_COUNT));
+    if often(random, 0.2) {
+        put("profile", profile(random));
+        if often(random, 0.3) {
+            put("requests", count(random, limits::MAX_COUNT));
+        }
+    } else {
+        for (name, value) in rate_and_end(random, is_tsunami) {
+            put(name, value);
+        }
     }
-    if ends != 1 {
-        put("duration", duration(random, Duration::from_nanos(1), limits::MAX_DURATION));
+    let is_paced = ["profile", "target_throughput", "total_throughput", "test_message_delay"];
+    if is_paced.iter().any(|name| test.contains_key(*name)) && often(random, 0.3) {
+        test.insert("arrivals".into(), any(random, &["even", "poisson", "Poisson"]).into());
     }
-    let is_paced = random.bool();
-    if is_paced {
-        put("target_throughput", rate(random));
-    }
-    if is_tsunami && (!is_paced || random.bool()) {
-        put("test_message_delay", duration(random, limits::MIN_DELAY, limits::MAX_DELAY));
-    }
+    let mut put = |name: &str, value: Value| _ = test.insert(name.to_owned(), value);
     put("target_url", target(random, url).into());
     if often(random, 0.3) {
         let requests: Vec<Value> = (0..random.usize(1..12)).map(|_| request(random, url)).collect();
@@ -58,6 +59,50 @@ pub fn test(random: &mut Rng, url: &str) -> Value {
     });
     maybe(random, "name", &|random| text(random, 200, |c| !c.is_control()).into());
     Value::Object(test)
+}
+
+/// A number of requests, a duration or both, and what says how many are due.
+fn rate_and_end(random: &mut Rng, is_tsunami: bool) -> Vec<(&'static str, Value)> {
+    let mut fields = Vec::new();
+    let ends = random.u8(0..3);
+    if ends != 0 {
+        fields
+            .push((any(random, &["message_count_per_driver", "requests", "count"]), count(random, limits::MAX_COUNT)));
+    }
+    if ends != 1 {
+        fields.push(("duration", duration(random, Duration::from_nanos(1), limits::MAX_DURATION)));
+    }
+    let paced = random.u8(0..4);
+    match paced {
+        0 | 1 => fields.push(("target_throughput", rate(random))),
+        2 => fields.push(("total_throughput", rate(random))),
+        _ => {}
+    }
+    if is_tsunami && paced != 2 && (paced == 3 || random.bool()) {
+        fields.push(("test_message_delay", duration(random, limits::MIN_DELAY, limits::MAX_DELAY)));
+    }
+    fields
+}
+
+fn profile(random: &mut Rng) -> Value {
+    let end = |random: &mut Rng| format!("{}k", random.u32(1..9_000));
+    let phases: Vec<Value> = (0..random.usize(1..8))
+        .map(|_| {
+            let length = format!("{}{}", random.u32(1..500), any(random, &["us", "ms", "s", "m"]));
+            match random.u8(0..5) {
+                0 => json!({"for": length, "rate": rate(random)}),
+                1 => json!({"for": length, "from": end(random), "to": end(random)}),
+                2 => json!({"for": length, "from": 0, "to": end(random), "steps": random.u32(2..20)}),
+                3 => json!({"for": length, "rate": any(random, &["max", "pause", "0"])}),
+                _ => format!("{length}@{}..{}", end(random), end(random)).into(),
+            }
+        })
+        .collect();
+    match random.u8(0..3) {
+        0 => phases.into(),
+        1 => json!({"of": any(random, &["total", "driver"]), "phases": phases}),
+        _ => "1s@10, 500ms@20..30, 2s@max".into(),
+    }
 }
 
 fn request(random: &mut Rng, url: &str) -> Value {

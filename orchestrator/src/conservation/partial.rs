@@ -32,7 +32,7 @@ pub fn contradictions(record: &TestRecord, participant: &ParticipantRecord, tota
     let sent = sums.sent.max(total.claimed.sent);
     let is_whole = total.end.is_some() && participant.state != ParticipantState::Lost;
     if sent > most
-        && !(is_whole && participant.state == ParticipantState::Completed && record.config.duration.is_none())
+        && !(is_whole && participant.state == ParticipantState::Completed && record.config.length().is_none())
     {
         found.push(breach(
             participant,

@@ -164,7 +164,9 @@ impl Page<'_> {
         sink.median_of_test(labels, series.median_ns.map(|ns| ns as f64 / 1e9));
         if !series.is_lost {
             sink.gauge("onrush_driver_connections", labels, Some(f64::from(test.connections)));
-            sink.gauge("onrush_driver_target_throughput_asked", labels, test.throughput_asked_per_s);
+            let due_per_s = series.second.as_ref().and_then(|second| second.due_per_s);
+            let asked_per_s = if test.follows_profile { due_per_s } else { test.throughput_asked_per_s };
+            sink.gauge("onrush_driver_target_throughput_asked", labels, asked_per_s);
         }
         if let Some(second) = &series.second {
             let latency = &second.latency;

@@ -38,8 +38,10 @@ pub struct ShownTest {
     pub outcome: Option<Outcome>,
     pub start_skew_ms: Option<f64>,
     pub connections: u32,
-    /// Requests a second that each driver is asked for.
+    /// Requests a second that each driver is asked for, where that does not change.
     pub throughput_asked_per_s: Option<f64>,
+    /// Whether what is asked for changes: each second has what was due in it.
+    pub follows_profile: bool,
     /// The newest sealed second.
     pub second: Option<Summaries>,
     /// Everything that is sealed.
@@ -88,6 +90,7 @@ pub struct DriverSecond {
     pub in_flight: Option<u64>,
     pub responses_per_s: Option<f64>,
     pub attempts_per_s: Option<f64>,
+    pub due_per_s: Option<f64>,
 }
 
 impl TestSeries {
@@ -103,7 +106,8 @@ impl TestSeries {
             outcome: None,
             start_skew_ms: None,
             connections,
-            throughput_asked_per_s: record.config.asked_rate_per_s(),
+            throughput_asked_per_s: record.config.asked_rate_per_s(record.participants.len()),
+            follows_profile: record.config.profile.is_some(),
             second: None,
             whole: Summaries::default(),
             sealed_at: None,
@@ -121,6 +125,7 @@ impl TestSeries {
         let shown = &mut self.shown;
         (shown.state, shown.outcome) = (record.state, record.outcome);
         shown.start_skew_ms = views::start_skew_ms(record);
+        shown.throughput_asked_per_s = record.config.asked_rate_per_s(record.participants.len());
         if record.state.is_end() {
             shown.ended_at.get_or_insert(now);
         }
@@ -164,6 +169,7 @@ impl TestSeries {
                 in_flight: scope.in_flight,
                 responses_per_s: scope.responses_per_s,
                 attempts_per_s: scope.attempts_per_s,
+                due_per_s: scope.due.zip(scope.sending_s).filter(|(_, s)| *s > 0.0).map(|(due, s)| due as f64 / s),
             });
         }
     }

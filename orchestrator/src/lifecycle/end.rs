@@ -85,7 +85,7 @@ impl OpenTest {
         let part = self.aggregate.driver(name).map(|total| &total.part);
         let (sent, ran_s) = part.map_or((0, 0.0), |part| (part.stats.counts.sent, part.length_ns as f64 / 1e9));
         let config = &self.record.config;
-        let of = match (config.duration, config.count_per_driver) {
+        let of = match (config.length(), config.count_per_driver) {
             (Some(duration), _) => format!(" of {} s", duration.as_secs_f64()),
             (None, Some(count)) => format!(", with {sent} of {count} requests sent"),
             (None, None) => String::new(),

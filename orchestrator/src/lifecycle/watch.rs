@@ -103,7 +103,7 @@ impl OpenTest {
         let config = &self.record.config;
         let count = u32::try_from(config.count_per_driver.unwrap_or(0)).unwrap_or(u32::MAX);
         let expected = config.delay.checked_mul(count).unwrap_or(Duration::MAX);
-        let expected = config.duration.map_or(expected, |duration| expected.max(duration));
+        let expected = config.length().map_or(expected, |duration| expected.max(duration));
         let stopped = self.record.stop_requested;
         // Its newest report may be the last of several in as many seconds.
         let whole = stopped || reported_for.saturating_add(PLAIN_QUIET) >= expected;

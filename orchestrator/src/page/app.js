@@ -6,7 +6,7 @@ import { Follower, hasEnded } from "./follow.js";
 import { setUpForm } from "./form.js";
 import { ask, askList, post, testPath } from "./rest.js";
 import {
-  aboutTest, clock, count, driverRow, element, emptyRow, emptyScope, leftOut, look, milliseconds, numbersRow, pill, rate,
+  aboutTest, clock, count, driverRow, element, emptyRow, emptyScope, leftOut, lengthOf, look, milliseconds, numbersRow, pill, rate,
   seconds, tally, testRow,
 } from "./tables.js";
 
@@ -80,7 +80,7 @@ function drawTest() {
   drawNumbers(test, totals);
   drawNotes(test, totals);
   drawConservation(test);
-  drawCharts({ id, series: followed.series, distribution: shown.distribution });
+  drawCharts({ id, series: followed.series, distribution: shown.distribution, config: test.config });
   const events = test.events.slice(-EVENTS_SHOWN).map((event) =>
     element("li", {}, element("time", { datetime: event.at }, clock(event.at)), ` ${event.kind}`,
       event.node_id ? ` ${event.node_id}` : null, event.detail ? `: ${event.detail}` : null));
@@ -104,12 +104,13 @@ function drawTiles({ test, totals, second }) {
 }
 
 function drawProgress(test, totals) {
-  const { message_count_per_driver, duration_s } = test.config;
+  const { message_count_per_driver } = test.config;
+  const length_s = lengthOf(test.config);
   const parts = [];
   if (message_count_per_driver && test.participants.length > 0 && totals?.all.sent != null) {
     parts.push(totals.all.sent / (message_count_per_driver * test.participants.length));
   }
-  if (duration_s && totals) parts.push(totals.elapsed_s / duration_s);
+  if (length_s && totals) parts.push(totals.elapsed_s / length_s);
   const bar = byId("progress");
   bar.hidden = test.state !== "RUNNING" || parts.length === 0;
   bar.value = Math.min(1, Math.max(0, ...parts));

@@ -3,10 +3,12 @@
 const LIGHT = {
   drivers: ["#0b63ce", "#c2410c", "#12743c", "#7b2cbf", "#8a6100", "#c02672", "#0e7490", "#4b5866"],
   quantiles: ["#0b63ce", "#0e7490", "#a85b00", "#b3261e", "#6b7785"],
+  asked: "#d5dbe2",
 };
 const DARK = {
   drivers: ["#6aacff", "#ff9d5c", "#7bd69c", "#c9a0ff", "#f3c066", "#ff8fc4", "#5fd4e6", "#b4c0cd"],
   quantiles: ["#6aacff", "#5fd4e6", "#f3c066", "#ff9a92", "#9aa7b6"],
+  asked: "#3d4855",
 };
 /** The lines over time that latency and schedule error have. */
 const QUANTILES = [["median_ms", "median"], ["p90_ms", "p90"], ["p99_ms", "p99"], ["p999_ms", "p99.9"], ["max_ms", "max"]];
@@ -39,11 +41,43 @@ const empty = (text) => ({
 
 const driversOf = (points) => [...new Set(points.flatMap((point) => Object.keys(point.drivers)))].sort();
 
-function throughput({ points }, colors) {
+/** Whether a schedule says what is due. */
+const isPaced = ({ profile, target_throughput_per_s, total_throughput_per_s, test_message_delay_s }) =>
+  profile != null || target_throughput_per_s != null || total_throughput_per_s != null || test_message_delay_s > 0;
+
+/** Phases of a profile behind the lines: every other one shaded, each with its name. */
+function phases({ profile }, end_s) {
+  const shapes = [], annotations = [];
+  let start_s = 0;
+  for (const [index, { for_s, rate, rate_per_s, from_per_s, to_per_s }] of (profile?.phases ?? []).entries()) {
+    const ends_s = start_s + for_s;
+    if (start_s > end_s) break;
+    if (index % 2 === 1) {
+      shapes.push({
+        type: "rect", layer: "below", xref: "x", yref: "paper", x0: start_s, x1: ends_s, y0: 0, y1: 1, line: { width: 0 },
+        fillcolor: "rgba(127, 127, 127, 0.12)",
+      });
+    }
+    const text = rate ?? (rate_per_s != null ? short(rate_per_s) : `${short(from_per_s)} → ${short(to_per_s)}`);
+    annotations.push({ text, showarrow: false, xref: "x", yref: "paper", x: start_s, y: 1, xanchor: "left", yanchor: "top" });
+    start_s = ends_s;
+  }
+  return { shapes, annotations };
+}
+
+const short = (per_s) => (per_s >= 1000 ? `${Number((per_s / 1000).toPrecision(3))}k` : `${Number(per_s.toPrecision(3))}`);
+
+function throughput({ points, config }, colors) {
   const rate = (point, id, what) => {
     const times = point.drivers[id]?.[what];
     return times == null ? null : times / point.width_s;
   };
+  const asked = isPaced(config)
+    ? driversOf(points).map((id, index) => line(points, points.map((point) => rate(point, id, "due")), "asked", colors.asked, {
+        legendgroup: "asked", showlegend: index === 0, hovertemplate: `asked of ${id} %{y:,.0f}/s`, mode: "lines",
+        line: { color: colors.asked, width: 5 },
+      }))
+    : [];
   const traces = driversOf(points).flatMap((id, index) => {
     const color = colors.drivers[index % colors.drivers.length];
     const of = (what, more) =>
@@ -52,7 +86,8 @@ function throughput({ points }, colors) {
       });
     return [of("sent"), of("responses", { dash: "dot", showlegend: false })];
   });
-  return { traces, layout: { ...overTime, yaxis: { ...COUNT, ticksuffix: "/s" } } };
+  const end_s = points.at(-1)?.start_s ?? 0;
+  return { traces: [...asked, ...traces], layout: { ...overTime, ...phases(config, end_s), yaxis: { ...COUNT, ticksuffix: "/s" } } };
 }
 
 function inFlight({ points }, colors) {
@@ -116,7 +151,7 @@ function distribution({ distribution: measured }, colors) {
 
 /** `draw` makes `{ traces, layout }` of what was measured: `{ points, distribution }`. */
 export const FIGURES = [
-  { id: "throughput", title: "Throughput by driver", hint: "sent —, responses ···", draw: throughput },
+  { id: "throughput", title: "Throughput by driver", hint: "sent —, responses ···, asked in grey", draw: throughput },
   { id: "latency", title: "Latency", hint: "of responses, per second, from due to last byte", draw: quantilesOf("latency") },
   { id: "distribution", title: "Latency distribution", hint: "whole test, by percentile", draw: distribution },
   { id: "in-flight", title: "In flight by driver", hint: "at the end of each second", draw: inFlight },

@@ -16,7 +16,7 @@ function join(a, b, merge) {
   return joined;
 }
 
-const load = (scope) => ({ sent: scope.sent, responses: scope.responses, in_flight: scope.in_flight });
+const load = (scope) => ({ due: scope.due, sent: scope.sent, responses: scope.responses, in_flight: scope.in_flight });
 const quantiles = ({ median_ms, p90_ms, p99_ms, p999_ms, max_ms }) => ({ median_ms, p90_ms, p99_ms, p999_ms, max_ms });
 
 function pointOf({ second_index, all, drivers }) {
@@ -33,7 +33,7 @@ function pointOf({ second_index, all, drivers }) {
 /** Counts add up. Quantiles do not: the worst stays, so that no peak is lost. */
 function fold(a, b) {
   const loads = (x = {}, y = {}) => ({
-    sent: add(x.sent, y.sent), responses: add(x.responses, y.responses), in_flight: worst(x.in_flight, y.in_flight),
+    due: add(x.due, y.due), sent: add(x.sent, y.sent), responses: add(x.responses, y.responses), in_flight: worst(x.in_flight, y.in_flight),
   });
   return {
     start_s: Math.min(a.start_s, b.start_s),

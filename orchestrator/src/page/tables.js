@@ -105,11 +105,17 @@ function setting({ name, shown_as, shown_default }, config) {
   const value = config[shown_as];
   if (value === undefined || SAID.has(shown_as) || JSON.stringify(value) === JSON.stringify(shown_default)) return null;
   if (typeof value === "boolean") return value ? name : `no ${name}`;
+  if (typeof value === "number" && shown_as.endsWith("_per_s")) return `${name} ${rate(value)}/s`;
+  if (value?.text) return `${name} ${value.text}`;
   if (typeof value === "number" && shown_as.endsWith("_s")) return `${name} ${seconds(value)}`;
   const isList = Array.isArray(value);
   const text = isList && typeof value[0] === "object" ? count(value.length) : isList ? value.join(" ") : String(value);
   return `${name} ${text.length > MAX_SETTING_CHARS ? `${text.slice(0, MAX_SETTING_CHARS)}…` : text}`;
 }
+
+/** When a test ends at the latest, where that was asked for. */
+export const lengthOf = ({ duration_s, profile }) =>
+  duration_s ?? profile?.phases.reduce((sum, phase) => sum + phase.for_s, 0);
 
 /** What a test is, in one line. */
 export function aboutTest({ config }, options) {

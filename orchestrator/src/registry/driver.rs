@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use onrush_protocol::{Heartbeat, NodeId, NodeState, Refusal, Register, SessionId, TestId};
+use onrush_protocol::{Heartbeat, NodeId, NodeState, Refusal, Register, SessionId, Share, TestId};
 
 use super::beat::{Beat, Patience};
 use super::offset::ClockOffset;
@@ -118,6 +118,11 @@ impl Driver {
     pub fn is_armed_for(&self, test_id: &TestId) -> bool {
         let armed = |last: &Heartbeat| last.state == Some(NodeState::Armed) && last.test_id.as_ref() == Some(test_id);
         self.last.as_ref().is_some_and(armed)
+    }
+
+    /// Which share of a schedule it says it is armed with.
+    pub fn share(&self) -> Option<Share> {
+        self.last.as_ref()?.share
     }
 
     /// Its refusal of this test.

@@ -12,6 +12,9 @@ use super::fields::{MAX_LABEL_CHARS, NAME, OwnField, TEST_TYPE, TRIGGER, field_m
 use super::problem::{FieldError, FieldErrors};
 use crate::NewTest;
 
+/// What says how many requests are due.
+const RATES: &[&str] = &["target_throughput", "total_throughput", "profile"];
+
 /// The test that the fields describe, or all that is wrong with them; at most so many drivers will take part.
 pub(super) fn parse(fields: &Map<String, Value>, test_id: TestId, max_drivers: usize) -> Result<NewTest, FieldErrors> {
     let mut reader = FieldReader::of(fields);
@@ -114,11 +117,9 @@ impl<'a> FieldReader<'a> {
                      by target_throughput"
                 ),
             ),
-            Some(TestType::Tsunami)
-                if !self.given.contains_key(FIELD) && !self.given.contains_key("target_throughput") =>
-            {
-                let problem = "is missing; a TSUNAMI needs the time between two requests, such as \"10ms\", or a \
-                               target_throughput";
+            Some(TestType::Tsunami) if ![FIELD].iter().chain(RATES).any(|name| self.given.contains_key(name)) => {
+                let problem = "is missing; a TSUNAMI needs the time between two requests, such as \"10ms\", a \
+                               target_throughput, a total_throughput or a profile";
                 self.wrong(FIELD, problem);
             }
             _ => {}
@@ -138,12 +139,12 @@ impl<'a> FieldReader<'a> {
                 "body" if self.given.contains_key("body_base64") => "body_base64",
                 name => name,
             };
-            let alternative = match name {
-                "message_count_per_driver" => "duration",
-                "test_message_delay" => "target_throughput",
-                _ => name,
+            let alternatives: &[&str] = match name {
+                "message_count_per_driver" => &["duration", "profile"],
+                "test_message_delay" | "arrivals" => RATES,
+                _ => &[],
             };
-            if !self.is_wrong(name) && !self.is_wrong(alternative) {
+            if !self.is_wrong(name) && !alternatives.iter().any(|alternative| self.is_wrong(alternative)) {
                 self.wrong(name, problem.problem);
             }
         }

@@ -44,7 +44,7 @@ impl ListedTest {
             test_type: config.test_type.name().into(),
             target_url: config.target_url.clone(),
             count_per_driver: config.count_per_driver,
-            duration_s: config.duration.map(|duration| duration.as_secs_f64()),
+            duration_s: config.length().map(|length| length.as_secs_f64()),
             drivers: record.participants.len() as u64,
             created_unix_ms: record.created_unix_ms,
             triggered_unix_ms: record.triggered_unix_ms,

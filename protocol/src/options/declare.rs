@@ -37,26 +37,28 @@ macro_rules! test_options {
             $($(#[doc = $about])+ pub $field: $value,)*
             /// The drivers that take part; `None`: every driver that reads this.
             pub participants: Option<Vec<$crate::Participant>>,
+            /// How the load was changed while it ran, in the order in which that was asked for.
+            pub amendments: Vec<$crate::Amendment>,
         }
 
         impl TestConfig {
             /// A test with defaults everywhere else: `GET`, keep-alive, no limits.
             pub fn new(test_id: $crate::TestId, test_type: $crate::TestType) -> Self {
-                Self { test_id, test_type, $($field: $default,)* participants: None }
+                Self { test_id, test_type, $($field: $default,)* participants: None, amendments: Vec::new() }
             }
         }
 
         impl std::fmt::Debug for TestConfig {
             // A key does not belong into a log.
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                let Self { test_id, test_type, $($field,)* participants } = self;
+                let Self { test_id, test_type, $($field,)* participants, amendments } = self;
                 let mut debug = f.debug_struct("TestConfig");
                 debug.field("test_id", test_id).field("test_type", test_type);
                 $(match $crate::TestOption::named($name).is_some_and(|option| option.is_secret) {
                     true => _ = debug.field(stringify!($field), &"..."),
                     false => _ = debug.field(stringify!($field), $field),
                 })*
-                debug.field("participants", participants).finish()
+                debug.field("participants", participants).field("amendments", amendments).finish()
             }
         }
 

@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 pub use kind::Control;
-pub(crate) use kind::{Kind, MessageWriter, Pem};
+pub(crate) use kind::{Kind, MessageWriter, Pem, Rate};
 pub use table::{OPTIONS, TestConfig};
 
 use crate::fields::{Fields, ReadError, normalised};

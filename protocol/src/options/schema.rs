@@ -118,9 +118,34 @@ pub(crate) fn targets() -> Value {
     any_of(&[json!({"type": "array", "items": request, "minItems": 1, "maxItems": limits::MAX_REQUESTS})])
 }
 
-/// The order of several requests.
-pub(crate) fn order() -> Value {
-    any_of(&[json!({"type": "string", "enum": ["in_turn", "shuffled"]})])
+/// One of some words.
+pub(crate) fn choice(choices: &[&str]) -> Value {
+    any_of(&[json!({"type": "string", "enum": choices})])
+}
+
+/// Load that changes over time.
+pub(crate) fn profile() -> Value {
+    let rate = json!({"anyOf": [
+        {"type": "number", "minimum": limits::MIN_THROUGHPUT_PER_S, "maximum": limits::MAX_THROUGHPUT_PER_S},
+        pattern("^([1-9][0-9]{0,2}k?|max|pause)$"),
+    ]});
+    let end = json!({"anyOf": [{"type": "number", "minimum": 1, "maximum": limits::MAX_THROUGHPUT_PER_S},
+        pattern("^[1-9][0-9]{0,2}k?$")]});
+    let length =
+        json!({"anyOf": [{"type": "number", "minimum": 0.001, "maximum": 10_000}, pattern("^[1-9][0-9]{0,2}(ms|s)$")]});
+    let one = |properties: Value| {
+        let required: Vec<&String> = properties.as_object().map(|fields| fields.keys().collect()).unwrap_or_default();
+        json!({"type": "object", "required": required, "properties": properties, "additionalProperties": false})
+    };
+    let text = "^[1-9][0-9]{0,2}(ms|s)@([1-9][0-9]{0,2}k?|max|pause|[1-9][0-9]{0,2}k?\\.\\.[1-9][0-9]{0,2}k?(/[2-9])?)";
+    let phases = json!({"type": "array", "minItems": 1, "maxItems": limits::MAX_PHASES, "items": {"anyOf": [
+        one(json!({"for": length, "rate": rate})),
+        one(json!({"for": length, "from": end, "to": end})),
+        one(json!({"for": length, "from": end, "to": end, "steps": {"type": "integer", "minimum": 2, "maximum": 15}})),
+        pattern(&format!("{text}$")),
+    ]}});
+    let of = json!({"type": "string", "enum": ["driver", "total"]});
+    any_of(&[pattern(&format!("{text}$")), phases.clone(), one(json!({"of": of, "phases": phases}))])
 }
 
 /// A whole number.
@@ -181,12 +206,22 @@ pub fn together() -> Value {
         "body_base64": {"type": "null"},
     }});
     json!([
-        {"anyOf": [given("message_count_per_driver"), given("duration")]},
+        {"anyOf": [given("message_count_per_driver"), given("duration"), given("profile")]},
         {
             "if": {"properties": {"test_type": {"const": "AVALANCHE"}}},
             "then": {"properties": {"test_message_delay": zero}},
-            "else": {"anyOf": [spaced, given("target_throughput")]},
+            "else": {"anyOf": [spaced, given("target_throughput"), given("total_throughput"), given("profile")]},
         },
+        {"anyOf": [left_out(&["profile"]), {"allOf": [
+            left_out(&["duration", "target_throughput", "total_throughput"]), {"properties": {"test_message_delay": zero}},
+        ]}]},
+        {"anyOf": [left_out(&["total_throughput"]), {"allOf": [
+            left_out(&["target_throughput"]), {"properties": {"test_message_delay": zero}},
+        ]}]},
+        {"anyOf": [
+            {"properties": {"arrivals": {"enum": ["even", null]}}},
+            spaced, given("target_throughput"), given("total_throughput"), given("profile"),
+        ]},
         {"anyOf": [left_out(&["body"]), left_out(&["body_base64"])]},
         {"anyOf": [left_out(&["targets"]), alone]},
         {"anyOf": [left_out(&["tls_cert_pem", "tls_key_pem"]), {"allOf": [given("tls_cert_pem"), given("tls_key_pem")]}]},

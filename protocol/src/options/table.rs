@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::kind::{
-    Amount, Body, Coded, Count, Headers, Maybe, Method, Number, Order, Pem, Rate, Targets, Text, Texts, Time, YesNo,
+    Amount, Body, Choice, Coded, Count, Headers, Maybe, Method, Number, Pem, Phases, Rate, Targets, Text, Texts, Time,
+    YesNo,
 };
 use super::{How, Section, schema};
 use crate::validate::{checks_problem, unix_socket_problem, url_problem};
-use crate::{ConnectTo, Expect, RequestConfig, RequestOrder, TargetUrl, limits};
+use crate::{Arrivals, ConnectTo, Expect, Profile, RequestConfig, RequestOrder, TargetUrl, limits};
 
 const DURATION: &str = "a duration like \"10ms\", \"250us\", \"1.5s\" or \"1m 30s\"; a bare number means seconds";
 const YES_NO: &str = "true or false";
@@ -101,7 +102,9 @@ test_options! {
         problem: TestConfig::requests_problem,
     }
     /// The order of several requests: in_turn, weights spread evenly, or shuffled by the seed.
-    order: RequestOrder = RequestOrder::InTurn, Order => "order" {
+    order: RequestOrder = RequestOrder::InTurn, Choice {
+        choices: &["in_turn", "shuffled"], name: RequestOrder::name, from_name: RequestOrder::from_name
+    } => "order" {
         label: "Order of several requests",
         right: "in_turn or shuffled",
         default: "in_turn",
@@ -109,13 +112,13 @@ test_options! {
         flag: flag!("order", "ORDER", "ORDER", needs: &["targets"]),
         is_written: |config| !config.requests.is_empty(),
     }
-    /// What a shuffled order begins with: the same seed gives the same order.
+    /// What a shuffled order and random arrivals begin with: the same seed gives the same ones.
     seed: u64 = 0, Number => "seed" {
-        label: "Seed of a shuffled order",
+        label: "Seed of what is random",
         right: "a whole number",
         default: "0",
         example: "7",
-        flag: flag!("seed", "N", "SEED", needs: &["order"]),
+        flag: flag!("seed", "N", "SEED"),
         is_written: |config| config.order == RequestOrder::Shuffled || config.seed != 0,
     }
     /// Take any certificate of an https target.
@@ -222,6 +225,49 @@ test_options! {
         flag: flag!("rate", "RATE", "RATE", short: Some('R')),
         wire: "target_throughput_per_s",
         shown_as: "target_throughput_per_s",
+    }
+    /// The same over all drivers together: one schedule, of which each driver sends its share.
+    total_throughput_per_s: Option<f64> = None, Maybe(Rate) => "total_throughput" {
+        also: &["total_throughput_per_s", "total_rate"],
+        label: "Limit per second, all drivers together",
+        right: "a number of requests per second over all drivers, such as 500, \"10k\" or \"60/m\"",
+        default: "no limit",
+        example: "10000",
+        section: Section::Load,
+        flag: flag!("total-rate", "RATE", "TOTAL_RATE", not_with: &["target_throughput"]),
+        wire: "total_throughput_per_s",
+        shown_as: "total_throughput_per_s",
+        is_written: |config| config.total_throughput_per_s.is_some(),
+        problem: TestConfig::total_throughput_problem,
+    }
+    /// Load that changes over time, in place of a rate and a duration: phases like 30s@1k (constant), 1m@1k..10k (a ramp),
+    /// 1m@1k..10k/10 (steps), 10s@max (as fast as connections allow) or 5s@pause, one after another; behind "total:" the rates are
+    /// those of all drivers together. Or a list of objects with for and rate, or for, from, to and steps.
+    profile: Option<Profile> = None, Maybe(Phases) => "profile" {
+        label: "Profile",
+        right: "phases like \"30s@1k, 1m@1k..10k, 20s@max\"",
+        default: "one rate",
+        example: r#"[{"for": "30s", "rate": "1k"}, {"for": "1m", "from": "1k", "to": "10k"}]"#,
+        section: Section::Load,
+        flag: flag!(
+            "profile", "PHASES", "PROFILE", not_with: &["target_throughput", "total_throughput", "duration"],
+            help: "Load that changes over time, in place of a rate and a duration: phases like 30s@1k (constant), 1m@1k..10k (a ramp), 1m@1k..10k/10 (steps), 10s@max (as fast as connections allow) or 5s@pause, with commas between; behind 'total:' the rates are those of all drivers together"
+        ),
+        is_written: |config| config.profile.is_some(),
+        problem: TestConfig::profile_problem,
+    }
+    /// How due moments are spaced: even, or poisson (at random by the seed, as those of many independent users).
+    arrivals: Arrivals = Arrivals::Even, Choice {
+        choices: &["even", "poisson"], name: Arrivals::name, from_name: Arrivals::from_name
+    } => "arrivals" {
+        label: "Spacing of due moments",
+        right: "even or poisson",
+        default: "even",
+        example: "\"poisson\"",
+        section: Section::Load,
+        flag: flag!("arrivals", "SPACING", "ARRIVALS"),
+        is_written: |config| config.arrivals != Arrivals::Even,
+        problem: TestConfig::arrivals_problem,
     }
     /// Connections per driver (64, 1k).
     connections: Option<u32> = None, Maybe(Count { max: limits::MAX_CONNECTIONS, what: "connections per driver" })

@@ -10,7 +10,7 @@ use crate::options::people::{self, Wrong};
 use crate::options::schema;
 use crate::requests::{self, json_body};
 use crate::validate::method_problem;
-use crate::{RequestOrder, limits};
+use crate::{Profile, limits};
 
 /// A text on one line that may be missing; an empty one on the wire stands for that, too.
 pub(crate) struct Text {
@@ -165,33 +165,37 @@ impl Kind for Coded {
     }
 }
 
-/// The order of several requests.
-pub(crate) struct Order;
+/// One of some words.
+pub(crate) struct Choice<T: 'static> {
+    /// The words; the first is the default.
+    pub choices: &'static [&'static str],
+    pub name: fn(T) -> &'static str,
+    pub from_name: fn(&str) -> Option<T>,
+}
 
-impl Kind for Order {
-    type Value = RequestOrder;
+impl<T: Copy> Kind for Choice<T> {
+    type Value = T;
 
-    fn read(&self, fields: &Fields, wire: &'static str) -> Result<Option<RequestOrder>, ReadError> {
+    fn read(&self, fields: &Fields, wire: &'static str) -> Result<Option<T>, ReadError> {
         let Some(name) = fields.text(wire)? else { return Ok(None) };
-        let order = RequestOrder::from_name(&name);
-        let wrong = || ReadError::bad(wire, format!("{} is neither in_turn nor shuffled", quoted(&name)));
-        order.map(Some).ok_or_else(wrong)
+        let wrong = || ReadError::bad(wire, format!("{} is none of {}", quoted(&name), self.choices.join(", ")));
+        (self.from_name)(&name).map(Some).ok_or_else(wrong)
     }
 
-    fn write(&self, wire: &'static str, value: &RequestOrder, message: &mut MessageWriter) {
-        message.push(wire, value.name());
+    fn write(&self, wire: &'static str, value: &T, message: &mut MessageWriter) {
+        message.push(wire, (self.name)(*value));
     }
 
-    fn parse(&self, given: &Value) -> Result<RequestOrder, Wrong> {
-        given.as_str().and_then(RequestOrder::from_name).ok_or(Wrong::Kind)
+    fn parse(&self, given: &Value) -> Result<T, Wrong> {
+        given.as_str().and_then(self.from_name).ok_or(Wrong::Kind)
     }
 
-    fn shown(&self, value: &RequestOrder) -> Value {
-        value.name().into()
+    fn shown(&self, value: &T) -> Value {
+        (self.name)(*value).into()
     }
 
     fn schema(&self) -> Value {
-        schema::order()
+        schema::choice(self.choices)
     }
 
     fn shown_schema(&self) -> Value {
@@ -199,7 +203,43 @@ impl Kind for Order {
     }
 
     fn control(&self) -> Control {
-        Control::Choice { choices: &["in_turn", "shuffled"] }
+        Control::Choice { choices: self.choices }
+    }
+}
+
+/// Load that changes over time.
+pub(crate) struct Phases;
+
+impl Kind for Phases {
+    type Value = Profile;
+
+    fn read(&self, fields: &Fields, wire: &'static str) -> Result<Option<Profile>, ReadError> {
+        let read = |text: String| text.parse().map_err(|problem: String| ReadError::bad(wire, problem));
+        fields.text(wire)?.map(read).transpose()
+    }
+
+    fn write(&self, wire: &'static str, value: &Profile, message: &mut MessageWriter) {
+        message.push(wire, &value.to_string());
+    }
+
+    fn parse(&self, given: &Value) -> Result<Profile, Wrong> {
+        Profile::parse(given)
+    }
+
+    fn problem(&self, value: &Profile) -> Option<String> {
+        value.problem()
+    }
+
+    fn shown(&self, value: &Profile) -> Value {
+        value.shown()
+    }
+
+    fn schema(&self) -> Value {
+        schema::profile()
+    }
+
+    fn shown_schema(&self) -> Value {
+        plain("object")
     }
 }
 
