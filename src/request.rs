@@ -137,7 +137,11 @@ impl<const ALONE: bool> OptionArgs<ALONE> {
 
     /// The test that the flags ask for; reads the files that they name.
     pub fn test(&self, asked: Option<TypeArg>, url: Option<&str>) -> Result<TestConfig, Error> {
-        let test_type = test_type(asked, self.has("test_message_delay"), self.has("target_throughput"))?;
+        let test_type = test_type(
+            asked,
+            self.has("test_message_delay"),
+            ["target_throughput", "total_throughput", "profile"].iter().any(|name| self.has(name)),
+        )?;
         let mut config = TestConfig::new(test_id(), test_type);
         let path = url.and_then(unix_path);
         config.target_url = path.map(|_| "http://localhost/").or(url).map(Into::into);
@@ -191,9 +195,9 @@ fn test_type(asked: Option<TypeArg>, has_delay: bool, has_rate: bool) -> Result<
             Err(Error::Usage(problem.into()))
         }
         (Some(TypeArg::Avalanche), false) | (None, false) => Ok(TestType::Avalanche),
-        (Some(TypeArg::Tsunami), false) if !has_rate => {
-            Err(Error::Usage("a tsunami needs --delay, the time between two requests (2ms, 250us), or --rate".into()))
-        }
+        (Some(TypeArg::Tsunami), false) if !has_rate => Err(Error::Usage(
+            "a tsunami needs --delay, the time between two requests (2ms, 250us), --rate or --profile".into(),
+        )),
         (Some(TypeArg::Tsunami), _) | (None, true) => Ok(TestType::Tsunami),
     }
 }

@@ -14,6 +14,7 @@ mod made;
 pub mod membership;
 #[allow(dead_code, reason = "the Python peers belong to the Kafka suite alone")]
 pub mod python;
+pub mod profiles;
 pub mod random;
 pub mod rates;
 pub mod rest;
@@ -33,6 +34,8 @@ macro_rules! instantiate {
             loss: orchestrator_killed_in_mid_test, driver_killed_in_mid_test, driver_restarted_under_its_name,
                 reports_replayed_in_any_order;
             rates: target_throughput_is_never_exceeded;
+            profiles: a_profile_is_followed_by_every_driver, drivers_share_one_schedule,
+                a_driver_of_the_bare_specification_refuses_a_profile;
             rest: each_field_wrong_in_turn, end_states_are_final, the_stream_gives_each_second_once;
             life: a_running_test_is_stopped, a_target_that_is_down_fails_the_test;
             faults: an_orchestrator_that_stood_still_loses_nobody,
