@@ -81,6 +81,7 @@ pub fn plan(
         duration: Some(duration),
         profile: None,
         share: Share::default(),
+        arrivals: Arrivals::Even,
         connections,
         think_time: Duration::ZERO,
         keepalive: true,

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onrush_engine::{Check, Checks, Identity, Mode, Order, Phase, Plan, Request, Route, Server, Shape, Share, Tls};
+use onrush_engine::{
+    Arrivals, Check, Checks, Identity, Mode, Order, Phase, Plan, Request, Route, Server, Shape, Share, Tls,
+};
 use onrush_protocol::{
     ConnectTo, Expect, FieldProblem, NodeId, RequestConfig, RequestOrder, TargetUrl, TestConfig, TestId, TestType,
     limits,
@@ -25,10 +27,18 @@ pub(crate) fn plan_for(config: &TestConfig, node_id: &NodeId, default_target: Op
     }
     let mut plan = plan_of(&as_it_is_meant(config), default_target)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
-    if let Some(share) = config.share_of(node_id) {
-        plan.share = Share { index: share.index, of: share.of };
+    match (config.share_of(node_id), &mut plan.arrivals) {
+        (Some(share), _) => plan.share = Share { index: share.index, of: share.of },
+        // Each has a schedule of its own; by one seed they would all send at the same moments.
+        (None, Arrivals::Poisson { seed }) => *seed ^= hash_of(node_id.as_str()),
+        (None, Arrivals::Even) => {}
     }
     Ok(plan)
+}
+
+/// FNV-1a of 64 bits (draft-eastlake-fnv): the same on every machine.
+fn hash_of(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// An orchestrator that sends only the specification's fields may leave no time between two requests of a Tsunami: they
@@ -80,6 +90,10 @@ pub fn plan_of(config: &TestConfig, default_target: Option<&str>) -> Result<Plan
         target_throughput_per_s: config.target_throughput_per_s.or(config.total_throughput_per_s),
         profile: config.profile.as_ref().map(|profile| profile.phases.iter().flat_map(phases_of).collect()),
         share: Share::default(),
+        arrivals: match config.arrivals {
+            onrush_protocol::Arrivals::Even => Arrivals::Even,
+            onrush_protocol::Arrivals::Poisson => Arrivals::Poisson { seed: config.seed },
+        },
         count: config.count_per_driver,
         duration: config.duration,
         connections: config.connections.unwrap_or_else(|| TestConfig::default_connections(config.test_type)),

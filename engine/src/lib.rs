@@ -57,7 +57,7 @@ pub use io::Io;
 pub use options::{Options, Wait};
 pub use order::{MAX_ROUND, Order};
 pub use pem::pem_only;
-pub use plan::{MAX_RATE_PER_S, MAX_REQUESTS, MIN_RATE_PER_S, Mode, Plan, Request, Route, Server, Share};
+pub use plan::{Arrivals, MAX_RATE_PER_S, MAX_REQUESTS, MIN_RATE_PER_S, Mode, Plan, Request, Route, Server, Share};
 pub use plan_error::PlanError;
 pub use profile::{MAX_PHASES, Phase, Shape};
 pub use run::{Armed, Cancel, Running, Stopper};

@@ -28,6 +28,20 @@ pub enum Mode {
     },
 }
 
+/// How the due moments of a rate lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arrivals {
+    /// At even distances.
+    #[default]
+    Even,
+    /// At random, as those of many users who know nothing of one another: a Poisson process with the rate that is asked for.
+    /// The same seed gives the same moments, for any number of threads and nodes.
+    Poisson {
+        /// Which of the processes.
+        seed: u64,
+    },
+}
+
 /// The share of a schedule that one node serves: of `of` nodes that have the same plan but for this, every slot
 /// `k ≡ index (mod of)`. A count is the node's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +147,8 @@ pub struct Plan {
     pub profile: Option<Vec<Phase>>,
     /// Which slots of the schedule this node serves; without a rate it means nothing.
     pub share: Share,
+    /// How the due moments lie; anything but even needs a rate.
+    pub arrivals: Arrivals,
     /// Connections, over all threads.
     pub connections: u32,
     /// How long a connection rests after a response or a failure before it may send again.
@@ -210,6 +226,9 @@ impl Plan {
             return wrong("share", &problem);
         }
         let has_rate = self.target_throughput_per_s.is_some() || self.profile.is_some();
+        if self.arrivals != Arrivals::Even && self.mode == Mode::Avalanche && !has_rate {
+            return wrong("arrivals", "arrivals at random need a rate; give a target throughput or a profile");
+        }
         if self.mode == (Mode::Tsunami { delay: Duration::ZERO }) && !has_rate {
             return wrong("delay", "a Tsunami needs a delay above 0, a target throughput, both, or a profile");
         }
@@ -309,6 +328,7 @@ pub(crate) mod tests {
             duration: None,
             profile: None,
             share: Share::default(),
+            arrivals: Arrivals::Even,
             connections: 1,
             think_time: Duration::ZERO,
             keepalive: true,
@@ -344,6 +364,7 @@ pub(crate) mod tests {
             ("delay", |p| p.mode = Mode::Tsunami { delay: Duration::ZERO }),
             ("share", |p| p.share = Share { index: 2, of: 2 }),
             ("share", |p| p.share.of = 0),
+            ("arrivals", |p| p.arrivals = Arrivals::Poisson { seed: 1 }),
             ("timeout", |p| p.timeout = Duration::ZERO),
             ("connect_timeout", |p| p.connect_timeout = Duration::ZERO),
             ("url", |p| p.requests[0].server.host.clear()),

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use onrush_engine::{Armed, Io, Mode, Options, Order, Plan, Request, Server, Share, Tls, Wait};
+use onrush_engine::{Armed, Arrivals, Io, Mode, Options, Order, Plan, Request, Server, Share, Tls, Wait};
 
 /// Counts what threads allocate that did not ask to be left out.
 struct Counting;
@@ -92,6 +92,7 @@ fn arm(address: SocketAddr, mode: Mode, count: u64, connections: u32) -> Armed {
         duration: None,
         profile: None,
         share: Share::default(),
+        arrivals: Arrivals::Even,
         connections,
         think_time: Duration::ZERO,
         keepalive: true,

@@ -37,7 +37,7 @@ mod tests {
     use std::time::Duration;
 
     use clap::Parser;
-    use onrush_engine::{Check, Mode, Order, Request, Server, Share, Tls};
+    use onrush_engine::{Arrivals, Check, Mode, Order, Request, Server, Share, Tls};
 
     use super::*;
     use crate::bench::BenchArgs;
@@ -62,6 +62,7 @@ mod tests {
             duration: Some(Duration::from_secs(10)),
             profile: None,
             share: Share::default(),
+            arrivals: Arrivals::Even,
             connections: 64,
             think_time: Duration::ZERO,
             keepalive: true,

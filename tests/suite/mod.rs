@@ -12,9 +12,9 @@ pub mod limits;
 pub mod loss;
 mod made;
 pub mod membership;
+pub mod profiles;
 #[allow(dead_code, reason = "the Python peers belong to the Kafka suite alone")]
 pub mod python;
-pub mod profiles;
 pub mod random;
 pub mod rates;
 pub mod rest;

@@ -86,9 +86,12 @@ pub fn a_driver_of_the_bare_specification_refuses_a_profile(broker: &Broker) {
     let target = system.target(&[]);
     let (orchestrator, _drivers) = system.with_drivers(1);
     let plain = Peer::new(broker);
-    plain.send_json(Topic::Register, &json!({
-        "node_id": "plain", "node_IP": "10.1.2.3", "message_type": "DRIVER_NODE_REGISTER",
-    }));
+    plain.send_json(
+        Topic::Register,
+        &json!({
+            "node_id": "plain", "node_IP": "10.1.2.3", "message_type": "DRIVER_NODE_REGISTER",
+        }),
+    );
     let beat = || plain.send_json(Topic::Heartbeat, &json!({"node_id": "plain", "heartbeat": "YES", "timestamp": 1}));
     beat();
     orchestrator.wait_for_driver("plain", "known", |_| true);

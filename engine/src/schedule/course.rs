@@ -6,7 +6,7 @@ use super::curve::Curve;
 use super::paced::Cap;
 use super::slots::Slots;
 use crate::clock::as_ns;
-use crate::plan::{Mode, Plan};
+use crate::plan::{Arrivals, Mode, Plan};
 
 /// What is asked of all threads together.
 #[derive(Debug)]
@@ -15,6 +15,7 @@ pub(super) struct Course {
     /// Whether requests have slots, or a whole run without a rate.
     pub is_paced: bool,
     limit: Limit,
+    arrivals: Arrivals,
 }
 
 /// How much a second may send.
@@ -44,17 +45,17 @@ impl Course {
             (None, None, Some(rate)) => (rate, Limit::Own),
             (None, None, None) => (Curve::free(end_ns), Limit::None),
         };
-        Self { curve: Arc::new(curve), is_paced, limit }
+        Self { curve: Arc::new(curve), is_paced, limit, arrivals: plan.arrivals }
     }
 
     pub fn slots(&self) -> Slots {
-        Slots::new(self.curve.clone())
+        Slots::new(self.curve.clone(), self.arrivals)
     }
 
     pub fn cap(&self) -> Cap {
         match &self.limit {
             Limit::Own => Cap::Own,
-            Limit::Rate(curve) => Cap::Other(Slots::new(curve.clone())),
+            Limit::Rate(curve) => Cap::Other(Slots::new(curve.clone(), Arrivals::Even)),
             Limit::None => Cap::None,
         }
     }

@@ -282,7 +282,8 @@ impl Curve {
         Some((free.start_ns, free.end_ns))
     }
 
-    fn last_position(&self) -> u128 {
+    /// The position at which the last piece ends.
+    pub fn last_position(&self) -> u128 {
         self.pieces.last().map_or(0, |piece| piece.end)
     }
 }

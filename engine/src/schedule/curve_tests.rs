@@ -3,6 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::plan::Arrivals;
 use crate::schedule::slots::Slots;
 
 fn constant(seconds: f64, rate_per_s: f64) -> Phase {
@@ -18,7 +19,7 @@ fn pause(seconds: f64) -> Phase {
 }
 
 fn slots(curve: Curve) -> Slots {
-    Slots::new(Arc::new(curve))
+    Slots::new(Arc::new(curve), Arrivals::Even)
 }
 
 fn of_phases(phases: &[Phase]) -> Slots {

@@ -8,6 +8,7 @@ mod course;
 mod curve;
 mod lane;
 mod paced;
+mod poisson;
 #[cfg(test)]
 mod profile_tests;
 mod slots;

@@ -165,8 +165,8 @@ impl Paced {
             Cap::Own => &mut self.slots,
             Cap::Other(slots) => slots,
         };
-        let before = self.lane.positions_before(slots.first_from(start_ns));
-        Some(self.lane.positions_before(slots.first_from(end_ns)) - before)
+        let before = self.lane.positions_before(slots.first_from_edge(start_ns));
+        Some(self.lane.positions_before(slots.first_from_edge(end_ns)) - before)
     }
 
     fn enter_second(&mut self, second: u64) {

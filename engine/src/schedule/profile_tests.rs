@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::slots::Slots;
 use super::*;
 use crate::clock::SECOND_NS;
-use crate::plan::Share;
 use crate::plan::tests::plan;
+use crate::plan::{Arrivals, Share};
 use crate::profile::{Phase, Shape};
 
 const MS: u64 = 1_000_000;
+const POISSON: Arrivals = Arrivals::Poisson { seed: 11 };
 
 fn phase(length_ms: u64, shape: Shape) -> Phase {
     Phase { length: Duration::from_millis(length_ms), shape }
@@ -200,12 +200,26 @@ fn union(plan: &Plan, nodes: u32, threads: u64) -> Vec<u64> {
 
 #[test]
 fn any_number_of_nodes_serves_one_schedule() {
-    for tsunami in [false, true] {
-        let plan = profiled(tsunami, &[constant(1_000, 10_000.0), ramp(1_050, 10_000.0, 33.3), constant(777, 1.7)]);
+    for (tsunami, arrivals) in [(false, Arrivals::Even), (true, Arrivals::Even), (false, POISSON), (true, POISSON)] {
+        let phases = [constant(1_000, 10_000.0), ramp(1_050, 10_000.0, 33.3), constant(777, 1.7)];
+        let plan = Plan { arrivals, ..profiled(tsunami, &phases) };
         let whole = union(&plan, 1, 1);
-        assert!(whole.windows(2).all(|pair| pair[0] < pair[1]) && whole.len() > 15_000);
+        assert!(whole.windows(2).all(|pair| pair[0] <= pair[1]) && whole.len() > 14_500, "{}", whole.len());
         for (nodes, threads) in [(1, 3), (2, 1), (2, 2), (5, 1), (8, 2)] {
             assert!(union(&plan, nodes, threads) == whole, "{nodes} nodes of {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn what_is_late_by_a_wake_up_keeps_a_poisson_process_whole() {
+    for tsunami in [false, true] {
+        for threads in [1, 2] {
+            let plan = Plan { arrivals: POISSON, ..profiled(tsunami, &[constant(20_000, 1_000.0)]) };
+            let mut late_us = (0..900).cycle();
+            let outcome = run(&plan, threads, |_| 0, || late_us.next().unwrap_or(0) * 1_000);
+            assert_eq!((outcome.dropped, outcome.skipped), (0, 0));
+            assert!(outcome.due.abs_diff(20_000) < 4 * 142, "{}", outcome.due);
         }
     }
 }
@@ -243,14 +257,15 @@ proptest! {
     #[test]
     fn what_a_profile_makes_due_is_sent_or_given_up(
         phases in phases(),
-        tsunami in any::<bool>(),
+        (tsunami, poisson) in any::<(bool, bool)>(),
         count in prop::option::of(1..5_000u64),
         threads in 1..4u64,
         (index, of) in (1..4u32).prop_flat_map(|of| (0..of, Just(of))),
         busy_ms in prop::collection::vec(prop_oneof![9 => 1..3u64, 1 => 0..900u64], 1..60),
         late_us in prop::collection::vec(prop_oneof![9 => 0..300u64, 1 => 0..1_500_000u64], 1..60),
     ) {
-        let plan = Plan { count, share: Share { index, of }, ..profiled(tsunami, &phases) };
+        let arrivals = if poisson { POISSON } else { Arrivals::Even };
+        let plan = Plan { count, arrivals, share: Share { index, of }, ..profiled(tsunami, &phases) };
         let mut busy_ms = busy_ms.into_iter().chain([1]).cycle();
         let mut late_us = late_us.into_iter().cycle();
         // The laws are checked within.
@@ -258,7 +273,7 @@ proptest! {
         prop_assert!(count.is_none_or(|count| outcome.sends.len() as u64 <= count));
         prop_assert!(!tsunami || outcome.dropped == 0);
         if !phases.iter().any(|phase| phase.shape == Shape::Free) {
-            let whole = Slots::new(Course::of(&plan).curve.clone()).first_from(u64::MAX);
+            let whole = Course::of(&plan).slots().first_from(u64::MAX);
             prop_assert!(outcome.due <= whole.div_ceil(of.into()));
         }
     }

@@ -10,6 +10,7 @@ use super::curve::Curve;
 use super::slots::Slots;
 use super::*;
 use crate::clock::SECOND_NS;
+use crate::plan::Arrivals;
 use crate::plan::tests::plan;
 
 const MS: u64 = 1_000_000;
@@ -244,7 +245,7 @@ proptest! {
             left += left_before(&mut schedule, end_ns);
             prop_assert_eq!(schedule.keeps_backlog(), tsunami);
         }
-        prop_assert_eq!(due, Slots::new(Arc::new(Curve::per_second(rate, None))).first_from(end_ns));
+        prop_assert_eq!(due, Slots::new(Arc::new(Curve::per_second(rate, None)), Arrivals::Even).first_from(end_ns));
         prop_assert_eq!(sent + dropped + left, due);
         prop_assert!(!tsunami || dropped == 0);
     }

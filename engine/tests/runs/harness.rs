@@ -29,6 +29,7 @@ pub fn plan(url: &str) -> Plan {
         duration: None,
         profile: None,
         share: Share::default(),
+        arrivals: Arrivals::Even,
         connections: 1,
         think_time: Duration::ZERO,
         keepalive: true,
