@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use onrush_engine::{
-    Armed, End, Io, Mode, Options, Order, Plan, Request, Running, SecondReport, Server, Share, Tls, Wait,
+    Armed, Arrivals, End, Io, Mode, Options, Order, Plan, Request, Running, SecondReport, Server, Share, Tls, Wait,
 };
 use onrush_protocol::TargetUrl;
 use onrush_stats::{SecondStats, Totals};

@@ -92,8 +92,8 @@ impl Control {
         }
     }
 
-    /// Order matters: a thread sets its timer, then looks for news, then sleeps.
-    fn tell(&self) {
+    /// Has every thread look for what is new. Order matters: a thread sets its timer, then looks for news, then sleeps.
+    pub fn tell(&self) {
         self.news.fetch_add(1, Ordering::AcqRel);
         for timer in &self.timers {
             if let Err(error) = timer.ring() {

@@ -9,6 +9,7 @@
 //! has it sent by its `line` (opened by `dial`) and has `http` read the response, `recorder` counts it, `parts` carries
 //! finished seconds to `merge`, which makes the run's seconds.
 
+mod amend_error;
 mod arm_error;
 mod check;
 #[cfg_attr(feature = "internals", allow(missing_docs, reason = "shown to benches and fuzz targets only"))]
@@ -50,6 +51,7 @@ mod trust;
 mod turn;
 mod watch;
 
+pub use amend_error::AmendError;
 pub use arm_error::ArmError;
 pub use check::{Check, Checks};
 pub use decode::MAX_JSON_BODY_BYTES;

@@ -11,16 +11,18 @@ use std::time::{Duration, Instant};
 
 use onrush_host::limits::{open_descriptors, raise_descriptors};
 
+use crate::amend_error::AmendError;
 use crate::arm_error::ArmError;
-use crate::clock::Moment;
-use crate::control::Control;
+use crate::clock::{Moment, SECOND_NS};
+use crate::control::{Control, RunCommand};
 use crate::io::Io;
 use crate::merge::Merger;
 use crate::options::{Options, Wait};
 use crate::parts::{FromThread, Inlet, way};
 use crate::plan::Plan;
 use crate::plan_error::PlanError;
-use crate::schedule::Schedule;
+use crate::profile::Phase;
+use crate::schedule::{Course, Schedule};
 use crate::second::{End, SecondReport};
 use crate::target::Layout;
 use crate::thread::EngineThread;
@@ -66,6 +68,7 @@ impl Cancel {
 /// A run with its threads up and its connections open, waiting for its start. Dropping it closes everything.
 pub struct Armed {
     threads: Threads,
+    course: Arc<Course>,
     connections_open: u32,
     addresses: Arc<[String]>,
     io: Io,
@@ -93,7 +96,8 @@ impl Armed {
         let control = Arc::new(Control::new(timers));
         cancel.watch(Some(&control));
         let plan = Arc::new(plan);
-        let schedules = Schedule::for_threads(&plan, cpus.len() as u64);
+        let course = Arc::new(Course::of(&plan, cpus.len() as u64));
+        let schedules = Schedule::for_threads(&plan, &course, cpus.len() as u64);
         let mut threads = Threads { control: control.clone(), members: Vec::with_capacity(cpus.len()) };
         let (armed, armings) = channel();
         for (index, (&cpu, schedule)) in cpus.iter().zip(schedules).enumerate() {
@@ -131,7 +135,7 @@ impl Armed {
         if cancel.is_cancelled() {
             return Err(ArmError::Cancelled);
         }
-        Ok(Self { threads, connections_open, addresses, io, wait: options.wait })
+        Ok(Self { threads, course, connections_open, addresses, io, wait: options.wait })
     }
 
     /// How the threads reach the network.
@@ -154,13 +158,14 @@ impl Armed {
         let start = Moment::from_instant(at).max(Moment::now());
         self.threads.control.start(start);
         let merger = Merger::new(self.threads.members.len(), start, self.addresses);
-        Running { merger, threads: self.threads }
+        Running { merger, course: self.course, threads: self.threads }
     }
 }
 
 /// A run under way. Dropping it stops it and waits for its threads.
 pub struct Running {
     threads: Threads,
+    course: Arc<Course>,
     merger: Merger,
 }
 
@@ -197,6 +202,23 @@ impl Running {
             *end = End::Failed(reason);
         }
         Some(report)
+    }
+
+    /// Replaces what is asked for from a whole second of the run on: the phases follow one another from there, and the run ends
+    /// with the last of them (or with its count). Nothing before that second changes, and slots are numbered on. A change of a
+    /// second that has not begun may itself be changed, by one that takes effect at it or before.
+    ///
+    /// Works for every plan: a target throughput or a delay is a profile of one phase, and an Avalanche without a rate one of free
+    /// time. From that second on, a second sends at most what it has slots for.
+    pub fn amend(&self, at_second: u64, phases: &[Phase]) -> Result<(), AmendError> {
+        let control = &self.threads.control;
+        if control.command() != RunCommand::Go {
+            return Err(AmendError::Over);
+        }
+        let now_second = control.start_at().map_or(0, |start| Moment::now().since_ns(start) / SECOND_NS);
+        self.course.amend(now_second, at_second, phases)?;
+        control.tell();
+        Ok(())
     }
 
     /// A handle for stopping from anywhere.

@@ -530,7 +530,7 @@ impl Inner {
             return;
         }
         // A duration that is over has ended at its own moment, not when that was noticed.
-        let end_ns = self.schedule.end_ns().filter(|_| self.schedule.has_ended(now_ns));
+        let end_ns = if self.schedule.has_ended(now_ns) { self.schedule.end_ns() } else { None };
         let stopped_ns = self.stopped_at.map(|stopped_at| stopped_at.since_ns(self.start));
         let last_ns = end_ns.map_or(now_ns, |end_ns| end_ns.saturating_sub(1));
         let cut_off_ns = end_ns.or(stopped_ns).filter(|_| !self.schedule.is_spent());
@@ -542,6 +542,7 @@ impl Inner {
             self.recorder.due_so_far(self.decided());
         }
         self.stage = Stage::Draining;
+        self.schedule.leave();
         self.note_dropped(last_ns);
         self.give_up_rest(last_ns);
         self.recorder.end_sending(match (cut_off_ns, self.schedule.end_of_last_ns()) {
@@ -598,6 +599,7 @@ impl Inner {
             self.end_sending(now_ns);
         }
         if running {
+            self.schedule.take_up();
             let now_ns = self.observe(now);
             self.note_dropped(now_ns);
             self.finish_if_done();

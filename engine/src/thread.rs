@@ -238,13 +238,14 @@ mod tests {
     use super::*;
     use crate::parts::way;
     use crate::plan::tests::plan;
+    use crate::schedule::Course;
 
     #[test]
     fn a_panic_is_told_and_leaves_nobody_waiting() {
         // A control without timers: the thread's first look at its own panics, inside the ring's runtime.
         let control = Arc::new(Control::new(Vec::new()));
         let plan = Arc::new(plan("http://127.0.0.1:1/"));
-        let schedule = Schedule::for_threads(&plan, 1).remove(0);
+        let schedule = Schedule::for_threads(&plan, &Arc::new(Course::of(&plan, 1)), 1).remove(0);
         let (outlet, parts, inlet) = way(control.clone(), 0);
         let (armed, arming) = channel();
         let cpu = onrush_host::cpus::allowed().expect("a process may ask for its own CPUs")[0];

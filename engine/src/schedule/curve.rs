@@ -12,7 +12,7 @@ use crate::profile::{Phase, Shape};
 pub(crate) const SLOT: u128 = 1_000_000_000_000_000_000;
 /// The steps of a ramp.
 const STAIR_NS: u64 = SECOND_NS / 10;
-/// Amendments leave a curve with at most this many pieces, of 112 bytes each.
+/// Amendments leave a curve with at most this many pieces, which are 1.1 MB.
 pub(crate) const MAX_PIECES: usize = 10_000;
 
 /// A position for every moment: it begins at 0, is continuous and never falls. After the last piece it stays where it is.

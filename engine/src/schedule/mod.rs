@@ -15,11 +15,14 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-use crate::plan::{Mode, Plan};
-use crate::profile::Shape;
+use crate::clock::SECOND_NS;
+use crate::plan::Plan;
+
+use std::sync::Arc;
 
 pub(crate) use budget::Budget;
-use course::Course;
+pub(crate) use course::Course;
+use course::{Amended, Counted};
 pub(crate) use lane::Lane;
 use paced::{Backlog, Paced};
 
@@ -37,9 +40,15 @@ pub(crate) enum Claim {
 /// The schedule of one thread. All times are nanoseconds since the start of the run and never go back.
 #[derive(Debug)]
 pub(crate) struct Schedule {
+    course: Arc<Course>,
+    /// The version of the course that is taken up.
+    version: u32,
+    /// When the second ends in which anything may be claimed without the others' knowledge.
+    second_end_ns: u64,
     /// `None`: a request is due whenever a connection is free.
     paced: Option<Paced>,
     lane: Lane,
+    backlog: Backlog,
     budget: Budget,
     end_ns: Option<u64>,
     /// Requests that were sent without a slot.
@@ -50,27 +59,66 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     /// The schedules of all threads of a run.
-    pub fn for_threads(plan: &Plan, threads: u64) -> Vec<Self> {
-        let course = Course::of(plan);
-        // A Tsunami's count is a number of slots, which are shared out beforehand. Free time has none.
-        let has_free = plan.profile.iter().flatten().any(|phase| phase.shape == Shape::Free);
-        let counts_slots = plan.mode != Mode::Avalanche && !has_free;
-        // Of so many slots together, each node serves its count.
-        let of_all = |count: u64| count.saturating_mul(plan.share.of.into());
-        let slots = plan.count.filter(|_| counts_slots).map_or(u64::MAX, of_all);
-        let backlog = match plan.mode {
-            Mode::Avalanche => Backlog::Dropped,
-            Mode::Tsunami { .. } => Backlog::Kept { slots },
+    pub fn for_threads(plan: &Plan, course: &Arc<Course>, threads: u64) -> Vec<Self> {
+        let (requests, slots) = match course.counted {
+            Some(Counted::Slots(slots)) => (None, slots),
+            Some(Counted::Requests(requests)) => (Some(requests), u64::MAX),
+            None => (None, u64::MAX),
         };
-        let budgets = Budget::shared_by(threads, plan.count.filter(|_| !counts_slots));
+        let backlog = if course.backlog_is_kept { Backlog::Kept { slots } } else { Backlog::Dropped };
+        let Amended { curve, version, .. } = course.current();
         let schedule = |(index, budget)| {
             let (node, nodes) = (u64::from(plan.share.index), u64::from(plan.share.of));
             let lane = Lane { index: node + nodes * index, stride: nodes * threads };
-            let end_ns = course.curve.end_ns();
-            let paced = course.is_paced.then(|| Paced::new(course.slots(), course.cap(), lane, backlog));
-            Self { paced, lane, budget, end_ns, freely_sent: 0, last_was_free: false }
+            let paced = course.is_paced.then(|| Paced::new(course.slots(curve.clone()), course.cap(), lane, backlog));
+            Self {
+                course: course.clone(),
+                version,
+                second_end_ns: SECOND_NS,
+                paced,
+                lane,
+                backlog,
+                budget,
+                end_ns: curve.end_ns(),
+                freely_sent: 0,
+                last_was_free: false,
+            }
         };
-        (0..threads).zip(budgets).map(schedule).collect()
+        (0..threads).zip(Budget::shared_by(threads, requests)).map(schedule).collect()
+    }
+
+    /// Takes up what was changed about seconds to come.
+    pub fn take_up(&mut self) {
+        if let Some(amended) = self.course.newer_than(self.version) {
+            self.amend(amended);
+        }
+    }
+
+    /// Nothing will be claimed any more.
+    pub fn leave(&self) {
+        self.course.leave();
+    }
+
+    fn enter(&mut self, now_ns: u64) {
+        if now_ns < self.second_end_ns {
+            return;
+        }
+        let second = now_ns / SECOND_NS;
+        self.second_end_ns = (second + 1).saturating_mul(SECOND_NS);
+        let current = self.course.begin(second);
+        if current.version != self.version {
+            self.amend(current);
+        }
+    }
+
+    fn amend(&mut self, amended: Amended) {
+        let Amended { curve, from_second, version } = amended;
+        self.version = version;
+        self.end_ns = curve.end_ns();
+        let (course, lane, backlog) = (&self.course, self.lane, self.backlog);
+        let paced =
+            self.paced.get_or_insert_with(|| Paced::new(course.slots(curve.clone()), course.cap(), lane, backlog));
+        paced.amend(curve, from_second);
     }
 
     /// Claims the next request. A claim that says `Send` must be sent, at the very `now_ns` given here.
@@ -106,11 +154,13 @@ impl Schedule {
             return Some(now_ns);
         }
         let wake_ns = paced.next_wake_ns(now_ns);
-        (wake_ns - now_ns <= ahead_ns && !self.is_over(wake_ns)).then_some(wake_ns)
+        // Looking ahead begins no second.
+        let has_ended = self.end_ns.is_some_and(|end_ns| wake_ns >= end_ns && !paced.owes(wake_ns, end_ns));
+        (wake_ns - now_ns <= ahead_ns && !has_ended).then_some(wake_ns)
     }
 
     /// Whether nothing will be sent any more.
-    pub fn is_over(&self, now_ns: u64) -> bool {
+    pub fn is_over(&mut self, now_ns: u64) -> bool {
         self.has_ended(now_ns) || self.is_spent()
     }
 
@@ -120,7 +170,8 @@ impl Schedule {
     }
 
     /// The end of the duration or the profile, when it has come. What was due before it and is late by a mere wake-up still goes out.
-    pub fn has_ended(&self, now_ns: u64) -> bool {
+    pub fn has_ended(&mut self, now_ns: u64) -> bool {
+        self.enter(now_ns);
         let owes = |end_ns| self.paced.as_ref().is_some_and(|paced| paced.owes(now_ns, end_ns));
         self.end_ns.is_some_and(|end_ns| now_ns >= end_ns && !owes(end_ns))
     }
@@ -132,6 +183,7 @@ impl Schedule {
 
     /// The next moment after `now_ns` at which something new may be sent; `None` where time alone changes nothing.
     pub fn next_wake_ns(&mut self, now_ns: u64) -> Option<u64> {
+        self.enter(now_ns);
         self.paced.as_mut().map(|paced| paced.next_wake_ns(now_ns))
     }
 

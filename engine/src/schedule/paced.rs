@@ -1,5 +1,8 @@
 //! Slots on a curve, with a cap on what one second may send.
 
+use std::sync::Arc;
+
+use super::curve::Curve;
 use super::lane::Lane;
 use super::slots::Slots;
 use crate::clock::SECOND_NS;
@@ -41,6 +44,8 @@ pub(super) enum Cap {
 pub(super) struct Paced {
     slots: Slots,
     cap: Cap,
+    /// From this second on a second may send as much as it has slots, whatever the cap.
+    amended_from_second: u64,
     lane: Lane,
     backlog: Backlog,
     /// The position of the next slot in the lane, and when it is due.
@@ -63,6 +68,7 @@ impl Paced {
         let mut paced = Self {
             slots,
             cap,
+            amended_from_second: u64::MAX,
             lane,
             backlog,
             position: 0,
@@ -75,6 +81,14 @@ impl Paced {
         };
         paced.left_in_second = paced.cap_of(0).unwrap_or(u64::MAX);
         paced
+    }
+
+    /// From a second on that has not begun, slots lie on another curve, which has been the same before.
+    pub fn amend(&mut self, curve: Arc<Curve>, from_second: u64) {
+        self.slots.amend(curve);
+        self.amended_from_second = from_second;
+        self.free_ns = (0, 0);
+        self.move_to(self.position);
     }
 
     /// When the next slot was due, if it may be sent now.
@@ -158,13 +172,14 @@ impl Paced {
     fn cap_of(&mut self, second: u64) -> Option<u64> {
         let (start_ns, end_ns) = (second.saturating_mul(SECOND_NS), second.saturating_add(1).saturating_mul(SECOND_NS));
         let slots = match &mut self.cap {
-            Cap::None => return None,
-            Cap::Own if self.slots.curve().free_from(start_ns).is_some_and(|free_ns| free_ns.0 < end_ns) => {
-                return None;
-            }
+            _ if second >= self.amended_from_second => &mut self.slots,
             Cap::Own => &mut self.slots,
             Cap::Other(slots) => slots,
+            Cap::None => return None,
         };
+        if slots.curve().free_from(start_ns).is_some_and(|free_ns| free_ns.0 < end_ns) {
+            return None;
+        }
         let before = self.lane.positions_before(slots.first_from_edge(start_ns));
         Some(self.lane.positions_before(slots.first_from_edge(end_ns)) - before)
     }

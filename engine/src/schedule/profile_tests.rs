@@ -1,14 +1,18 @@
 //! Profiles and shares of a schedule on simulated time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::curve::Curve;
 use super::*;
+use crate::amend_error::AmendError;
 use crate::clock::SECOND_NS;
 use crate::plan::tests::plan;
-use crate::plan::{Arrivals, Share};
+use crate::plan::{Arrivals, Mode, Share};
 use crate::profile::{Phase, Shape};
+use crate::schedule::slots::Slots;
 
 const MS: u64 = 1_000_000;
 const POISSON: Arrivals = Arrivals::Poisson { seed: 11 };
@@ -50,55 +54,91 @@ impl Outcome {
     }
 }
 
-/// Lets every thread send over one connection, which each request keeps for as long as `busy_ns` says, and wakes it late by
-/// `late_ns`. Conservation is checked at the end of every second and of the run.
-fn run(plan: &Plan, threads: u64, mut busy_ns: impl FnMut(u64) -> u64, mut late_ns: impl FnMut() -> u64) -> Outcome {
-    let mut outcome = Outcome::default();
-    for mut schedule in Schedule::for_threads(plan, threads) {
-        let (mut now_ns, mut second) = (0u64, 0);
-        let (mut sent, mut dropped, mut due) = (0, 0, 0);
-        loop {
-            let over = schedule.is_over(now_ns);
-            let end_ns = schedule.end_ns().unwrap_or(u64::MAX);
-            while now_ns.min(end_ns) / SECOND_NS > second {
-                second += 1;
-                let so_far = schedule.due_before(second * SECOND_NS).expect("a paced schedule");
-                assert!(so_far >= due && so_far >= sent + dropped, "second {second}: {so_far} due, {sent} sent");
-                due = so_far;
-            }
-            if over {
-                break;
-            }
-            match schedule.claim(now_ns) {
-                Claim::Send { due_ns } => {
-                    assert!(due_ns <= now_ns);
-                    outcome.sends.push((now_ns, due_ns));
-                    sent += 1;
-                    now_ns += busy_ns(now_ns);
-                }
-                Claim::Over => {}
-                Claim::Wait => {
-                    let wake_ns = schedule.next_wake_ns(now_ns).expect("a paced schedule").min(end_ns.max(now_ns + 1));
-                    assert!(wake_ns > now_ns, "a wake-up must lie ahead");
-                    now_ns = wake_ns.saturating_add(late_ns());
-                }
-            }
-            dropped += schedule.take_dropped();
+/// One thread with one connection.
+struct Runner {
+    schedule: Schedule,
+    now_ns: u64,
+    second: u64,
+    sent: u64,
+    dropped: u64,
+    due: u64,
+}
+
+impl Runner {
+    /// One step in time; false: it is over.
+    fn step(&mut self, sends: &mut Vec<(u64, u64)>, busy_ns: &mut impl FnMut(u64) -> u64, late_ns: u64) -> bool {
+        let now_ns = self.now_ns;
+        let over = self.schedule.is_over(now_ns);
+        let end_ns = self.schedule.end_ns().unwrap_or(u64::MAX);
+        while now_ns.min(end_ns) / SECOND_NS > self.second {
+            self.second += 1;
+            let so_far = self.schedule.due_before(self.second * SECOND_NS).expect("slots");
+            assert!(so_far >= self.due && so_far >= self.sent + self.dropped, "second {}: {so_far} due", self.second);
+            self.due = so_far;
         }
-        let decided = schedule.decided().expect("a paced schedule");
+        if over {
+            return false;
+        }
+        match self.schedule.claim(now_ns) {
+            Claim::Send { due_ns } => {
+                assert!(due_ns <= now_ns);
+                sends.push((now_ns, due_ns));
+                self.sent += 1;
+                self.now_ns += busy_ns(now_ns);
+            }
+            Claim::Over => {}
+            Claim::Wait => {
+                // As the pacer: it wakes up at seconds' ends and at the run's, too.
+                let next_second_ns = (now_ns / SECOND_NS + 1) * SECOND_NS;
+                let wake_ns = self.schedule.next_wake_ns(now_ns).expect("slots");
+                assert!(wake_ns > now_ns, "a wake-up must lie ahead");
+                let wake_ns = wake_ns.min(end_ns.max(now_ns + 1)).min(next_second_ns);
+                self.now_ns = wake_ns + late_ns;
+            }
+        }
+        self.dropped += self.schedule.take_dropped();
+        true
+    }
+}
+
+/// Lets every thread send over one connection, which each request keeps for as long as `busy_ns` says, and wakes it late by
+/// `late_ns`. Conservation is checked at the end of every second and of the run. `look` is called whenever time goes on.
+fn run_with(
+    plan: &Plan,
+    threads: u64,
+    mut busy_ns: impl FnMut(u64) -> u64,
+    mut late_ns: impl FnMut() -> u64,
+    mut look: impl FnMut(u64, &Course),
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    let course = Arc::new(Course::of(plan, threads));
+    let runner = |schedule| Runner { schedule, now_ns: 0, second: 0, sent: 0, dropped: 0, due: 0 };
+    let mut runners: Vec<_> = Schedule::for_threads(plan, &course, threads).into_iter().map(runner).collect();
+    while let Some(index) = (0..runners.len()).min_by_key(|index| runners[*index].now_ns) {
+        look(runners[index].now_ns, &course);
+        if runners[index].step(&mut outcome.sends, &mut busy_ns, late_ns()) {
+            continue;
+        }
+        let Runner { mut schedule, now_ns, sent, mut dropped, .. } = runners.swap_remove(index);
+        schedule.leave();
+        let decided = schedule.decided().expect("slots");
         assert_eq!(decided, sent + dropped);
-        let due = if schedule.is_spent() { decided } else { schedule.due_before(now_ns).expect("a paced schedule") };
+        let due = if schedule.is_spent() { decided } else { schedule.due_before(now_ns).expect("slots") };
         outcome.due += due;
         if schedule.keeps_backlog() {
-            outcome.skipped += due - decided
+            outcome.skipped += due - decided;
         } else {
-            dropped += due - decided
+            dropped += due - decided;
         }
         outcome.dropped += dropped;
     }
     outcome.sends.sort_unstable();
     assert_eq!(outcome.sends.len() as u64 + outcome.dropped + outcome.skipped, outcome.due);
     outcome
+}
+
+fn run(plan: &Plan, threads: u64, busy_ns: impl FnMut(u64) -> u64, late_ns: impl FnMut() -> u64) -> Outcome {
+    run_with(plan, threads, busy_ns, late_ns, |_, _| ())
 }
 
 #[test]
@@ -273,8 +313,153 @@ proptest! {
         prop_assert!(count.is_none_or(|count| outcome.sends.len() as u64 <= count));
         prop_assert!(!tsunami || outcome.dropped == 0);
         if !phases.iter().any(|phase| phase.shape == Shape::Free) {
-            let whole = Course::of(&plan).slots().first_from(u64::MAX);
+            let whole = Slots::new(Course::of(&plan, 1).current().curve, plan.arrivals).first_from(u64::MAX);
             prop_assert!(outcome.due <= whole.div_ceil(of.into()));
         }
+    }
+}
+
+/// Amends a run at 1.5 s from second 2 on, and gives the refusal or what became of it.
+fn amended(plan: &Plan, threads: u64, phases: &[Phase]) -> Outcome {
+    let mut asked = false;
+    run_with(
+        plan,
+        threads,
+        |_| 0,
+        || 0,
+        |now_ns, course| {
+            if now_ns >= 1_500 * MS && !std::mem::replace(&mut asked, true) {
+                course.amend(now_ns / SECOND_NS, 2, phases).expect("second 2 has not begun");
+            }
+        },
+    )
+}
+
+#[test]
+fn any_plan_can_be_changed_from_a_whole_second_on() {
+    let rest = [constant(2_000, 4_000.0), constant(1_000, 500.0)];
+    let duration = Some(Duration::from_secs(60));
+    let delay = Mode::Tsunami { delay: Duration::from_millis(1) };
+    let none = Mode::Tsunami { delay: Duration::ZERO };
+    let base = Plan { count: None, duration, ..plan("http://localhost/") };
+    let rate = Plan { target_throughput_per_s: Some(1_000.0), ..base.clone() };
+    for threads in [1, 3] {
+        for plan in [
+            rate.clone(),
+            Plan { mode: none, ..rate.clone() },
+            Plan { mode: delay, ..base.clone() },
+            Plan { mode: delay, target_throughput_per_s: Some(2_000.0), ..base.clone() },
+            profiled(false, &[constant(60_000, 1_000.0)]),
+            profiled(true, &[constant(60_000, 1_000.0)]),
+        ] {
+            let outcome = amended(&plan, threads, &rest);
+            assert_eq!(outcome.sent_per_second(6), [1_000, 1_000, 4_000, 4_000, 500, 0], "{threads}: {plan:?}");
+            assert_eq!(outcome.due, 10_500);
+            assert!(outcome.sends.iter().all(|(sent, due)| sent == due));
+        }
+        // With a count and no end.
+        let forever = [Phase { length: Duration::MAX, ..constant(1, 4_000.0) }];
+        for mode in [none, Mode::Avalanche] {
+            let counted = Plan { mode, duration: None, count: Some(8_000), ..rate.clone() };
+            assert_eq!(amended(&counted, threads, &forever).sent_per_second(5), [1_000, 1_000, 4_000, 2_000, 0]);
+        }
+    }
+}
+
+#[test]
+fn a_run_without_a_rate_gets_one() {
+    for threads in [1, 2] {
+        let plan = Plan { count: None, duration: Some(Duration::from_secs(9)), ..plan("http://localhost/") };
+        let mut asked = false;
+        let rest = [constant(1_000, 100.0), phase(1_000, Shape::Free), constant(1_000, 50.0)];
+        let course = Arc::new(Course::of(&plan, threads));
+        let mut sent = [0u64; 6];
+        for mut schedule in Schedule::for_threads(&plan, &course, threads) {
+            let mut now_ns = 0;
+            if !std::mem::replace(&mut asked, true) {
+                assert_eq!(course.amend(0, 2, &rest), Ok(()));
+            }
+            loop {
+                match schedule.claim(now_ns) {
+                    Claim::Send { .. } => {
+                        sent[(now_ns / SECOND_NS) as usize] += 1;
+                        now_ns += 5 * MS;
+                    }
+                    Claim::Wait => now_ns = schedule.next_wake_ns(now_ns).expect("slots by now").min(5 * SECOND_NS),
+                    Claim::Over => break,
+                }
+            }
+            assert_eq!(schedule.due_before(now_ns), schedule.decided());
+        }
+        assert_eq!(sent, [200 * threads, 200 * threads, 100, 200 * threads, 50, 0]);
+    }
+}
+
+#[test]
+fn a_change_that_comes_too_late_or_makes_no_sense_is_refused() {
+    let plan = profiled(false, &[constant(10_000, 1_000.0)]);
+    let rest = [constant(1_000, 1.0)];
+    let course = Arc::new(Course::of(&plan, 2));
+    let mut threads = Schedule::for_threads(&plan, &course, 2);
+    let begun = |at_second, first_second| Err(AmendError::Begun { at_second, first_second });
+    assert_eq!(course.amend(0, 0, &rest), begun(0, 1));
+    assert_eq!(course.amend(3, 3, &rest), begun(3, 4), "by the clock");
+    assert!(matches!(threads[0].claim(4_200 * MS), Claim::Send { .. }));
+    assert_eq!(course.amend(0, 4, &rest), begun(4, 5), "by a thread");
+    let beyond = |at_second| Err(AmendError::BeyondEnd { at_second, end: Duration::from_secs(10) });
+    assert_eq!(course.amend(0, 10, &rest), beyond(10));
+    assert_eq!(course.amend(0, u64::MAX, &rest), beyond(u64::MAX));
+    for wrong in [vec![], vec![constant(1_000, -1.0)], vec![Phase { length: Duration::MAX, ..constant(1, 1.0) }]] {
+        assert!(matches!(course.amend(0, 9, &wrong), Err(AmendError::Phases(_))), "{wrong:?}");
+    }
+    assert_eq!(course.amend(0, 9, &rest), Ok(()));
+    assert_eq!(course.amend(0, 7, &rest), Ok(()), "what has not begun can be changed again");
+    assert_ne!(threads[1].claim(7 * SECOND_NS), Claim::Over);
+    assert_eq!(threads[1].end_ns(), Some(8 * SECOND_NS));
+    threads.iter().for_each(Schedule::leave);
+    assert_eq!(course.amend(0, 7, &rest), Err(AmendError::Over));
+
+    let counted = Plan { count: Some(10), ..profiled(true, &[constant(10_000, 1_000.0)]) };
+    let free = [phase(1_000, Shape::Free)];
+    assert!(matches!(Course::of(&counted, 1).amend(0, 1, &free), Err(AmendError::Phases(_))));
+    // However often it is changed, its size is bounded.
+    let course = Course::of(&plan, 1);
+    let many = [constant(1, 1.0); 1_000];
+    let refused = (1..10).map(|_| course.amend(0, 1, &many)).all(|amended| amended.is_ok());
+    assert!(refused, "each replaces the one before");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn changes_keep_every_law_and_all_threads_together(
+        first in phases(),
+        rest in phases(),
+        (tsunami, poisson) in any::<(bool, bool)>(),
+        threads in 1..4u64,
+        (asked_at_ms, ahead) in (0..4_000u64, 1..3u64),
+        late_us in prop::collection::vec(prop_oneof![9 => 0..300u64, 1 => 0..1_500_000u64], 1..60),
+    ) {
+        let arrivals = if poisson { POISSON } else { Arrivals::Even };
+        let plan = Plan { arrivals, ..profiled(tsunami, &first) };
+        let mut late_us = late_us.into_iter().cycle();
+        let (mut asked, mut effective) = (false, None);
+        let look = |now_ns: u64, course: &Course| {
+            if now_ns >= asked_at_ms * MS && !std::mem::replace(&mut asked, true) {
+                let at_second = now_ns / SECOND_NS + ahead;
+                effective = course.amend(now_ns / SECOND_NS, at_second, &rest).is_ok().then_some(at_second);
+            }
+        };
+        let outcome = run_with(&plan, threads, |_| MS, || late_us.next().unwrap_or(0) * 1_000, look);
+        let curve = Curve::of_phases(&first);
+        let curve = effective.map_or(curve.clone(), |at_second| curve.amended(at_second * SECOND_NS, &rest));
+        let mut slots = Slots::new(Arc::new(curve.clone()), arrivals);
+        let all: Vec<u64> = (0..slots.first_from(u64::MAX)).map(|k| slots.due_ns(k)).collect();
+        let is_free = |ns: u64| curve.free_from(ns).is_some_and(|free| free.0 <= ns);
+        let served = outcome.sends.iter().filter(|(sent, due)| sent > due || !is_free(*due));
+        prop_assert!(served.clone().all(|(_, due)| all.binary_search(due).is_ok()));
+        let free = outcome.sends.len() - served.count();
+        prop_assert_eq!(outcome.due, all.len() as u64 + free as u64);
     }
 }

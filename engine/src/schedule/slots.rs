@@ -47,6 +47,14 @@ impl Slots {
         Self { curve, places, next: None, about_now: None }
     }
 
+    /// They lie on another curve, which has been the same so far.
+    pub fn amend(&mut self, curve: Arc<Curve>) {
+        (self.curve, self.next, self.about_now) = (curve, None, None);
+        if let Places::Poisson(looks) = &mut self.places {
+            looks.last_edge = (0, 0);
+        }
+    }
+
     pub fn curve(&self) -> &Curve {
         &self.curve
     }

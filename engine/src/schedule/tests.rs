@@ -11,9 +11,14 @@ use super::slots::Slots;
 use super::*;
 use crate::clock::SECOND_NS;
 use crate::plan::Arrivals;
+use crate::plan::Mode;
 use crate::plan::tests::plan;
 
 const MS: u64 = 1_000_000;
+
+pub(super) fn schedules(plan: &Plan, threads: u64) -> Vec<Schedule> {
+    Schedule::for_threads(plan, &Arc::new(Course::of(plan, threads)), threads)
+}
 
 fn tsunami(delay_ms: u64) -> Plan {
     Plan { mode: Mode::Tsunami { delay: Duration::from_millis(delay_ms) }, ..plan("http://localhost/") }
@@ -26,7 +31,7 @@ fn avalanche(rate_per_s: f64) -> Plan {
 /// Lets every thread wake at its moments, each late by what `lateness_ns` says, and gives (sent, due) in order.
 fn run(plan: &Plan, threads: u64, until_ns: u64, mut lateness_ns: impl FnMut() -> u64) -> Vec<(u64, u64)> {
     let mut sends = Vec::new();
-    for mut schedule in Schedule::for_threads(plan, threads) {
+    for mut schedule in schedules(plan, threads) {
         let mut now_ns = 0;
         while now_ns < until_ns && !schedule.is_over(now_ns) {
             while let Claim::Send { due_ns } = schedule.claim(now_ns) {
@@ -65,7 +70,7 @@ fn a_tsunami_never_drifts() {
 #[test]
 fn a_tsunami_keeps_its_due_moments_through_a_stall() {
     let plan = Plan { count: None, duration: Some(Duration::from_secs(10)), ..tsunami(5) };
-    let mut schedule = Schedule::for_threads(&plan, 1).remove(0);
+    let mut schedule = schedules(&plan, 1).remove(0);
     assert_eq!(schedule.claim(0), Claim::Send { due_ns: 0 });
     let stalled_until_ns = 2_000 * MS;
     for k in 1..=400 {
@@ -78,19 +83,19 @@ fn a_tsunami_keeps_its_due_moments_through_a_stall() {
 #[test]
 fn what_a_tsunami_could_not_send_is_skipped() {
     let plan = Plan { count: None, duration: Some(Duration::from_millis(100)), ..tsunami(10) };
-    let mut schedule = Schedule::for_threads(&plan, 1).remove(0);
+    let mut schedule = schedules(&plan, 1).remove(0);
     assert!(matches!(schedule.claim(0), Claim::Send { .. }));
     assert_eq!(schedule.claim(100 * MS), Claim::Over);
     assert_eq!(left_before(&mut schedule, 100 * MS), 9, "slots 10 to 90 ms; the one at 100 ms is not of this test");
 
     let few = Plan { count: Some(4), ..plan };
-    assert_eq!(left_before(&mut Schedule::for_threads(&few, 1)[0], 100 * MS), 4);
+    assert_eq!(left_before(&mut schedules(&few, 1)[0], 100 * MS), 4);
 }
 
 #[test]
 fn a_duration_lasts_though_no_slot_is_left_in_it() {
     let plan = Plan { count: None, duration: Some(Duration::from_secs(25)), ..tsunami(10_000) };
-    let mut schedule = Schedule::for_threads(&plan, 1).remove(0);
+    let mut schedule = schedules(&plan, 1).remove(0);
     for due_s in [0, 10, 20] {
         assert_eq!(schedule.claim(due_s * SECOND_NS), Claim::Send { due_ns: due_s * SECOND_NS });
     }
@@ -110,7 +115,7 @@ fn a_tsunami_with_a_target_throughput_takes_the_longer_interval_and_drains_withi
 #[test]
 fn an_avalanche_drops_a_backlog_when_its_second_is_over() {
     let plan = avalanche(100.0);
-    let mut schedule = Schedule::for_threads(&plan, 1).remove(0);
+    let mut schedule = schedules(&plan, 1).remove(0);
     assert_eq!(schedule.claim(0), Claim::Send { due_ns: 0 });
     // Nothing until 3.5 s: the third second's missed slots are caught up at once, older ones within the grace only.
     let mut sent = 0;
@@ -134,7 +139,7 @@ fn an_avalanche_with_a_target_throughput_sends_its_count_exactly() {
 #[test]
 fn a_carried_backlog_is_worked_off() {
     let plan = Plan { duration: Some(Duration::from_secs(30)), ..avalanche(10_000.0) };
-    let mut schedule = Schedule::for_threads(&plan, 1).remove(0);
+    let mut schedule = schedules(&plan, 1).remove(0);
     let (mut now_ns, mut late_per_second) = (0, [0u64; 30]);
     while now_ns < 30 * SECOND_NS {
         while let Claim::Send { due_ns } = schedule.claim(now_ns) {
@@ -162,7 +167,7 @@ fn what_was_due_before_the_end_goes_out_after_it_when_only_a_wake_up_was_late() 
     for base in [avalanche(1_000.0), Plan { count: None, ..tsunami(1) }] {
         let plan = Plan { duration: Some(Duration::from_secs(1)), ..base };
         let with_last_ones_late_by = |late_ns: u64| {
-            let mut schedule = Schedule::for_threads(&plan, 1).remove(0);
+            let mut schedule = schedules(&plan, 1).remove(0);
             let mut sent = 0;
             while let Claim::Send { due_ns } = schedule.claim(sent * MS) {
                 assert_eq!(due_ns, sent * MS);
@@ -183,7 +188,7 @@ fn what_was_due_before_the_end_goes_out_after_it_when_only_a_wake_up_was_late() 
 #[test]
 fn a_connection_is_called_ahead_of_the_next_slot_and_never_of_the_end() {
     let plan = Plan { count: None, duration: Some(Duration::from_millis(20)), ..tsunami(10) };
-    let mut schedule = Schedule::for_threads(&plan, 1).remove(0);
+    let mut schedule = schedules(&plan, 1).remove(0);
     assert_eq!(schedule.ready_within(0, 5), Some(0));
     assert_eq!(schedule.claim(0), Claim::Send { due_ns: 0 });
     assert_eq!(schedule.ready_within(10 * MS - 6, 5), None);
@@ -193,7 +198,7 @@ fn a_connection_is_called_ahead_of_the_next_slot_and_never_of_the_end() {
     assert_eq!(schedule.ready_within(20 * MS - 1, 5), None);
 
     // The budget of a second is that of the moment, not of the moment looked at.
-    let mut capped = Schedule::for_threads(&avalanche(1.0), 1).remove(0);
+    let mut capped = schedules(&avalanche(1.0), 1).remove(0);
     assert_eq!(capped.claim(0), Claim::Send { due_ns: 0 });
     assert_eq!(capped.ready_within(SECOND_NS - 3, 5), Some(SECOND_NS));
     assert_eq!(capped.claim(SECOND_NS - 3), Claim::Wait);
@@ -232,7 +237,7 @@ proptest! {
         let end_ns = 8 * SECOND_NS;
         let mut stalls = stalls_ms.into_iter().cycle();
         let (mut sent, mut dropped, mut left, mut due) = (0, 0, 0, 0);
-        for mut schedule in Schedule::for_threads(&plan, threads) {
+        for mut schedule in schedules(&plan, threads) {
             let mut now_ns = 0;
             while !schedule.is_over(now_ns) {
                 while let Claim::Send { .. } = schedule.claim(now_ns) {
@@ -283,7 +288,7 @@ proptest! {
         let plan = Plan { mode, count: Some(count), target_throughput_per_s: rate, ..tsunami(1) };
         let sends = run(&plan, threads, u64::MAX, || 70_000);
         prop_assert_eq!(sends.len() as u64, count);
-        let mut schedules = Schedule::for_threads(&plan, threads);
+        let mut schedules = schedules(&plan, threads);
         prop_assert_eq!(schedules.iter_mut().filter_map(|schedule| schedule.due_before(u64::MAX)).sum::<u64>(), count);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use onrush_engine::{
-    Armed, End, Io, Mode, Options, Order, Plan, Request, Running, SecondReport, Server, Share, Tls, Wait,
+    Armed, Arrivals, End, Io, Mode, Options, Order, Plan, Request, Running, SecondReport, Server, Share, Tls, Wait,
 };
 use onrush_stats::{FailureCause, SecondStats, Totals};
 

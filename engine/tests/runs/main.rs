@@ -7,6 +7,7 @@ mod framing;
 mod harness;
 mod life;
 mod places;
+mod profiles;
 mod requests;
 mod reuse;
 mod server;
