@@ -87,6 +87,7 @@ fn arg(option: &'static TestOption, flag: Flag, alone: bool) -> Arg {
     match flag.how {
         How::Sets(_) => arg.action(ArgAction::SetTrue).value_parser(BoolishValueParser::new()),
         How::Each(between) => valued(arg.action(ArgAction::Append).value_delimiter(between)),
+        How::TextOr(meant) => valued(arg.num_args(0..=1).require_equals(true).default_missing_value(meant)),
         How::Text | How::File => valued(arg),
     }
 }
@@ -113,7 +114,7 @@ pub fn about_alone(words: &str) -> String {
 fn checked(option: &TestOption, flag: Flag, text: &str) -> Result<String, String> {
     let given = match flag.how {
         How::File | How::Sets(_) => return Ok(text.into()),
-        How::Text => text.into(),
+        How::Text | How::TextOr(_) => text.into(),
         How::Each(_) => json!([text]),
     };
     let mut scratch = TestConfig::new(test_id(), TestType::Avalanche);

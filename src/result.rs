@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use onrush_api::{MetricsView, TestView};
+use onrush_api::{MetricsView, Outcome, TestState, TestView, ThresholdView};
 use serde::Serialize;
 
 use crate::console::{Console, stdout_columns};
 use crate::error::{EXIT_FAILED, EXIT_THRESHOLD, Error};
 use crate::report::{self, unsound};
-use crate::table::{BAD, GOOD, paint};
+use crate::table::{BAD, GOOD, WARN, paint};
 use crate::text::{for_locale, json_for_locale};
-use crate::threshold::{Threshold, ThresholdResult};
+use crate::threshold::{self, Threshold};
 
 /// How a result looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,10 +36,11 @@ pub struct ResultArgs {
     #[arg(short, long, value_name = "FILE", env = "ONRUSH_OUTPUT")]
     pub output: Option<PathBuf>,
     /// What the result must keep, else the exit code is 99; repeatable. For instance 'p99<200ms' (99 % of what was due got
-    /// its response within 200 ms), 'failed<1%', 'rate>=10k'; metrics: mean, median, p50, p90, p95, p99, p99.9, min, max
-    /// (with response_ in front: over the responses alone), failed, rate
+    /// its response within 200 ms), 'failed<1%', 'rate>=10k', 'p99<200ms over 10s' (in any ten seconds of it); metrics:
+    /// mean, median, p50, p90, p95, p99, p99.9, min, max (with response_ in front: over the responses alone; with service_
+    /// or schedule_error_: of those times), failed, skipped, dropped, rate
     #[arg(
-        long = "threshold", value_name = "METRIC<LIMIT", value_parser = Threshold::parse, value_delimiter = ',',
+        long = "threshold", value_name = "METRIC<LIMIT", value_parser = threshold::parse, value_delimiter = ',',
         env = "ONRUSH_THRESHOLD"
     )]
     pub thresholds: Vec<Threshold>,
@@ -84,13 +85,14 @@ impl OutputFile {
 struct Document<'a> {
     test: &'a TestView,
     metrics: &'a MetricsView,
-    thresholds: &'a [ThresholdResult],
+    thresholds: &'a [ThresholdView],
 }
 
 impl ResultWriter {
     /// Opens the file, if there is to be one.
     pub fn open(args: ResultArgs) -> Result<Self, Error> {
         let ResultArgs { output_format, output, thresholds } = args;
+        thresholds.iter().try_for_each(threshold::refuse_window).map_err(Error::Usage)?;
         Ok(Self { format: output_format, file: output.map(OutputFile::create).transpose()?, thresholds })
     }
 
@@ -110,8 +112,9 @@ impl ResultWriter {
         judge: bool,
     ) -> Result<ExitCode, Error> {
         let timeout_s = test.config.timeout_s;
-        let outcomes: Vec<ThresholdResult> =
-            self.thresholds.iter().map(|threshold| threshold.check(&metrics.all, timeout_s)).collect();
+        let judged = self.thresholds.iter().map(|threshold| threshold::judged(threshold, &metrics.all, timeout_s));
+        // The orchestrator has judged those of the test itself.
+        let outcomes: Vec<ThresholdView> = test.thresholds.iter().cloned().chain(judged).collect();
         let text = |columns| report::result(test, metrics, columns) + details + &verdicts(&outcomes);
         let document = |format, columns| match format {
             OutputFormat::Json => json(&Document { test, metrics, thresholds: &outcomes }),
@@ -136,16 +139,18 @@ impl ResultWriter {
 }
 
 /// What is wrong with a result, as exit code and in words; `None`: nothing.
-fn verdict(test: &TestView, outcomes: &[ThresholdResult]) -> Option<(u8, String)> {
+fn verdict(test: &TestView, outcomes: &[ThresholdView]) -> Option<(u8, String)> {
     if let Some(reason) = unsound(test) {
-        return Some((EXIT_FAILED, reason));
+        let is_whole = test.state == TestState::Stopped && test.outcome.is_some_and(Outcome::is_sound);
+        let by_threshold = is_whole && test.thresholds.iter().any(|outcome| outcome.ended_test);
+        return Some((if by_threshold { EXIT_THRESHOLD } else { EXIT_FAILED }, reason));
     }
     not_kept(outcomes).map(|words| (EXIT_THRESHOLD, words))
 }
 
 /// The thresholds that are not kept, in words; `None`: all are.
-pub fn not_kept(outcomes: &[ThresholdResult]) -> Option<String> {
-    let broken: Vec<&str> = outcomes.iter().filter(|o| !o.kept).map(|o| o.threshold.as_str()).collect();
+pub fn not_kept(outcomes: &[ThresholdView]) -> Option<String> {
+    let broken: Vec<&str> = outcomes.iter().filter(|o| o.kept != Some(true)).map(|o| o.threshold.as_str()).collect();
     (!broken.is_empty()).then(|| format!("not kept: {}", broken.join(", ")))
 }
 
@@ -164,10 +169,20 @@ pub fn json(value: &impl Serialize) -> Result<String, Error> {
 }
 
 /// What became of the thresholds, one a line.
-pub fn verdicts(outcomes: &[ThresholdResult]) -> String {
-    let verdict = |ThresholdResult { threshold, value, kept }: &ThresholdResult| {
-        let verdict = if *kept { paint(GOOD, "kept") } else { paint(BAD, "NOT KEPT") };
-        format!("threshold {threshold}: {verdict} ({})\n", value.as_deref().unwrap_or("unknown"))
+pub fn verdicts(outcomes: &[ThresholdView]) -> String {
+    let verdict = |outcome: &ThresholdView| {
+        let ThresholdView { threshold, value, kept, broken_at_second, broken_value, ended_test } = outcome;
+        let verdict = match kept {
+            Some(true) => paint(GOOD, "kept"),
+            Some(false) => paint(BAD, "NOT KEPT"),
+            None => paint(WARN, "not judged yet"),
+        };
+        let (value, place) = match broken_at_second {
+            Some(second) => (broken_value, format!(" at second {second}")),
+            None => (value, String::new()),
+        };
+        let end = if *ended_test { ", which ended the test" } else { "" };
+        format!("threshold {threshold}: {verdict} ({}{place}){end}\n", value.as_deref().unwrap_or("unknown"))
     };
     outcomes.iter().map(verdict).collect()
 }
@@ -182,7 +197,7 @@ mod tests {
     #[test]
     fn a_threshold_that_is_not_kept_is_named_unless_the_result_itself_is_bad() {
         let outcomes = ["p99<200ms", "p99<1us", "rate>1M"]
-            .map(|text| Threshold::parse(text).expect(text).check(&sample_metrics().all, 10.0));
+            .map(|text| threshold::judged(&threshold::parse(text).expect(text), &sample_metrics().all, 10.0));
         let mut test = sample_test();
         assert_eq!(verdict(&test, &outcomes[..1]), None);
         assert_eq!(verdict(&test, &outcomes), Some((EXIT_THRESHOLD, "not kept: p99<1us, rate>1M".into())));
@@ -191,14 +206,51 @@ mod tests {
     }
 
     #[test]
+    fn a_test_that_a_threshold_ended_is_no_failure_but_says_so() {
+        let mut test = sample_test();
+        test.state = TestState::Stopped;
+        test.reason = Some("stopped: p99<200ms over 10s was 312.0 ms at second 37".into());
+        test.thresholds = vec![ThresholdView {
+            threshold: "p99<200ms over 10s".into(),
+            value: Some("290.0 ms".into()),
+            kept: Some(false),
+            broken_at_second: Some(37),
+            broken_value: Some("312.0 ms".into()),
+            ended_test: true,
+        }];
+        let words = "the test was stopped: p99<200ms over 10s was 312.0 ms at second 37";
+        assert_eq!(verdict(&test, &test.thresholds), Some((EXIT_THRESHOLD, words.into())));
+        let shown = anstream::adapter::strip_str(&verdicts(&test.thresholds)).to_string();
+        let line = "threshold p99<200ms over 10s: NOT KEPT (312.0 ms at second 37), which ended the test\n";
+        assert_eq!(shown, line);
+        test.outcome = Some(Outcome::Invalid);
+        assert_eq!(verdict(&test, &test.thresholds).map(|(code, _)| code), Some(EXIT_FAILED));
+        test.outcome = Some(Outcome::Exact);
+        test.thresholds[0].ended_test = false;
+        assert_eq!(verdict(&test, &test.thresholds).map(|(code, _)| code), Some(EXIT_FAILED), "somebody stopped it");
+    }
+
+    #[test]
     fn the_document_for_machines_has_test_metrics_and_thresholds() {
         let (test, metrics) = (sample_test(), sample_metrics());
-        let thresholds = [Threshold::parse("p99<200ms").expect("a threshold").check(&metrics.all, 10.0)];
+        let threshold = threshold::parse("p99<200ms").expect("a threshold");
+        let thresholds = [threshold::judged(&threshold, &metrics.all, 10.0)];
         let text = json(&Document { test: &test, metrics: &metrics, thresholds: &thresholds }).expect("plain values");
         let value: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
         assert_eq!(value["metrics"]["all"]["sent"], 200_000);
         assert_eq!(value["thresholds"][0]["kept"], true);
         assert_eq!(value["test"]["state"], "COMPLETED");
+    }
+
+    #[test]
+    fn a_window_is_not_for_a_result() {
+        let args = |text| ResultArgs {
+            output_format: OutputFormat::Json,
+            output: None,
+            thresholds: vec![threshold::parse(text).expect(text)],
+        };
+        assert!(ResultWriter::open(args("p99<1s")).is_ok());
+        assert!(ResultWriter::open(args("p99<1s over 2s")).is_err_and(|e| e.to_string().contains("onrush test start")));
     }
 
     #[test]

@@ -21,5 +21,5 @@ pub use options::{OptionView, options};
 pub use proof::{CheckView, ConservationView, Outcome, Verdict};
 pub use test::{
     ConfigSummary, ConfigView, EventView, ParticipantState, ParticipantView, StoppedView, TestState, TestSummary,
-    TestView,
+    TestView, ThresholdView,
 };

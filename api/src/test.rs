@@ -1,6 +1,7 @@
 //! A test: what was asked for, who takes part, what became of it.
 
-use onrush_protocol::TestConfig;
+use onrush_protocol::threshold::Standing;
+use onrush_protocol::{TestConfig, Threshold};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -36,8 +37,46 @@ pub struct TestView {
     pub outcome: Option<Outcome>,
     /// The proof that nothing was lost; checked at the end.
     pub conservation: Option<ConservationView>,
+    /// What became of each threshold, in the order of the config.
+    #[serde(default)]
+    pub thresholds: Vec<ThresholdView>,
     /// What happened, in order.
     pub events: Vec<EventView>,
+}
+
+/// What became of a threshold.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ThresholdView {
+    /// The threshold, as it was written.
+    pub threshold: String,
+    /// Its newest value, for people; `null`: it is not known.
+    pub value: Option<String>,
+    /// Whether it is kept: so far while the test runs, then for good. `null`: it was not judged yet.
+    pub kept: Option<bool>,
+    /// The first second at whose end one with a window, or one that can end the test, was not kept.
+    #[serde(default)]
+    pub broken_at_second: Option<u64>,
+    /// Its value then.
+    #[serde(default)]
+    pub broken_value: Option<String>,
+    /// It ended the test.
+    #[serde(default)]
+    pub ended_test: bool,
+}
+
+impl ThresholdView {
+    /// How a threshold stands.
+    pub fn of(threshold: &Threshold, standing: &Standing) -> Self {
+        let Standing { value, kept, breach } = standing;
+        Self {
+            threshold: threshold.to_string(),
+            value: value.clone(),
+            kept: *kept,
+            broken_at_second: breach.as_ref().map(|breach| breach.second_index),
+            broken_value: breach.as_ref().and_then(|breach| breach.value.clone()),
+            ended_test: breach.as_ref().is_some_and(|breach| breach.ended_test),
+        }
+    }
 }
 
 /// What was told to stop.

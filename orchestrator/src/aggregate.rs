@@ -290,12 +290,17 @@ impl Aggregate {
         &self.all
     }
 
+    /// For how long requests were sent, by the driver that sent longest.
+    pub fn sending_ns(&self) -> u64 {
+        self.drivers.values().map(|driver| driver.part.sending_ns).max().unwrap_or(0)
+    }
+
     /// Everything as it is shown: over the time of the driver that ran longest, the gauges of all added up.
     pub fn shown(&self) -> DriverPart {
         let mut all = DriverPart { stats: self.all.clone(), ..DriverPart::default() };
         let parts = || self.drivers.values().map(|driver| &driver.part);
         all.length_ns = parts().map(|part| part.length_ns).max().unwrap_or(0);
-        all.sending_ns = parts().map(|part| part.sending_ns).max().unwrap_or(0);
+        all.sending_ns = self.sending_ns();
         all.stats.counts.gather_gauges(parts().map(|part| &part.stats.counts));
         all
     }

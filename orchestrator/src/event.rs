@@ -29,6 +29,8 @@ named! {
         Triggered = "triggered",
         /// A driver's wall clock is wrong.
         Clock = "clock",
+        /// A threshold is not kept.
+        Threshold = "threshold",
         /// The drivers were told to stop.
         Stop = "stop",
         /// A driver is lost.
@@ -75,6 +77,8 @@ impl TestEvent {
             E::Created | E::Triggered | E::Clock | E::Stop | E::Finished | E::Failed | E::Stopped | E::Completed => {
                 false
             }
+            // Once for each.
+            E::Threshold => false,
             E::Checked | E::Late | E::CompletedLate | E::ImpossibleReport => false,
         }
     }

@@ -1,13 +1,16 @@
 //! One test: who takes part, who is ready, what is taken from whom. Pure: time and registry are given.
-//! [`watch`] has what follows from silence, [`end`] how it ends and what enters it afterwards.
+//! [`watch`] has what follows from silence, [`judge`] what its thresholds say, [`end`] how it ends and what enters it
+//! afterwards.
 
 mod end;
+mod judge;
 mod plausible;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use onrush_protocol::threshold::Watch;
 use onrush_protocol::{EndReason, Metrics, NodeId, Share};
 use onrush_stats::Outcome;
 
@@ -17,6 +20,8 @@ use crate::event::TestEvent;
 use crate::record::{DriverLife, ParticipantRecord, TestRecord};
 use crate::registry::{Registry, clock_warning};
 use crate::state::{ParticipantState, TestState};
+
+pub use judge::Finding;
 
 /// After a stop, final reports are waited for this long.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(30);
@@ -69,6 +74,8 @@ pub struct OpenTest {
     published_at: Option<Instant>,
     /// Who had refused it before that.
     refused_before: BTreeSet<NodeId>,
+    /// Holds its thresholds against its seconds.
+    thresholds: Watch,
 }
 
 /// What became of a report.
@@ -118,6 +125,7 @@ impl OpenTest {
             published: BTreeSet::new(),
             published_at: None,
             refused_before: BTreeSet::new(),
+            thresholds: Watch::new(&record.config),
             record,
             aggregate,
         }
@@ -246,14 +254,15 @@ impl OpenTest {
         self.running_since = Some(now.mono);
     }
 
-    /// Somebody wants it to end while it runs; whether that is new.
-    pub fn request_stop(&mut self, now: Now) -> bool {
+    /// Somebody wants it to end while it runs, or a threshold ends it for the reason `why`; whether that is new.
+    pub fn request_stop(&mut self, why: Option<&str>, now: Now) -> bool {
         if self.record.stop_requested {
             return false;
         }
         self.record.stop_requested = true;
-        self.record.reason = Some("stopping: waiting for the final reports".into());
-        self.record.event(now, TestEvent::Stop, None, "the drivers were told to stop");
+        let because = why.map_or(String::new(), |why| format!(": {why}"));
+        self.record.reason = Some(format!("stopping{because}: waiting for the final reports"));
+        self.record.event(now, TestEvent::Stop, None, format!("the drivers were told to stop{because}"));
         self.stopped_at = Some(now.mono);
         true
     }

@@ -1,5 +1,6 @@
 //! A test as it is stored: what must survive a restart, except what was measured.
 
+use onrush_protocol::threshold::Standing;
 use onrush_protocol::{LatencyMs, NodeId, SessionId, TestConfig, TestId};
 use onrush_stats::Outcome;
 
@@ -47,6 +48,8 @@ pub struct TestRecord {
     pub target_before: Option<Probe>,
     /// The drivers that take part, in the order of their names.
     pub participants: Vec<ParticipantRecord>,
+    /// What became of each threshold, in the order of the config; empty: none was judged yet.
+    pub standings: Vec<Standing>,
     /// What happened, in order.
     pub events: EventLog,
 }
@@ -132,6 +135,7 @@ impl TestRecord {
             conservation: None,
             target_before: None,
             participants: Vec::new(),
+            standings: Vec::new(),
             events: EventLog::default(),
         };
         record.event(now, TestEvent::Created, None, "the test is stored");
@@ -143,6 +147,15 @@ impl TestRecord {
         let detail = detail.into();
         tracing::info!(test = %self.test_id, driver = node_id.map(NodeId::as_str), "{}: {detail}", kind.name());
         self.events.push(EventRecord { at_unix_ms: now.unix_ms, kind, node_id: node_id.cloned(), detail });
+    }
+
+    /// Which threshold ended it, with its value and its second; `None`: none did.
+    pub fn why_ended(&self) -> Option<String> {
+        self.config
+            .thresholds
+            .iter()
+            .zip(&self.standings)
+            .find_map(|(threshold, standing)| standing.why_ended(threshold))
     }
 
     /// The participant of that name.

@@ -54,6 +54,7 @@ pub fn running(id: &str, count: u64, names: &[&str]) -> TestRecord {
         conservation: None,
         target_before: None,
         participants: names.iter().map(participant).collect(),
+        standings: Vec::new(),
         events: EventLog::default(),
     }
 }

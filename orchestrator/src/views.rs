@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use onrush_api::{
     BucketView, CheckView, ConfigSummary, ConfigView, ConservationView, DistributionView, DriverView, EventView,
     HistogramView, MetricsView, ParticipantView, ScopeView, SecondView, Summaries, SummaryView, TestSummary, TestView,
+    ThresholdView,
 };
-use onrush_protocol::{NodeId, encode_base64};
+use onrush_protocol::{NodeId, Threshold, encode_base64};
 use onrush_stats::{Distribution, SecondStats};
 
 use crate::aggregate::{DriverPart, Parts, merged};
@@ -76,6 +77,7 @@ pub fn test(record: &TestRecord) -> TestView {
         start_skew_ms: start_skew_ms(record),
         outcome: record.outcome.map(Into::into),
         conservation: record.conservation.as_ref().map(conservation),
+        thresholds: thresholds(record),
         events: record
             .events
             .kept()
@@ -88,6 +90,14 @@ pub fn test(record: &TestRecord) -> TestView {
             })
             .collect(),
     }
+}
+
+fn thresholds(record: &TestRecord) -> Vec<ThresholdView> {
+    let view = |(place, threshold): (usize, &Threshold)| {
+        let standing = record.standings.get(place).cloned().unwrap_or_default();
+        ThresholdView::of(threshold, &standing)
+    };
+    record.config.thresholds.iter().enumerate().map(view).collect()
 }
 
 /// A test in the list.

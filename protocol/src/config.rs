@@ -8,7 +8,7 @@ use simd_json::prelude::*;
 
 use crate::fields::{Fields, ReadError, quoted};
 use crate::options::{MessageWriter, OPTIONS};
-use crate::{Amendment, Arrivals, NodeId, Profile, RateOf, SessionId, Share, TestConfig, TestId};
+use crate::{Amendment, Arrivals, NodeId, Profile, RateOf, SessionId, Share, TestConfig, TestId, TestOption};
 
 /// The options that the specification has, which stand first in the message.
 const SPECIFIED: usize = 2;
@@ -126,15 +126,24 @@ impl TestConfig {
         Ok(config)
     }
 
-    /// Writes the message.
+    /// Writes the message: what drivers are told.
     pub fn write(&self) -> Vec<u8> {
+        self.write_options(|option| option.is_for_drivers)
+    }
+
+    /// Writes all of it, as this node keeps it for [`read_stored`](Self::read_stored).
+    pub fn write_stored(&self) -> Vec<u8> {
+        self.write_options(|_| true)
+    }
+
+    fn write_options(&self, is_written: impl Fn(&TestOption) -> bool) -> Vec<u8> {
         let mut message = MessageWriter::begin();
         message.push("test_id", &self.test_id);
         message.push("test_type", self.test_type.name());
         let (specified, ours) = OPTIONS.split_at(SPECIFIED);
         specified.iter().for_each(|option| option.write(self, &mut message));
         message.push("schema", &crate::SCHEMA);
-        ours.iter().for_each(|option| option.write(self, &mut message));
+        ours.iter().filter(|option| is_written(option)).for_each(|option| option.write(self, &mut message));
         if let Some(list) = &self.participants {
             message.push("participants", &list.iter().map(WireParticipant::of).collect::<Vec<_>>());
         }

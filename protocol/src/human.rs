@@ -1,9 +1,11 @@
-//! Values as people write them: `10ms`, `10k`, `60/m`, and the word that a misspelling means. One reader for the
+//! Values as people write and read them: `10ms`, `10k`, `60/m`, and the word that a misspelling means. One reader for the
 //! command line and for REST, so that a suffix has one meaning everywhere.
 //!
 //! Each error is what would be right ("write …"); the caller says which value is wrong and where it stood.
 
 use std::time::Duration;
+
+use onrush_stats::thousands;
 
 pub(crate) const RIGHT_DURATION: &str = "write 250us, 10ms, 30s, 1m30s, or a bare number of seconds";
 pub(crate) const RIGHT_COUNT: &str = "write 1000, 10k or 1M";
@@ -100,6 +102,37 @@ fn plain_number(text: &str) -> Option<f64> {
     let plain = text.bytes().all(|b| b.is_ascii_digit() || b".eE+-_".contains(&b));
     let begins = text.starts_with(|c: char| c.is_ascii_digit() || c == '.');
     text.replace('_', "").parse().ok().filter(|number: &f64| plain && begins && number.is_finite())
+}
+
+/// A latency with its unit: `412.0 µs`, `1.234 ms`, `2.000 s`.
+pub fn milliseconds(value_ms: f64) -> String {
+    let (unit, factor) = unit(value_ms.abs());
+    format!("{} {unit}", four_digits(value_ms * factor))
+}
+
+/// The unit for a number of milliseconds, and how many of it a millisecond has.
+fn unit(value_ms: f64) -> (&'static str, f64) {
+    // 999.96 would be shown as 1000.0.
+    const ROUNDS_UP: f64 = 0.99995;
+    if value_ms >= 1000.0 * ROUNDS_UP {
+        ("s", 1e-3)
+    } else if value_ms >= ROUNDS_UP {
+        ("ms", 1.0)
+    } else {
+        ("µs", 1e3)
+    }
+}
+
+/// Four digits, as far as the number has that many after its point: `1.234`, `12.34`, `123.4`, `1,234`.
+pub fn four_digits(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".into(),
+        v if v < 9.9995 => format!("{value:.3}"),
+        v if v < 99.995 => format!("{value:.2}"),
+        v if v < 999.95 => format!("{value:.1}"),
+        _ if value < 0.0 => format!("-{}", thousands(value.abs().round() as u64)),
+        _ => thousands(value.round() as u64),
+    }
 }
 
 /// The candidate that `word` is a misspelling of, if any is near.
@@ -203,6 +236,26 @@ mod tests {
         assert_eq!(rate("1.5 m"), Err("write 1.5M for millions a second, or 1.5/m a minute".into()));
         assert_eq!(rate("1s"), Err("write 1/s".into()));
         assert_eq!(rate("1 h"), Err("write 1/h".into()));
+    }
+
+    #[test]
+    fn latencies_take_the_unit_that_fits() {
+        let cases = [
+            (0.0, "0 µs"),
+            (0.0004, "0.400 µs"),
+            (0.412, "412.0 µs"),
+            (0.9996, "999.6 µs"),
+            (0.99999, "1.000 ms"),
+            (12.345, "12.35 ms"),
+            (123.45, "123.5 ms"),
+            (999.99, "1.000 s"),
+            (61_000.0, "61.00 s"),
+            (-0.25, "-250.0 µs"),
+            (2_000_000.0, "2,000 s"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(milliseconds(value), text, "{value}");
+        }
     }
 
     #[test]

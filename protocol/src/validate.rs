@@ -3,7 +3,7 @@
 use crate::fields::{MAX_MESSAGE_BYTES, quoted};
 use crate::ids::MAX_ID_BYTES;
 use crate::options::{Kind, MessageWriter, OPTIONS, Pem, Rate, TestOption};
-use crate::{Arrivals, Expect, RequestConfig, TargetUrl, TestConfig, TestType};
+use crate::{Arrivals, Expect, RequestConfig, TargetUrl, TestConfig, TestType, Threshold};
 
 /// What a participant takes of a message at most: two names, each character of which JSON may have to escape, and what
 /// stands around them.
@@ -65,6 +65,12 @@ pub mod limits {
     pub const MAX_CHECKS: usize = 100;
     /// All checks of a test and its requests together, as text, in bytes.
     pub const MAX_CHECKS_BYTES: usize = 64 * 1024;
+    /// Thresholds of a test.
+    pub const MAX_THRESHOLDS: usize = 20;
+    /// A threshold, in bytes.
+    pub const MAX_THRESHOLD_BYTES: usize = 100;
+    /// The seconds that a threshold looks back.
+    pub const MAX_THRESHOLD_WINDOW: Duration = Duration::from_secs(3600);
     /// A certificate with those above it, or a key, in bytes.
     pub const MAX_PEM_BYTES: usize = 64 * 1024;
     /// The authorities that targets are trusted by, in bytes: the bundle of a whole system has some 250 KiB.
@@ -232,6 +238,14 @@ impl TestConfig {
         (n > limits::MAX_CONNECT_TO).then(|| format!("has {n} rules; at most {} fit", limits::MAX_CONNECT_TO))
     }
 
+    pub(crate) fn abort_problem(&self) -> Option<String> {
+        let after = self.abort_on_fail?;
+        if self.thresholds.is_empty() {
+            return Some("needs thresholds; without one there is nothing that could fail".into());
+        }
+        (after > limits::MAX_DURATION).then(|| format!("is {after:?}; give at most {:?}", limits::MAX_DURATION))
+    }
+
     pub(crate) fn certificate_problem(&self) -> Option<String> {
         if self.tls_cert_pem.is_none() && self.tls_key_pem.is_some() {
             return Some("is missing; a key needs its certificate".into());
@@ -291,6 +305,11 @@ pub(crate) fn checks_problem(checks: &[Expect]) -> Option<String> {
     let bytes: usize = checks.iter().map(check_bytes).sum();
     let most = limits::MAX_CHECKS_BYTES;
     (bytes > most).then(|| format!("has checks of {bytes} bytes together; at most {most} fit"))
+}
+
+pub(crate) fn thresholds_problem(thresholds: &[Threshold]) -> Option<String> {
+    let (n, most) = (thresholds.len(), limits::MAX_THRESHOLDS);
+    (n > most).then(|| format!("has {n} thresholds; at most {most} fit"))
 }
 
 /// A check as it travels.

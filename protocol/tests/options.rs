@@ -19,7 +19,7 @@ fn with_example(option: &TestOption) -> TestConfig {
 }
 
 #[test]
-fn each_example_is_right_and_travels_to_the_drivers() {
+fn each_example_is_right_and_travels_to_whom_it_is_for() {
     for option in OPTIONS {
         let mut config = with_example(option);
         match option.name {
@@ -29,7 +29,11 @@ fn each_example_is_right_and_travels_to_the_drivers() {
         }
         let message = config.write();
         let read = TestConfig::read(&message).unwrap_or_else(|error| panic!("{option:?}: {error}"));
-        assert_eq!(read, config, "{option:?}: {}", String::from_utf8_lossy(&message));
+        let told = if option.is_for_drivers { config.clone() } else { defaults(config.test_type) };
+        assert_eq!(read, told, "{option:?}: {}", String::from_utf8_lossy(&message));
+        let stored = config.write_stored();
+        let read = TestConfig::read_stored(&stored).unwrap_or_else(|error| panic!("{option:?}: {error}"));
+        assert_eq!(read, config, "{option:?}: {}", String::from_utf8_lossy(&stored));
     }
 }
 

@@ -10,7 +10,7 @@ use crate::args::{IoArg, WaitArg};
 use crate::error::Error;
 use crate::parse::{self, Cpus, LocalAddresses};
 use crate::request::{OptionArgs, TypeArg};
-use crate::threshold::Threshold;
+use crate::threshold::{self, Threshold};
 
 /// How long it loads where neither a duration nor a number of requests is given.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
@@ -87,10 +87,11 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FILE", env = "ONRUSH_BENCH_HDR", help_heading = "Result")]
     pub hdr: Option<PathBuf>,
     /// What the result must keep, else the exit code is 99; repeatable. For instance 'p99<200ms' (99 % of what was due got
-    /// its response within 200 ms), 'failed<1%', 'rate>=10k'; metrics: mean, median, p50, p90, p95, p99, p99.9, min, max
-    /// (with response_ in front: over the responses alone), failed, rate
+    /// its response within 200 ms), 'failed<1%', 'rate>=10k', 'p99<200ms over 10s' (in any ten seconds of it); metrics:
+    /// mean, median, p50, p90, p95, p99, p99.9, min, max (with response_ in front: over the responses alone; with service_
+    /// or schedule_error_: of those times), failed, skipped, dropped, rate
     #[arg(
-        long = "threshold", value_name = "METRIC<LIMIT", value_parser = Threshold::parse, value_delimiter = ',',
+        long = "threshold", value_name = "METRIC<LIMIT", value_parser = threshold::parse, value_delimiter = ',',
         env = "ONRUSH_BENCH_THRESHOLD", help_heading = "Result"
     )]
     pub thresholds: Vec<Threshold>,
@@ -112,6 +113,7 @@ impl BenchArgs {
     pub fn config(&self) -> Result<TestConfig, Error> {
         let mut config = self.options.test(self.test_type, self.url.as_deref())?;
         config.connections.get_or_insert(DEFAULT_CONNECTIONS);
+        config.thresholds.clone_from(&self.thresholds);
         if config.count_per_driver.is_none() && config.profile.is_none() {
             config.duration.get_or_insert(DEFAULT_DURATION);
         }

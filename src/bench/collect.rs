@@ -53,6 +53,11 @@ impl Collector {
         (self.claimed, self.elapsed)
     }
 
+    /// All that was measured.
+    pub fn all(&self) -> &SecondStats {
+        &self.all
+    }
+
     /// The second that came last.
     pub fn last(&self) -> Option<&ScopeView> {
         self.last.as_ref()

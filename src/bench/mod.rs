@@ -6,6 +6,7 @@
 mod args;
 mod collect;
 mod csv;
+mod gate;
 mod hdr;
 mod machine;
 mod plan;
@@ -23,6 +24,7 @@ pub use args::BenchArgs;
 use args::BenchFormat;
 use collect::Collector;
 use csv::csv;
+use gate::Gate;
 use hdr::HdrFile;
 use machine::Runs;
 use plan::plan_of;
@@ -55,8 +57,8 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
 
     let mut running = armed.start(start);
     let stopper = running.stopper();
-    let mut collector = Collector::default();
-    let mut said = false;
+    let (mut collector, mut gate) = (Collector::default(), Gate::new(&config));
+    let (mut said, mut why_ended) = (false, None);
     while !collector.has_ended() {
         if stop.requested() && !std::mem::replace(&mut said, true) {
             console.note("stopping; Ctrl-C again leaves at once");
@@ -64,6 +66,12 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
         }
         let Some(second) = running.next_second(LOOK_EVERY) else { continue };
         collector.add(&second);
+        if let Some(why) = gate.enter(&second, collector.all())
+            && why_ended.is_none()
+        {
+            why_ended = Some(format!("stopped: {why}"));
+            stopper.stop();
+        }
         if let Some(log) = &mut log {
             log.write(&second)?;
         }
@@ -77,9 +85,10 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
     drop(running);
     console.end_progress();
 
+    let thresholds = gate.finish(collector.all());
     let mut view = collector.finish(rfc3339(start_wall), asked, engine);
-    let timeout_s = view.asked.timeout_s;
-    view.thresholds = args.thresholds.iter().map(|threshold| threshold.check(&view.totals, timeout_s)).collect();
+    view.thresholds = thresholds;
+    view.reason = view.reason.or(why_ended);
     write(&view, args.output_format, output, console)?;
     Ok(match verdict(&view) {
         None => ExitCode::SUCCESS,
@@ -141,7 +150,13 @@ fn verdict(view: &BenchView) -> Option<(u8, String)> {
     let failed = |words: String| Some((EXIT_FAILED, words));
     match view.state {
         TestState::Completed => {}
-        TestState::Stopped => return failed("it was stopped before its end".into()),
+        TestState::Stopped => {
+            let by_threshold = view.thresholds.iter().any(|threshold| threshold.ended_test);
+            return match &view.reason {
+                Some(reason) if by_threshold && view.outcome.is_sound() => Some((EXIT_THRESHOLD, reason.clone())),
+                _ => failed("it was stopped before its end".into()),
+            };
+        }
         _ => return failed(format!("the engine could not go on: {}", view.reason.as_deref().unwrap_or("unknown"))),
     }
     if !view.outcome.is_sound() {
@@ -169,6 +184,7 @@ mod tests {
     use onrush_engine::End;
 
     use super::*;
+    use crate::threshold;
     use view::tests::{sample_run, second};
 
     #[test]
@@ -177,7 +193,7 @@ mod tests {
         assert_eq!(verdict(&good), None);
         let mut slow = sample_run();
         slow.thresholds =
-            vec![crate::threshold::Threshold::parse("p99<1us").expect("a threshold").check(&slow.totals, 10.0)];
+            vec![threshold::judged(&threshold::parse("p99<1us").expect("a threshold"), &slow.totals, 10.0)];
         assert_eq!(verdict(&slow), Some((EXIT_THRESHOLD, "not kept: p99<1us".into())));
         slow.outcome = Outcome::Invalid;
         assert!(verdict(&slow).is_some_and(|(code, words)| code == EXIT_FAILED && words.contains("add up")));

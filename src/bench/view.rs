@@ -1,11 +1,9 @@
 //! A bench's result as one value: what is written as JSON, and what the table and the CSV are drawn from. Pure.
 
-use onrush_api::{ConservationView, Outcome, ScopeView, TestState};
+use onrush_api::{ConservationView, Outcome, ScopeView, TestState, ThresholdView};
 use onrush_protocol::{TargetUrl, TestConfig};
 use serde::Serialize;
 use serde_json::{Map, Value};
-
-use crate::threshold::ThresholdResult;
 
 /// The document of `--output-format json`. Latencies are milliseconds, other durations seconds; the fields of
 /// `totals` and of each second are those of the REST interface.
@@ -13,7 +11,7 @@ use crate::threshold::ThresholdResult;
 pub struct BenchView {
     /// How it ended: `COMPLETED`, `STOPPED` or `FAILED`.
     pub state: TestState,
-    /// Why it failed.
+    /// Why it failed, or which threshold ended it.
     pub reason: Option<String>,
     /// When it started, in UTC.
     pub started_at: String,
@@ -31,7 +29,7 @@ pub struct BenchView {
     /// The proof that nothing was lost.
     pub conservation: ConservationView,
     /// What became of each threshold.
-    pub thresholds: Vec<ThresholdResult>,
+    pub thresholds: Vec<ThresholdView>,
     /// Each second, in order and without a gap.
     pub seconds: Vec<SecondRow>,
     /// Seconds that are not listed because there are too many.

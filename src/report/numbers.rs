@@ -3,6 +3,7 @@
 /// What stands for a number that nobody reported.
 pub const UNKNOWN: &str = "—";
 
+pub use onrush_protocol::human::{four_digits, milliseconds};
 /// `1234567` → `1,234,567`.
 pub use onrush_stats::thousands as grouped;
 
@@ -29,43 +30,12 @@ pub fn seconds(value: f64) -> String {
     }
 }
 
-/// A latency with its unit: `412.0 µs`, `1.234 ms`, `2.000 s`.
-pub fn milliseconds(value_ms: f64) -> String {
-    let (unit, factor) = unit(value_ms.abs());
-    format!("{} {unit}", four_digits(value_ms * factor))
-}
-
-/// The unit for a number of milliseconds, and how many of it a millisecond has.
-fn unit(value_ms: f64) -> (&'static str, f64) {
-    // 999.96 would be shown as 1000.0.
-    const ROUNDS_UP: f64 = 0.99995;
-    if value_ms >= 1000.0 * ROUNDS_UP {
-        ("s", 1e-3)
-    } else if value_ms >= ROUNDS_UP {
-        ("ms", 1.0)
-    } else {
-        ("µs", 1e3)
-    }
-}
-
 /// An amount of bytes: `0 B`, `12.35 kB`, `1.235 MB`.
 pub fn bytes(value: f64) -> String {
     let units = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
     match units.into_iter().find(|(_, size)| value >= *size) {
         Some((unit, size)) => format!("{} {unit}", four_digits(value / size)),
         None => format!("{value:.0} B"),
-    }
-}
-
-/// Four digits, as far as the number has that many after its point: `1.234`, `12.34`, `123.4`, `1,234`.
-pub fn four_digits(value: f64) -> String {
-    match value.abs() {
-        0.0 => "0".into(),
-        v if v < 9.9995 => format!("{value:.3}"),
-        v if v < 99.995 => format!("{value:.2}"),
-        v if v < 999.95 => format!("{value:.1}"),
-        _ if value < 0.0 => format!("-{}", grouped(value.abs().round() as u64)),
-        _ => grouped(value.round() as u64),
     }
 }
 
@@ -79,26 +49,6 @@ mod tests {
             [(0, "0"), (999, "999"), (1_000, "1,000"), (123_456, "123,456"), (u64::MAX, "18,446,744,073,709,551,615")];
         for (value, text) in cases {
             assert_eq!(grouped(value), text);
-        }
-    }
-
-    #[test]
-    fn latencies_take_the_unit_that_fits() {
-        let cases = [
-            (0.0, "0 µs"),
-            (0.0004, "0.400 µs"),
-            (0.412, "412.0 µs"),
-            (0.9996, "999.6 µs"),
-            (0.99999, "1.000 ms"),
-            (12.345, "12.35 ms"),
-            (123.45, "123.5 ms"),
-            (999.99, "1.000 s"),
-            (61_000.0, "61.00 s"),
-            (-0.25, "-250.0 µs"),
-            (2_000_000.0, "2,000 s"),
-        ];
-        for (value, text) in cases {
-            assert_eq!(milliseconds(value), text, "{value}");
         }
     }
 

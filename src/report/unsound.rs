@@ -7,7 +7,12 @@ pub fn unsound(test: &TestView) -> Option<String> {
     let reason = test.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     match test.state {
         TestState::Completed => {}
-        TestState::Stopped => return Some(format!("the test was stopped{reason}")),
+        TestState::Stopped => {
+            let words = test.reason.as_deref().filter(|reason| reason.starts_with("stopped:"));
+            return Some(
+                words.map_or_else(|| format!("the test was stopped{reason}"), |words| format!("the test was {words}")),
+            );
+        }
         TestState::Failed => return Some(format!("the test failed{reason}")),
         TestState::Configured | TestState::Armed | TestState::Running => return Some("the test is not over".into()),
     }

@@ -21,7 +21,7 @@ Exit codes:
   0    done, and the result is exact or unproved
   1    it did not work, or the test failed, was stopped, is incomplete or invalid
   2    the command line is wrong
-  99   the result is sound, and a --threshold is not kept")]
+  99   the result is sound, and a threshold is not kept or stopped the test")]
 pub struct TestArgs {
     /// Where the orchestrator is
     #[arg(
@@ -65,6 +65,8 @@ Examples:
     onrush test start http://web:8080/ -d 30s -R 5k --threshold 'p99<200ms,failed<0.1%'
   A ramp, a peak and what comes after it, over all drivers together:
     onrush test start http://web:8080/ --profile 'total: 1m@1k..10k, 30s@40k, 1m@1k'
+  The same, stopped as soon as ten seconds of it are too slow, but not within the first five:
+    onrush test start http://web:8080/ -d 5m -R 5k --threshold 'p99<200ms over 10s' --abort-on-fail=5s
   A body, and the result as a file:
     onrush test start http://web:8080/login -n 1k -m POST -H 'Content-Type: application/json' \\
         --body '{\"a\":1}' -o result.json --output-format json
@@ -75,7 +77,7 @@ Exit codes:
   0    the test completed, and its result is exact or unproved
   1    the test was refused, failed or stopped, or its result is incomplete or invalid
   2    the command line is wrong
-  99   the result is sound, and a --threshold is not kept")]
+  99   the result is sound, and a --threshold is not kept or stopped the test")]
 pub struct StartArgs {
     /// Where the requests go [default: each driver's own --target-url]
     #[arg(env = "ONRUSH_TEST_URL")]
@@ -93,12 +95,11 @@ pub struct StartArgs {
     name: Option<String>,
     /// Only make the test and print its id; `onrush test trigger` starts it
     #[arg(
-        long, value_parser = BoolishValueParser::new(), conflicts_with_all = ["no_wait", "thresholds"],
-        env = "ONRUSH_TEST_NO_TRIGGER"
+        long, value_parser = BoolishValueParser::new(), conflicts_with = "no_wait", env = "ONRUSH_TEST_NO_TRIGGER"
     )]
     pub no_trigger: bool,
     /// Start the test and print its id, without following it
-    #[arg(long, value_parser = BoolishValueParser::new(), conflicts_with = "thresholds", env = "ONRUSH_TEST_NO_WAIT")]
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "ONRUSH_TEST_NO_WAIT")]
     pub no_wait: bool,
 
     /// What becomes of the result.
@@ -153,7 +154,8 @@ pub struct NamedArgs {
 impl StartArgs {
     /// The request for the test that the command line asks for.
     pub fn new_test(&self) -> Result<NewTest, Error> {
-        let config = self.options.test(self.test_type, self.url.as_deref())?;
+        let mut config = self.options.test(self.test_type, self.url.as_deref())?;
+        config.thresholds.clone_from(&self.result.thresholds);
         Ok(NewTest { config, name: self.name.clone(), trigger: !self.no_trigger })
     }
 }
@@ -243,7 +245,19 @@ mod tests {
     #[test]
     fn thresholds_may_stand_in_one_variable_or_in_many_flags() {
         let args = parse_start(&["u", "-n", "1", "--threshold", "p99<1s,failed<1%", "--threshold", "rate>1"]);
-        assert_eq!(args.expect("a right command line").result.thresholds.len(), 3);
+        let test = args.expect("a right command line").new_test().expect("a right test");
+        assert_eq!(test.config.thresholds.len(), 3, "they are a part of the test");
+    }
+
+    #[test]
+    fn a_test_may_end_by_a_threshold_at_once_or_later() {
+        let after_s = |flag: &str| {
+            let args = ["u", "-n", "1", "--threshold", "p99<1s over 2s", flag];
+            asked_for(&args).config.abort_on_fail.map(|after| after.as_secs_f64())
+        };
+        assert_eq!(["--abort-on-fail", "--abort-on-fail=5s", "--no-wait"].map(after_s), [Some(0.0), Some(5.0), None]);
+        assert!(parse_start(&["-n", "1", "--abort-on-fail", "http://h/"]).is_ok(), "the URL is no delay");
+        assert!(parse_start(&["u", "-n", "1", "--abort-on-fail=soon"]).is_err_and(|e| e.to_string().contains("5s")));
     }
 
     #[test]

@@ -27,8 +27,10 @@ pub fn run(args: TestArgs, console: &Console) -> Result<ExitCode, Error> {
     }
 }
 
-fn start(client: &Client, args: StartArgs, console: &Console) -> Result<ExitCode, Error> {
+fn start(client: &Client, mut args: StartArgs, console: &Console) -> Result<ExitCode, Error> {
     let new_test = args.new_test()?;
+    // They are a part of the test by now.
+    args.result.thresholds.clear();
     let (no_trigger, no_wait, format) = (args.no_trigger, args.no_wait, args.result.output_format);
     let writer = ResultWriter::open(args.result)?;
     // From here on Ctrl-C ends the test and not only this process.

@@ -197,7 +197,7 @@ impl Distribution {
 }
 
 /// The numbers of [`Distribution::summary_of_due`], in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[allow(missing_docs, reason = "each name says all there is")]
 pub struct DueSummary {
     pub mean_ms: Option<f64>,
@@ -208,6 +208,24 @@ pub struct DueSummary {
     pub p95_ms: Option<f64>,
     pub p99_ms: Option<f64>,
     pub p999_ms: Option<f64>,
+}
+
+impl DueSummary {
+    /// The numbers of a distribution to which nothing is missing; `None`: nothing was measured.
+    pub fn complete(summary: Option<Summary>) -> Self {
+        let Some(summary) = summary else { return Self::default() };
+        let Summary { count: _, mean_ms, min_ms, max_ms, median_ms, p90_ms, p95_ms, p99_ms, p999_ms } = summary;
+        Self {
+            mean_ms: Some(mean_ms),
+            min_ms: Some(min_ms),
+            max_ms: Some(max_ms),
+            median_ms: Some(median_ms),
+            p90_ms: Some(p90_ms),
+            p95_ms: Some(p95_ms),
+            p99_ms: Some(p99_ms),
+            p999_ms: Some(p999_ms),
+        }
+    }
 }
 
 /// The numbers that people read of a distribution, in milliseconds.

@@ -21,11 +21,16 @@ const SEATS: Seats = Seats { min: 2, max: 8 };
 fn open(path: &Path, now: Now) -> (Store, Core, usize) {
     let store = Store::open(path).unwrap();
     let connection = store.connection();
+    let mut watches = Vec::new();
     let tests = store::open_tests(connection).unwrap().into_iter().map(Stored::record).map(|record| {
         let aggregate = store::open_aggregate(connection, &record, now, |_, _| ()).unwrap();
+        let watch = store::watch(connection, &record, &aggregate).unwrap();
+        watches.extend(watch.map(|watch| (record.test_id.clone(), watch)));
         (record, aggregate)
     });
-    let core = Core::new(SEATS, store::drivers(connection).unwrap(), tests.collect(), 0, now);
+    let tests = tests.collect();
+    let mut core = Core::new(SEATS, store::drivers(connection).unwrap(), tests, 0, now);
+    watches.into_iter().for_each(|(test_id, watch)| core.watch_from(&test_id, watch));
     let here = ("here".to_owned(), "metrics".to_owned(), 0);
     let next = store::all_offsets(connection).unwrap().get(&here).copied().unwrap_or(0);
     (store, core, usize::try_from(next).unwrap())
@@ -69,7 +74,11 @@ fn run(
     };
     hear(&mut core, NodeState::Armed);
     core.settle(Some(now.mono), true, now);
-    core.create(NewTest { config: config("t", 40), name: None, trigger: true }, now).unwrap();
+    let mut config = config("t", 40);
+    let thresholds =
+        ["max<1h over 3s", "mean<1500ms over 2s", "service_p50>700ms over 4s", "rate>=8 over 2s", "p99<1s"];
+    config.thresholds = thresholds.map(|text| text.parse().unwrap()).into();
+    core.create(NewTest { config, name: None, trigger: true }, now).unwrap();
     settle_and_commit(&mut store, &mut core, None, false, now);
     let take = |core: &mut Core, metrics: &Metrics| {
         core.take(Topic::Metrics, Ok(DriverMessage::Metrics(metrics.clone())), now.mono, now);
@@ -122,7 +131,7 @@ proptest! {
         snapshot_every in 1usize..5,
     ) {
         let log = reports("t", &["a", "b"], 10, 4);
-        let (_, expected, expected_seconds) = run(&log, log.len(), &[], 1);
+        let (expected_record, expected, expected_seconds) = run(&log, log.len(), &[], 1);
         let mut redelivered = log.clone();
         // Before the last, which ends the test.
         for again in repeated {
@@ -131,6 +140,9 @@ proptest! {
         let (record, totals, seconds) = run(&redelivered, batch, &deaths, snapshot_every);
         prop_assert_eq!((record.state, record.outcome), (TestState::Completed, Some(Outcome::Exact)));
         prop_assert_eq!(record.participants.iter().map(|p| p.reports).collect::<Vec<_>>(), vec![10, 10]);
+        prop_assert_eq!(&record.standings, &expected_record.standings);
+        let kept: Vec<_> = record.standings.iter().map(|standing| standing.kept.unwrap()).collect();
+        prop_assert_eq!((kept.len(), kept[0], kept[4]), (5, true, false));
         prop_assert_eq!(&totals, &expected);
         prop_assert_eq!(totals[&node("a")].stats.counts.sent, 40);
         prop_assert_eq!(seconds, expected_seconds);

@@ -79,7 +79,7 @@ impl Core {
         self.publish_stop(test_id);
         let Some(test) = self.tests.get_mut(test_id) else { return Err(Problem::no_such_test(test_id)) };
         if test.record.state == TestState::Running {
-            if test.request_stop(now) {
+            if test.request_stop(None, now) {
                 self.changed(test_id);
             }
             return Ok(());

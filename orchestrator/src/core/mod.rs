@@ -13,6 +13,7 @@ mod skips;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use onrush_protocol::threshold::Watch;
 use onrush_protocol::{MAX_MESSAGE_BYTES, Measured, NodeId, Participant, TestConfig, TestId, Topic, Trigger};
 use url::Url;
 
@@ -180,6 +181,13 @@ impl Core {
         };
         core.resume_pending(now);
         core
+    }
+
+    /// Goes on judging a test from what the store has of it.
+    pub fn watch_from(&mut self, test_id: &TestId, thresholds: Watch) {
+        if let Some(test) = self.tests.get_mut(test_id) {
+            test.watch_from(thresholds);
+        }
     }
 
     /// What must be done, and what of the tests must be stored beside that, since the last call.

@@ -11,6 +11,7 @@ use onrush_protocol::{TestId, Topic};
 
 use super::{Core, Effect, pending};
 use crate::clock::Now;
+use crate::lifecycle::Finding;
 use crate::registry::{self, Change, Crowding, Driver};
 use crate::state::TestState;
 use crate::target_check::{self, Probe};
@@ -30,9 +31,28 @@ impl Core {
             return;
         }
         for test_id in reported {
-            let Some(test) = self.tests.get_mut(&test_id) else { continue };
-            let sealed = test.seal(false, now);
-            self.effects.extend(sealed.into_iter().map(|second| Effect::Sealed(test_id.clone(), second)));
+            self.seal(&test_id, false, now);
+        }
+    }
+
+    /// Closes the seconds of a test that can be closed, all that are open where it is `over`, and stops it where they break a
+    /// threshold that ends it.
+    fn seal(&mut self, test_id: &TestId, over: bool, now: Now) {
+        let Some(test) = self.tests.get_mut(test_id) else { return };
+        let sealed = test.seal(over, now);
+        let finding = test.judge(&sealed, over, now);
+        self.effects.extend(sealed.into_iter().map(|second| Effect::Sealed(test_id.clone(), second)));
+        match finding {
+            Finding::Nothing => {}
+            Finding::Values => _ = self.unshown.insert(test_id.clone()),
+            Finding::Broken => self.changed(test_id),
+            Finding::Ends(why) => {
+                if test.request_stop(Some(&why), now) {
+                    self.publish_stop(test_id);
+                    self.unsettled = true;
+                }
+                self.changed(test_id);
+            }
         }
     }
 
@@ -125,13 +145,12 @@ impl Core {
 
     fn settle_running(&mut self, test_id: &TestId, caught_up: bool, now: Now) {
         let Some(test) = self.tests.get_mut(test_id) else { return };
-        if test.watch(&self.registry, caught_up, now) {
+        let (changed, done) = (test.watch(&self.registry, caught_up, now), test.is_done(now));
+        if changed {
             self.changed(test_id);
         }
+        self.seal(test_id, done, now);
         let Some(test) = self.tests.get_mut(test_id) else { return };
-        let done = test.is_done(now);
-        let sealed = test.seal(done, now);
-        self.effects.extend(sealed.into_iter().map(|second| Effect::Sealed(test_id.clone(), second)));
         if !done {
             test.asked_target = None;
             return;
@@ -156,8 +175,7 @@ impl Core {
         if !test.is_done(now) {
             return;
         }
-        let sealed = test.seal(true, now);
-        self.effects.extend(sealed.into_iter().map(|second| Effect::Sealed(test_id.clone(), second)));
+        self.seal(test_id, true, now);
         let Some(test) = self.tests.get_mut(test_id) else { return };
         test.end(target_after, now);
         self.close(test_id, now);

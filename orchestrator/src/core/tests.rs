@@ -6,6 +6,7 @@ use onrush_stats::Outcome;
 mod ends;
 mod late;
 mod plain;
+mod thresholds;
 mod trigger;
 
 use super::*;

@@ -58,6 +58,7 @@ const HELP: &[(&str, &str)] = &[
         "onrush_test_outcome",
         "How far the result can be trusted: 1 for its outcome, 0 for the others; none before the end",
     ),
+    ("onrush_test_threshold_kept", "1 while the threshold is kept, 0 where it is not; none before it was judged"),
     ("onrush_last_sealed_second_age_seconds", "Time since a second of the test was last sealed"),
     // The orchestrator itself.
     ("onrush_reports_total", "Reports that came, by what became of them"),

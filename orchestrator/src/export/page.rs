@@ -119,6 +119,9 @@ impl Page<'_> {
             let is = test.outcome.map(|known| f64::from(known == outcome));
             sink.gauge("onrush_test_outcome", &[id, ("outcome", outcome.name())], is);
         }
+        for (threshold, kept) in &test.thresholds {
+            sink.gauge("onrush_test_threshold_kept", &[id, ("threshold", threshold)], kept.map(f64::from));
+        }
         sink.gauge("onrush_test_start_skew_seconds", &[id], test.start_skew_ms.map(seconds));
         let age = test.sealed_at.map(|at| self.now.saturating_duration_since(at).as_secs_f64());
         sink.gauge("onrush_last_sealed_second_age_seconds", &[], age);

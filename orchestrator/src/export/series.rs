@@ -37,6 +37,8 @@ pub struct ShownTest {
     /// `None`: it is not over.
     pub outcome: Option<Outcome>,
     pub start_skew_ms: Option<f64>,
+    /// Each threshold, and whether it is kept.
+    pub thresholds: Vec<(String, Option<bool>)>,
     pub connections: u32,
     /// Requests a second that each driver is asked for, where that does not change.
     pub throughput_asked_per_s: Option<f64>,
@@ -105,6 +107,7 @@ impl TestSeries {
             state: record.state,
             outcome: None,
             start_skew_ms: None,
+            thresholds: Vec::new(),
             connections,
             throughput_asked_per_s: record.config.asked_rate_per_s(record.participants.len()),
             follows_profile: record.config.profile.is_some(),
@@ -126,6 +129,9 @@ impl TestSeries {
         (shown.state, shown.outcome) = (record.state, record.outcome);
         shown.start_skew_ms = views::start_skew_ms(record);
         shown.throughput_asked_per_s = record.config.asked_rate_per_s(record.participants.len());
+        let kept = |place: usize| record.standings.get(place).and_then(|standing| standing.kept);
+        let thresholds = record.config.thresholds.iter().enumerate();
+        shown.thresholds = thresholds.map(|(place, threshold)| (threshold.to_string(), kept(place))).collect();
         if record.state.is_end() {
             shown.ended_at.get_or_insert(now);
         }

@@ -42,6 +42,7 @@ impl OpenTest {
         let all_stopped = !self.record.participants.is_empty() && self.record.participants.iter().all(stopped);
         self.record.state = if asked || all_stopped { TestState::Stopped } else { TestState::Completed };
         self.record.ended_unix_ms = Some(now.unix_ms);
+        self.conclude_thresholds();
         let is_complete = self.find_lacks();
         let record = &mut self.record;
         let kind = if record.state == TestState::Stopped { TestEvent::Stopped } else { TestEvent::Completed };
@@ -71,12 +72,17 @@ impl OpenTest {
             reasons.push(format!("{} {what}: {reason}", participant.node_id));
         }
         let record = &mut self.record;
-        record.reason = match (reasons.is_empty(), record.stop_requested) {
-            (true, true) => Some("stopped on request".into()),
+        let is_complete = reasons.is_empty();
+        let why_ended = record.why_ended().map(|why| format!("stopped: {why}"));
+        record.reason = match (is_complete, record.stop_requested) {
+            (true, true) => why_ended.or_else(|| Some("stopped on request".into())),
             (true, false) => None,
-            (false, _) => Some(format!("{}: {}", Outcome::Incomplete.name(), reasons.join("; "))),
+            (false, _) => {
+                reasons.extend(why_ended);
+                Some(format!("{}: {}", Outcome::Incomplete.name(), reasons.join("; ")))
+            }
         };
-        reasons.is_empty()
+        is_complete
     }
 
     /// What is said of a driver whose part was stopped, though the test was not.
@@ -160,6 +166,7 @@ impl OpenTest {
     /// What the result is by now, after late reports. The target's counters, read so much later, may have counted what
     /// others sent: what they contradict is not compared.
     pub fn amend(&mut self, target_after: &Probe, now: Now) {
+        self.conclude_thresholds();
         let is_complete = self.find_lacks();
         let check = |after| conservation::check(&self.record, &self.aggregate, is_complete, after);
         let (mut outcome, mut conservation) = check(target_after);

@@ -209,6 +209,7 @@ fn test_view(test_id: &str, state: TestState) -> TestView {
         start_skew_ms: None,
         outcome: None,
         conservation: None,
+        thresholds: Vec::new(),
         events: Vec::new(),
     }
 }

@@ -17,6 +17,7 @@ mod schema;
 mod second;
 mod snapshot;
 mod tests_table;
+mod thresholds;
 mod unreadable;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ pub use measures::{open_aggregate, save_report, save_sealed, save_totals, second
 pub use read::{READERS, StoreReader};
 pub use snapshot::save_snapshot;
 pub use tests_table::{exists, last_published_order, open_tests, save_participants, save_test, test, triggered_since};
+pub use thresholds::watch;
 pub use unreadable::{Stored, reason};
 
 /// Why the store could not be used.

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// Each step brings a file one version further; the version is SQLite's `user_version`.
-const STEPS: &[&str] = &[V1, V2, V3, V4, V5];
+const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6];
 
 const V1: &str = "
 CREATE TABLE offsets (
@@ -80,6 +80,9 @@ ALTER TABLE tests DROP COLUMN complete;
 ALTER TABLE tests DROP COLUMN valid;
 ";
 
+/// How the thresholds of a test stand, as JSON; NULL: it has none, or none was judged.
+const V6: &str = "ALTER TABLE tests ADD COLUMN thresholds TEXT";
+
 /// Brings the file to this version; refuses one of a later version.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let version: usize =
@@ -142,7 +145,7 @@ mod tests {
         ];
         let old = of_version(&path, 4);
         for (test_id, complete, valid, verdict, _) in cases {
-            let config = running(test_id, 1, &["a"]).config.write();
+            let config = running(test_id, 1, &["a"]).config.write_stored();
             let conservation = if test_id == "broken" { Some("no JSON".to_owned()) } else { verdict.map(proof) };
             let sql = "INSERT INTO tests (test_id, config, state, created_unix_ms, stop_requested, trigger_when_armed,
                 published_order, complete, valid, conservation, listed)

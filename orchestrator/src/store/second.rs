@@ -150,19 +150,8 @@ impl PartRow {
 
 impl SummaryRow {
     fn of(summary: Option<Summary>) -> Self {
-        let Some(summary) = summary else { return Self::default() };
-        let Summary { count, mean_ms, min_ms, max_ms, median_ms, p90_ms, p95_ms, p99_ms, p999_ms } = summary;
-        let due = DueSummary {
-            mean_ms: Some(mean_ms),
-            min_ms: Some(min_ms),
-            max_ms: Some(max_ms),
-            median_ms: Some(median_ms),
-            p90_ms: Some(p90_ms),
-            p95_ms: Some(p95_ms),
-            p99_ms: Some(p99_ms),
-            p999_ms: Some(p999_ms),
-        };
-        Self { count, ..Self::of_due(due) }
+        let count = summary.map_or(0, |summary| summary.count);
+        Self { count, ..Self::of_due(DueSummary::complete(summary)) }
     }
 
     /// How many were due is known by the counts.

@@ -6,13 +6,14 @@ use rusqlite::{Connection, Row, Transaction, params};
 
 use super::list::ListedTest;
 use super::unreadable::{self, Stored};
-use super::{StoreError, coding, proof};
+use super::{StoreError, coding, proof, thresholds};
 use crate::event::{EventLog, EventRecord, TestEvent};
 use crate::record::{ParticipantRecord, TestRecord};
 use crate::state::{ParticipantState, TestState};
 
 const COLUMNS: &str = "test_id, name, config, state, reason, created_unix_ms, triggered_unix_ms, start_at_unix_ms,
-    ended_unix_ms, stop_requested, trigger_when_armed, published_order, outcome, conservation, target_before";
+    ended_unix_ms, stop_requested, trigger_when_armed, published_order, outcome, conservation, target_before,
+    thresholds";
 
 /// Writes a test as it is now; what never changes (its config, events that are stored already) is left alone.
 pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), StoreError> {
@@ -20,12 +21,12 @@ pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), S
     let insert = "INSERT INTO tests (test_id, name, config, created_unix_ms, state, stop_requested, trigger_when_armed,
             published_order) VALUES (?1, ?2, ?3, ?4, '', 0, 0, 0)";
     if !exists(transaction, test_id)? {
-        let config = record.config.write();
+        let config = record.config.write_stored();
         transaction.prepare_cached(insert)?.execute(params![test_id, record.name, config, record.created_unix_ms])?;
     }
     let update = "UPDATE tests SET state = ?2, reason = ?3, triggered_unix_ms = ?4, start_at_unix_ms = ?5,
             ended_unix_ms = ?6, stop_requested = ?7, trigger_when_armed = ?8, published_order = ?9, outcome = ?10,
-            conservation = ?11, target_before = ?12, listed = ?13 WHERE test_id = ?1";
+            conservation = ?11, target_before = ?12, listed = ?13, thresholds = ?14 WHERE test_id = ?1";
     transaction.prepare_cached(update)?.execute(params![
         test_id,
         record.state.name(),
@@ -40,6 +41,7 @@ pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), S
         record.conservation.as_ref().map(proof::text),
         record.target_before.as_ref().map(proof::probe_text),
         coding::json(&ListedTest::of(record)),
+        thresholds::text(&record.standings),
     ])?;
     transaction.prepare_cached("DELETE FROM participants WHERE test_id = ?1")?.execute([test_id])?;
     for participant in &record.participants {
@@ -160,6 +162,7 @@ fn record(connection: &Connection, row: &Row) -> Result<TestRecord, StoreError> 
     let outcome: Option<String> = row.get(12)?;
     let conservation: Option<String> = row.get(13)?;
     let target_before: Option<String> = row.get(14)?;
+    let standings: Option<String> = row.get(15)?;
     Ok(TestRecord {
         participants: participants(connection, &test_id)?,
         events: events(connection, &test_id)?,
@@ -177,6 +180,7 @@ fn record(connection: &Connection, row: &Row) -> Result<TestRecord, StoreError> 
         published_order: row.get(11)?,
         outcome: outcome.map(|word| coding::of_name(word, Outcome::from_name)).transpose()?,
         conservation: conservation.as_deref().map(proof::of_text).transpose()?,
+        standings: standings.as_deref().map(thresholds::of_text).transpose()?.unwrap_or_default(),
         target_before: target_before.as_deref().map(proof::probe_of_text).transpose()?,
     })
 }

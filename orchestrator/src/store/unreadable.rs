@@ -70,6 +70,7 @@ pub(super) fn stand_in(row: &Row, error: &StoreError) -> Result<Stored, StoreErr
         conservation: None,
         target_before: None,
         participants: Vec::new(),
+        standings: Vec::new(),
         events: EventLog::default(),
     })))
 }

@@ -91,6 +91,7 @@ macro_rules! test_options {
                 flag: None,
                 is_secret: false,
                 shown_as: $name,
+                is_for_drivers: true,
                 wire: $name,
                 is_written: |_| true,
                 is_default: |config, defaults| config.$field == defaults.$field,

@@ -31,11 +31,13 @@ pub enum Section {
     Request,
     /// How https targets are trusted.
     Tls,
+    /// What the result must be like.
+    Result,
 }
 
 impl Section {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Section; 3] = [Section::Load, Section::Request, Section::Tls];
+    pub const ALL: [Section; 4] = [Section::Load, Section::Request, Section::Tls, Section::Result];
 
     /// Its heading.
     pub const fn heading(self) -> &'static str {
@@ -43,6 +45,7 @@ impl Section {
             Section::Load => "Load",
             Section::Request => "Request",
             Section::Tls => "TLS",
+            Section::Result => "Result",
         }
     }
 }
@@ -86,6 +89,8 @@ impl Flag {
 pub enum How {
     /// As a text.
     Text,
+    /// As a text behind `=`; the flag alone means this.
+    TextOr(&'static str),
     /// Once for each item; a variable has several, with this character between them.
     Each(char),
     /// Without a value: the flag alone sets the option to this.
@@ -118,6 +123,8 @@ pub struct TestOption {
     pub is_secret: bool,
     /// Its name in results; empty: it is not shown.
     pub shown_as: &'static str,
+    /// Whether drivers are told: what only the orchestrator acts on stays with it.
+    pub is_for_drivers: bool,
     /// Its name in messages.
     wire: &'static str,
     /// Whether a message says it, given the others.

@@ -91,6 +91,24 @@ pub(crate) fn checks() -> Value {
     any_of(&[check(), json!({"type": "array", "items": check(), "maxItems": limits::MAX_CHECKS})])
 }
 
+/// What the result must keep.
+pub(crate) fn thresholds() -> Value {
+    let time = "(response_|service_|schedule_error_)?(mean|median|p50|p90|p95|p99|p99[.]9|min|max)(<=?|>=?)[1-9][0-9]{0,2}(us|ms|s)";
+    let share = "(failed|skipped|dropped)(<=?|>=?)[0-9]{1,2}%?";
+    let rate = "rate(<=?|>=?)[1-9][0-9]{0,2}k?";
+    let one = pattern(&format!("^({time}|{share}|{rate})( over [1-9][0-9]{{0,2}}s)?$"));
+    any_of(&[one.clone(), json!({"type": "array", "items": one, "maxItems": limits::MAX_THRESHOLDS})])
+}
+
+/// Yes, no, or a length of time.
+pub(crate) fn flag_or_duration(high_s: f64) -> Value {
+    let mut schema = flag();
+    if let (Some(choices), Some(times)) = (schema["anyOf"].as_array_mut(), duration(0.0, high_s)["anyOf"].as_array()) {
+        choices.extend(times.iter().filter(|choice| choice["type"] != "null").cloned());
+    }
+    schema
+}
+
 /// Several requests.
 pub(crate) fn targets() -> Value {
     let whole = |value: Value| json!({"anyOf": [value, {"type": "null"}]});
@@ -224,6 +242,12 @@ pub fn together() -> Value {
         ]},
         {"anyOf": [left_out(&["body"]), left_out(&["body_base64"])]},
         {"anyOf": [left_out(&["targets"]), alone]},
+        {"anyOf": [
+            {"properties": {"abort_on_fail": {"enum": [false, null]}}},
+            {"required": ["thresholds"], "properties": {"thresholds": {
+                "anyOf": [{"type": "string"}, {"type": "array", "minItems": 1}]
+            }}},
+        ]},
         {"anyOf": [left_out(&["tls_cert_pem", "tls_key_pem"]), {"allOf": [given("tls_cert_pem"), given("tls_key_pem")]}]},
     ])
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::kind::{
     Amount, Body, Choice, Coded, Count, Headers, Maybe, Method, Number, Pem, Phases, Rate, Targets, Text, Texts, Time,
-    YesNo,
+    YesAfter, YesNo,
 };
 use super::{How, Section, schema};
-use crate::validate::{checks_problem, unix_socket_problem, url_problem};
-use crate::{Arrivals, ConnectTo, Expect, Profile, RequestConfig, RequestOrder, TargetUrl, limits};
+use crate::validate::{checks_problem, thresholds_problem, unix_socket_problem, url_problem};
+use crate::{Arrivals, ConnectTo, Expect, Profile, RequestConfig, RequestOrder, TargetUrl, Threshold, limits};
 
 const DURATION: &str = "a duration like \"10ms\", \"250us\", \"1.5s\" or \"1m 30s\"; a bare number means seconds";
 const YES_NO: &str = "true or false";
@@ -325,6 +325,35 @@ test_options! {
         flag: flag!(
             "disable-keepalive", "", "DISABLE_KEEPALIVE", how: How::Sets(false), help: "A new connection for each request"
         ),
+    }
+    /// What the result must keep, at most 20: METRIC<LIMIT or METRIC>LIMIT, with p99, response_p99, service_p99,
+    /// schedule_error_p99 (or mean, median, p90, p95, p99.9, min, max), failed, skipped, dropped (a number or %) or rate; a
+    /// window behind it (p99<200ms over 10s) is looked at every second.
+    thresholds: Vec<Threshold> = Vec::new(),
+        Texts { example: "p99<200ms", problem: thresholds_problem, schema: schema::thresholds } => "thresholds" {
+        also: &["threshold"],
+        label: "Thresholds, one per line",
+        right: "a list of thresholds such as \"p99<200ms\", \"failed<1%\" or \"rate>=10k over 10s\"",
+        example: r#"["p99<200ms over 10s", "failed<1%"]"#,
+        section: Section::Result,
+        is_for_drivers: false,
+    }
+    /// Stop the test when a threshold is not kept: true, or how long after the start that begins (5s).
+    abort_on_fail: Option<Duration> = None, YesAfter => "abort_on_fail" {
+        also: &["abort_on_fail_s"],
+        label: "Stop when a threshold is not kept",
+        right: "true, false, or the time after the start from which it holds, such as \"5s\"",
+        default: "false",
+        example: "\"5s\"",
+        section: Section::Result,
+        flag: flag!(
+            "abort-on-fail", "DELAY", "ABORT_ON_FAIL", how: How::TextOr("true"),
+            help: "Stop the test when a --threshold is not kept; with =DELAY (5s), not before so long after the start"
+        ),
+        wire: "abort_on_fail_s",
+        shown_as: "abort_on_fail_s",
+        is_for_drivers: false,
+        problem: TestConfig::abort_problem,
     }
     also:
     /// The request's body as bytes in base64, in place of body.

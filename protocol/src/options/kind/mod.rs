@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 pub(crate) use self::lists::{Headers, Targets, Texts};
-pub(crate) use self::numbers::{Amount, Count, Maybe, Number, Rate, Time, YesNo};
+pub(crate) use self::numbers::{Amount, Count, Maybe, Number, Rate, Time, YesAfter, YesNo};
 pub(crate) use self::texts::{Body, Choice, Coded, Method, Pem, Phases, Text};
 use super::people::Wrong;
 use crate::fields::{Fields, ReadError};

@@ -294,3 +294,37 @@ impl Kind for YesNo {
         Control::Flag
     }
 }
+
+/// No, yes, or yes after some time; on the wire the time, which is 0 for yes.
+pub(crate) struct YesAfter;
+
+impl Kind for YesAfter {
+    type Value = Option<Duration>;
+
+    fn read(&self, fields: &Fields, wire: &'static str) -> Result<Option<Self::Value>, ReadError> {
+        Time::up_to(limits::MAX_DURATION).read(fields, wire).map(|read| read.map(Some))
+    }
+
+    fn write(&self, wire: &'static str, value: &Self::Value, message: &mut MessageWriter) {
+        value.iter().for_each(|after| Time::up_to(limits::MAX_DURATION).write(wire, after, message));
+    }
+
+    fn parse(&self, given: &Value) -> Result<Self::Value, Wrong> {
+        match people::flag(given) {
+            Ok(is_on) => Ok(is_on.then_some(Duration::ZERO)),
+            Err(_) => people::duration(given).map(Some).map_err(|_| Wrong::Kind),
+        }
+    }
+
+    fn shown(&self, value: &Self::Value) -> Value {
+        json!(value.map(|after| after.as_secs_f64()))
+    }
+
+    fn schema(&self) -> Value {
+        schema::flag_or_duration(limits::MAX_DURATION.as_secs_f64())
+    }
+
+    fn shown_schema(&self) -> Value {
+        nullable("number")
+    }
+}
