@@ -21,6 +21,7 @@ pub mod rest;
 pub mod results;
 pub mod spec_driver;
 pub mod spec_orchestrator;
+pub mod thresholds;
 
 /// Makes a test of every case, given a broker that tests may share, and one that a test may kill.
 macro_rules! instantiate {
@@ -47,6 +48,7 @@ macro_rules! instantiate {
             garbage: garbage_on_every_topic_changes_nothing;
             spec_driver: a_driver_of_the_bare_specification_takes_part,
                 a_slow_driver_of_the_bare_specification_that_leaves_after_its_last_report;
+            thresholds: a_target_that_stalls_ends_the_test, a_threshold_outlives_the_orchestrator;
             spec_orchestrator: a_bare_config_and_trigger, a_trigger_that_overtakes_its_config;
         );
         suite::instantiate!(@tests $own;

@@ -32,6 +32,12 @@ fn wrong_fields() -> Vec<(&'static str, Value)> {
         ("unix_socket", json!("")),
         ("resend", json!("perhaps")),
         ("expect", json!(["perhaps"])),
+        ("thresholds", json!(["p98<1s"])),
+        ("thresholds", json!(["p99<1s over 2h"])),
+        ("thresholds", json!(vec!["p99<1s"; 21])),
+        ("abort_on_fail", json!("perhaps")),
+        // There is nothing that could fail.
+        ("abort_on_fail", json!(true)),
         ("tls_ca_pem", json!("x")),
         ("target_url", json!(7)),
         ("method", json!("GET /")),

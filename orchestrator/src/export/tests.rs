@@ -1,5 +1,6 @@
 //! What a scrape says, as Prometheus would read it.
 
+use onrush_protocol::threshold::Standing;
 use onrush_protocol::{LatencyMs, Metrics, NodeState};
 use onrush_stats::{FailureCause, Outcome};
 
@@ -125,6 +126,9 @@ fn every_series_is_named_and_every_name_is_a_series() {
     let (export, now) = (Export::default(), Now::read());
     let mut record = running("t", 40, &NAMES);
     record.config.target_throughput_per_s = Some(100.0);
+    record.config.thresholds = ["p99<1s over 2s", "failed<1%", "rate>1"].map(|text| text.parse().unwrap()).into();
+    let kept = |kept| Standing { kept, ..Standing::default() };
+    record.standings = vec![kept(Some(true)), kept(Some(false)), kept(None)];
     record.participants[0].started_at_unix_ms = Some(1.0);
     export.test(&record, now.mono);
     let mut aggregate = Aggregate::default();
@@ -151,6 +155,8 @@ fn every_series_is_named_and_every_name_is_a_series() {
     for (outcome, is) in [("exact", 0.0), ("unproved", 1.0), ("incomplete", 0.0), ("invalid", 0.0)] {
         assert_eq!(shown.get("onrush_test_outcome", &format!("outcome={outcome},test=t")), Some(is), "{outcome}");
     }
+    let kept = |threshold: &str| shown.get("onrush_test_threshold_kept", &format!("test=t,threshold={threshold}"));
+    assert_eq!(["p99<1s over 2s", "failed<1%", "rate>1"].map(kept), [Some(1.0), Some(0.0), None]);
     assert_eq!(shown.get("onrush_test_events_total", "kind=lost"), Some(2.0));
     for (family, kind) in &shown.types {
         assert!(help::all().any(|(name, _)| name == family), "{family} has no line in the list of names");

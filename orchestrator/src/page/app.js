@@ -79,6 +79,7 @@ function drawTest() {
   drawProgress(test, totals);
   drawNumbers(test, totals);
   drawNotes(test, totals);
+  drawThresholds(test);
   drawConservation(test);
   drawCharts({ id, series: followed.series, distribution: shown.distribution, config: test.config });
   const events = test.events.slice(-EVENTS_SHOWN).map((event) =>
@@ -154,6 +155,18 @@ function drawNotes(test, totals) {
     test.outcome && OUTCOMES[test.outcome],
   ];
   byId("notes").replaceChildren(...notes.filter(Boolean).map((note) => element("li", {}, note)));
+}
+
+function drawThresholds({ thresholds = [] }) {
+  const list = byId("thresholds");
+  list.hidden = thresholds.length === 0;
+  const words = { true: "kept", false: "not kept" };
+  const line = ({ threshold, value, kept, broken_at_second, broken_value, ended_test }) => {
+    const at = broken_at_second == null ? value ?? "unknown" : `${broken_value ?? "unknown"} at second ${broken_at_second}`;
+    const end = ended_test ? ", which ended the test" : "";
+    return element("li", { class: kept === false ? "bad" : null }, `${threshold}: ${words[kept] ?? "not judged yet"} (${at})${end}`);
+  };
+  list.replaceChildren(...thresholds.map(line));
 }
 
 function drawConservation({ outcome, conservation }) {
