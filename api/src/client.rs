@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use onrush_protocol::TestConfig;
+use onrush_protocol::{Profile, TestConfig};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -109,6 +109,21 @@ pub struct NewTest {
     pub trigger: bool,
 }
 
+/// A change of the load of a running test: the body of `PATCH /v1/tests/{id}`. One of the first four is given.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NewLoad {
+    /// Another rate, in requests per second: of each driver, or of all where the test's rate is that.
+    pub rate_per_s: Option<f64>,
+    /// Another profile for the rest.
+    pub profile: Option<Profile>,
+    /// Send nothing.
+    pub pause: bool,
+    /// Send again.
+    pub resume: bool,
+    /// How soon; `None`: as soon as the orchestrator thinks that drivers can hear of it.
+    pub effective_in: Option<Duration>,
+}
+
 /// What the stream of a test says.
 #[derive(Clone, Debug)]
 pub enum StreamEvent {
@@ -162,6 +177,19 @@ impl Client {
     /// Starts a test.
     pub fn trigger(&self, test_id: &str) -> Result<TestView, ClientError> {
         self.post(&["v1", "tests", test_id, "trigger"], b"")
+    }
+
+    /// Changes the load of a test that runs.
+    pub fn change(&self, test_id: &str, change: &NewLoad) -> Result<TestView, ClientError> {
+        let mut body = serde_json::Map::new();
+        let NewLoad { rate_per_s, profile, pause, resume, effective_in } = change;
+        body.extend(rate_per_s.map(|rate| ("target_throughput".to_owned(), rate.into())));
+        body.extend(profile.as_ref().map(|profile| ("profile".to_owned(), profile.to_string().into())));
+        body.extend(pause.then(|| ("pause".to_owned(), true.into())));
+        body.extend(resume.then(|| ("resume".to_owned(), true.into())));
+        body.extend(effective_in.map(|length| ("effective_in".to_owned(), length.as_secs_f64().into())));
+        let request = self.agent.patch(self.url(&["v1", "tests", test_id]).as_str()).content_type("application/json");
+        self.read(request.send(serde_json::Value::Object(body).to_string().as_bytes()))
     }
 
     /// Stops a test.

@@ -12,7 +12,9 @@ mod proof;
 mod sse;
 mod test;
 
-pub use client::{Client, ClientError, FieldFault, NewTest, Refusal, SealedSecond, StreamEvent, orchestrator_url};
+pub use client::{
+    Client, ClientError, FieldFault, NewLoad, NewTest, Refusal, SealedSecond, StreamEvent, orchestrator_url,
+};
 pub use driver::{DriverState, DriverView};
 pub use measured::{
     BucketView, DistributionView, HistogramView, MetricsView, ScopeView, SecondView, SeriesView, Summaries, SummaryView,
@@ -20,6 +22,6 @@ pub use measured::{
 pub use options::{OptionView, options};
 pub use proof::{CheckView, ConservationView, Outcome, Verdict};
 pub use test::{
-    ConfigSummary, ConfigView, EventView, ParticipantState, ParticipantView, StoppedView, TestState, TestSummary,
-    TestView, ThresholdView,
+    AmendmentView, ConfigSummary, ConfigView, EventView, ParticipantState, ParticipantView, StoppedView, TestState,
+    TestSummary, TestView, ThresholdView,
 };

@@ -1,5 +1,7 @@
 //! A test: what was asked for, who takes part, what became of it.
 
+use std::collections::BTreeMap;
+
 use onrush_protocol::threshold::Standing;
 use onrush_protocol::{TestConfig, Threshold};
 use serde::{Deserialize, Serialize};
@@ -40,8 +42,22 @@ pub struct TestView {
     /// What became of each threshold, in the order of the config.
     #[serde(default)]
     pub thresholds: Vec<ThresholdView>,
+    /// How the load was changed while the test ran, in the order in which that was asked for.
+    #[serde(default)]
+    pub amendments: Vec<AmendmentView>,
     /// What happened, in order.
     pub events: Vec<EventView>,
+}
+
+/// A change of the load while the test runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AmendmentView {
+    /// The first second that it is about, counted from the test's start.
+    pub at_second: u64,
+    /// What is asked for from there on, as people write it.
+    pub profile: String,
+    /// By driver, the second at which it took effect; `null`: it could not. Who is missing has not said yet.
+    pub took_effect: BTreeMap<String, Option<u64>>,
 }
 
 /// What became of a threshold.

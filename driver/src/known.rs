@@ -1,6 +1,6 @@
 //! What a driver knows of a test that is not over, and of one whose config is still to come.
 
-use onrush_protocol::{TestConfig, TestId};
+use onrush_protocol::{Amendment, TestConfig, TestId};
 
 use crate::moment::Moment;
 
@@ -18,6 +18,8 @@ pub(crate) struct Known {
     pub role: Role,
     /// When to start, once it was triggered.
     pub start: Option<Moment>,
+    /// How its load is to change while it runs.
+    pub amendments: Vec<Amendment>,
 }
 
 /// What a driver has to do with a test.

@@ -8,12 +8,12 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use onrush_engine::Plan;
-use onrush_protocol::{NodeId, NodeState, Refusal, SessionId, Share, TestConfig, TestId, Trigger};
+use onrush_engine::{Phase, Plan};
+use onrush_protocol::{Amendment, NodeId, NodeState, Refusal, SessionId, Share, TestConfig, TestId, Trigger, limits};
 
 use crate::known::{Held, Known, Role, Ticket};
 use crate::moment::{HOLD, moment_of};
-use crate::plan::plan_for;
+use crate::plan::{phases_of, plan_for};
 use crate::report::Clocks;
 
 /// Configs that are kept; the oldest goes first.
@@ -32,6 +32,8 @@ pub(crate) enum Action {
     Disarm,
     /// Start what was armed, then call [`Node::ended`] when it is over.
     Start { test_id: TestId, at: Instant },
+    /// Change the load of what runs, then call [`Node::amended`].
+    Amend { at_second: u64, phases: Vec<Phase> },
     /// Stop what runs.
     Stop,
     /// The test will not be run, and why.
@@ -62,6 +64,9 @@ pub(crate) struct Node {
     work: Work,
     refusal: Option<Refusal>,
     editions: u64,
+    /// Of what runs: how many changes of its load were handed to the engine, and when they took effect.
+    amendments: usize,
+    amended_at: Vec<Option<u64>>,
     /// The plan of the config that came just now.
     fresh: Option<(Ticket, Plan)>,
 }
@@ -78,6 +83,8 @@ impl Node {
             work: Work::Free,
             refusal: None,
             editions: 0,
+            amendments: 0,
+            amended_at: Vec::new(),
             fresh: None,
         }
     }
@@ -111,6 +118,10 @@ impl Node {
     /// A test was described, or described again.
     pub fn config(&mut self, mut config: TestConfig, now: Instant) -> Vec<Action> {
         let test_id = config.test_id.clone();
+        let amendments = std::mem::take(&mut config.amendments);
+        if self.work == Work::Running(test_id.clone()) {
+            return self.amend(&amendments);
+        }
         if self.over.contains(&test_id) {
             tracing::debug!(%test_id, "a config of a test that was started or stopped already");
             return Vec::new();
@@ -134,7 +145,7 @@ impl Node {
                 );
             }
             let ticket = Ticket { test_id, edition: 0 };
-            self.tests.push_back(Known { ticket, role: Role::None, start: None });
+            self.tests.push_back(Known { ticket, role: Role::None, start: None, amendments: Vec::new() });
             self.forget_oldest();
             return self.reconcile(None, now);
         }
@@ -160,7 +171,7 @@ impl Node {
             }
         };
         let role = Role::Runs(Box::new(config));
-        let mut known = Known { ticket, role, start };
+        let mut known = Known { ticket, role, start, amendments };
         let refused = refused.map(|reason| {
             known.refuse();
             self.refuse(test_id, reason)
@@ -239,6 +250,28 @@ impl Node {
         self.reconcile(refused, now)
     }
 
+    /// The changes of the load of what runs that are new.
+    fn amend(&mut self, amendments: &[Amendment]) -> Vec<Action> {
+        let new = amendments.iter().take(limits::MAX_AMENDMENTS).skip(self.amendments);
+        let action = |amendment: &Amendment| Action::Amend {
+            at_second: amendment.at_second,
+            phases: phases_of(&amendment.profile),
+        };
+        let actions: Vec<Action> = new.map(action).collect();
+        self.amendments += actions.len();
+        actions
+    }
+
+    /// The engine took a change of its load, which takes effect at this second; `None`: it could not.
+    pub fn amended(&mut self, at_second: Option<u64>) {
+        self.amended_at.push(at_second);
+    }
+
+    /// When the changes of the load of what runs take effect.
+    pub fn amended_at(&self) -> &[Option<u64>] {
+        if matches!(self.work, Work::Running(_)) { &self.amended_at } else { &[] }
+    }
+
     /// What ran is over.
     pub fn ended(&mut self, now: Instant) -> Vec<Action> {
         if matches!(self.work, Work::Running(_)) {
@@ -310,9 +343,13 @@ impl Node {
                 Some(Some(moment)) => {
                     let test_id = ticket.test_id.clone();
                     actions.push(Action::Start { test_id: test_id.clone(), at: moment.at });
+                    let amendments = self.position(&test_id).map(|at| std::mem::take(&mut self.tests[at].amendments));
                     self.tests.retain(|known| known.ticket.test_id != test_id);
                     self.finish(test_id.clone());
                     self.work = Work::Running(test_id);
+                    (self.amendments, self.amended_at) = (0, Vec::new());
+                    // A config may overtake the trigger.
+                    actions.extend(self.amend(&amendments.unwrap_or_default()));
                 }
                 None => {
                     actions.push(Action::Disarm);

@@ -71,6 +71,50 @@ fn refused(actions: &[Action]) -> &Refusal {
     found.unwrap_or_else(|| panic!("{actions:?}"))
 }
 
+#[test]
+fn each_change_of_the_load_is_made_once() {
+    let now = Instant::now();
+    let amendment = |at_second| Amendment { at_second, profile: "10s@5".parse().unwrap() };
+    let changed =
+        |seconds: &[u64]| TestConfig { amendments: seconds.iter().copied().map(amendment).collect(), ..config("t") };
+    let seconds = |actions: Vec<Action>| -> Vec<u64> {
+        let second = |action| if let Action::Amend { at_second, .. } = action { Some(at_second) } else { None };
+        actions.into_iter().filter_map(second).collect()
+    };
+    let (mut node, _) = armed_for("t");
+    // A changed config that overtakes the trigger is no other load.
+    assert_eq!(node.config(changed(&[3]), now), []);
+    assert_eq!(seconds(node.triggered(yes("t"), now)), [3]);
+    assert_eq!(seconds(node.config(changed(&[3]), now)), [0; 0], "it is repeated");
+    assert_eq!(seconds(node.config(changed(&[3, 7, 5]), now)), [7, 5]);
+    assert_eq!(seconds(node.config(config("t"), now)), [0; 0], "an old one comes late");
+    node.amended(Some(3));
+    node.amended(None);
+    assert_eq!(node.amended_at(), [Some(3), None]);
+    node.ended(now);
+    assert_eq!(node.amended_at(), []);
+    assert_eq!(node.config(changed(&[3, 7, 5, 9]), now), [], "it is over");
+}
+
+#[test]
+fn who_comes_or_leaves_changes_a_shared_load_and_no_other() {
+    let now = Instant::now();
+    let shared = |others: &[&str]| {
+        let mut config = config("t");
+        config.total_throughput_per_s = Some(100.0);
+        let mut names: Vec<_> = others.iter().map(|name| (*name, None)).collect();
+        names.insert(0, ("ours", None));
+        with(config, &names)
+    };
+    let mut node = node();
+    let first = arming(&node.config(shared(&["z"]), now));
+    assert_eq!(node.share(), None);
+    node.armed(&first, Ok(()), now);
+    assert_eq!(node.share(), Some(Share { index: 0, of: 2 }));
+    assert_eq!(node.config(shared(&["z"]), now), [], "nothing has changed");
+    assert_eq!(node.config(shared(&["y", "z"]), now)[0], Action::Disarm);
+}
+
 fn armed_for(name: &str) -> (Node, Ticket) {
     let mut node = node();
     let ticket = arming(&node.config(config(name), Instant::now()));
@@ -409,7 +453,7 @@ proptest! {
                         prop_assert!(started.insert(test_id));
                         running = true;
                     }
-                    Action::Stop => prop_assert!(running),
+                    Action::Stop | Action::Amend { .. } => prop_assert!(running),
                     Action::Refused(_) => {}
                 }
             }

@@ -8,8 +8,8 @@ use onrush_engine::{
     Arrivals, Check, Checks, Identity, Mode, Order, Phase, Plan, Request, Route, Server, Shape, Share, Tls,
 };
 use onrush_protocol::{
-    ConnectTo, Expect, FieldProblem, NodeId, RequestConfig, RequestOrder, TargetUrl, TestConfig, TestId, TestType,
-    limits,
+    ConnectTo, Expect, FieldProblem, NodeId, Profile, RequestConfig, RequestOrder, TargetUrl, TestConfig, TestId,
+    TestType, limits,
 };
 
 // What an orchestrator accepts, an engine runs.
@@ -88,7 +88,7 @@ pub fn plan_of(config: &TestConfig, default_target: Option<&str>) -> Result<Plan
             TestType::Tsunami => Mode::Tsunami { delay: config.delay },
         },
         target_throughput_per_s: config.target_throughput_per_s.or(config.total_throughput_per_s),
-        profile: config.profile.as_ref().map(|profile| profile.phases.iter().flat_map(phases_of).collect()),
+        profile: config.profile.as_ref().map(phases_of),
         share: Share::default(),
         arrivals: match config.arrivals {
             onrush_protocol::Arrivals::Even => Arrivals::Even,
@@ -142,7 +142,8 @@ fn request_of(
     })
 }
 
-fn phases_of(phase: &onrush_protocol::Phase) -> Vec<Phase> {
+/// The phases of a profile, each step one of its own.
+pub(crate) fn phases_of(profile: &Profile) -> Vec<Phase> {
     use onrush_protocol::Shape as Asked;
     let phase_of = |phase: onrush_protocol::Phase| Phase {
         length: phase.length,
@@ -154,7 +155,7 @@ fn phases_of(phase: &onrush_protocol::Phase) -> Vec<Phase> {
             Asked::Steps { .. } | Asked::Pause => Shape::Pause,
         },
     };
-    phase.without_steps().into_iter().map(phase_of).collect()
+    profile.phases.iter().flat_map(|phase| phase.without_steps()).map(phase_of).collect()
 }
 
 fn check_of(expect: &Expect) -> Check {

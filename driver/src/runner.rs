@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use onrush_bus::Producer;
-use onrush_engine::{Armed, Cancel, End, Options, Plan, Running};
+use onrush_engine::{AmendError, Armed, Cancel, End, Options, Phase, Plan, Running};
 use onrush_protocol::Topic;
 use onrush_stats::Totals;
 
@@ -25,6 +25,7 @@ enum RunnerCommand {
     Arm { ticket: Ticket, plan: Box<Plan>, options: Options, cancel: Cancel },
     Disarm,
     Start { at: Instant, reporter: Box<Reporter> },
+    Amend { at_second: u64, phases: Vec<Phase> },
     Stop,
 }
 
@@ -33,6 +34,8 @@ enum RunnerCommand {
 pub(crate) enum Event {
     /// So many connections are open, or the reason why not.
     Armed { ticket: Ticket, result: Result<u32, String> },
+    /// A change of the load takes effect at this second, or the reason why it cannot.
+    Amended(Result<u64, String>),
     /// A run is over and its last report is with the producer.
     Ended { end: End, totals: Totals },
     /// The outbox is full: the test is being stopped, and what it still measures may be lost.
@@ -71,6 +74,10 @@ impl Runner {
 
     pub fn begin(&self, at: Instant, reporter: Reporter) {
         self.command(RunnerCommand::Start { at, reporter: Box::new(reporter) });
+    }
+
+    pub fn amend(&self, at_second: u64, phases: Vec<Phase>) {
+        self.command(RunnerCommand::Amend { at_second, phases });
     }
 
     pub fn stop(&self) {
@@ -130,11 +137,27 @@ fn work(producer: &Producer, commands: &Receiver<RunnerCommand>, events: &Sender
             },
             // What it was about has ended by itself.
             RunnerCommand::Stop => continue,
+            RunnerCommand::Amend { .. } => Event::Amended(Err(AmendError::Over.to_string())),
         };
         if events.send(event).is_err() {
             return;
         }
     }
+}
+
+/// Changes the load at that second; one that comes late, at the next whole second.
+fn amend(running: &Running, at_second: u64, phases: &[Phase]) -> Result<u64, String> {
+    /// The next second may begin meanwhile.
+    const TRIES: usize = 3;
+    let mut at_second = at_second;
+    for _ in 0..TRIES {
+        match running.amend(at_second, phases) {
+            Ok(()) => return Ok(at_second),
+            Err(AmendError::Begun { first_second, .. }) => at_second = first_second,
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Err(format!("second {at_second} began before the change could be made"))
 }
 
 /// Reports a run's seconds until its end.
@@ -150,6 +173,10 @@ fn attend(
     loop {
         match commands.try_recv() {
             Ok(RunnerCommand::Stop) | Err(TryRecvError::Disconnected) => stopper.stop(),
+            Ok(RunnerCommand::Amend { at_second, phases }) => {
+                // A sidecar that is gone needs no telling.
+                let _ = events.send(Event::Amended(amend(&running, at_second, &phases)));
+            }
             // Nothing else is asked of a running engine.
             Ok(_) | Err(TryRecvError::Empty) => {}
         }

@@ -229,7 +229,7 @@ impl Sidecar {
             state: Some(state),
             test_id,
             share: self.node.share(),
-            amended_at: Vec::new(),
+            amended_at: self.node.amended_at().to_vec(),
             refusal,
             reports_waiting: Some(waiting as u64),
             messages_skipped: Some(self.messages_skipped),
@@ -300,6 +300,14 @@ impl Sidecar {
                 }
                 self.node.armed(&ticket, result.map(|_| ()), Instant::now())
             }
+            Event::Amended(taken) => {
+                match &taken {
+                    Ok(second) => tracing::info!("the load changes at second {second} of the run"),
+                    Err(problem) => tracing::warn!("the load cannot be changed: {problem}"),
+                }
+                self.node.amended(taken.ok());
+                Vec::new()
+            }
             Event::Ended { end, totals } => {
                 let test = self.node.state().1.map(ToString::to_string).unwrap_or_default();
                 tracing::info!(
@@ -358,6 +366,7 @@ impl Sidecar {
                     let (node_id, session_id) = (self.config.node_id.clone(), self.session_id.clone());
                     self.runner.begin(at, Reporter::new(node_id, session_id, test_id));
                 }
+                Action::Amend { at_second, phases } => self.runner.amend(at_second, phases),
                 Action::Stop => self.runner.stop(),
                 Action::Refused(refusal) => tracing::warn!("test {} is refused: {}", refusal.test_id, refusal.reason),
             }

@@ -4,7 +4,7 @@ mod partial;
 
 use std::collections::BTreeMap;
 
-use onrush_protocol::NodeId;
+use onrush_protocol::{Amendment, NodeId};
 use onrush_stats::{FailureCause, Outcome, SecondStats, Totals, Verdict, balance, thousands};
 
 use crate::aggregate::{Aggregate, DriverTotal};
@@ -118,7 +118,37 @@ fn driver_checks(record: &TestRecord, participant: &ParticipantRecord, total: Op
         let detail = format!("asked for {count}, sent {}", claimed.sent);
         checks.push(equal("sent = count per driver", node_id, count, claimed.sent, detail));
     }
+    checks.extend(amended_checks(record, participant, total.part.length_ns));
     checks
+}
+
+/// A change of the load is one schedule only where every driver that still ran made it at the same second.
+fn amended_checks(record: &TestRecord, participant: &ParticipantRecord, ran_ns: u64) -> Vec<Check> {
+    let check = |(place, amendment): (usize, &Amendment)| {
+        let asked = amendment.at_second;
+        let took_effect = participant.amended_at.get(place).copied().flatten();
+        let was_over = took_effect.is_none() && ran_ns <= asked.saturating_mul(1_000_000_000);
+        let detail = match took_effect {
+            _ if was_over => format!("it was over before second {asked}"),
+            Some(second) => format!("asked for at second {asked}, took effect at second {second}"),
+            None => {
+                format!("the load is uneven: asked for at second {asked}, and it is not known to have taken effect")
+            }
+        };
+        Check {
+            name: format!("change {} at its second", place + 1),
+            node_id: Some(participant.node_id.clone()),
+            verdict: if was_over || took_effect == Some(asked) { Verdict::Exact } else { Verdict::Unknown },
+            expected: Some(asked),
+            actual: if was_over { Some(asked) } else { took_effect },
+            detail: if took_effect.is_some_and(|second| second != asked) {
+                format!("the load is uneven: {detail}")
+            } else {
+                detail
+            },
+        }
+    };
+    record.config.amendments.iter().enumerate().map(check).collect()
 }
 
 /// What was merged report by report must be what the drivers' totals merge to, histograms included.

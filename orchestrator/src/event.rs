@@ -27,6 +27,8 @@ named! {
         NotTriggered = "not_triggered",
         /// The drivers start together.
         Triggered = "triggered",
+        /// The load is to change, or a driver changed it.
+        Amended = "amended",
         /// A driver's wall clock is wrong.
         Clock = "clock",
         /// A threshold is not kept.
@@ -79,6 +81,8 @@ impl TestEvent {
             }
             // Once for each.
             E::Threshold => false,
+            // Of each driver at most as often as a load may be changed.
+            E::Amended => false,
             E::Checked | E::Late | E::CompletedLate | E::ImpossibleReport => false,
         }
     }

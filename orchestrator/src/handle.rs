@@ -12,6 +12,7 @@ use onrush_protocol::TestId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 
 use crate::aggregate;
+use crate::amend::LoadChange;
 use crate::brain::{self, Command, Totalled};
 use crate::core::NewTest;
 use crate::export::Export;
@@ -83,6 +84,17 @@ impl Handle {
         self.unless_ended(&test_id, done).await
     }
 
+    /// Changes the load of a test that runs, no sooner than so long from now.
+    pub async fn amend(
+        &self,
+        test_id: TestId,
+        change: LoadChange,
+        effective_in: Duration,
+    ) -> Result<TestView, Problem> {
+        let done = self.ask(|reply| Command::Amend(test_id.clone(), change, effective_in, reply)).await?;
+        self.unless_ended(&test_id, done).await
+    }
+
     /// Stops a test; the drivers are told to stop also where it has ended or is unknown.
     pub async fn stop(&self, test_id: TestId) -> Result<TestView, Problem> {
         let done = self.ask(|reply| Command::Stop(test_id.clone(), reply)).await?;
@@ -107,7 +119,7 @@ impl Handle {
             Err(Problem::NotFound(_)) => {
                 let state = self.stored(test_id.clone()).await?.record().state.name();
                 Err(Problem::conflict(format!(
-                    "the test has ended ({state}) and cannot be started or stopped any more"
+                    "the test has ended ({state}) and cannot be started, changed or stopped any more"
                 )))
             }
             other => other,

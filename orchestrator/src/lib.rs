@@ -10,6 +10,7 @@
 //! Prometheus is shown).
 
 mod aggregate;
+mod amend;
 mod brain;
 mod clock;
 mod conservation;
@@ -38,6 +39,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use crate::amend::LoadChange;
 pub use crate::core::NewTest;
 pub use handle::{Handle, TestPage};
 pub use problem::Problem;

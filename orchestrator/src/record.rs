@@ -73,6 +73,8 @@ pub struct ParticipantRecord {
     pub late_reports: u64,
     /// The engine's input and output and its way of waiting.
     pub engine: Option<String>,
+    /// The seconds at which the amendments of the test took effect on it; `None`: one that it could not take.
+    pub amended_at: Vec<Option<u64>>,
     /// The newest four numbers of a driver that reports no more than them.
     pub plain: Option<LatencyMs>,
 }
@@ -89,6 +91,7 @@ impl ParticipantRecord {
             reports: 0,
             late_reports: 0,
             engine: None,
+            amended_at: Vec::new(),
             plain: None,
         }
     }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use onrush_api::{
-    BucketView, CheckView, ConfigSummary, ConfigView, ConservationView, DistributionView, DriverView, EventView,
-    HistogramView, MetricsView, ParticipantView, ScopeView, SecondView, Summaries, SummaryView, TestSummary, TestView,
-    ThresholdView,
+    AmendmentView, BucketView, CheckView, ConfigSummary, ConfigView, ConservationView, DistributionView, DriverView,
+    EventView, HistogramView, MetricsView, ParticipantView, ScopeView, SecondView, Summaries, SummaryView, TestSummary,
+    TestView, ThresholdView,
 };
-use onrush_protocol::{NodeId, Threshold, encode_base64};
+use onrush_protocol::{Amendment, NodeId, Threshold, encode_base64};
 use onrush_stats::{Distribution, SecondStats};
 
 use crate::aggregate::{DriverPart, Parts, merged};
@@ -78,6 +78,7 @@ pub fn test(record: &TestRecord) -> TestView {
         outcome: record.outcome.map(Into::into),
         conservation: record.conservation.as_ref().map(conservation),
         thresholds: thresholds(record),
+        amendments: amendments(record),
         events: record
             .events
             .kept()
@@ -131,6 +132,18 @@ fn conservation(Conservation { line, checks }: &Conservation) -> ConservationVie
         detail: check.detail.clone(),
     };
     ConservationView { line: line.clone(), checks: checks.iter().map(check).collect() }
+}
+
+fn amendments(record: &TestRecord) -> Vec<AmendmentView> {
+    let view = |(place, amendment): (usize, &Amendment)| {
+        let took_effect = |p: &ParticipantRecord| Some((p.node_id.to_string(), *p.amended_at.get(place)?));
+        AmendmentView {
+            at_second: amendment.at_second,
+            profile: amendment.profile.to_string(),
+            took_effect: record.participants.iter().filter_map(took_effect).collect(),
+        }
+    };
+    record.config.amendments.iter().enumerate().map(view).collect()
 }
 
 /// Between the first and the last driver's measured start.

@@ -1,6 +1,7 @@
 //! `heartbeat`: a driver says every second that it lives, and in which state.
 
 use serde::Serialize;
+use simd_json::OwnedValue;
 use simd_json::prelude::*;
 
 use crate::fields::{Fields, ReadError, quoted};
@@ -24,8 +25,8 @@ pub struct Heartbeat {
     pub test_id: Option<TestId>,
     /// Of the schedule of a test whose rate is that of all drivers together: which share it is armed with.
     pub share: Option<Share>,
-    /// Of the test that it runs: the seconds at which its amendments took effect, or will.
-    pub amended_at: Vec<u64>,
+    /// Of the test that it runs: the seconds at which its amendments took effect, or will; `None`: one that it could not take.
+    pub amended_at: Vec<Option<u64>>,
     /// The last test that it refused, and why.
     pub refusal: Option<Refusal>,
     /// Reports that the broker has not confirmed yet.
@@ -98,8 +99,8 @@ struct Wire<'a> {
     share_index: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     share_of: Option<u32>,
-    #[serde(skip_serializing_if = "<[u64]>::is_empty")]
-    amended_at: &'a [u64],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    amended_at: &'a [Option<u64>],
     refused_test_id: Option<&'a TestId>,
     refusal_reason: Option<&'a str>,
     reports_waiting: Option<u64>,
@@ -183,9 +184,12 @@ fn share(fields: &Fields) -> Result<Option<Share>, ReadError> {
     Ok(number("share_index")?.zip(number("share_of")?).map(|(index, of)| Share { index, of }))
 }
 
-fn amended_at(fields: &Fields) -> Result<Vec<u64>, ReadError> {
+fn amended_at(fields: &Fields) -> Result<Vec<Option<u64>>, ReadError> {
     const FIELD: &str = "amended_at";
-    let wrong = || ReadError::bad(FIELD, "must hold whole numbers");
+    let second = |item: &OwnedValue| match item.as_u64() {
+        None if !item.is_null() => Err(ReadError::bad(FIELD, "must hold whole numbers")),
+        second => Ok(second),
+    };
     let list = fields.list(FIELD)?.unwrap_or_default();
-    list.iter().take(limits::MAX_AMENDMENTS).map(|item| item.as_u64().ok_or_else(wrong)).collect()
+    list.iter().take(limits::MAX_AMENDMENTS).map(second).collect()
 }

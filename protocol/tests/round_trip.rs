@@ -81,7 +81,7 @@ prop_compose! {
         reports_waiting in maybe(any::<u64>()), messages_skipped in maybe(any::<u64>()),
         cpu_s in maybe(milliseconds()), memory_bytes in maybe(any::<u64>()),
         share in maybe((any::<u32>(), any::<u32>()).prop_map(|(index, of)| Share { index, of })),
-        amended_at in prop::collection::vec(any::<u64>(), 0..4),
+        amended_at in prop::collection::vec(maybe(any::<u64>()), 0..4),
     ) -> Heartbeat {
         Heartbeat {
             node_id, alive, timestamp_unix_ms, session_id, state, test_id, refusal, reports_waiting, messages_skipped,

@@ -43,6 +43,7 @@ pub fn sample_test() -> TestView {
             line: "conservation: exact (200,000 sent = 200,000 answered + 0 failed)".into(),
             checks: Vec::new(),
         }),
+        amendments: Vec::new(),
         thresholds: Vec::new(),
         events: Vec::new(),
     }

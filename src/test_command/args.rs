@@ -1,8 +1,12 @@
 //! The command line of `onrush test`, and the test that it asks for.
 
+use std::str::FromStr;
+use std::time::Duration;
+
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::{ArgGroup, Args, Subcommand};
-use onrush_api::{NewTest, orchestrator_url};
+use onrush_api::{NewLoad, NewTest, orchestrator_url};
+use onrush_protocol::{Profile, human};
 use url::Url;
 
 use crate::error::Error;
@@ -45,6 +49,8 @@ pub enum TestCommand {
     Show(ShowArgs),
     /// Start a test that was made with --no-trigger
     Trigger(NamedArgs),
+    /// Change the load of a running test, on all drivers at the same second
+    Set(SetArgs),
     /// Stop a test, or all; what was measured so far is kept
     Stop(StopArgs),
     /// Follow a running test to its end
@@ -141,6 +147,54 @@ pub struct StopArgs {
     /// Everything: open tests, and what drivers run though nobody here knows of it
     #[arg(long, env = "ONRUSH_TEST_STOP_ALL", value_parser = BoolishValueParser::new())]
     pub all: bool,
+}
+
+/// Options of `onrush test set`.
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("change").args(["rate", "profile", "pause", "resume"]).required(true),
+    after_long_help = "\
+Examples:
+  Twice as much, on a test with 1,000 requests per second and driver:
+    onrush test set 20261127 -R 2k
+  Another end, from 10 seconds from now on:
+    onrush test set 20261127 --profile '1m@2k..5k, 30s@5k' --in 10s
+
+A change takes effect at a whole second of the run, the same on all drivers; `onrush test show` names it."
+)]
+pub struct SetArgs {
+    /// The test's id, or the start of it [default: the newest test]
+    #[arg(value_name = "TEST")]
+    pub test_id: Option<String>,
+    /// Another rate for the rest of the test: per driver, or in total where the test was started so (500, 10k, 60/m)
+    #[arg(short = 'R', long, value_name = "RATE", value_parser = human::rate, env = "ONRUSH_TEST_SET_RATE")]
+    pub rate: Option<f64>,
+    /// Another profile in place of the rest (30s@1k, 1m@1k..10k, 10s@max, 5s@pause); the test ends with it
+    #[arg(long, value_name = "PHASES", value_parser = Profile::from_str, env = "ONRUSH_TEST_SET_PROFILE")]
+    pub profile: Option<Profile>,
+    /// Send nothing until the load is resumed; time goes on
+    #[arg(long, env = "ONRUSH_TEST_SET_PAUSE", value_parser = BoolishValueParser::new())]
+    pub pause: bool,
+    /// Send again what was asked for before the pause
+    #[arg(long, env = "ONRUSH_TEST_SET_RESUME", value_parser = BoolishValueParser::new())]
+    pub resume: bool,
+    /// How soon: at the first whole second of the run that begins no sooner [default: 3s]
+    #[arg(long = "in", value_name = "DURATION", value_parser = human::duration, env = "ONRUSH_TEST_SET_IN")]
+    pub effective_in: Option<Duration>,
+}
+
+impl SetArgs {
+    /// The change that the command line asks for.
+    pub fn change(&self) -> NewLoad {
+        let Self { test_id: _, rate, profile, pause, resume, effective_in } = self;
+        NewLoad {
+            rate_per_s: *rate,
+            profile: profile.clone(),
+            pause: *pause,
+            resume: *resume,
+            effective_in: *effective_in,
+        }
+    }
 }
 
 /// Options of `onrush test trigger`.

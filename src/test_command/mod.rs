@@ -11,7 +11,7 @@ use crate::report;
 use crate::result::{OutputFormat, ResultWriter, json};
 use crate::signals::Stop;
 pub use args::TestArgs;
-use args::{ListArgs, MAX_LISTED, NamedArgs, ShowArgs, StartArgs, StopArgs, TestCommand};
+use args::{ListArgs, MAX_LISTED, NamedArgs, SetArgs, ShowArgs, StartArgs, StopArgs, TestCommand};
 use onrush_api::{Client, ClientError, TestState, TestSummary, TestView};
 
 /// `onrush test`.
@@ -22,6 +22,7 @@ pub fn run(args: TestArgs, console: &Console) -> Result<ExitCode, Error> {
         TestCommand::List(args) => list(&client, &args, console),
         TestCommand::Show(args) => show(&client, args, console),
         TestCommand::Trigger(args) => trigger(&client, &args, console),
+        TestCommand::Set(args) => set(&client, &args, console),
         TestCommand::Stop(args) => stop(&client, &args, console),
         TestCommand::Watch(args) => watch(&client, args, console),
     }
@@ -75,6 +76,15 @@ fn trigger(client: &Client, args: &NamedArgs, console: &Console) -> Result<ExitC
     let test_id = find(client, Some(&args.test_id))?.test_id;
     client.trigger(&test_id)?;
     console.note(&format!("test {test_id} starts; `onrush test watch {test_id}` follows it"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn set(client: &Client, args: &SetArgs, console: &Console) -> Result<ExitCode, Error> {
+    let test_id = find(client, args.test_id.as_deref())?.test_id;
+    let test = client.change(&test_id, &args.change())?;
+    if let Some(made) = test.amendments.last() {
+        console.note(&format!("test {test_id} changes at second {}: {}", made.at_second, made.profile));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

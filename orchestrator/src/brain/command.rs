@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::{Brain, BrainError, Life};
 use crate::aggregate::Parts;
+use crate::amend::LoadChange;
 use crate::core::NewTest;
 use crate::problem::Problem;
 use crate::record::TestRecord;
@@ -36,6 +37,8 @@ pub enum Command {
     Create(Box<NewTest>, oneshot::Sender<Result<TestView, Problem>>),
     /// Start a test.
     Trigger(TestId, oneshot::Sender<Result<TestView, Problem>>),
+    /// Change the load of a test that runs, no sooner than so long from now.
+    Amend(TestId, LoadChange, Duration, oneshot::Sender<Result<TestView, Problem>>),
     /// Stop a test.
     Stop(TestId, oneshot::Sender<Result<TestView, Problem>>),
     /// Stop every test; which were told to stop.
@@ -125,6 +128,10 @@ impl Brain {
             Command::Stop(test_id, reply) => {
                 let stopped = life.core.stop(&test_id, now);
                 self.answer(life, &test_id, stopped, reply)?;
+            }
+            Command::Amend(test_id, change, effective_in, reply) => {
+                let amended = life.core.amend(&test_id, &change, effective_in, now);
+                self.answer(life, &test_id, amended, reply)?;
             }
             Command::StopAll(reply) => {
                 let stopped = life.core.stop_all(now);

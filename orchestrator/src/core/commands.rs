@@ -1,11 +1,15 @@
-//! What people ask for: make a test, start it, stop it.
+//! What people ask for: make a test, start it, change it, stop it.
+
+use std::time::Duration;
 
 use onrush_protocol::{TestConfig, TestId};
 
 use super::pending::Pending;
 use super::{Core, Effect, MAX_OPEN_TESTS};
 use crate::aggregate::Aggregate;
+use crate::amend::{self, LoadChange};
 use crate::clock::Now;
+use crate::event::TestEvent;
 use crate::lifecycle::OpenTest;
 use crate::problem::Problem;
 use crate::record::TestRecord;
@@ -69,6 +73,40 @@ impl Core {
         if !(prepared && test.all_armed()) {
             self.publish_config(test_id, now);
         }
+        Ok(())
+    }
+
+    /// Changes the load of the test from a whole second of its run on: the first one that begins no sooner than `effective_in`
+    /// from now.
+    pub fn amend(
+        &mut self,
+        test_id: &TestId,
+        change: &LoadChange,
+        effective_in: Duration,
+        now: Now,
+    ) -> Result<(), Problem> {
+        self.unsettled = true;
+        let Some(test) = self.tests.get_mut(test_id) else { return Err(Problem::no_such_test(test_id)) };
+        let record = &mut test.record;
+        let started = record.start_at_unix_ms.filter(|_| record.state == TestState::Running && !record.stop_requested);
+        let Some(start_at_unix_ms) = started else {
+            let why = "the load of a test can be changed while it runs, and this one does not";
+            return Err(Problem::conflict(why));
+        };
+        if let Some(plain) = record.participants.iter().find(|participant| participant.is_plain()) {
+            let why = format!("{} speaks only the specification and would not hear of the change", plain.node_id);
+            return Err(Problem::conflict(why));
+        }
+        let at_second = ((now.unix_ms - start_at_unix_ms).max(0.0) / 1e3 + effective_in.as_secs_f64()).ceil() as u64;
+        let amendment = amend::amendment(&record.config, change, at_second).map_err(Problem::conflict)?;
+        let detail = format!("from second {at_second} on: {}", amendment.profile);
+        record.config.amendments.push(amendment);
+        if let Some(problem) = record.config.message_problem(record.participants.len()) {
+            record.config.amendments.pop();
+            return Err(Problem::conflict(format!("the message of the test would be too long: {}", problem.problem)));
+        }
+        record.event(now, TestEvent::Amended, None, detail);
+        self.publish_config(test_id, now);
         Ok(())
     }
 

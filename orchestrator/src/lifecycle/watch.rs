@@ -37,7 +37,34 @@ impl OpenTest {
         if changed {
             self.reporting = None;
         }
-        changed
+        self.note_amended(registry, now) || changed
+    }
+
+    /// Takes over from the heartbeats which amendments took effect, and when; whether there are news.
+    fn note_amended(&mut self, registry: &Registry, now: Now) -> bool {
+        let record = &mut self.record;
+        let mut news = Vec::new();
+        for participant in &mut record.participants {
+            let heard = registry.get(&participant.node_id);
+            let heard = heard.filter(|driver| driver.session_id() == participant.session_id.as_ref());
+            let taken = heard.map_or(&[][..], |driver| driver.amended_at(&record.test_id));
+            for place in participant.amended_at.len()..taken.len().min(record.config.amendments.len()) {
+                participant.amended_at.push(taken[place]);
+                let (number, asked) = (place + 1, record.config.amendments[place].at_second);
+                news.push((
+                    participant.node_id.clone(),
+                    match taken[place] {
+                        Some(second) if second == asked => format!("change {number} takes effect at second {second}"),
+                        Some(second) => format!("change {number} takes effect at second {second} in place of {asked}"),
+                        None => format!("change {number} cannot take effect"),
+                    },
+                ));
+            }
+        }
+        for (node_id, detail) in &news {
+            record.event(now, TestEvent::Amended, Some(node_id), detail);
+        }
+        !news.is_empty()
     }
 
     fn verdict(&self, index: usize, registry: &Registry, caught_up: bool, now: Now) -> Option<Conclusion> {

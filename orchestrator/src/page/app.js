@@ -65,6 +65,7 @@ function drawTest() {
   byId("test-body").hidden = !test;
   byId("trigger").hidden = !["CONFIGURED", "ARMED"].includes(test?.state);
   byId("stop").hidden = !test || hasEnded(test);
+  byId("change").hidden = test?.state !== "RUNNING";
   say("test-error", shown.refusal ?? problem);
   if (!test) {
     say("test-reason", null);
@@ -81,7 +82,7 @@ function drawTest() {
   drawNotes(test, totals);
   drawThresholds(test);
   drawConservation(test);
-  drawCharts({ id, series: followed.series, distribution: shown.distribution, config: test.config });
+  drawCharts({ id, series: followed.series, distribution: shown.distribution, config: test.config, amendments: test.amendments });
   const events = test.events.slice(-EVENTS_SHOWN).map((event) =>
     element("li", {}, element("time", { datetime: event.at }, clock(event.at)), ` ${event.kind}`,
       event.node_id ? ` ${event.node_id}` : null, event.detail ? `: ${event.detail}` : null));
@@ -196,12 +197,13 @@ async function askDistribution() {
   }
 }
 
-async function act(button, what) {
+/** Starts, stops or changes the test that is shown. */
+async function act(button, what, load) {
   const { followed } = shown;
   button.disabled = true;
   shown.refusal = null;
   try {
-    await followed.change(what);
+    await followed.change(what, load);
   } catch (problem) {
     if (shown.followed === followed) shown.refusal = problem.detail;
   } finally {
@@ -297,6 +299,14 @@ function openAddress() {
 
 byId("trigger").addEventListener("click", (event) => act(event.currentTarget, "/trigger"));
 byId("stop").addEventListener("click", (event) => act(event.currentTarget, "/stop"));
+byId("pause").addEventListener("click", (event) => act(event.currentTarget, null, { pause: true }));
+byId("resume").addEventListener("click", (event) => act(event.currentTarget, null, { resume: true }));
+byId("change").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = byId("change-load").value.trim();
+  const load = text.includes("@") ? { profile: text } : { target_throughput: text };
+  if (text) act(event.submitter ?? byId("change").querySelector("button"), null, load);
+});
 byId("older").addEventListener("click", () => {
   testsShown = Math.min(testsShown + TESTS_A_PAGE, TESTS_AT_MOST);
   drawTests();

@@ -18,7 +18,7 @@ function loadLibrary() {
   });
 }
 
-/** Builds the charts in `box`; returns `draw(measured)`, where `measured` is `{ id, series, distribution, config }`. */
+/** Builds the charts in `box`; returns `draw(measured)`, where `measured` is `{ id, series, distribution, config, amendments }`. */
 export function setUpCharts(box) {
   const places = FIGURES.map((figure) => {
     const label = `${figure.title}: ${figure.hint}. The table has the numbers.`;
@@ -37,12 +37,12 @@ export function setUpCharts(box) {
   const drawNow = () => {
     waiting = false;
     if (!library || !measured || document.hidden || box.offsetParent === null) return;
-    const { id, series, distribution, config } = measured;
+    const { id, series, distribution, config, amendments } = measured;
     const colors = palette(dark.matches);
     const base = baseLayout(id);
     const points = series.points();
     for (const [index, figure] of FIGURES.entries()) {
-      const { traces, layout } = figure.draw({ points, distribution, config }, colors);
+      const { traces, layout } = figure.draw({ points, distribution, config, amendments }, colors);
       library.react(places[index], traces, merged(base, layout), CONFIG);
     }
     folded.hidden = series.width_s === 1;

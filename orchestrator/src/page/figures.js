@@ -46,7 +46,7 @@ const isPaced = ({ profile, target_throughput_per_s, total_throughput_per_s, tes
   profile != null || target_throughput_per_s != null || total_throughput_per_s != null || test_message_delay_s > 0;
 
 /** Phases of a profile behind the lines: every other one shaded, each with its name. */
-function phases({ profile }, end_s) {
+function phases({ profile }, amendments, end_s) {
   const shapes = [], annotations = [];
   let start_s = 0;
   for (const [index, { for_s, rate, rate_per_s, from_per_s, to_per_s }] of (profile?.phases ?? []).entries()) {
@@ -62,17 +62,26 @@ function phases({ profile }, end_s) {
     annotations.push({ text, showarrow: false, xref: "x", yref: "paper", x: start_s, y: 1, xanchor: "left", yanchor: "top" });
     start_s = ends_s;
   }
+  for (const [index, { at_second }] of amendments.entries()) {
+    shapes.push({
+      type: "line", xref: "x", yref: "paper", x0: at_second, x1: at_second, y0: 0, y1: 1,
+      line: { width: 1.5, dash: "dash", color: "rgba(127, 127, 127, 0.9)" },
+    });
+    annotations.push({
+      text: `change ${index + 1}`, showarrow: false, xref: "x", yref: "paper", x: at_second, y: 0.92, xanchor: "left", yanchor: "top",
+    });
+  }
   return { shapes, annotations };
 }
 
 const short = (per_s) => (per_s >= 1000 ? `${Number((per_s / 1000).toPrecision(3))}k` : `${Number(per_s.toPrecision(3))}`);
 
-function throughput({ points, config }, colors) {
+function throughput({ points, config, amendments }, colors) {
   const rate = (point, id, what) => {
     const times = point.drivers[id]?.[what];
     return times == null ? null : times / point.width_s;
   };
-  const asked = isPaced(config)
+  const asked = isPaced(config) || amendments.length > 0
     ? driversOf(points).map((id, index) => line(points, points.map((point) => rate(point, id, "due")), "asked", colors.asked, {
         legendgroup: "asked", showlegend: index === 0, hovertemplate: `asked of ${id} %{y:,.0f}/s`, mode: "lines",
         line: { color: colors.asked, width: 5 },
@@ -87,7 +96,7 @@ function throughput({ points, config }, colors) {
     return [of("sent"), of("responses", { dash: "dot", showlegend: false })];
   });
   const end_s = points.at(-1)?.start_s ?? 0;
-  return { traces: [...asked, ...traces], layout: { ...overTime, ...phases(config, end_s), yaxis: { ...COUNT, ticksuffix: "/s" } } };
+  return { traces: [...asked, ...traces], layout: { ...overTime, ...phases(config, amendments, end_s), yaxis: { ...COUNT, ticksuffix: "/s" } } };
 }
 
 function inFlight({ points }, colors) {

@@ -4,7 +4,7 @@
 // or falls silent while there is news, everything is asked for again; and once more when the test is over. So nothing
 // that is shown depends on a single event, and the last word is always an answer.
 
-import { ask, post, testPath } from "./rest.js";
+import { ask, patch, post, testPath } from "./rest.js";
 import { Series } from "./series.js";
 
 /** While requests are sent, the stream tells something every second. */
@@ -54,9 +54,9 @@ export class Follower {
   }
 
   /** Asks for a change of the test, such as `/stop`; throws problem details. */
-  async change(what) {
+  async change(what, load) {
     const learned = this.#learned;
-    const test = await post(testPath(this.#id, what));
+    const test = load ? await patch(testPath(this.#id), load) : await post(testPath(this.#id, what));
     // What was learned meanwhile is newer than this answer.
     if (learned === this.#learned) this.#learn(test);
     this.#changed();

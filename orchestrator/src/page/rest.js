@@ -41,4 +41,7 @@ async function answerTo(path, options) {
 export const post = (path, fields) =>
   ask(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(fields ?? {}) });
 
+export const patch = (path, fields) =>
+  ask(path, { method: "PATCH", headers: { "content-type": "application/json" }, body: JSON.stringify(fields) });
+
 export const testPath = (id, what = "") => `/v1/tests/${encodeURIComponent(id)}${what}`;

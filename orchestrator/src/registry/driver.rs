@@ -125,6 +125,12 @@ impl Driver {
         self.last.as_ref()?.share
     }
 
+    /// When the amendments of this test took effect, as it says.
+    pub fn amended_at(&self, test_id: &TestId) -> &[Option<u64>] {
+        let last = self.last.as_ref().filter(|last| last.test_id.as_ref() == Some(test_id));
+        last.map_or(&[], |last| &last.amended_at)
+    }
+
     /// Its refusal of this test.
     pub fn refusal_of(&self, test_id: &TestId) -> Option<&Refusal> {
         self.last.as_ref()?.refusal.as_ref().filter(|refusal| refusal.test_id == *test_id)

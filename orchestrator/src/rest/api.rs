@@ -1,10 +1,12 @@
 //! What REST needs of the brain: the seam at which tests put a fake.
 
+use std::time::Duration;
+
 use onrush_api::{DriverView, HistogramView, MetricsView, SeriesView, StoppedView, TestView};
 use onrush_protocol::TestId;
 use tokio::sync::broadcast;
 
-use crate::{Handle, NewTest, Problem, TestPage, Update};
+use crate::{Handle, LoadChange, NewTest, Problem, TestPage, Update};
 
 /// The questions of [`Handle`], which says what they mean.
 #[rustfmt::skip]
@@ -12,6 +14,7 @@ pub(super) trait Api: Clone + Send + Sync + 'static {
     fn max_drivers(&self) -> usize;
     fn create(&self, test: NewTest) -> impl Future<Output = Result<TestView, Problem>> + Send;
     fn trigger(&self, test_id: TestId) -> impl Future<Output = Result<TestView, Problem>> + Send;
+    fn amend(&self, test_id: TestId, change: LoadChange, effective_in: Duration) -> impl Future<Output = Result<TestView, Problem>> + Send;
     fn stop(&self, test_id: TestId) -> impl Future<Output = Result<TestView, Problem>> + Send;
     fn stop_all(&self) -> impl Future<Output = Result<StoppedView, Problem>> + Send;
     fn test(&self, test_id: TestId) -> impl Future<Output = Result<TestView, Problem>> + Send;
@@ -35,6 +38,10 @@ impl Api for Handle {
 
     async fn trigger(&self, test_id: TestId) -> Result<TestView, Problem> {
         self.trigger(test_id).await
+    }
+
+    async fn amend(&self, test_id: TestId, change: LoadChange, effective_in: Duration) -> Result<TestView, Problem> {
+        self.amend(test_id, change, effective_in).await
     }
 
     async fn stop(&self, test_id: TestId) -> Result<TestView, Problem> {

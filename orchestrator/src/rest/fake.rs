@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use onrush_api::{
     ConfigSummary, ConfigView, DistributionView, DriverState, DriverView, HistogramView, MetricsView, ScopeView,
@@ -11,7 +12,7 @@ use onrush_protocol::{TestConfig, TestId};
 use tokio::sync::broadcast;
 
 use super::api::Api;
-use crate::{NewTest, Problem, TestPage, Update};
+use crate::{LoadChange, NewTest, Problem, TestPage, Update};
 
 /// The test that is there from the start.
 pub(super) const TEST_ID: &str = "20260304-050607-abcd";
@@ -84,6 +85,11 @@ impl Api for Fake {
             return Ok(view);
         }
         Err(Problem::Conflict("1 driver is registered and 2 are needed; start 1 more".into()))
+    }
+
+    async fn amend(&self, test_id: TestId, _: LoadChange, _: Duration) -> Result<TestView, Problem> {
+        let view = self.test(test_id).await?;
+        if view.state == TestState::Running { Ok(view) } else { Err(Problem::Conflict("it does not run".into())) }
     }
 
     async fn stop(&self, test_id: TestId) -> Result<TestView, Problem> {
@@ -210,6 +216,7 @@ fn test_view(test_id: &str, state: TestState) -> TestView {
         outcome: None,
         conservation: None,
         thresholds: Vec::new(),
+        amendments: Vec::new(),
         events: Vec::new(),
     }
 }

@@ -5,8 +5,6 @@ use onrush_protocol::human::closest;
 use onrush_protocol::options::{people, schema};
 use onrush_protocol::{OPTIONS, TestOption, limits};
 use serde_json::{Map, Value, json};
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
 
 /// A label has at most so many characters.
 pub(super) const MAX_LABEL_CHARS: usize = 200;
@@ -117,20 +115,31 @@ pub(super) fn config_schema() -> Value {
     })
 }
 
-/// Stands for [`new_test_schema`], which says more than the generator of the description knows of.
-pub(super) struct NewTestBody;
+/// A name for a schema that is written by hand: it says more than the generator of the description knows of.
+macro_rules! schema_body {
+    ($(#[doc = $about:literal])+ $body:ident, $name:literal) => {
+        $(#[doc = $about])+
+        pub(super) struct $body;
 
-impl PartialSchema for NewTestBody {
-    fn schema() -> RefOr<Schema> {
-        RefOr::T(Schema::default())
-    }
-}
+        impl utoipa::PartialSchema for $body {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                utoipa::openapi::RefOr::T(utoipa::openapi::Schema::default())
+            }
+        }
 
-impl ToSchema for NewTestBody {
-    fn name() -> std::borrow::Cow<'static, str> {
-        "NewTest".into()
-    }
+        impl utoipa::ToSchema for $body {
+            fn name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+        }
+    };
 }
+pub(super) use schema_body;
+
+schema_body!(
+    /// Stands for [`new_test_schema`].
+    NewTestBody, "NewTest"
+);
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use onrush_api::ConfigView;
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
 
-use super::{events, fields, problem, routes, stream};
+use super::{change, events, fields, problem, routes, stream};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,6 +23,7 @@ use super::{events, fields, problem, routes, stream};
         routes::list_tests,
         routes::show_test,
         routes::trigger_test,
+        routes::change_test,
         routes::stop_test,
         routes::stop_all,
         routes::metrics,
@@ -35,7 +36,7 @@ use super::{events, fields, problem, routes, stream};
         routes::exposition,
         serve,
     ),
-    components(schemas(fields::NewTestBody, problem::ProblemBody, events::SecondData<'static>)),
+    components(schemas(fields::NewTestBody, change::ChangeBody, problem::ProblemBody, events::SecondData<'static>)),
     tags(
         (name = "tests", description = "Make, start and stop tests"),
         (name = "results", description = "What a test measured"),
@@ -63,6 +64,7 @@ fn describe() -> Value {
     let mut description = serde_json::to_value(Api::openapi()).expect("a description is JSON");
     let schemas = &mut description["components"]["schemas"];
     schemas[fields::NewTestBody::name().as_ref()] = fields::new_test_schema();
+    schemas[change::ChangeBody::name().as_ref()] = change::schema();
     schemas[ConfigView::name().as_ref()] = fields::config_schema();
     schemas[events::StreamEvent::name().as_ref()] = events::stream_event_schema();
     let problem = json!({problem::PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}});

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 use super::body::json_object;
+use super::change::{self, ChangeBody};
 use super::creation;
 use super::fields::NewTestBody;
 use super::problem::{Failure, ProblemBody};
@@ -177,6 +178,42 @@ pub(super) async fn trigger_test<A: Api>(
 ) -> Result<(StatusCode, Response), Failure> {
     let view = api.trigger(id).await?;
     Ok((StatusCode::ACCEPTED, rooms.answers.claim().await?.json(&view)))
+}
+
+/// Change the load of a running test
+///
+/// Another rate, another profile for the rest, a pause or its end; on all drivers at the same whole second of the run, which the
+/// answer names in "amendments".
+#[utoipa::path(
+    patch, path = "/v1/tests/{id}", tag = "tests",
+    params(("id" = String, Path, description = "The test_id")),
+    request_body(
+        content = ChangeBody, content_type = "application/json",
+        examples(
+            ("rate" = (summary = "20,000 a second from the next whole second in 3 s on", value = json!({"target_throughput": "20k"}))),
+            ("profile" = (summary = "another profile for the rest", value = json!({"profile": "30s@1k..5k, 1m@5k", "effective_in": "5s"}))),
+            ("pause" = (summary = "nothing is sent", value = json!({"pause": true})))
+        )
+    ),
+    responses(
+        (status = 200, description = "The test, about to change", body = TestView),
+        (status = 400, description = "The body is not a JSON object", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "A page of another origin asked", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such test", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It does not run, or cannot be changed like that", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body has more than 1 MiB", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Fields are wrong: all of them are named", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn change_test<A: Api>(
+    State(api): State<A>,
+    Extension(rooms): Extension<Rooms>,
+    InPath(id): InPath,
+    request: Request,
+) -> Result<Response, Failure> {
+    let (change, effective_in) = json_object(request, change::parse).await?;
+    let view = api.amend(id, change, effective_in).await?;
+    Ok(rooms.answers.claim().await?.json(&view))
 }
 
 /// Stop a test

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// Each step brings a file one version further; the version is SQLite's `user_version`.
-const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6];
+const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
 
 const V1: &str = "
 CREATE TABLE offsets (
@@ -82,6 +82,12 @@ ALTER TABLE tests DROP COLUMN valid;
 
 /// How the thresholds of a test stand, as JSON; NULL: it has none, or none was judged.
 const V6: &str = "ALTER TABLE tests ADD COLUMN thresholds TEXT";
+
+/// How the load of a test was changed while it ran, and when that took effect on each driver, as JSON.
+const V7: &str = "
+ALTER TABLE tests ADD COLUMN amendments TEXT;
+ALTER TABLE participants ADD COLUMN amended_at TEXT;
+";
 
 /// Brings the file to this version; refuses one of a later version.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 //! Tests, their participants and their events.
 
-use onrush_protocol::{LatencyMs, NodeId, SessionId, TestConfig, TestId};
+use onrush_protocol::{Amendment, LatencyMs, NodeId, SessionId, TestConfig, TestId};
 use onrush_stats::Outcome;
 use rusqlite::{Connection, Row, Transaction, params};
 
@@ -13,9 +13,9 @@ use crate::state::{ParticipantState, TestState};
 
 const COLUMNS: &str = "test_id, name, config, state, reason, created_unix_ms, triggered_unix_ms, start_at_unix_ms,
     ended_unix_ms, stop_requested, trigger_when_armed, published_order, outcome, conservation, target_before,
-    thresholds";
+    thresholds, amendments";
 
-/// Writes a test as it is now; what never changes (its config, events that are stored already) is left alone.
+/// Writes a test as it is now; what never changes (what was asked for, events that are stored already) is left alone.
 pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), StoreError> {
     let test_id = record.test_id.as_str();
     let insert = "INSERT INTO tests (test_id, name, config, created_unix_ms, state, stop_requested, trigger_when_armed,
@@ -26,7 +26,8 @@ pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), S
     }
     let update = "UPDATE tests SET state = ?2, reason = ?3, triggered_unix_ms = ?4, start_at_unix_ms = ?5,
             ended_unix_ms = ?6, stop_requested = ?7, trigger_when_armed = ?8, published_order = ?9, outcome = ?10,
-            conservation = ?11, target_before = ?12, listed = ?13, thresholds = ?14 WHERE test_id = ?1";
+            conservation = ?11, target_before = ?12, listed = ?13, thresholds = ?14,
+            amendments = ?15 WHERE test_id = ?1";
     transaction.prepare_cached(update)?.execute(params![
         test_id,
         record.state.name(),
@@ -42,6 +43,7 @@ pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), S
         record.target_before.as_ref().map(proof::probe_text),
         coding::json(&ListedTest::of(record)),
         thresholds::text(&record.standings),
+        amendments_text(&record.config.amendments),
     ])?;
     transaction.prepare_cached("DELETE FROM participants WHERE test_id = ?1")?.execute([test_id])?;
     for participant in &record.participants {
@@ -82,8 +84,8 @@ fn save_events(transaction: &Transaction, record: &TestRecord) -> Result<(), Sto
 fn save_participant(transaction: &Transaction, test_id: &str, p: &ParticipantRecord) -> Result<(), StoreError> {
     let sql =
         "INSERT OR REPLACE INTO participants (test_id, node_id, session_id, state, reason, started_at_unix_ms, reports,
-            late_reports, engine, reports_latency, mean_ms, median_ms, min_ms, max_ms)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+            late_reports, engine, reports_latency, mean_ms, median_ms, min_ms, max_ms, amended_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
     let latency = p.plain.unwrap_or_default();
     transaction.prepare_cached(sql)?.execute(params![
         test_id,
@@ -100,6 +102,7 @@ fn save_participant(transaction: &Transaction, test_id: &str, p: &ParticipantRec
         latency.median,
         latency.min,
         latency.max,
+        (!p.amended_at.is_empty()).then(|| coding::json(&p.amended_at)),
     ])?;
     Ok(())
 }
@@ -134,6 +137,20 @@ pub fn test(connection: &Connection, test_id: &str) -> Result<Option<Stored>, St
     rows.next()?.map(|row| stored(connection, row)).transpose()
 }
 
+/// Changes of the load, as JSON; `None`: there were none.
+fn amendments_text(amendments: &[Amendment]) -> Option<String> {
+    let rows: Vec<_> = amendments.iter().map(|made| (made.at_second, made.profile.to_string())).collect();
+    (!rows.is_empty()).then(|| coding::json(&rows))
+}
+
+fn amendments_of_text(text: &str) -> Result<Vec<Amendment>, StoreError> {
+    let rows: Vec<(u64, String)> = coding::of_json(text)?;
+    let amendment = |(at_second, profile): (u64, String)| {
+        Ok(Amendment { at_second, profile: profile.parse().map_err(StoreError::BadValue)? })
+    };
+    rows.into_iter().map(amendment).collect()
+}
+
 /// Whether there is a test of that name.
 pub fn exists(connection: &Connection, test_id: &str) -> Result<bool, StoreError> {
     Ok(connection.prepare_cached("SELECT 1 FROM tests WHERE test_id = ?1")?.exists([test_id])?)
@@ -158,7 +175,9 @@ fn stored(connection: &Connection, row: &Row) -> Result<Stored, StoreError> {
 fn record(connection: &Connection, row: &Row) -> Result<TestRecord, StoreError> {
     let test_id: String = row.get(0)?;
     let config: Vec<u8> = row.get(2)?;
-    let config = TestConfig::read_stored(&config).map_err(|e| StoreError::BadValue(e.to_string()))?;
+    let mut config = TestConfig::read_stored(&config).map_err(|e| StoreError::BadValue(e.to_string()))?;
+    let amendments: Option<String> = row.get(16)?;
+    config.amendments = amendments.as_deref().map(amendments_of_text).transpose()?.unwrap_or_default();
     let outcome: Option<String> = row.get(12)?;
     let conservation: Option<String> = row.get(13)?;
     let target_before: Option<String> = row.get(14)?;
@@ -187,12 +206,13 @@ fn record(connection: &Connection, row: &Row) -> Result<TestRecord, StoreError> 
 
 fn participants(connection: &Connection, test_id: &str) -> Result<Vec<ParticipantRecord>, StoreError> {
     let sql = "SELECT node_id, session_id, state, reason, started_at_unix_ms, reports, late_reports, engine,
-        reports_latency, mean_ms, median_ms, min_ms, max_ms FROM participants WHERE test_id = ?1 ORDER BY node_id";
+        reports_latency, mean_ms, median_ms, min_ms, max_ms, amended_at FROM participants WHERE test_id = ?1 ORDER BY node_id";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([test_id])?;
     let mut participants = Vec::new();
     while let Some(row) = rows.next()? {
         let latency = LatencyMs { mean: row.get(9)?, median: row.get(10)?, min: row.get(11)?, max: row.get(12)? };
+        let amended_at: Option<String> = row.get(13)?;
         participants.push(ParticipantRecord {
             node_id: coding::id(row.get(0)?, NodeId::new)?,
             session_id: coding::optional_id(row.get(1)?, SessionId::new)?,
@@ -203,6 +223,7 @@ fn participants(connection: &Connection, test_id: &str) -> Result<Vec<Participan
             late_reports: row.get::<_, i64>(6)?.unsigned_abs(),
             engine: row.get(7)?,
             plain: row.get::<_, bool>(8)?.then_some(latency),
+            amended_at: amended_at.as_deref().map(coding::of_json).transpose()?.unwrap_or_default(),
         });
     }
     Ok(participants)
