@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::check::Checks;
 use crate::order::Order;
 use crate::plan_error::PlanError;
-use crate::profile::Phase;
+use crate::profile::{Arrivals, Phase, Share};
 use crate::trust::Tls;
 
 /// A plan has at most this many different requests.
@@ -26,37 +26,6 @@ pub enum Mode {
         /// The time between two due moments.
         delay: Duration,
     },
-}
-
-/// How the due moments of a rate lie.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Arrivals {
-    /// At even distances.
-    #[default]
-    Even,
-    /// At random, as those of many users who know nothing of one another: a Poisson process with the rate that is asked for.
-    /// The same seed gives the same moments, for any number of threads and nodes.
-    Poisson {
-        /// Which of the processes.
-        seed: u64,
-    },
-}
-
-/// The share of a schedule that one node serves: of `of` nodes that have the same plan but for this, every slot
-/// `k ≡ index (mod of)`. A count is the node's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
-    /// Which of the nodes this is, from 0.
-    pub index: u32,
-    /// How many nodes there are.
-    pub of: u32,
-}
-
-impl Default for Share {
-    /// The whole schedule.
-    fn default() -> Self {
-        Self { index: 0, of: 1 }
-    }
 }
 
 /// A server that requests go to.

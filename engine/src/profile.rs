@@ -1,4 +1,4 @@
-//! A load profile: how many requests a second are asked for, phase by phase.
+//! What is asked for over time: phases of a load profile, how due moments lie, and the share of one node.
 
 use std::time::Duration;
 
@@ -40,6 +40,37 @@ pub enum Shape {
     Pause,
 }
 
+/// How the due moments of a rate lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arrivals {
+    /// At even distances.
+    #[default]
+    Even,
+    /// At random, as those of many users who know nothing of one another: a Poisson process with the rate that is asked for.
+    /// The same seed gives the same moments, for any number of threads and nodes.
+    Poisson {
+        /// Which of the processes.
+        seed: u64,
+    },
+}
+
+/// The share of a schedule that one node serves: of `of` nodes that have the same plan but for this, every slot
+/// `k ≡ index (mod of)`. A count is the node's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which of the nodes this is, from 0.
+    pub index: u32,
+    /// How many nodes there are.
+    pub of: u32,
+}
+
+impl Default for Share {
+    /// The whole schedule.
+    fn default() -> Self {
+        Self { index: 0, of: 1 }
+    }
+}
+
 impl Phase {
     /// Checks the phases of a profile. Errors name the phase, counted from 1.
     pub(crate) fn validate(phases: &[Self]) -> Result<(), PlanError> {
@@ -56,7 +87,7 @@ impl Phase {
                 return wrong("its length must be greater than 0".into());
             }
             match phase.shape {
-                Shape::Constant { rate_per_s } if rate_per_s == 0.0 => {
+                Shape::Constant { rate_per_s: 0.0 } => {
                     return wrong("a rate of 0 sends nothing; make it a pause".into());
                 }
                 Shape::Constant { rate_per_s } if !is_rate(rate_per_s) => return wrong(no_rate(rate_per_s)),

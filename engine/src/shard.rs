@@ -598,8 +598,10 @@ impl Inner {
             let now_ns = self.observe(now);
             self.end_sending(now_ns);
         }
-        if running {
+        if self.stage == Stage::Sending {
             self.schedule.take_up();
+        }
+        if running {
             let now_ns = self.observe(now);
             self.note_dropped(now_ns);
             self.finish_if_done();

@@ -13,9 +13,9 @@ use super::paced::Cap;
 use super::slots::Slots;
 use crate::amend_error::AmendError;
 use crate::clock::{SECOND_NS, as_ns};
-use crate::plan::{Arrivals, Mode, Plan};
+use crate::plan::{Mode, Plan};
 use crate::plan_error::PlanError;
-use crate::profile::{Phase, Shape};
+use crate::profile::{Arrivals, Phase, Shape};
 
 /// What is asked of all threads together.
 #[derive(Debug)]

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::plan::Arrivals;
+use crate::profile::Arrivals;
 use crate::schedule::slots::Slots;
 
 fn constant(seconds: f64, rate_per_s: f64) -> Phase {

@@ -1,4 +1,5 @@
-//! When the next request of a thread may be sent: pure, a function of the plan and of the time since the start.
+//! When the next request of a thread may be sent: pure, a function of the plan, its changes and the time since
+//! the start.
 //!
 //! It refuses to know clocks, connections and the ring. Slots are numbered along a curve: a backlog is a difference
 //! of two numbers and costs no memory, however long it grows.
@@ -15,10 +16,10 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use crate::clock::SECOND_NS;
 use crate::plan::Plan;
-
-use std::sync::Arc;
 
 pub(crate) use budget::Budget;
 pub(crate) use course::Course;

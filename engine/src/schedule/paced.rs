@@ -31,7 +31,7 @@ pub(super) enum Backlog {
 /// How much a second may send.
 #[derive(Debug)]
 pub(super) enum Cap {
-    /// As much as it has slots in it, unless it has free time in it.
+    /// As much as it has slots in it.
     Own,
     /// As much as these have in it.
     Other(Slots),
@@ -168,7 +168,7 @@ impl Paced {
         self.next_due_ns = self.slots.due_ns(self.lane.slot(position));
     }
 
-    /// How many this lane may send in a second; `None`: no limit.
+    /// How many this lane may send in a second; `None`: no limit, as where a second has free time in it.
     fn cap_of(&mut self, second: u64) -> Option<u64> {
         let (start_ns, end_ns) = (second.saturating_mul(SECOND_NS), second.saturating_add(1).saturating_mul(SECOND_NS));
         let slots = match &mut self.cap {

@@ -9,9 +9,9 @@ use super::curve::Curve;
 use super::*;
 use crate::amend_error::AmendError;
 use crate::clock::SECOND_NS;
+use crate::plan::Mode;
 use crate::plan::tests::plan;
-use crate::plan::{Arrivals, Mode, Share};
-use crate::profile::{Phase, Shape};
+use crate::profile::{Arrivals, Phase, Shape, Share};
 use crate::schedule::slots::Slots;
 
 const MS: u64 = 1_000_000;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::curve::{Curve, SLOT, Segment};
 use super::poisson::Look;
-use crate::plan::Arrivals;
+use crate::profile::Arrivals;
 
 /// The slots that lie on a curve, as one thread looks at them.
 #[derive(Debug)]

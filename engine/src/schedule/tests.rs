@@ -10,9 +10,9 @@ use super::curve::Curve;
 use super::slots::Slots;
 use super::*;
 use crate::clock::SECOND_NS;
-use crate::plan::Arrivals;
 use crate::plan::Mode;
 use crate::plan::tests::plan;
+use crate::profile::Arrivals;
 
 const MS: u64 = 1_000_000;
 
