@@ -66,6 +66,16 @@ impl Segment {
         (self.start..self.end).contains(&position)
     }
 
+    /// The same as [`Segment::time_of`] the slot's whole position.
+    #[inline]
+    pub fn time_of_slot(&self, slot: u64) -> u64 {
+        if self.start == 0 && self.rise == SLOT {
+            // A delay needs no division.
+            return self.start_ns.saturating_add(slot.saturating_mul(self.run_ns));
+        }
+        self.time_of(u128::from(slot) * SLOT)
+    }
+
     /// The last nanosecond at which the curve is not beyond `position`, which it must leave within the segment.
     #[inline]
     pub fn time_of(&self, position: u128) -> u64 {

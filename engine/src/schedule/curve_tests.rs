@@ -179,7 +179,8 @@ proptest! {
         prop_assert_eq!(profile.due_ns(k), due_ns);
         let delay_ns = parts(rate);
         let every = k.saturating_mul(delay_ns);
-        prop_assert_eq!(slots(Curve::every(Duration::from_nanos(delay_ns), None)).due_ns(k), every);
+        let mut delayed = slots(Curve::every(Duration::from_nanos(delay_ns), None));
+        prop_assert_eq!((delayed.due_ns(0), delayed.due_ns(k), delayed.due_about_now_ns(k)), (0, every, every));
     }
 
     #[test]

@@ -67,11 +67,19 @@ impl Slots {
     /// When a slot is due; `u64::MAX`: never. For a thread's slots one after the other.
     #[inline]
     pub fn due_ns(&mut self, slot: u64) -> u64 {
-        let position = match &mut self.places {
-            Places::Even => Some(u128::from(slot) * SLOT),
-            Places::Poisson(looks) => looks.next.position(slot, self.curve.last_position()),
-        };
-        position.map_or(u64::MAX, |position| time_of(&self.curve, &mut self.next, position))
+        match &mut self.places {
+            Places::Even => {
+                let position = u128::from(slot) * SLOT;
+                match &self.next {
+                    Some(segment) if segment.leaves(position) => segment.time_of_slot(slot),
+                    _ => time_of(&self.curve, &mut self.next, position),
+                }
+            }
+            Places::Poisson(looks) => {
+                let position = looks.next.position(slot, self.curve.last_position());
+                position.map_or(u64::MAX, |position| time_of(&self.curve, &mut self.next, position))
+            }
+        }
     }
 
     /// The same, for slots that are due about now.
