@@ -76,7 +76,7 @@ fn run(
     core.settle(Some(now.mono), true, now);
     let mut config = config("t", 40);
     let thresholds =
-        ["max<1h over 3s", "mean<1500ms over 2s", "service_p50>700ms over 4s", "rate>=8 over 2s", "p99<1s"];
+        ["max<1h over 3s", "mean<800us over 2s", "service_p50>300us over 4s", "rate>=8 over 2s", "p99<1ms"];
     config.thresholds = thresholds.map(|text| text.parse().unwrap()).into();
     core.create(NewTest { config, name: None, trigger: true }, now).unwrap();
     settle_and_commit(&mut store, &mut core, None, false, now);
