@@ -323,6 +323,25 @@ fn long_and_chunked_answers_are_read_whole() {
 }
 
 #[test]
+fn a_threshold_ends_a_run_at_the_second_that_breaks_it() {
+    let _machine = beside_others();
+    let target = target(&["--delay", "50ms"]);
+    let more = ["-d", "60s", "-R", "100", "--threshold", "p50<10ms over 1s,failed<=0", "--abort-on-fail=1s"];
+    let bench = Bench::run(&[&[target.url().as_str()][..], &more].concat());
+    assert_eq!(bench.status.code(), Some(99), "{}", bench.output);
+    let json = bench.json();
+    let [first, second] = [0, 1].map(|place| &json["thresholds"][place]);
+    assert_eq!((&first["kept"], &first["ended_test"], &second["kept"]), (&false.into(), &true.into(), &true.into()));
+    let broken_at = number(&first["broken_at_second"]);
+    let reason = json["reason"].as_str().unwrap_or_default();
+    assert!(
+        reason.starts_with("stopped: p50<10ms over 1s was 50.") && reason.ends_with(&format!("at second {broken_at}"))
+    );
+    assert!((1..5).contains(&broken_at) && json["seconds"].as_array().map_or(0, Vec::len) < 8, "{reason}");
+    assert_eq!((&json["state"], &json["outcome"]), (&"STOPPED".into(), &"exact".into()));
+}
+
+#[test]
 fn a_threshold_that_is_not_kept_exits_99() {
     let _machine = beside_others();
     let target = target(&["--delay", "5ms"]);
