@@ -135,7 +135,8 @@ impl TestConfig {
             option.write(self, &mut message);
             (option.name, message.end().len().saturating_sub(option.name.len()))
         };
-        OPTIONS.iter().map(bytes).max_by_key(|(_, bytes)| *bytes).unwrap_or_default()
+        let told = OPTIONS.iter().filter(|option| option.is_for_drivers);
+        told.map(bytes).max_by_key(|(_, bytes)| *bytes).unwrap_or_default()
     }
 
     pub(crate) fn delay_problem(&self) -> Option<String> {
