@@ -83,14 +83,31 @@ impl Rest {
     /// The answer to a POST of any bytes.
     #[track_caller]
     pub fn post<T: DeserializeOwned>(&self, path: &str, body: &[u8]) -> Result<T, Refusal> {
-        let request = self.agent.post(format!("{}{path}", self.base)).content_type("application/json");
-        let mut response = request.send(body).unwrap_or_else(|e| panic!("POST {path}: {e}"));
+        self.send(self.agent.post(format!("{}{path}", self.base)), &format!("POST {path}"), body)
+    }
+
+    /// The answer to a PATCH of a test.
+    #[track_caller]
+    pub fn patch(&self, path: &str, body: &Value) -> Result<TestView, Refusal> {
+        let request = self.agent.patch(format!("{}{path}", self.base));
+        self.send(request, &format!("PATCH {path}"), body.to_string().as_bytes())
+    }
+
+    #[track_caller]
+    fn send<T: DeserializeOwned>(
+        &self,
+        request: ureq::RequestBuilder<ureq::typestate::WithBody>,
+        what: &str,
+        body: &[u8],
+    ) -> Result<T, Refusal> {
+        let request = request.content_type("application/json");
+        let mut response = request.send(body).unwrap_or_else(|e| panic!("{what}: {e}"));
         let status = response.status().as_u16();
         let content_type =
             response.headers().get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-        let text = response.body_mut().read_to_string().unwrap_or_else(|e| panic!("POST {path}: {e}"));
+        let text = response.body_mut().read_to_string().unwrap_or_else(|e| panic!("{what}: {e}"));
         if (200..300).contains(&status) {
-            Ok(serde_json::from_str(&text).unwrap_or_else(|e| panic!("POST {path}: {e} in {text}")))
+            Ok(serde_json::from_str(&text).unwrap_or_else(|e| panic!("{what}: {e} in {text}")))
         } else {
             Err(Refusal { status, content_type, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
         }

@@ -3,6 +3,7 @@
 // A case that `instantiate!` does not list is dead code: it stops the build instead of being forgotten.
 #![deny(dead_code)]
 
+pub mod changes;
 pub mod checks;
 pub mod clocks;
 pub mod faults;
@@ -37,6 +38,8 @@ macro_rules! instantiate {
             rates: target_throughput_is_never_exceeded;
             profiles: a_profile_is_followed_by_every_driver, drivers_share_one_schedule,
                 a_driver_of_the_bare_specification_refuses_a_profile;
+            changes: the_load_changes_at_the_same_second_on_every_driver,
+                a_change_survives_the_death_of_the_orchestrator, a_change_that_cannot_be_is_refused_in_words;
             rest: each_field_wrong_in_turn, end_states_are_final, the_stream_gives_each_second_once;
             life: a_running_test_is_stopped, a_target_that_is_down_fails_the_test;
             faults: an_orchestrator_that_stood_still_loses_nobody,
