@@ -160,9 +160,9 @@ impl<F: Future<Output = Received>> Connection<F> {
         // Boxed: a handshake's state is large, and would stay part of every connection.
         let dialled = Box::pin(dial(&self.shard, self.id, &self.target, server, deadline, cause)).await?;
         let buffer_bytes = *self.target.buffer_bytes.start();
-        self.lines[server] = Some(Line::new(dialled, buffer_bytes, self.receive));
+        let line = self.lines[server].insert(Line::new(dialled, buffer_bytes, self.receive));
+        self.shard.opened(Moment::now(), self.id, server, line.descriptor());
         self.reader.reset();
-        self.shard.opened(Moment::now(), self.id, server);
         Ok(())
     }
 

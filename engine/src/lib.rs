@@ -43,6 +43,7 @@ mod second;
 mod session;
 mod shard;
 mod signals;
+mod strain;
 mod target;
 mod think;
 mod thread;

@@ -7,7 +7,7 @@ use onrush_stats::{SecondStats, Totals};
 
 use crate::clock::{Moment, SECOND_NS};
 use crate::parts::{Ended, ThreadPart};
-use crate::recorder::SecondRecord;
+use crate::recorder::{EngineTime, SecondRecord};
 use crate::second::{End, SecondReport};
 
 /// Collects the parts of the next second.
@@ -76,14 +76,18 @@ impl Merger {
             return None;
         }
         let (mut stats, mut totals) = (SecondStats::default(), Totals::default());
+        let mut busiest = EngineTime::default();
         for (index, thread) in self.threads.iter_mut().enumerate() {
             totals.merge(&thread.totals);
             if let Some(mut record) = thread.record.take() {
                 record.add_to(&mut stats, &self.addresses);
+                busiest = busiest.max(record.engine_time());
                 record.clear();
                 recycle(index, record);
             }
         }
+        // One thread at its limit is a limit, whatever the others have left.
+        (stats.counts.engine_cpu_ns, stats.counts.engine_wait_ns) = (busiest.ran_ns, busiest.waited_ns);
         let index = self.next_index;
         self.next_index += 1;
         let end = self.end();

@@ -79,6 +79,11 @@ impl SecondRecord {
         examples.clear();
     }
 
+    /// The thread's CPU time in this second.
+    pub fn engine_time(&self) -> EngineTime {
+        EngineTime { ran_ns: self.counts.engine_cpu_ns, waited_ns: self.counts.engine_wait_ns }
+    }
+
     /// Adds this record of one thread to `stats` of the same second; `names` are those of the addresses.
     pub fn add_to(&self, stats: &mut SecondStats, names: &[String]) {
         let Self {
@@ -110,6 +115,21 @@ impl SecondRecord {
         stats.service_time.merge(service_time);
         stats.schedule_error.merge(schedule_error);
         stats.examples.merge(examples);
+    }
+}
+
+/// What a thread had of its CPU in one second, and what it wanted beside that.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EngineTime {
+    pub ran_ns: u64,
+    pub waited_ns: u64,
+}
+
+impl EngineTime {
+    /// The one that wanted more.
+    pub fn max(self, other: Self) -> Self {
+        let wanted_ns = |time: &Self| time.ran_ns.saturating_add(time.waited_ns);
+        std::cmp::max_by_key(self, other, wanted_ns)
     }
 }
 
@@ -271,6 +291,11 @@ impl<E: Exchange> Recorder<E> {
         self.current.counts.bytes_received += received;
     }
 
+    /// Adds what the thread measured of itself and its connections to the second that is being recorded.
+    pub fn measured(&mut self, measure: impl FnOnce(&mut Counts)) {
+        measure(&mut self.current.counts);
+    }
+
     /// No request is sent any more.
     pub fn end_sending(&mut self, end: SendingEnd) {
         self.sending_end.get_or_insert(end);
@@ -324,6 +349,7 @@ impl<E: Exchange> Recorder<E> {
 
 #[cfg(test)]
 mod tests {
+    use onrush_stats::Unit;
     use proptest::prelude::*;
 
     use super::*;
@@ -385,6 +411,10 @@ mod tests {
         recorder.resent(9);
         recorder.unsolicited(9);
         recorder.connected(9);
+        recorder.measured(|counts| {
+            let others = Counts::NUMBERS.iter().filter(|number| number.of(counts) == 0).collect::<Vec<_>>();
+            others.iter().filter(|n| n.unit == Unit::Nanoseconds || n.name.starts_with("tcp_")).for_each(|n| *n.of_mut(counts) = 1);
+        });
         recorder.sent(9, 9);
         recorder.example(FailureCause::CheckFailed, "the status is 404");
         let mut record = recorder.finish(10);

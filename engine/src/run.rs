@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use onrush_host::limits::{open_descriptors, raise_descriptors};
+use onrush_host::scarcity::Scarcity;
 
 use crate::amend_error::AmendError;
 use crate::arm_error::ArmError;
@@ -69,6 +70,7 @@ impl Cancel {
 pub struct Armed {
     threads: Threads,
     course: Arc<Course>,
+    cpus: Vec<usize>,
     connections_open: u32,
     addresses: Arc<[String]>,
     io: Io,
@@ -135,7 +137,7 @@ impl Armed {
         if cancel.is_cancelled() {
             return Err(ArmError::Cancelled);
         }
-        Ok(Self { threads, course, connections_open, addresses, io, wait: options.wait })
+        Ok(Self { threads, course, cpus, connections_open, addresses, io, wait: options.wait })
     }
 
     /// How the threads reach the network.
@@ -158,7 +160,7 @@ impl Armed {
         let start = Moment::from_instant(at).max(Moment::now());
         self.threads.control.start(start);
         let merger = Merger::new(self.threads.members.len(), start, self.addresses);
-        Running { merger, course: self.course, threads: self.threads }
+        Running { merger, course: self.course, threads: self.threads, scarcity: Scarcity::new(self.cpus) }
     }
 }
 
@@ -167,6 +169,8 @@ pub struct Running {
     threads: Threads,
     course: Arc<Course>,
     merger: Merger,
+    /// What others took of this process's CPU time.
+    scarcity: Scarcity,
 }
 
 impl Running {
@@ -198,6 +202,8 @@ impl Running {
             // A thread that is gone wants nothing back.
             let _ = members[index].inlet.as_ref().map(|inlet| inlet.recycle.try_send(record));
         })?;
+        let counts = &mut report.stats.counts;
+        (counts.stolen_ns, counts.throttled_ns) = self.scarcity.since_last();
         if let (Some(end), Some(reason)) = (&mut report.end, self.threads.control.failure()) {
             *end = End::Failed(reason);
         }

@@ -5,6 +5,7 @@
 //! schedule decided on.
 
 use std::cell::RefCell;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::order::Round;
 use crate::parts::{Ended, Outlet, ThreadPart};
 use crate::recorder::{Recorder, SendingEnd};
 use crate::schedule::{Claim, Schedule};
+use crate::strain::Strain;
 use crate::think::Thinking;
 use crate::watch::{Alarm, Watches};
 
@@ -86,6 +88,7 @@ struct Inner {
     round: Round,
     servers: Arc<[usize]>,
     recorder: Recorder<Outlet>,
+    strain: Strain,
     /// Connections that wait for a request.
     idle: Idle,
     parked: Vec<Parked>,
@@ -139,6 +142,7 @@ impl Shard {
                 round,
                 servers,
                 recorder: Recorder::new(outlet, addresses),
+                strain: Strain::new(!lead.is_zero()),
                 idle: Idle::new(connections, server_count),
                 parked: (0..connections).map(|_| Parked::default()).collect(),
                 thinking: Thinking::new(think_time, connections),
@@ -210,8 +214,9 @@ impl Shard {
     }
 
     /// A connection to a server is open, or used no longer: from now on it idles.
-    pub fn opened(&self, now: Moment, connection: usize, server: usize) {
+    pub fn opened(&self, now: Moment, connection: usize, server: usize, descriptor: RawFd) {
         let inner = &mut *self.inner.borrow_mut();
+        inner.strain.opened(connection, descriptor);
         inner.idle.set_open(connection, server, true);
         inner.used(now, connection, server);
         if inner.is_running() {
@@ -231,12 +236,15 @@ impl Shard {
 
     /// A connection to a server is closed.
     pub fn closed(&self, connection: usize, server: usize) {
-        self.inner.borrow_mut().idle.set_open(connection, server, false);
+        let inner = &mut *self.inner.borrow_mut();
+        inner.strain.closed(connection);
+        inner.idle.set_open(connection, server, false);
     }
 
     /// The server closed a connection that idled.
     pub fn closed_by_server(&self, now: Moment, connection: usize, server: usize) {
         let inner = &mut *self.inner.borrow_mut();
+        inner.strain.closed(connection);
         inner.idle.set_open(connection, server, false);
         let idle_ns = inner.idle_ns(now, connection, server);
         inner.lifetimes[server].saw_close(idle_ns);
@@ -293,6 +301,7 @@ impl Shard {
         let inner = &mut *self.inner.borrow_mut();
         match inner.stage {
             Stage::Finished(ended) => {
+                inner.recorder.measured(|counts| inner.strain.measure(counts));
                 Some(ThreadPart { record: inner.recorder.finish(ended.end_ns), ended: Some(ended) })
             }
             _ => None,
@@ -520,6 +529,7 @@ impl Inner {
             if self.stage == Stage::Sending {
                 self.note_due(second_end_ns);
             }
+            self.recorder.measured(|counts| self.strain.measure(counts));
             self.recorder.advance(second_end_ns);
         }
     }
@@ -624,6 +634,7 @@ impl Inner {
         if command != RunCommand::Go {
             self.start = start.unwrap_or(now);
             self.recorder.begin(self.start);
+            self.strain.begin();
             self.stopped_at = Some(self.start);
             self.stage = Stage::Draining;
             self.finish_if_done();
@@ -631,6 +642,7 @@ impl Inner {
         } else if let Some(start) = start.filter(|start| *start <= now) {
             self.start = start;
             self.recorder.begin(now);
+            self.strain.begin();
             self.stage = Stage::Sending;
         }
     }

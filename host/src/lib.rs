@@ -7,6 +7,7 @@ pub mod cpus;
 mod error;
 pub mod limits;
 mod runtime;
+pub mod scarcity;
 pub mod usage;
 
 pub use error::HostError;

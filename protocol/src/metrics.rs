@@ -11,6 +11,8 @@ use crate::{NodeId, SessionId, TestId, histogram, limits};
 
 /// More bytes than any test moves; a number up to here is exact in every JSON reader.
 const MAX_BYTES: u64 = 1 << 53;
+/// More than a hundred days, added up in one second: no number of threads or connections has that.
+const MAX_NANOSECONDS: u64 = 1 << 53;
 /// Addresses of a target that are told apart in one report; the requests to further ones are not.
 const MAX_ADDRESSES: usize = 200;
 const MAX_ADDRESS_BYTES: usize = 200;
@@ -342,6 +344,7 @@ fn read_number<S>(fields: &Fields, number: &Number<S>) -> Result<Option<u64>, Re
     let most = match number.unit {
         Unit::Events => limits::MAX_COUNT,
         Unit::Bytes => MAX_BYTES,
+        Unit::Nanoseconds => MAX_NANOSECONDS,
     };
     fields.at_most(number.name, most)
 }

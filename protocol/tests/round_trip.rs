@@ -126,7 +126,7 @@ fn numbers<S: Clone + std::fmt::Debug>(numbers: &'static [Number<S>], empty: S) 
     let value = |number: &Number<S>| match (number.unit, number.implied(&empty)) {
         (_, Some(_)) => 0u64..9,
         (Unit::Events, None) => 0..limits::MAX_COUNT,
-        (Unit::Bytes, None) => 0..1 << 53,
+        (Unit::Bytes | Unit::Nanoseconds, None) => 0..1 << 53,
     };
     numbers.iter().map(value).collect::<Vec<_>>().prop_map(move |values| {
         let mut filled = empty.clone();

@@ -16,6 +16,8 @@ pub enum Unit {
     Events,
     /// Bytes.
     Bytes,
+    /// Nanoseconds.
+    Nanoseconds,
 }
 
 /// One number of `S`.

@@ -44,6 +44,32 @@ counters! {
         bytes_sent: Counter of Bytes, usual, "onrush_driver_sent_bytes_total": "Bytes written, heads and bodies";
         /// Bytes read, heads and bodies.
         bytes_received: Counter of Bytes, usual, "onrush_driver_received_bytes_total": "Bytes read, heads and bodies";
+        /// CPU time of the engine thread that wanted most of it. 0: not known, or its threads poll, which takes all there is.
+        engine_cpu_ns: Counter of Nanoseconds, rare;
+        /// For how long that thread was ready and had no CPU.
+        engine_wait_ns: Counter of Nanoseconds, rare;
+        /// CPU time that the hypervisor gave to others, of the engine's CPU that lost most.
+        stolen_ns: Counter of Nanoseconds, rare;
+        /// For how long the control group held the process back for using up its share of CPU.
+        throttled_ns: Counter of Nanoseconds, rare;
+        /// Looks at `TCP_INFO` of a connection; what follows are sums over them.
+        tcp_samples: Counter of Events, rare;
+        /// Round-trip times, smoothed. A server that acknowledges with its response makes its time part of them.
+        tcp_rtt_ns: Counter of Nanoseconds, rare;
+        /// The least round-trip times that the connections saw, the first of which is that of opening them: the network's own.
+        tcp_min_rtt_ns: Counter of Nanoseconds, rare;
+        /// Segments with data sent since the look before.
+        tcp_segments: Counter of Events, rare;
+        /// Those of them that were sent again.
+        tcp_retransmits: Counter of Events, rare;
+        /// Connections whose newest data had been sent again and was not acknowledged yet.
+        tcp_stuck: Counter of Events, rare;
+        /// Time with data on its way since the look before.
+        tcp_busy_ns: Counter of Nanoseconds, rare;
+        /// That of it in which the other end's receive window held the data back.
+        tcp_rwnd_limited_ns: Counter of Nanoseconds, rare;
+        /// That of it in which this end's send buffer held the data back.
+        tcp_sndbuf_limited_ns: Counter of Nanoseconds, rare;
     }
     maps {
         /// Complete responses that came in this second, by status code; those that failed a check are among them.
