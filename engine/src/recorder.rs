@@ -413,7 +413,10 @@ mod tests {
         recorder.connected(9);
         recorder.measured(|counts| {
             let others = Counts::NUMBERS.iter().filter(|number| number.of(counts) == 0).collect::<Vec<_>>();
-            others.iter().filter(|n| n.unit == Unit::Nanoseconds || n.name.starts_with("tcp_")).for_each(|n| *n.of_mut(counts) = 1);
+            others
+                .iter()
+                .filter(|n| n.unit == Unit::Nanoseconds || n.name.starts_with("tcp_"))
+                .for_each(|n| *n.of_mut(counts) = 1);
         });
         recorder.sent(9, 9);
         recorder.example(FailureCause::CheckFailed, "the status is 404");

@@ -153,13 +153,7 @@ fn read(descriptor: RawFd) -> Option<TcpInfo> {
     // SAFETY: the kernel writes at most `length` bytes to `bytes`, which live until the call has returned; it refuses a
     // descriptor that is not open or not TCP.
     let got = unsafe {
-        libc::getsockopt(
-            descriptor,
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            bytes.as_mut_ptr().cast(),
-            &raw mut length,
-        )
+        libc::getsockopt(descriptor, libc::IPPROTO_TCP, libc::TCP_INFO, bytes.as_mut_ptr().cast(), &raw mut length)
     };
     if got != 0 {
         return None;

@@ -172,8 +172,12 @@ mod tests {
         assert_eq!(throttled_of("nr_periods 4\nnr_throttled 3\nthrottled_time 77\n"), Some(77));
         assert_eq!(throttled_of("usage_usec 3\n"), None);
         let folders = cpu_folders("4:memory:/a\n2:cpu,cpuacct:/docker/x\n0::/\n");
-        let expected = ["/sys/fs/cgroup/cpu,cpuacct/docker/x", "/sys/fs/cgroup/cpu,cpuacct/docker",
-            "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup"];
+        let expected = [
+            "/sys/fs/cgroup/cpu,cpuacct/docker/x",
+            "/sys/fs/cgroup/cpu,cpuacct/docker",
+            "/sys/fs/cgroup/cpu,cpuacct",
+            "/sys/fs/cgroup",
+        ];
         assert_eq!(folders, expected);
     }
 }
