@@ -2,6 +2,8 @@
 
 mod harness;
 
+#[path = "bench/limit.rs"]
+mod limit;
 #[path = "bench/log.rs"]
 mod log;
 #[path = "bench/omission.rs"]

@@ -6,6 +6,7 @@
 mod client;
 mod driver;
 pub mod escape;
+mod limit;
 mod measured;
 mod options;
 mod proof;
@@ -16,6 +17,7 @@ pub use client::{
     Client, ClientError, FieldFault, NewLoad, NewTest, Refusal, SealedSecond, StreamEvent, orchestrator_url,
 };
 pub use driver::{DriverState, DriverView};
+pub use limit::{LimitView, LimitedBy};
 pub use measured::{
     BucketView, DistributionView, HistogramView, MetricsView, ScopeView, SecondView, SeriesView, Summaries, SummaryView,
 };

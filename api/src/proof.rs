@@ -85,6 +85,8 @@ macro_rules! same_values {
     };
 }
 
+pub(crate) use same_values;
+
 same_values!(Outcome = stats::Outcome: Exact Unproved Incomplete Invalid);
 same_values!(Verdict = stats::Verdict: Exact Unknown Breach);
 

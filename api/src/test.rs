@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::{ConservationView, Outcome};
+use crate::{ConservationView, LimitView, Outcome};
 
 /// A test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -45,6 +45,9 @@ pub struct TestView {
     /// How the load was changed while the test ran, in the order in which that was asked for.
     #[serde(default)]
     pub amendments: Vec<AmendmentView>,
+    /// Who was the limit: while it runs over its newest seconds, in the end over all of it; `null` before there is a measure.
+    #[serde(default)]
+    pub limit: Option<LimitView>,
     /// What happened, in order.
     pub events: Vec<EventView>,
 }

@@ -30,6 +30,7 @@ mod serve;
 mod state;
 mod store;
 mod target_check;
+mod target_look;
 mod trouble;
 mod updates;
 mod views;
@@ -44,6 +45,7 @@ pub use crate::core::NewTest;
 pub use handle::{Handle, TestPage};
 pub use problem::Problem;
 pub use rest::allowed_host;
+pub use target_look::target_look;
 pub use updates::{Shown, Update};
 
 use std::net::SocketAddr;

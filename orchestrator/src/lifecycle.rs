@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use onrush_protocol::threshold::Watch;
-use onrush_protocol::{EndReason, Metrics, NodeId, Share};
-use onrush_stats::Outcome;
+use onrush_protocol::{EndReason, Metrics, NodeId, Share, TestConfig};
+use onrush_stats::{DriverFigures, LimitWatch, Outcome, TargetTime};
 
-use crate::aggregate::{Aggregate, Entered, SealedSecond};
+use crate::aggregate::{Aggregate, DriverPart, Entered, SealedSecond};
 use crate::clock::Now;
 use crate::event::TestEvent;
 use crate::record::{DriverLife, ParticipantRecord, TestRecord};
@@ -64,6 +64,10 @@ pub struct OpenTest {
     stopped_at: Option<Instant>,
     /// When the target's counters were asked for after the end.
     pub asked_target: Option<Instant>,
+    /// Whether the target is being asked for its CPU time.
+    pub looks_at_target: bool,
+    /// Who is the limit. What it saw before a restart is forgotten.
+    limits: LimitWatch,
     clocks: BTreeMap<NodeId, PartClock>,
     /// By how much drivers' wall clocks were wrong when it was triggered, where they were.
     pub clock_offsets_ms: BTreeMap<NodeId, f64>,
@@ -119,6 +123,8 @@ impl OpenTest {
             running_since: running.then_some(now.mono),
             stopped_at: record.stop_requested.then_some(now.mono),
             asked_target: None,
+            looks_at_target: false,
+            limits: LimitWatch::default(),
             clocks: BTreeMap::new(),
             clock_offsets_ms: BTreeMap::new(),
             reporting: None,
@@ -381,8 +387,22 @@ impl OpenTest {
 
     /// Closes the seconds that can be closed; all that are open where it is `over`.
     pub fn seal(&mut self, over: bool, now: Now) -> Vec<SealedSecond> {
-        let Self { record, aggregate, reporting, .. } = self;
-        aggregate.seal(reporting.get_or_insert_with(|| Self::list_reporting(record)), over, now.mono)
+        let Self { record, aggregate, reporting, limits, .. } = self;
+        let sealed = aggregate.seal(reporting.get_or_insert_with(|| Self::list_reporting(record)), over, now.mono);
+        for second in &sealed {
+            let parts = second.parts.iter();
+            limits.second(second.second_index, parts.map(|(name, part)| figures(&record.config, name, part)).collect());
+        }
+        if let Some(newest) = limits.newest().filter(|_| !sealed.is_empty()) {
+            record.limit = Some(newest.clone());
+        }
+        sealed
+    }
+
+    /// The target told its CPU time, or did not.
+    pub fn target_seen(&mut self, time: Option<TargetTime>) {
+        self.looks_at_target = false;
+        time.into_iter().for_each(|time| self.limits.target(time));
     }
 
     /// The drivers that are expected to report seconds.
@@ -408,5 +428,20 @@ impl OpenTest {
             reason.clone(),
         );
         record.reason = Some(reason);
+    }
+}
+
+/// What tells of a limit in a driver's part of a second.
+fn figures(config: &TestConfig, name: &NodeId, part: &DriverPart) -> DriverFigures {
+    let connections = config.connections.unwrap_or(TestConfig::default_connections(config.test_type));
+    DriverFigures {
+        name: name.to_string(),
+        length_ns: part.length_ns,
+        sending_ns: part.sending_ns,
+        counts: part.stats.counts.clone(),
+        service_time: part.stats.service_time.summary(),
+        schedule_error: part.stats.schedule_error.summary(),
+        connections: connections.into(),
+        is_paced: config.asked_rate_per_s().is_some(),
     }
 }

@@ -2,7 +2,7 @@
 
 use onrush_protocol::threshold::Standing;
 use onrush_protocol::{LatencyMs, NodeId, SessionId, TestConfig, TestId};
-use onrush_stats::Outcome;
+use onrush_stats::{FoundLimit, Outcome};
 
 use crate::clock::Now;
 use crate::event::{EventLog, EventRecord, TestEvent};
@@ -44,6 +44,8 @@ pub struct TestRecord {
     pub outcome: Option<Outcome>,
     /// The proof, from the end on.
     pub conservation: Option<Conservation>,
+    /// Who was the limit: of its newest seconds while it runs, as it was when it last changed; of all of it from the end on.
+    pub limit: Option<FoundLimit>,
     /// The target's counters just before the trigger.
     pub target_before: Option<Probe>,
     /// The drivers that take part, in the order of their names.
@@ -136,6 +138,7 @@ impl TestRecord {
             published_order: 0,
             outcome: None,
             conservation: None,
+            limit: None,
             target_before: None,
             participants: Vec::new(),
             standings: Vec::new(),

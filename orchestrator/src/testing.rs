@@ -52,6 +52,7 @@ pub fn running(id: &str, count: u64, names: &[&str]) -> TestRecord {
         published_order: 1,
         outcome: None,
         conservation: None,
+        limit: None,
         target_before: None,
         participants: names.iter().map(participant).collect(),
         standings: Vec::new(),

@@ -79,6 +79,7 @@ pub fn test(record: &TestRecord) -> TestView {
         conservation: record.conservation.as_ref().map(conservation),
         thresholds: thresholds(record),
         amendments: amendments(record),
+        limit: record.limit.as_ref().map(Into::into),
         events: record
             .events
             .kept()

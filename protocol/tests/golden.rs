@@ -193,6 +193,52 @@ fn metrics() {
 }
 
 #[test]
+fn what_a_driver_lacks_is_written_where_it_lacks_it() {
+    let counts = Counts {
+        sent: 1,
+        due: 1,
+        statuses: [(200, 1)].into(),
+        engine_cpu_ns: 290_000_000,
+        engine_wait_ns: 1_000_000,
+        stolen_ns: 10_000_000,
+        throttled_ns: 20_000_000,
+        tcp_samples: 8,
+        tcp_rtt_ns: 480_000,
+        tcp_min_rtt_ns: 320_000,
+        tcp_segments: 2_000,
+        tcp_retransmits: 3,
+        tcp_stuck: 1,
+        tcp_busy_ns: 900_000_000,
+        tcp_rwnd_limited_ns: 5,
+        tcp_sndbuf_limited_ns: 6,
+        ..Counts::default()
+    };
+    let stats = SecondStats { counts, ..SecondStats::default() };
+    let message = Metrics {
+        node_id: node("driver-1"),
+        test_id: id("test-1"),
+        report_id: None,
+        latency: LatencyMs::default(),
+        measured: Some(Box::new(Measured {
+            session_id: session("s-1"),
+            sequence: 0,
+            second_index: 0,
+            length_s: 1.0,
+            sending_s: None,
+            started_at_unix_ms: 1_700_000_000_000.0,
+            totals: stats.counts.totals(),
+            stats,
+            end: None,
+            engine: None,
+        })),
+    };
+    let written = text(message.write());
+    let golden = r#""counts":{"sent":1,"skipped":0,"in_flight":0,"bytes_sent":0,"bytes_received":0,"engine_cpu_ns":290000000,"engine_wait_ns":1000000,"stolen_ns":10000000,"throttled_ns":20000000,"tcp_samples":8,"tcp_rtt_ns":480000,"tcp_min_rtt_ns":320000,"tcp_segments":2000,"tcp_retransmits":3,"tcp_stuck":1,"tcp_busy_ns":900000000,"tcp_rwnd_limited_ns":5,"tcp_sndbuf_limited_ns":6,"statuses":{"200":1},"failures":{}}"#;
+    assert!(written.contains(golden), "{written}");
+    assert_eq!(Metrics::read(written.as_bytes()), Ok(message));
+}
+
+#[test]
 fn what_seldom_happens_is_written_where_it_happened() {
     let counts = Counts {
         sent: 5,

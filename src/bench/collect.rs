@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use onrush_api::{CheckView, ConservationView, ScopeView, TestState};
 use onrush_engine::{End, SecondReport};
-use onrush_stats::{FailureCause, Outcome, SecondStats, Totals, Verdict, balance};
+use onrush_stats::{
+    DriverFigures, FailureCause, LimitWatch, Outcome, SecondStats, TargetTime, Totals, Verdict, balance,
+};
 
 use super::view::{AskedView, BenchView, EngineView, SecondRow};
 use crate::report::grouped;
@@ -24,9 +26,23 @@ pub struct Collector {
     /// What the engine counted apart from its seconds.
     claimed: Totals,
     end: Option<End>,
+    limits: LimitWatch,
+    connections: u64,
+    is_paced: bool,
 }
 
 impl Collector {
+    /// Of a run that was asked for so.
+    pub fn of(asked: &AskedView) -> Self {
+        let (connections, is_paced) = (asked.connections.into(), asked.rate_per_s.is_some());
+        Self { connections, is_paced, ..Self::default() }
+    }
+
+    /// What the target tells of its CPU time, once a second.
+    pub fn target(&mut self, time: TargetTime) {
+        self.limits.target(time);
+    }
+
     /// The next second of the run.
     pub fn add(&mut self, second: &SecondReport) {
         let SecondReport { index, length, stats, totals, sending, started: _, end } = second;
@@ -34,6 +50,17 @@ impl Collector {
         let sending_in_this = sending.saturating_sub(self.sending);
         (self.elapsed, self.sending) = (self.elapsed + *length, *sending);
         self.seconds += 1;
+        let figures = DriverFigures {
+            name: String::new(),
+            length_ns: as_ns(*length),
+            sending_ns: as_ns(sending_in_this),
+            counts: stats.counts.clone(),
+            service_time: stats.service_time.summary(),
+            schedule_error: stats.schedule_error.summary(),
+            connections: self.connections,
+            is_paced: self.is_paced,
+        };
+        self.limits.second(*index, vec![figures]);
         self.claimed = *totals;
         self.end.clone_from(end);
         let measured = ScopeView::of(stats, length.as_secs_f64(), sending_in_this.as_secs_f64());
@@ -78,6 +105,7 @@ impl Collector {
         let is_rate_kept_to_its_end = state == TestState::Completed && asked.is_rate_over_time();
         let short_of_rate = is_rate_kept_to_its_end.then(|| self.claimed.due.saturating_sub(self.claimed.sent));
         let (thresholds, seconds) = (Vec::new(), self.rows);
+        let limit = (&self.limits.whole()).into();
         BenchView {
             state,
             reason,
@@ -86,6 +114,7 @@ impl Collector {
             engine,
             totals,
             short_of_rate,
+            limit,
             outcome,
             conservation,
             thresholds,
@@ -93,6 +122,10 @@ impl Collector {
             seconds_left_out,
         }
     }
+}
+
+fn as_ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Whether what the seconds add up to is what the engine counted, and every request has become something. `is_complete`: the

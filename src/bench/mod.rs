@@ -10,6 +10,7 @@ mod gate;
 mod hdr;
 mod machine;
 mod plan;
+mod target;
 mod text;
 mod view;
 
@@ -28,6 +29,7 @@ use gate::Gate;
 use hdr::HdrFile;
 use machine::Runs;
 use plan::plan_of;
+use target::TargetWatch;
 use text::text;
 use view::{AskedView, BenchView, EngineView};
 
@@ -52,12 +54,13 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
     let armed = arm(plan, machine.options.clone(), &stop)?;
     let asked = AskedView::new(&config);
     let engine = engine(&machine, &armed);
+    let target = TargetWatch::begin(&config);
     let (start, start_wall) = (Instant::now() + START_AHEAD, SystemTime::now() + START_AHEAD);
     let mut log = hdr.as_mut().map(|file| file.begin(start_wall, &asked.url)).transpose()?;
 
     let mut running = armed.start(start);
     let stopper = running.stopper();
-    let (mut collector, mut gate) = (Collector::default(), Gate::new(&config));
+    let (mut collector, mut gate) = (Collector::of(&asked), Gate::new(&config));
     let (mut said, mut why_ended) = (false, None);
     while !collector.has_ended() {
         if stop.requested() && !std::mem::replace(&mut said, true) {
@@ -65,6 +68,7 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
             stopper.stop();
         }
         let Some(second) = running.next_second(LOOK_EVERY) else { continue };
+        target.iter().flat_map(TargetWatch::looks).for_each(|time| collector.target(time));
         collector.add(&second);
         if let Some(why) = gate.enter(&second, collector.all())
             && why_ended.is_none()

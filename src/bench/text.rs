@@ -7,12 +7,12 @@ use super::view::{AskedView, BenchView, EngineView};
 use crate::report::numbers::{UNKNOWN, bytes, four_digits, number_of, rate, seconds};
 use crate::report::remarks::{remarks, took};
 use crate::report::settings::not_default;
-use crate::report::{counted, grouped, line, milliseconds, outcome_style, state_name, state_style};
+use crate::report::{counted, grouped, limit_style, line, milliseconds, outcome_style, state_name, state_style};
 use crate::table::{BAD, Column, Group, STRONG, draw, paint};
 
 /// What was asked for, the counts, the distributions, what went wrong, and the proof.
 pub fn text(view: &BenchView, max_columns: Option<usize>) -> String {
-    let BenchView { state, asked, engine, totals, outcome, conservation, .. } = view;
+    let BenchView { state, asked, engine, totals, limit, outcome, conservation, .. } = view;
     let mut text = String::new();
     let title = [paint(STRONG, &asked.test_type), asked.url.clone(), paint(state_style(*state), state_name(*state))];
     line(&mut text, title.join("  "));
@@ -31,6 +31,7 @@ pub fn text(view: &BenchView, max_columns: Option<usize>) -> String {
     if let Some(reason) = &view.reason {
         line(&mut text, paint(BAD, reason));
     }
+    line(&mut text, paint(limit_style(limit.limited_by), &limit.line));
     line(&mut text, paint(outcome_style(Some(*outcome)), &conservation.line));
     text
 }

@@ -1,6 +1,6 @@
 //! A bench's result as one value: what is written as JSON, and what the table and the CSV are drawn from. Pure.
 
-use onrush_api::{ConservationView, Outcome, ScopeView, TestState, ThresholdView};
+use onrush_api::{ConservationView, LimitView, Outcome, ScopeView, TestState, ThresholdView};
 use onrush_protocol::{TargetUrl, TestConfig};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -24,6 +24,8 @@ pub struct BenchView {
     /// Requests that were due at the asked rate in the asked time and were not sent: skipped or dropped. `null` where it was
     /// not asked for a rate over a time, or did not run to its end.
     pub short_of_rate: Option<u64>,
+    /// Who was the limit.
+    pub limit: LimitView,
     /// How far the result can be trusted.
     pub outcome: Outcome,
     /// The proof that nothing was lost.

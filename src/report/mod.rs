@@ -14,8 +14,8 @@ use std::fmt::Write;
 
 use anstyle::Style;
 use onrush_api::{
-    ConfigSummary, ConfigView, MetricsView, Outcome, ParticipantState, ParticipantView, ScopeView, SummaryView,
-    TestState, TestSummary, TestView, Verdict,
+    ConfigSummary, ConfigView, LimitedBy, MetricsView, Outcome, ParticipantState, ParticipantView, ScopeView,
+    SummaryView, TestState, TestSummary, TestView, Verdict,
 };
 
 pub use numbers::{grouped, milliseconds};
@@ -47,6 +47,9 @@ pub fn result(test: &TestView, metrics: &MetricsView, max_columns: Option<usize>
     text.push('\n');
     for remark in remarks(test, metrics) {
         line(&mut text, remark);
+    }
+    if let Some(limit) = &test.limit {
+        line(&mut text, paint(limit_style(limit.limited_by), &limit.line));
     }
     if let Some(conservation) = &test.conservation {
         line(&mut text, paint(outcome_style(test.outcome), &conservation.line));
@@ -224,6 +227,16 @@ pub fn state_style(state: TestState) -> Style {
         TestState::Completed => GOOD,
         TestState::Stopped => WARN,
         TestState::Failed => BAD,
+    }
+}
+
+/// The colour of a limit: red where the figures say less than they seem to.
+pub fn limit_style(limited_by: LimitedBy) -> Style {
+    match limited_by {
+        LimitedBy::None => GOOD,
+        LimitedBy::Target | LimitedBy::Network => STRONG,
+        LimitedBy::Unknown => WARN,
+        LimitedBy::Generator => BAD,
     }
 }
 

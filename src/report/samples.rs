@@ -45,6 +45,7 @@ pub fn sample_test() -> TestView {
         }),
         amendments: Vec::new(),
         thresholds: Vec::new(),
+        limit: None,
         events: Vec::new(),
     }
 }

@@ -13,7 +13,7 @@ use monoio::net::TcpStream;
 
 use crate::answers::{self, Bytes, CONTINUE};
 use crate::counters::Snapshot;
-use crate::metrics;
+use crate::metrics::{self, Cpu};
 use crate::request::{Event, MAX_HEAD_BYTES, Malformed, Persistence, Request, RequestReader, Route};
 use crate::server::{OpenConnection, Worker};
 
@@ -149,12 +149,13 @@ impl Connection {
             Route::Metrics if request.is_read => {
                 let snapshot = Snapshot::of(shared.counters.iter());
                 let uptime = shared.started.elapsed();
+                let cpu = Cpu::now(shared.seats.len());
                 let (content_type, body) = if request.prefers_json {
-                    ("application/json", metrics::json(&snapshot, &shared.instance, uptime))
+                    ("application/json", metrics::json(&snapshot, &shared.instance, uptime, cpu))
                 } else {
                     (
                         "text/plain; version=0.0.4; charset=utf-8",
-                        metrics::prometheus(&snapshot, &shared.instance, uptime),
+                        metrics::prometheus(&snapshot, &shared.instance, uptime, cpu),
                     )
                 };
                 counters.response(Route::Metrics, 200);

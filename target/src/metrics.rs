@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use onrush_host::scarcity::{ThreadTime, process_time};
 use serde::Serialize;
 
 use crate::counters::{MALFORMED_STATUSES, ROUTES, SPACING_BOUNDS_NS, STATUSES, Snapshot};
@@ -18,11 +19,33 @@ fn path(route: Route) -> &'static str {
     }
 }
 
+/// What the target uses of its CPUs.
+#[derive(Clone, Copy, Debug)]
+pub struct Cpu {
+    /// `None`: the system does not tell.
+    pub time: Option<ThreadTime>,
+    pub cores: usize,
+}
+
+impl Cpu {
+    /// As it is now, of so many threads with a CPU each.
+    pub fn now(cores: usize) -> Self {
+        Self { time: process_time(), cores }
+    }
+}
+
 #[derive(Serialize)]
 struct Report<'a> {
     server: &'static str,
     instance: &'a str,
     uptime_s: f64,
+    /// CPU time of all threads, and for how long they were ready and had no CPU; left out where the system does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_wait_s: Option<f64>,
+    /// How many CPUs it can use at a time.
+    cores: usize,
     endpoints: Vec<Endpoint>,
     malformed: u64,
     connections_open: u64,
@@ -53,7 +76,7 @@ struct Bucket {
 }
 
 /// The counts as JSON. Spacings above the last bucket are in the count only, as JSON knows no infinity.
-pub fn json(snapshot: &Snapshot, instance: &str, uptime: Duration) -> String {
+pub fn json(snapshot: &Snapshot, instance: &str, uptime: Duration, cpu: Cpu) -> String {
     let endpoints = ROUTES
         .iter()
         .map(|route| Endpoint {
@@ -75,6 +98,9 @@ pub fn json(snapshot: &Snapshot, instance: &str, uptime: Duration) -> String {
         server: crate::answers::SERVER,
         instance,
         uptime_s: uptime.as_secs_f64(),
+        cpu_s: cpu.time.map(|time| seconds(time.ran_ns)),
+        cpu_wait_s: cpu.time.map(|time| seconds(time.waited_ns)),
+        cores: cpu.cores,
         endpoints,
         malformed: snapshot.malformed.iter().sum(),
         connections_open: snapshot.connections_open,
@@ -87,12 +113,24 @@ pub fn json(snapshot: &Snapshot, instance: &str, uptime: Duration) -> String {
 }
 
 /// The counts as Prometheus reads them.
-pub fn prometheus(snapshot: &Snapshot, instance: &str, uptime: Duration) -> String {
+pub fn prometheus(snapshot: &Snapshot, instance: &str, uptime: Duration, cpu: Cpu) -> String {
     let mut text = Text(String::with_capacity(6 * 1024));
     text.family("onrush_target_info", "gauge", "The running target; its instance is new at every start.");
     text.sample("onrush_target_info", format_args!("{{instance=\"{instance}\"}}"), 1);
     text.family("onrush_target_uptime_seconds", "gauge", "Time since the target started.");
     text.sample("onrush_target_uptime_seconds", "", uptime.as_secs_f64());
+    text.family("onrush_target_cores", "gauge", "CPUs that the target can use at a time.");
+    text.sample("onrush_target_cores", "", cpu.cores);
+    if let Some(time) = cpu.time {
+        text.family("onrush_target_cpu_seconds_total", "counter", "CPU time of all threads.");
+        text.sample("onrush_target_cpu_seconds_total", "", seconds(time.ran_ns));
+        text.family(
+            "onrush_target_cpu_wait_seconds_total",
+            "counter",
+            "Time in which threads were ready and had no CPU.",
+        );
+        text.sample("onrush_target_cpu_wait_seconds_total", "", seconds(time.waited_ns));
+    }
 
     text.family("onrush_target_requests_total", "counter", "Requests whose head was complete, by endpoint.");
     for route in ROUTES {
@@ -171,6 +209,8 @@ fn seconds(ns: u64) -> f64 {
 mod tests {
     use super::*;
 
+    const CPU: Cpu = Cpu { time: Some(ThreadTime { ran_ns: 2_500_000_000, waited_ns: 250_000_000 }), cores: 2 };
+
     fn snapshot() -> Snapshot {
         let mut snapshot = Snapshot { connections_open: 5, connections_total: 9, ..Snapshot::default() };
         snapshot.requests = [124, 1, 0];
@@ -185,11 +225,12 @@ mod tests {
 
     #[test]
     fn json_has_the_shape_that_others_rely_on() {
-        let text = json(&snapshot(), "00ff", Duration::from_millis(1200));
+        let text = json(&snapshot(), "00ff", Duration::from_millis(1200), CPU);
         let value: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
         assert_eq!(value["server"], "onrush-target");
         assert_eq!(value["instance"], "00ff");
         assert_eq!(value["uptime_s"], 1.2);
+        assert_eq!((&value["cpu_s"], &value["cpu_wait_s"], &value["cores"]), (&2.5.into(), &0.25.into(), &2.into()));
         assert_eq!(
             value["endpoints"][0],
             serde_json::json!({"path": "/ping", "requests": 124, "responses": {"200": 123}})
@@ -206,10 +247,13 @@ mod tests {
 
     #[test]
     fn the_text_has_a_help_and_a_type_for_every_family_and_a_whole_histogram() {
-        let text = prometheus(&snapshot(), "00ff", Duration::from_millis(1200));
+        let text = prometheus(&snapshot(), "00ff", Duration::from_millis(1200), CPU);
         for line in [
             "onrush_target_info{instance=\"00ff\"} 1",
             "onrush_target_uptime_seconds 1.2",
+            "onrush_target_cpu_seconds_total 2.5",
+            "onrush_target_cpu_wait_seconds_total 0.25",
+            "onrush_target_cores 2",
             "onrush_target_requests_total{endpoint=\"/ping\"} 124",
             "onrush_target_responses_total{endpoint=\"/ping\",status=\"200\"} 123",
             "onrush_target_responses_total{endpoint=\"other\",status=\"404\"} 0",

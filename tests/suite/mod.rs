@@ -29,7 +29,7 @@ macro_rules! instantiate {
     ($shared:expr, $own:expr) => {
         suite::instantiate!(@tests $shared;
             results: avalanche_and_tsunami_are_exact, several_requests_and_their_checks_are_exact,
-                two_tests_in_a_row, a_refused_connection_is_a_failure_with_a_name;
+                two_tests_in_a_row, a_refused_connection_is_a_failure_with_a_name, the_limit_is_shown_live_and_kept;
             membership: eight_drivers_run_and_a_ninth_is_rejected, one_driver_alone_is_too_few,
                 a_driver_that_joins_in_mid_test_waits_for_the_next, a_test_right_after_registration_is_received,
                 a_flood_of_registrations_shuts_nobody_out;

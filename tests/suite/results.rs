@@ -1,6 +1,6 @@
 //! What a test ends with: exact counts and numbers that agree wherever they are shown.
 
-use onrush_api::{Outcome, TestState};
+use onrush_api::{LimitedBy, Outcome, TestState};
 use serde_json::json;
 
 use super::checks::{assert_consistent, assert_exact, assert_proved, avalanche, tsunami};
@@ -91,4 +91,36 @@ pub fn a_refused_connection_is_a_failure_with_a_name(broker: &Broker) {
         assert!(named > 0, "nothing was refused: {:?}", scope.failures);
     }
     assert_consistent(&orchestrator, &test.test_id);
+}
+
+/// Who was the limit is shown while a test runs, and is the same after it: in REST, in `/metrics`, and from the store.
+pub fn the_limit_is_shown_live_and_kept(broker: &Broker) {
+    const TRIES: usize = 3;
+    let _machine = alone();
+    let system = System::new(broker);
+    let target = system.target(&["--delay", "20ms"]);
+    let (orchestrator, _drivers) = system.with_drivers(2);
+    let mut seen = Vec::new();
+    // A machine that others use, too, may make the drivers the limit.
+    let test_id = (0..TRIES).find_map(|_| {
+        let test_id = orchestrator.start(&json!({
+            "test_type": "AVALANCHE", "target_url": target.url(), "duration": "6s", "connections": 4,
+        }));
+        let live = orchestrator
+            .wait_for_test(&test_id, "limited while it runs", |test| test.limit.is_some() || test.state.is_end());
+        assert_eq!(live.state, TestState::Running, "it is known before the end");
+        let limit = orchestrator.wait_for_end(&test_id).limit.expect("a test that ran has a limit");
+        let is_target = limit.limited_by == LimitedBy::Target && limit.resource.as_deref() == Some("response_time");
+        seen.push(limit.line);
+        is_target.then_some(test_id)
+    });
+    let test_id = test_id.unwrap_or_else(|| panic!("in none of {TRIES} runs was the target named: {seen:#?}"));
+    let line = seen.pop().expect("one run was good");
+    assert!(line.contains("8 connections × 1/2") && line.contains("its CPU had"), "{line}");
+    let (_, page) = orchestrator.try_get("/metrics").expect("it answers");
+    let gauge = format!("onrush_test_limit{{test=\"{test_id}\",limit=\"target\"}} 1");
+    assert!(page.lines().any(|line| line == gauge), "{gauge}:\n{page}");
+    drop(orchestrator);
+    let limit = system.orchestrator().test(&test_id).limit;
+    assert_eq!(limit.expect("it is stored").line, line);
 }

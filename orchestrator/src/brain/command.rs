@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use onrush_api::TestView;
 use onrush_protocol::TestId;
+use onrush_stats::TargetTime;
 use tokio::sync::{broadcast, oneshot};
 
 use super::{Brain, BrainError, Life};
@@ -53,6 +54,8 @@ pub enum Command {
     Skipped(oneshot::Sender<BTreeMap<String, u64>>),
     /// The target's counters have come.
     TargetRead(TestId, Probe),
+    /// The target told its CPU time, or did not.
+    TargetSeen(TestId, Option<TargetTime>),
     /// End.
     Shutdown,
 }
@@ -157,6 +160,7 @@ impl Brain {
             }
             Command::Skipped(reply) => drop(reply.send(life.core.skips.counts())),
             Command::TargetRead(test_id, probe) => life.core.target_read(&test_id, probe, now),
+            Command::TargetSeen(test_id, time) => life.core.target_seen(&test_id, time),
             Command::Shutdown => self.stop.store(true, std::sync::atomic::Ordering::Relaxed),
         }
         Ok(())

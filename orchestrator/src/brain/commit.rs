@@ -18,6 +18,7 @@ use crate::problem::Problem;
 use crate::record::TestRecord;
 use crate::second::SecondNumbers;
 use crate::store::{self, Durability, StoreError};
+use crate::target_look::look_at_target;
 use crate::updates::Update;
 use crate::views;
 
@@ -52,6 +53,7 @@ pub(super) struct After {
     /// Tests that were over, as they are now.
     amended: HashMap<TestId, (TestRecord, Parts)>,
     targets: Vec<(TestId, Url)>,
+    looks: Vec<(TestId, Url)>,
     answers: Vec<(TestId, Result<(), Problem>)>,
 }
 
@@ -144,16 +146,10 @@ impl Brain {
     fn announce(&mut self, core: &Core, after: After) {
         self.export.events(&core.events);
         for (test_id, url) in after.targets {
-            let commands = self.own_commands.clone();
-            let ask = move || {
-                let probe = ask_target(&url);
-                // The brain is gone: nobody wants to know.
-                let _ = commands.blocking_send(Command::TargetRead(test_id, probe));
-            };
-            // Without a thread the answer never comes, which the core waits out.
-            if let Err(error) = std::thread::Builder::new().name("target check".into()).spawn(ask) {
-                tracing::warn!(%error, "no thread to ask the target for its counters");
-            }
+            self.ask(move || Command::TargetRead(test_id, ask_target(&url)));
+        }
+        for (test_id, url) in after.looks {
+            self.ask(move || Command::TargetSeen(test_id, look_at_target(&url)));
         }
         for test_id in &after.changed {
             if let Some(test) = core.test(test_id) {
@@ -195,6 +191,17 @@ impl Brain {
         }
     }
 
+    /// Asks a target on a thread of its own, which nobody waits for.
+    fn ask(&self, question: impl FnOnce() -> Command + Send + 'static) {
+        let commands = self.own_commands.clone();
+        // The brain is gone: nobody wants to know.
+        let ask = move || drop(commands.blocking_send(question()));
+        // Without a thread the answer never comes, which the core waits out.
+        if let Err(error) = std::thread::Builder::new().name("target check".into()).spawn(ask) {
+            tracing::warn!(%error, "no thread to ask the target for its counters");
+        }
+    }
+
     fn announce_second(&self, core: &Core, over: Option<&(TestRecord, Parts)>, shown: ShownSecond) {
         let ShownSecond { test_id, numbers, sealable_since, news, all_news } = shown;
         let open = core.test(&test_id);
@@ -225,6 +232,7 @@ fn durability(effects: &[Effect], unsaved: &BTreeMap<TestId, Unsaved>) -> Durabi
         Effect::Report(_)
         | Effect::Sealed(..)
         | Effect::AskTarget(..)
+        | Effect::LookAtTarget(..)
         | Effect::Changed(_)
         | Effect::SaveDriver(_)
         | Effect::RemoveDriver(_) => false,
@@ -276,6 +284,7 @@ pub(super) fn apply(
                 after.seconds.push(ShownSecond { test_id, numbers, sealable_since, news, all_news: all });
             }
             Effect::AskTarget(test_id, url) => after.targets.push((test_id, url)),
+            Effect::LookAtTarget(test_id, url) => after.looks.push((test_id, url)),
             Effect::TriggerAnswer(test_id, answer) => after.answers.push((test_id, answer)),
             Effect::Changed(test_id) => drop(after.changed.insert(test_id)),
             Effect::Ended(test) => {

@@ -120,7 +120,7 @@ impl Command {
             Self::Totals(_, reply) => drop(reply.send(None)),
             Self::Subscribe(_, reply) => drop(reply.send(None)),
             Self::Skipped(reply) => drop(reply.send(Default::default())),
-            Self::TargetRead(..) | Self::Shutdown => {}
+            Self::TargetRead(..) | Self::TargetSeen(..) | Self::Shutdown => {}
         }
     }
 }

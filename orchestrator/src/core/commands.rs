@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use onrush_protocol::{TestConfig, TestId};
+use onrush_stats::TargetTime;
 
 use super::pending::Pending;
 use super::{Core, Effect, MAX_OPEN_TESTS};
@@ -180,6 +181,13 @@ impl Core {
         }
         let are = if missing == 1 { "is" } else { "are" };
         Err(format!("{live} of at least {min} drivers are registered; {missing} {are} missing"))
+    }
+
+    /// The target told its CPU time while the test runs, or did not.
+    pub fn target_seen(&mut self, test_id: &TestId, time: Option<TargetTime>) {
+        if let Some(test) = self.tests.get_mut(test_id) {
+            test.target_seen(time);
+        }
     }
 
     /// The target's counters have come.

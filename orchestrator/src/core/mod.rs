@@ -74,6 +74,8 @@ pub enum Effect {
     Sealed(TestId, SealedSecond),
     /// Ask the target for its counters, and bring them to [`Core::target_read`].
     AskTarget(TestId, Url),
+    /// Ask the target for its CPU time, and bring it to [`Core::target_seen`].
+    LookAtTarget(TestId, Url),
     /// Whoever waits for the trigger of this test has his answer.
     TriggerAnswer(TestId, Result<(), Problem>),
     /// Something of the test changed that people see.

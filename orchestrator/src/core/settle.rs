@@ -11,7 +11,7 @@ use onrush_protocol::{TestId, Topic};
 
 use super::{Core, Effect, pending};
 use crate::clock::Now;
-use crate::lifecycle::Finding;
+use crate::lifecycle::{Finding, OpenTest};
 use crate::registry::{self, Change, Crowding, Driver};
 use crate::state::TestState;
 use crate::target_check::{self, Probe};
@@ -36,11 +36,25 @@ impl Core {
     }
 
     /// Closes the seconds of a test that can be closed, all that are open where it is `over`, and stops it where they break a
-    /// threshold that ends it.
+    /// threshold that ends it. What they say of its limit is shown, and the bundled target, where it is one, is asked for its CPU
+    /// time.
     fn seal(&mut self, test_id: &TestId, over: bool, now: Now) {
         let Some(test) = self.tests.get_mut(test_id) else { return };
+        let limit = |test: &OpenTest| test.record.limit.as_ref().map(|found| (found.limited_by, found.resource));
+        let before = limit(test);
         let sealed = test.seal(over, now);
         let finding = test.judge(&sealed, over, now);
+        let is_another = limit(test) != before;
+        let is_bundled = matches!(test.record.target_before, Some(Probe::Counters(_)));
+        if !sealed.is_empty()
+            && is_bundled
+            && !over
+            && !test.looks_at_target
+            && let Ok(url) = target_check::address(&test.record.config)
+        {
+            test.looks_at_target = true;
+            self.effects.push(Effect::LookAtTarget(test_id.clone(), url));
+        }
         self.effects.extend(sealed.into_iter().map(|second| Effect::Sealed(test_id.clone(), second)));
         match finding {
             Finding::Nothing => {}
@@ -53,6 +67,10 @@ impl Core {
                 }
                 self.changed(test_id);
             }
+        }
+        // Whoever asks for the test is shown what is stored.
+        if is_another {
+            self.changed(test_id);
         }
     }
 

@@ -59,6 +59,10 @@ const HELP: &[(&str, &str)] = &[
         "How far the result can be trusted: 1 for its outcome, 0 for the others; none before the end",
     ),
     ("onrush_test_threshold_kept", "1 while the threshold is kept, 0 where it is not; none before it was judged"),
+    (
+        "onrush_test_limit",
+        "Who was the limit: 1 for it, 0 for the others; of the newest seconds while it runs, of the whole test after it",
+    ),
     ("onrush_last_sealed_second_age_seconds", "Time since a second of the test was last sealed"),
     // The orchestrator itself.
     ("onrush_reports_total", "Reports that came, by what became of them"),

@@ -7,7 +7,7 @@ use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::formatting::{write_help_line, write_metric_line, write_type_line};
 use metrics_exporter_prometheus::{LabelSet, PrometheusBuilder, PrometheusRecorder};
 use onrush_api::SummaryView;
-use onrush_stats::{Counts, Kind, Outcome};
+use onrush_stats::{Counts, Kind, LimitedBy, Outcome};
 
 use super::buckets::Buckets;
 use super::help::{all, help};
@@ -121,6 +121,10 @@ impl Page<'_> {
         }
         for (threshold, kept) in &test.thresholds {
             sink.gauge("onrush_test_threshold_kept", &[id, ("threshold", threshold)], kept.map(f64::from));
+        }
+        for limited_by in LimitedBy::ALL {
+            let is = test.limit.map(|known| f64::from(known == limited_by));
+            sink.gauge("onrush_test_limit", &[id, ("limit", limited_by.name())], is);
         }
         sink.gauge("onrush_test_start_skew_seconds", &[id], test.start_skew_ms.map(seconds));
         let age = test.sealed_at.map(|at| self.now.saturating_duration_since(at).as_secs_f64());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use onrush_api::{ScopeView, SecondView, SummaryView};
 use onrush_protocol::{LatencyMs, NodeId, TestConfig, TestId};
-use onrush_stats::{Counts, FailureCause, Outcome, SecondStats};
+use onrush_stats::{Counts, FailureCause, LimitedBy, Outcome, SecondStats};
 
 use super::News;
 use super::buckets::{Buckets, DURATION_BOUNDS_NS, SCHEDULE_ERROR_BOUNDS_NS};
@@ -36,6 +36,8 @@ pub struct ShownTest {
     pub state: TestState,
     /// `None`: it is not over.
     pub outcome: Option<Outcome>,
+    /// `None`: nothing was measured yet.
+    pub limit: Option<LimitedBy>,
     pub start_skew_ms: Option<f64>,
     /// Each threshold, and whether it is kept.
     pub thresholds: Vec<(String, Option<bool>)>,
@@ -106,6 +108,7 @@ impl TestSeries {
             test_type: test_type.name(),
             state: record.state,
             outcome: None,
+            limit: None,
             start_skew_ms: None,
             thresholds: Vec::new(),
             connections,
@@ -127,6 +130,7 @@ impl TestSeries {
     pub fn observe(&mut self, record: &TestRecord, now: Instant) {
         let shown = &mut self.shown;
         (shown.state, shown.outcome) = (record.state, record.outcome);
+        shown.limit = record.limit.as_ref().map(|found| found.limited_by);
         shown.start_skew_ms = views::start_skew_ms(record);
         shown.throughput_asked_per_s = record.config.asked_rate_per_s(record.participants.len());
         let kept = |place: usize| record.standings.get(place).and_then(|standing| standing.kept);

@@ -2,7 +2,7 @@
 
 use onrush_protocol::threshold::Standing;
 use onrush_protocol::{LatencyMs, Metrics, NodeState};
-use onrush_stats::{FailureCause, Outcome};
+use onrush_stats::{FailureCause, LimitWatch, LimitedBy, Outcome};
 
 use super::help;
 use super::*;
@@ -149,9 +149,15 @@ fn every_series_is_named_and_every_name_is_a_series() {
     });
     export.events(&[(TestEvent::Lost, 2), (TestEvent::Armed, 5)].into());
     assert_eq!(scrape(&export).get("onrush_test_outcome", "outcome=exact,test=t"), None, "it is not over");
+    assert_eq!(scrape(&export).get("onrush_test_limit", "limit=none,test=t"), None, "nothing was measured");
     record.outcome = Some(Outcome::Unproved);
+    record.limit = Some(LimitWatch::default().whole());
     export.test(&record, now.mono);
     let shown = scrape(&export);
+    for limited_by in LimitedBy::ALL {
+        let is = f64::from(limited_by == LimitedBy::Unknown);
+        assert_eq!(shown.get("onrush_test_limit", &format!("limit={},test=t", limited_by.name())), Some(is));
+    }
     for (outcome, is) in [("exact", 0.0), ("unproved", 1.0), ("incomplete", 0.0), ("invalid", 0.0)] {
         assert_eq!(shown.get("onrush_test_outcome", &format!("outcome={outcome},test=t")), Some(is), "{outcome}");
     }

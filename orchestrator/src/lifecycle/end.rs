@@ -51,6 +51,7 @@ impl OpenTest {
         let (outcome, conservation) = conservation::check(record, &self.aggregate, is_complete, target_after);
         record.event(now, TestEvent::Checked, None, conservation.line.clone());
         (record.outcome, record.conservation) = (Some(outcome), Some(conservation));
+        record.limit = Some(self.limits.whole());
     }
 
     /// Says what the result lacks; whether that is nothing.

@@ -81,6 +81,7 @@ function drawTest() {
   drawNumbers(test, totals);
   drawNotes(test, totals);
   drawThresholds(test);
+  drawLimit(test);
   drawConservation(test);
   drawCharts({ id, series: followed.series, distribution: shown.distribution, config: test.config, amendments: test.amendments });
   const events = test.events.slice(-EVENTS_SHOWN).map((event) =>
@@ -168,6 +169,14 @@ function drawThresholds({ thresholds = [] }) {
     return element("li", { class: kept === false ? "bad" : null }, `${threshold}: ${words[kept] ?? "not judged yet"} (${at})${end}`);
   };
   list.replaceChildren(...thresholds.map(line));
+}
+
+function drawLimit({ limit }) {
+  const line = byId("limit");
+  line.hidden = !limit;
+  if (!limit) return;
+  line.className = { none: "good", generator: "bad", unknown: "warn" }[limit.limited_by] ?? "";
+  line.textContent = limit.line;
 }
 
 function drawConservation({ outcome, conservation }) {

@@ -8,6 +8,7 @@
 
 mod coding;
 mod disk;
+mod limit;
 mod list;
 mod measures;
 mod private;

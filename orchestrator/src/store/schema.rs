@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// Each step brings a file one version further; the version is SQLite's `user_version`.
-const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
+const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8];
 
 const V1: &str = "
 CREATE TABLE offsets (
@@ -88,6 +88,9 @@ const V7: &str = "
 ALTER TABLE tests ADD COLUMN amendments TEXT;
 ALTER TABLE participants ADD COLUMN amended_at TEXT;
 ";
+
+/// Who was the limit, as JSON; NULL: nothing was measured, or the test ended before that was told.
+const V8: &str = "ALTER TABLE tests ADD COLUMN found_limit TEXT";
 
 /// Brings the file to this version; refuses one of a later version.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

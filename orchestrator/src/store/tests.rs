@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use onrush_protocol::{EndReason, LatencyMs};
-use onrush_stats::{FailureCause, Outcome, SecondStats, Verdict};
+use onrush_stats::{FailureCause, FoundLimit, LimitedBy, Outcome, Resource, SecondStats, Verdict};
 use tempfile::TempDir;
 
 use super::coding::StatsColumns;
@@ -128,6 +128,12 @@ fn a_test_comes_back_as_it_was_stored() {
     let checks =
         vec![check(Verdict::Exact, Some(node("a"))), check(Verdict::Unknown, None), check(Verdict::Breach, None)];
     record.conservation = Some(Conservation { line: "line".into(), checks });
+    record.limit = Some(FoundLimit {
+        limited_by: LimitedBy::Network,
+        resource: Some(Resource::Loss),
+        reasons: "why".into(),
+        since_second: Some(31),
+    });
     (record.outcome, record.ended_unix_ms) = (Some(Outcome::Invalid), Some(5000.0));
     save(&mut store, &record);
     assert!(open_tests(store.connection()).unwrap().is_empty());

@@ -6,14 +6,14 @@ use rusqlite::{Connection, Row, Transaction, params};
 
 use super::list::ListedTest;
 use super::unreadable::{self, Stored};
-use super::{StoreError, coding, proof, thresholds};
+use super::{StoreError, coding, limit, proof, thresholds};
 use crate::event::{EventLog, EventRecord, TestEvent};
 use crate::record::{ParticipantRecord, TestRecord};
 use crate::state::{ParticipantState, TestState};
 
 const COLUMNS: &str = "test_id, name, config, state, reason, created_unix_ms, triggered_unix_ms, start_at_unix_ms,
     ended_unix_ms, stop_requested, trigger_when_armed, published_order, outcome, conservation, target_before,
-    thresholds, amendments";
+    thresholds, amendments, found_limit";
 
 /// Writes a test as it is now; what never changes (what was asked for, events that are stored already) is left alone.
 pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), StoreError> {
@@ -26,8 +26,8 @@ pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), S
     }
     let update = "UPDATE tests SET state = ?2, reason = ?3, triggered_unix_ms = ?4, start_at_unix_ms = ?5,
             ended_unix_ms = ?6, stop_requested = ?7, trigger_when_armed = ?8, published_order = ?9, outcome = ?10,
-            conservation = ?11, target_before = ?12, listed = ?13, thresholds = ?14,
-            amendments = ?15 WHERE test_id = ?1";
+            conservation = ?11, target_before = ?12, listed = ?13, thresholds = ?14, amendments = ?15,
+            found_limit = ?16 WHERE test_id = ?1";
     transaction.prepare_cached(update)?.execute(params![
         test_id,
         record.state.name(),
@@ -44,6 +44,7 @@ pub fn save_test(transaction: &Transaction, record: &TestRecord) -> Result<(), S
         coding::json(&ListedTest::of(record)),
         thresholds::text(&record.standings),
         amendments_text(&record.config.amendments),
+        record.limit.as_ref().map(limit::text),
     ])?;
     transaction.prepare_cached("DELETE FROM participants WHERE test_id = ?1")?.execute([test_id])?;
     for participant in &record.participants {
@@ -182,6 +183,7 @@ fn record(connection: &Connection, row: &Row) -> Result<TestRecord, StoreError> 
     let conservation: Option<String> = row.get(13)?;
     let target_before: Option<String> = row.get(14)?;
     let standings: Option<String> = row.get(15)?;
+    let limit: Option<String> = row.get(17)?;
     Ok(TestRecord {
         participants: participants(connection, &test_id)?,
         events: events(connection, &test_id)?,
@@ -201,6 +203,7 @@ fn record(connection: &Connection, row: &Row) -> Result<TestRecord, StoreError> 
         conservation: conservation.as_deref().map(proof::of_text).transpose()?,
         standings: standings.as_deref().map(thresholds::of_text).transpose()?.unwrap_or_default(),
         target_before: target_before.as_deref().map(proof::probe_of_text).transpose()?,
+        limit: limit.as_deref().map(limit::of_text).transpose()?,
     })
 }
 

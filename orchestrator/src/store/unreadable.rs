@@ -68,6 +68,7 @@ pub(super) fn stand_in(row: &Row, error: &StoreError) -> Result<Stored, StoreErr
         published_order: 0,
         outcome: Some(Outcome::Invalid),
         conservation: None,
+        limit: None,
         target_before: None,
         participants: Vec::new(),
         standings: Vec::new(),

@@ -69,7 +69,7 @@ pub fn sample_run() -> BenchView {
 }
 
 fn collected(answered: u64, failed: u64) -> Collector {
-    let mut collector = Collector::default();
+    let mut collector = Collector::of(&sample_asked());
     for (index, end) in [None, None, Some(End::Completed)].into_iter().enumerate() {
         assert!(!collector.has_ended());
         collector.add(&second(index as u64, answered, failed, end));

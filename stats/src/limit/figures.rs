@@ -61,6 +61,7 @@ pub(super) struct Stretch {
     pub name: String,
     pub seconds: u64,
     pub length_ns: u64,
+    pub sending_ns: u64,
     pub counts: Counts,
     /// Over the responses: the sum, and the sum of each second's median times its responses.
     pub service_ns: f64,
@@ -77,19 +78,12 @@ pub(super) struct Stretch {
 impl Stretch {
     /// Adds the next second of the same driver.
     pub fn append(&mut self, second: &DriverFigures) {
-        let DriverFigures {
-            name,
-            length_ns,
-            sending_ns: _,
-            counts,
-            service_time,
-            schedule_error,
-            connections,
-            is_paced,
-        } = second;
+        let DriverFigures { name, length_ns, sending_ns, counts, service_time, schedule_error, connections, is_paced } =
+            second;
         self.name.clone_from(name);
         self.seconds += 1;
         self.length_ns += length_ns;
+        self.sending_ns += sending_ns;
         let was_in_flight = self.counts.in_flight;
         self.counts.append(counts);
         if let Some(summary) = service_time {
@@ -113,6 +107,7 @@ impl Stretch {
             name: _,
             seconds,
             length_ns,
+            sending_ns,
             counts,
             service_ns,
             typical_ns,
@@ -127,6 +122,7 @@ impl Stretch {
             if self.seconds == 0 { *silent_seconds } else { self.silent_seconds.min(*silent_seconds) };
         self.seconds = self.seconds.max(*seconds);
         self.length_ns = self.length_ns.max(*length_ns);
+        self.sending_ns = self.sending_ns.max(*sending_ns);
         self.counts.merge_across(counts);
         self.service_ns += service_ns;
         self.typical_ns += typical_ns;
@@ -173,6 +169,11 @@ impl Stretch {
     pub fn service_ms(&self) -> Option<f64> {
         let responses = self.counts.responses();
         (responses > 0).then(|| self.service_ns / responses as f64 / 1e6)
+    }
+
+    /// What is usual for a response, in ms: the mean of the seconds' medians.
+    pub fn usual_ms(&self) -> f64 {
+        self.typical_ns / self.counts.responses().max(1) as f64 / 1e6
     }
 
     /// The share of the connections' time that responses took which took no longer than is usual: what is missing to 1 went into
@@ -223,11 +224,15 @@ impl Stretch {
     }
 
     pub fn responses_per_s(&self) -> f64 {
-        if self.length_ns == 0 { 0.0 } else { self.counts.responses() as f64 / (self.length_ns as f64 / 1e9) }
+        self.per_s(self.counts.responses())
     }
 
     pub fn due_per_s(&self) -> f64 {
-        if self.length_ns == 0 { 0.0 } else { self.counts.due as f64 / (self.length_ns as f64 / 1e9) }
+        self.per_s(self.counts.due)
+    }
+
+    fn per_s(&self, n: u64) -> f64 {
+        if self.sending_ns == 0 { 0.0 } else { n as f64 / (self.sending_ns as f64 / 1e9) }
     }
 }
 

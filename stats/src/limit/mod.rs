@@ -133,10 +133,14 @@ impl FoundLimit {
         self.limited_by == LimitedBy::Generator
     }
 
-    /// `limit: target: CPU full on 2 of 2 cores …`: the same line wherever a limit is shown.
+    /// `limit: target from second 31: CPU full on 2 of 2 cores …`: the same line wherever a limit is shown.
     pub fn line(&self) -> String {
         let bound = if self.is_lower_bound() { "; the figures are a lower bound" } else { "" };
-        format!("limit: {}: {}{bound}", self.limited_by.name(), self.reasons)
+        let since = match self.since_second {
+            Some(second) if second > 0 && self.resource.is_some() => format!(" from second {second}"),
+            _ => String::new(),
+        };
+        format!("limit: {}{since}: {}{bound}", self.limited_by.name(), self.reasons)
     }
 }
 

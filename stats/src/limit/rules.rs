@@ -18,12 +18,19 @@ const STOLEN: f64 = 0.1;
 const REACHED: f64 = 0.98;
 /// More failures than this are not noise.
 const FAILING: f64 = 0.01;
+/// So many attempts to connect must fail, and this share of them, for that to be the limit.
+const FEW_ATTEMPTS: u64 = 3;
+const NOT_TAKEN: f64 = 0.1;
 /// Connections are all busy from here on.
 const ALL_BUSY: f64 = 0.85;
 /// A network that loses more than this is felt: one retransmission takes 200 ms or more, hundreds of usual responses.
 const LOSSY: f64 = 0.005;
 /// Servers acknowledge within 40 ms (Linux's delayed ACK), which is then part of the round-trip time; what is beyond is a queue.
 const DELAYED_ACK_MS: f64 = 45.0;
+/// Where data is lost, too, a shorter queue is enough: a full link drops what does not fit.
+const QUEUED_MS: f64 = 10.0;
+/// A usual response takes so many times the least round trip where all of them queue.
+const QUEUED_TIMES: f64 = 5.0;
 /// Requests that go out later than this though connections are free are late by the generator's fault.
 const LATE_MS: f64 = 5.0;
 /// A server that takes longer than this waits for something; a shorter time is what the work itself may take.
@@ -50,9 +57,9 @@ impl Case<'_> {
         }
         self.exhausted()
             .or_else(|| if self.is_reached() { Some(self.none()) } else { None })
+            .or_else(|| self.connecting())
             .or_else(|| self.generator_cpu())
             .or_else(|| self.target_cpu())
-            .or_else(|| self.connecting())
             .or_else(|| self.silence())
             .or_else(|| self.path())
             .or_else(|| self.stalls())
@@ -160,20 +167,24 @@ impl Case<'_> {
     /// New connections are not taken.
     fn connecting(&self) -> Option<FoundLimit> {
         let all = &self.all;
-        let refused = all.failed_by(FailureCause::ConnectRefused);
-        if refused >= FAILING {
-            let reasons = format!("it refused {} of the connections", percent(refused));
-            return Some(found(LimitedBy::Target, Some(Resource::Connecting), reasons));
-        }
-        let timed_out = all.failed_by(FailureCause::ConnectTimeout);
-        if timed_out < FAILING {
+        // Of the attempts to connect: on connections that are open any number of requests may have gone well meanwhile.
+        let failed = |cause| all.counts.failed_by(cause);
+        let (refused, timed_out) = (failed(FailureCause::ConnectRefused), failed(FailureCause::ConnectTimeout));
+        let attempts = all.counts.connects + refused + timed_out;
+        if refused.max(timed_out) < FEW_ATTEMPTS {
             return None;
         }
+        if refused as f64 >= attempts as f64 * NOT_TAKEN {
+            let reasons = format!("it refused {} of {} connections", thousands(refused), thousands(attempts));
+            return Some(found(LimitedBy::Target, Some(Resource::Connecting), reasons));
+        }
         // Who answers on the connections that it has and takes no new ones has its accept queue full.
-        if all.counts.responses() > 0 && all.retransmitted() < LOSSY {
+        if timed_out as f64 >= attempts as f64 * NOT_TAKEN && all.counts.responses() > 0 && all.retransmitted() < LOSSY
+        {
             let reasons = format!(
-                "{} of the requests found no new connection in time, while open ones were answered: the accept queue is full",
-                percent(timed_out)
+                "{} of {} new connections were not taken in time, while open ones were answered: the accept queue is full",
+                thousands(timed_out),
+                thousands(attempts)
             );
             return Some(found(LimitedBy::Target, Some(Resource::AcceptQueue), reasons));
         }
@@ -202,25 +213,29 @@ impl Case<'_> {
         let all = &self.all;
         let (rtt_ms, min_rtt_ms, service_ms) = (all.rtt_ms()?, all.min_rtt_ms()?, all.service_ms()?);
         let queued_ms = rtt_ms - min_rtt_ms;
-        if queued_ms >= DELAYED_ACK_MS && queued_ms >= 0.3 * service_ms {
-            let speed = (all.counts.bytes_received.saturating_add(all.counts.bytes_sent)) as f64
-                / all.length_ns.max(1) as f64
-                * 1e9
-                / 1e6;
+        // A full link is slow for all; one that loses is slow for whom it hits, whose round trips are then long, too.
+        let usual_ms = all.usual_ms();
+        let is_lossy = all.retransmitted() >= LOSSY;
+        let all_queue = usual_ms >= QUEUED_TIMES * min_rtt_ms && usual_ms >= 0.3 * queued_ms;
+        let queue_ms = if is_lossy { QUEUED_MS } else { DELAYED_ACK_MS };
+        // What is lost of a full link is lost to all alike: the usual response is late, and not the few that data is sent again for.
+        let drops =
+            is_lossy && usual_ms >= QUEUED_TIMES * min_rtt_ms && usual_ms >= QUEUED_MS && all.usual_share() >= 0.5;
+        if drops || all_queue && queued_ms >= queue_ms && queued_ms >= 0.3 * service_ms {
+            let bytes = all.counts.bytes_received.saturating_add(all.counts.bytes_sent);
+            let speed = bytes as f64 / (all.length_ns.max(1) as f64 / 1e9) / 1e6;
             let reasons = format!(
-                "bandwidth: a round trip took {} under load and {} without, at {speed:.2} MB/s; {}",
+                "bandwidth: usual responses took {} and round trips {}, {} at least, at {speed:.2} MB/s; {}",
+                ms(usual_ms),
                 ms(rtt_ms),
                 ms(min_rtt_ms),
                 self.generator_left()
             );
             return Some(found(LimitedBy::Network, Some(Resource::Bandwidth), reasons));
         }
-        if all.retransmitted() >= LOSSY {
-            let reasons = format!(
-                "loss: {} of the segments were sent again; {}",
-                percent(all.retransmitted()),
-                self.generator_left()
-            );
+        if is_lossy {
+            let again = percent(all.retransmitted());
+            let reasons = format!("loss: {again} of the segments were sent again; {}", self.generator_left());
             return Some(found(LimitedBy::Network, Some(Resource::Loss), reasons));
         }
         let busy_ns = all.counts.tcp_busy_ns.max(1) as f64;
@@ -331,13 +346,13 @@ impl Case<'_> {
     fn generator_left(&self) -> String {
         let wanted = self.drivers.iter().map(Stretch::engine_wanted).fold(0.0, f64::max);
         let knows = self.drivers.iter().any(|driver| driver.counts.engine_cpu_ns > 0);
-        let had = match knows {
-            true => format!("the generator had {} left", percent((1.0 - wanted).max(0.0))),
-            false => "the generator polls".to_owned(),
-        };
-        match self.all.is_paced {
-            true => format!("{had}, schedule error p99 {}", ms(self.all.schedule_error_p99_ms)),
-            false => had,
+        // Threads that poll take all there is: only their lateness says something.
+        let had = knows.then(|| format!("the generator had {} left", percent((1.0 - wanted).max(0.0))));
+        let error = self.all.is_paced.then(|| format!("schedule error p99 {}", ms(self.all.schedule_error_p99_ms)));
+        match (had, error) {
+            (Some(had), Some(error)) => format!("{had}, {error}"),
+            (Some(words), None) | (None, Some(words)) => words,
+            (None, None) => "the generator's CPU time is not known".into(),
         }
     }
 }

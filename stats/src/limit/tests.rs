@@ -168,6 +168,37 @@ fn what_the_system_refuses_is_named() {
 }
 
 #[test]
+fn connections_that_are_not_taken_count_among_attempts_alone() {
+    let mut few = failing(FailureCause::ConnectTimeout, 16);
+    few.counts.connects = 4;
+    assert_limit(&verdict_of(IDLE, &few), LimitedBy::Target, Some(Resource::AcceptQueue));
+    few.counts.connects = 4_000;
+    assert_limit(&verdict_of(IDLE, &few), LimitedBy::Target, Some(Resource::ResponseTime));
+}
+
+#[test]
+fn a_network_that_loses_is_told_from_one_that_is_full() {
+    let with = |median_ms: f64, retransmits: u64| {
+        let mut second = second();
+        (second.counts.tcp_rtt_ns, second.counts.tcp_min_rtt_ns) = (8 * 58_000_000, 8 * 2_000_000);
+        (second.counts.tcp_segments, second.counts.tcp_retransmits) = (600, retransmits);
+        second.counts.statuses.insert(200, 600);
+        (second.counts.sent, second.counts.due) = (600, 600);
+        second.service_time = summary(600, 100.0).map(|summary| Summary { median_ms, ..summary });
+        second
+    };
+    let mut full = with(90.0, 40);
+    full.counts.tcp_rtt_ns = full.counts.tcp_min_rtt_ns;
+    assert_limit(&verdict_of(IDLE, &full), LimitedBy::Network, Some(Resource::Bandwidth));
+    // Most are quick, and few wait for what is sent again.
+    assert_limit(&verdict_of(IDLE, &with(2.5, 40)), LimitedBy::Network, Some(Resource::Loss));
+    // All wait in the same queue.
+    for retransmits in [0, 40] {
+        assert_limit(&verdict_of(IDLE, &with(90.0, retransmits)), LimitedBy::Network, Some(Resource::Bandwidth));
+    }
+}
+
+#[test]
 fn seconds_of_silence_are_the_targets_unless_nothing_is_acknowledged() {
     let mut silent = second();
     silent.counts.statuses.clear();
