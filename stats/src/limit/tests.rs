@@ -48,7 +48,7 @@ const IDLE: Option<f64> = Some(0.3);
 
 /// Five seconds like this one, with a target of two cores that used this share of them.
 fn verdict_of(target: Option<f64>, second: &DriverFigures) -> FoundLimit {
-    verdict_of_each(target, &[second.clone()])
+    verdict_of_each(target, std::slice::from_ref(second))
 }
 
 fn verdict_of_each(target: Option<f64>, drivers: &[DriverFigures]) -> FoundLimit {
