@@ -177,6 +177,7 @@ Examples:
   onrush target                                    http://127.0.0.1:8080/ping, and /metrics
   onrush target --delay 10ms                       each response takes 10 ms
   onrush target --delay exp:5ms --seed 7           mostly short, now and then long; the same every time
+  onrush target --queue 1 --service exp:5ms        one server with a queue: M/M/1, 200 requests per second at most
   onrush target --stall 1s/10s                     the last second of every ten, nothing is answered
   onrush target --body-size 64KiB --chunked        long responses, in chunks
   onrush target --listen 0.0.0.0:8080 --cpus 0-3   for drivers on other machines
@@ -199,6 +200,28 @@ pub struct TargetArgs {
     /// Which delays are drawn where they vary: the k-th request waits as long in every run with the same seed
     #[arg(long, value_name = "NUMBER", default_value_t = 0, env = "ONRUSH_TARGET_SEED")]
     pub seed: u64,
+    /// Put requests for /ping through one queue before N servers, first come, first served; --service says how long each is
+    /// served. Requests of one connection follow one another, so N servers need more than N connections
+    #[arg(
+        long, value_name = "N", requires = "service", env = "ONRUSH_TARGET_QUEUE",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=onrush_target::MAX_SERVERS as u64)
+    )]
+    pub queue: Option<usize>,
+    /// How long a server of the queue takes for a request: always the same (fixed:5ms), exponentially distributed around a
+    /// mean (exp:5ms), or evenly spread between two (uniform:1ms-9ms)
+    #[arg(
+        long, value_name = "TIME", requires = "queue", value_parser = parse::service, env = "ONRUSH_TARGET_SERVICE"
+    )]
+    pub service: Option<Delay>,
+    /// Which service times are drawn where they vary: the k-th request takes as long in every run with the same seed
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, env = "ONRUSH_TARGET_SERVICE_SEED")]
+    pub service_seed: u64,
+    /// So many requests wait in the queue at most; one that finds it full is answered 503 at once
+    #[arg(
+        long, value_name = "N", default_value_t = 100_000, env = "ONRUSH_TARGET_QUEUE_LIMIT",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(0..=onrush_target::MAX_QUEUE as u64)
+    )]
+    pub queue_limit: usize,
     /// Answer nothing, on any path, for LENGTH at the end of each PERIOD, counted from the target's start; what
     /// comes meanwhile is answered when the period is over. 1s/10s: up for 9 s, then still for 1 s, and so on
     #[arg(long, value_name = "LENGTH/PERIOD", value_parser = parse::stall, env = "ONRUSH_TARGET_STALL")]

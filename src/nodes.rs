@@ -13,7 +13,7 @@ use onrush_host::cpus::Claim;
 use onrush_host::limits::check_room;
 use onrush_orchestrator::{Orchestrator, OrchestratorConfig};
 use onrush_protocol::NodeId;
-use onrush_target::{Target, TargetConfig};
+use onrush_target::{Queue, Target, TargetConfig};
 
 use crate::args::{TopicArgs, WaitArg};
 use crate::cli::{DriverArgs, OrchestratorArgs, TargetArgs};
@@ -110,12 +110,28 @@ pub fn driver(args: DriverArgs) -> Result<ExitCode, Error> {
 
 /// `onrush target`.
 pub fn target(args: TargetArgs) -> Result<ExitCode, Error> {
-    let TargetArgs { listen, cpus, delay, seed, stall, body_size, chunked, io } = args;
+    let TargetArgs {
+        listen,
+        cpus,
+        delay,
+        seed,
+        queue,
+        service,
+        service_seed,
+        queue_limit,
+        stall,
+        body_size,
+        chunked,
+        io,
+    } = args;
     let stop = Stop::on_signals()?;
     let cpus = cpus.map(|cpus| cpus.0);
     // A driver that shares one of these CPUs knows by this that it must not keep it busy.
     let _claim = claim(cpus.as_deref());
-    let config = TargetConfig { listen, cpus, delay, seed, stall, body_bytes: body_size, chunked, io: io.into() };
+    let queue =
+        queue.zip(service).map(|(servers, service)| Queue { servers, service, seed: service_seed, limit: queue_limit });
+    let body_bytes = body_size;
+    let config = TargetConfig { listen, cpus, delay, seed, queue, stall, body_bytes, chunked, io: io.into() };
     let target = Target::start(config).map_err(|e| Error::failed("cannot start the target", e))?;
     announce(target.address());
     stop.wait();

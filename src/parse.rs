@@ -59,6 +59,22 @@ pub fn delay(text: &str) -> Result<Delay, String> {
     delay.problem().map_or(Ok(delay), Err)
 }
 
+/// How long a request is served: `exp:5ms`, `fixed:5ms`, `uniform:1ms-9ms`.
+pub fn service(text: &str) -> Result<Delay, String> {
+    let wrong =
+        || format!("{text:?} is not a service time; write fixed:5ms, exp:5ms for a mean of 5 ms, or uniform:1ms-9ms");
+    let trimmed = text.trim();
+    let service = match trimmed.strip_prefix("fixed:") {
+        Some(fixed) => Delay::Fixed(duration(fixed).map_err(|_| wrong())?),
+        None if trimmed.contains(':') => delay(trimmed).map_err(|_| wrong())?,
+        None => return Err(wrong()),
+    };
+    if service.is_none() {
+        return Err("a service time must be greater than 0, like exp:5ms or fixed:5ms".into());
+    }
+    service.problem().map_or(Ok(service), Err)
+}
+
 /// When nothing is answered: `1s/10s`, the last second of every ten.
 pub fn stall(text: &str) -> Result<Stall, String> {
     let wrong = || format!("{text:?} is not a stall; write LENGTH/PERIOD, like 1s/10s");
@@ -148,6 +164,11 @@ mod tests {
         assert_eq!(delay("exp:5ms"), Ok(Delay::Exponential { mean: ms(5) }));
         for text in ["", "-1s", "uniform:5ms", "uniform:9ms-1ms", "normal:5ms", "exp:", "exp:-1ms"] {
             assert!(delay(text).is_err_and(|e| e.contains("uniform:1ms-9ms")), "{text}");
+        }
+        assert_eq!(service("fixed:5ms"), Ok(Delay::Fixed(ms(5))));
+        assert_eq!(service("exp:5ms"), Ok(Delay::Exponential { mean: ms(5) }));
+        for text in ["", "5ms", "fixed:", "fixed:-1s", "normal:5ms", "exp:", "fixed:0s"] {
+            assert!(service(text).is_err_and(|e| e.contains("fixed:5ms")), "{text}");
         }
         assert_eq!(stall("1s/10s"), Ok(Stall { length: ms(1_000), period: ms(10_000) }));
         for text in ["", "1s", "10s/1s", "0s/1s", "1s/", "1s:10s"] {

@@ -69,6 +69,7 @@ impl Wire {
             405 => "Method Not Allowed",
             431 => "Request Header Fields Too Large",
             501 => "Not Implemented",
+            503 => "Service Unavailable",
             _ => "HTTP Version Not Supported",
         };
         let connection = match persistence {
@@ -159,6 +160,8 @@ pub struct Answers {
     pong_chunked: Option<Answer>,
     /// To a path that is not served.
     pub not_found: Answer,
+    /// To a request that finds the queue full.
+    pub queue_full: Answer,
     /// To a method that `/metrics` does not know.
     pub method_not_allowed: Answer,
     syntax: Answer,
@@ -179,6 +182,7 @@ impl Answers {
             pong: pong(Framing::Length),
             pong_chunked: chunked.then(|| pong(Framing::Chunked)),
             not_found: Answer::new(404, "", r#"{"message":"not found"}"#),
+            queue_full: Answer::new(503, "", r#"{"message":"the queue is full"}"#),
             method_not_allowed: Answer::new(405, "Allow: GET, HEAD\r\n", r#"{"message":"method not allowed"}"#),
             syntax: malformed(Malformed::Syntax, "malformed request"),
             head_too_large: malformed(Malformed::HeadTooLarge, "request head too large"),

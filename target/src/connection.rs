@@ -136,18 +136,19 @@ impl Connection {
     }
 
     async fn answer(&mut self, request: &Request, arrived: Instant) -> io::Result<()> {
-        let delay = match request.route {
-            Route::Ping => self.worker.shared.next_delay(),
-            Route::Metrics | Route::Other => Duration::ZERO,
+        let served = match request.route {
+            Route::Ping => self.worker.shared.served_at(arrived).map(|done| done + self.worker.shared.next_delay()),
+            Route::Metrics | Route::Other => Some(arrived),
         };
-        self.hold(arrived + delay).await?;
+        self.hold(served.unwrap_or(arrived)).await?;
         let shared = &self.worker.shared;
         let counters = self.worker.counters();
         let answers = &shared.answers;
         let answer = match request.route {
+            Route::Ping if served.is_none() => &answers.queue_full,
             Route::Ping => answers.pong(request),
             Route::Metrics if request.is_read => {
-                let snapshot = Snapshot::of(shared.counters.iter());
+                let snapshot = Snapshot { queue: shared.queue_length(), ..Snapshot::of(shared.counters.iter()) };
                 let uptime = shared.started.elapsed();
                 let cpu = Cpu::now(shared.seats.len());
                 let (content_type, body) = if request.prefers_json {

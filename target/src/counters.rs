@@ -5,12 +5,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::queue::QueueLength;
 use crate::request::{Malformed, Route};
 
 /// The endpoints in the order of their counters.
 pub const ROUTES: [Route; 3] = [Route::Ping, Route::Metrics, Route::Other];
 /// The statuses that an endpoint answers with, in the order of their counters.
-pub const STATUSES: [u16; 4] = [200, 400, 404, 405];
+pub const STATUSES: [u16; 5] = [200, 400, 404, 405, 503];
 /// The statuses of requests that were not understood, in the order of their counters.
 pub const MALFORMED_STATUSES: [u16; 4] = [400, 431, 501, 505];
 /// Upper bounds of the spacing's buckets: 1, 2, 5 and so on. One bucket more takes what is above.
@@ -174,6 +175,8 @@ pub struct Snapshot {
     pub spacing: [u64; SPACING_BUCKETS],
     /// All spacings together.
     pub spacing_sum_ns: u64,
+    /// Who waits and is served now, which no thread counts; `None`: there is no queue.
+    pub queue: Option<QueueLength>,
 }
 
 impl Snapshot {
@@ -254,7 +257,7 @@ mod tests {
         other.connection_closed();
         let snapshot = Snapshot::of([&one, &other].into_iter());
         assert_eq!(snapshot.requests, [2, 0, 0]);
-        assert_eq!(snapshot.responses[0], [1, 0, 0, 0]);
+        assert_eq!(snapshot.responses[0], [1, 0, 0, 0, 0]);
         assert_eq!(snapshot.malformed, [0, 1, 0, 0]);
         assert_eq!((snapshot.connections_open, snapshot.connections_total), (1, 2));
     }

@@ -4,7 +4,7 @@
 //! the other half of the conservation check: a request is counted when its head is complete, before anything is
 //! answered, and an answer before the kernel has it. So whoever has an answer finds it counted.
 //!
-//! Read `request` first (bytes to requests), then `timing` (when an answer may go out), `connection` (requests to
+//! Read `request` first (bytes to requests), then `timing` and `queue` (when an answer may go out), `connection` (requests to
 //! answers), `server` (the threads), `counters` and `metrics`.
 
 mod accept;
@@ -15,6 +15,7 @@ mod connection;
 mod counters;
 mod executor;
 mod metrics;
+mod queue;
 mod request;
 mod server;
 mod timing;
@@ -36,6 +37,7 @@ use crate::executor::Executor;
 use crate::server::{Shared, Worker};
 
 pub use crate::executor::Io;
+pub use crate::queue::{MAX_QUEUE, MAX_SERVERS, Queue, QueueLength};
 pub use crate::timing::{Delay, Stall};
 
 /// Connections that wait to be accepted; the system may allow fewer.
@@ -52,6 +54,8 @@ pub struct TargetConfig {
     pub delay: Delay,
     /// Which delays are drawn, where they vary: the same for the same seed, in the order of the requests.
     pub seed: u64,
+    /// The queue that requests for `/ping` pass before their delay; `None`: each is served at once.
+    pub queue: Option<Queue>,
     /// When nothing is answered, on any path.
     pub stall: Option<Stall>,
     /// The body of an answer of `/ping` has so many bytes; `None`: as many as its message takes.
@@ -65,8 +69,8 @@ pub struct TargetConfig {
 impl TargetConfig {
     /// A target on every CPU that answers at once.
     pub fn new(listen: SocketAddr) -> Self {
-        let (cpus, stall, body_bytes) = (None, None, None);
-        Self { listen, cpus, delay: Delay::default(), seed: 0, stall, body_bytes, chunked: false, io: Io::Auto }
+        let (cpus, queue, stall, body_bytes) = (None, None, None, None);
+        Self { listen, cpus, delay: Delay::default(), seed: 0, queue, stall, body_bytes, chunked: false, io: Io::Auto }
     }
 }
 
@@ -108,7 +112,7 @@ pub enum TargetError {
         /// What the system says.
         source: io::Error,
     },
-    /// A delay or a stall that makes no sense.
+    /// A delay, a queue or a stall that makes no sense.
     #[error("{problem}")]
     Timing {
         /// What is wrong, and what would be right.
@@ -153,8 +157,9 @@ impl Target {
     ///
     /// Raises this process's limit of open files as far as it may.
     pub fn start(config: TargetConfig) -> Result<Self, TargetError> {
-        let TargetConfig { listen, cpus, delay, seed, stall, body_bytes, chunked, io } = config;
-        if let Some(problem) = delay.problem().or_else(|| stall.as_ref().and_then(Stall::problem)) {
+        let TargetConfig { listen, cpus, delay, seed, queue, stall, body_bytes, chunked, io } = config;
+        let problem = delay.problem().or_else(|| stall.as_ref().and_then(Stall::problem));
+        if let Some(problem) = problem.or_else(|| queue.as_ref().and_then(Queue::problem)) {
             return Err(TargetError::Timing { problem });
         }
         if let Some(body_bytes) = body_bytes.filter(|bytes| *bytes > MAX_BODY_BYTES) {
@@ -173,7 +178,7 @@ impl Target {
             seats.push(seat);
             bells.push(bell);
         }
-        let shared = Arc::new(Shared::new(seats, Answers::new(body_bytes, chunked), delay, seed, stall));
+        let shared = Arc::new(Shared::new(seats, Answers::new(body_bytes, chunked), delay, seed, queue, stall));
         // From here on an early return drops the target, and that ends the threads started so far.
         let mut target = Self { address, listener, shared, threads: Vec::with_capacity(cpus.len()) };
         let (report, reports) = mpsc::channel();
@@ -187,7 +192,7 @@ impl Target {
                 Err(TargetError::IoUring { source: io::Error::other("a thread ended before it was ready") })
             })?;
         }
-        tracing::debug!(%address, ?cpus, ?delay, ?stall, instance = target.shared.instance, "the target listens");
+        tracing::debug!(%address, ?cpus, ?delay, ?queue, ?stall, instance = target.shared.instance, "the target listens");
         Ok(target)
     }
 

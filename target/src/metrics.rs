@@ -8,6 +8,7 @@ use onrush_host::scarcity::{ThreadTime, process_time};
 use serde::Serialize;
 
 use crate::counters::{MALFORMED_STATUSES, ROUTES, SPACING_BOUNDS_NS, STATUSES, Snapshot};
+use crate::queue::QueueLength;
 use crate::request::Route;
 
 /// The name under which a route is shown. Other paths share one, or clients could make up any number of them.
@@ -52,6 +53,9 @@ struct Report<'a> {
     connections_total: u64,
     bytes_in: u64,
     bytes_out: u64,
+    /// Left out where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<Queued>,
     spacing: Spacing,
 }
 
@@ -60,6 +64,12 @@ struct Endpoint {
     path: &'static str,
     requests: u64,
     responses: BTreeMap<String, u64>,
+}
+
+#[derive(Serialize)]
+struct Queued {
+    waiting: usize,
+    serving: usize,
 }
 
 #[derive(Serialize)]
@@ -107,6 +117,7 @@ pub fn json(snapshot: &Snapshot, instance: &str, uptime: Duration, cpu: Cpu) -> 
         connections_total: snapshot.connections_total,
         bytes_in: snapshot.bytes_in,
         bytes_out: snapshot.bytes_out,
+        queue: snapshot.queue.map(|QueueLength { waiting, serving }| Queued { waiting, serving }),
         spacing: Spacing { count: snapshot.spacing.iter().sum(), sum_s: seconds(snapshot.spacing_sum_ns), buckets },
     };
     serde_json::to_string(&report).expect("plain numbers and strings always have a JSON form")
@@ -166,6 +177,13 @@ pub fn prometheus(snapshot: &Snapshot, instance: &str, uptime: Duration, cpu: Cp
         text.sample(name, "", value);
     }
 
+    if let Some(QueueLength { waiting, serving }) = snapshot.queue {
+        text.family("onrush_target_queue_waiting", "gauge", "Requests for /ping that wait for a server.");
+        text.sample("onrush_target_queue_waiting", "", waiting);
+        text.family("onrush_target_queue_serving", "gauge", "Requests for /ping that are served.");
+        text.sample("onrush_target_queue_serving", "", serving);
+    }
+
     text.family(
         "onrush_target_request_spacing_seconds",
         "histogram",
@@ -220,6 +238,7 @@ mod tests {
         snapshot.spacing[2] = 20;
         snapshot.spacing[22] = 3;
         snapshot.spacing_sum_ns = 1_500_000_000;
+        snapshot.queue = Some(QueueLength { waiting: 17, serving: 2 });
         snapshot
     }
 
@@ -236,6 +255,7 @@ mod tests {
             serde_json::json!({"path": "/ping", "requests": 124, "responses": {"200": 123}})
         );
         assert_eq!(value["endpoints"][1], serde_json::json!({"path": "/metrics", "requests": 1, "responses": {}}));
+        assert_eq!(value["queue"], serde_json::json!({"waiting": 17, "serving": 2}));
         assert_eq!(value["malformed"], 3);
         assert_eq!(value["connections_open"], 5);
         assert_eq!(value["connections_total"], 9);
@@ -259,6 +279,8 @@ mod tests {
             "onrush_target_responses_total{endpoint=\"other\",status=\"404\"} 0",
             "onrush_target_malformed_requests_total{status=\"431\"} 1",
             "onrush_target_connections_open 5",
+            "onrush_target_queue_waiting 17",
+            "onrush_target_queue_serving 2",
             "onrush_target_request_spacing_seconds_bucket{le=\"0.000001\"} 100",
             "onrush_target_request_spacing_seconds_bucket{le=\"10\"} 120",
             "onrush_target_request_spacing_seconds_bucket{le=\"+Inf\"} 123",

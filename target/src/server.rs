@@ -10,8 +10,8 @@ use std::net::TcpListener;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use monoio::io::AsyncReadRent;
@@ -23,6 +23,7 @@ use crate::answers::Answers;
 use crate::balance::{Seat, choose};
 use crate::connection;
 use crate::counters::{Arrivals, Counters};
+use crate::queue::{Line, Queue, QueueLength, ns};
 use crate::timing::{Delay, Stall};
 
 /// How long to wait before accepting again after the system had no descriptor or memory left.
@@ -45,6 +46,8 @@ pub struct Shared {
     seed: u64,
     /// How many delays were drawn.
     drawn: AtomicU64,
+    /// Held for a few comparisons at a time.
+    line: Option<Mutex<Line>>,
     stall: Option<Stall>,
     /// One for each thread.
     pub counters: Vec<Counters>,
@@ -57,7 +60,14 @@ pub struct Shared {
 
 impl Shared {
     /// For as many threads as there are seats.
-    pub fn new(seats: Vec<Seat>, answers: Answers, delay: Delay, seed: u64, stall: Option<Stall>) -> Self {
+    pub fn new(
+        seats: Vec<Seat>,
+        answers: Answers,
+        delay: Delay,
+        seed: u64,
+        queue: Option<Queue>,
+        stall: Option<Stall>,
+    ) -> Self {
         Self {
             started: Instant::now(),
             instance: format!("{:016x}", fastrand::u64(..)),
@@ -65,6 +75,7 @@ impl Shared {
             delay,
             seed,
             drawn: AtomicU64::new(0),
+            line: queue.map(|queue| Mutex::new(Line::new(queue))),
             stall,
             counters: seats.iter().map(|_| Counters::default()).collect(),
             arrivals: Arrivals::default(),
@@ -75,7 +86,7 @@ impl Shared {
 
     /// Whether answers may have to wait.
     pub fn waits(&self) -> bool {
-        self.stall.is_some() || !self.delay.is_none()
+        self.stall.is_some() || self.line.is_some() || !self.delay.is_none()
     }
 
     /// How long the next answer of `/ping` waits.
@@ -86,6 +97,21 @@ impl Shared {
             Delay::Uniform { .. } | Delay::Exponential { .. } => self.drawn.fetch_add(1, Ordering::Relaxed),
         };
         self.delay.draw(self.seed, index)
+    }
+
+    /// When a request for `/ping` that came at `arrived` is served; `None`: the queue is full.
+    pub fn served_at(&self, arrived: Instant) -> Option<Instant> {
+        let Some(line) = &self.line else { return Some(arrived) };
+        let arrived_ns = ns(arrived.saturating_duration_since(self.started));
+        let done_ns = line.lock().unwrap_or_else(PoisonError::into_inner).arrive(arrived_ns)?;
+        Some(self.started + Duration::from_nanos(done_ns))
+    }
+
+    /// How many requests wait and are served now; `None`: there is no queue.
+    pub fn queue_length(&self) -> Option<QueueLength> {
+        let now_ns = ns(self.started.elapsed());
+        let line = self.line.as_ref()?;
+        Some(line.lock().unwrap_or_else(PoisonError::into_inner).length(now_ns))
     }
 
     /// When an answer that is ready at `ready` may go out.

@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use client::{Client, config, get, scrape, start, start_as, start_with};
-use onrush_target::{Delay, Io, Stall, Target, TargetConfig, TargetError};
+use onrush_target::{Delay, Io, Queue, Stall, Target, TargetConfig, TargetError};
 
 const PONG: &str = r#"{"message":"pong"}"#;
 
@@ -510,4 +510,62 @@ fn an_idle_client_that_never_reads_does_not_hold_up_the_end() {
     client.stream.set_nonblocking(false).expect("the connection is open");
     // Ends, by a close or by a reset.
     let _ended = client.stream.read_to_end(&mut rest);
+}
+
+fn queue(servers: usize, service: Delay, limit: usize) -> Option<Queue> {
+    Some(Queue { servers, service, seed: 0, limit })
+}
+
+#[test]
+fn a_queue_serves_one_after_the_other_over_all_connections() {
+    let service = Duration::from_millis(20);
+    let target = start_as(TargetConfig { queue: queue(1, Delay::Fixed(service), 100), ..config() });
+    let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(&target)).collect();
+    let began = Instant::now();
+    clients.iter_mut().for_each(|client| client.send(&get("/ping")));
+    let metrics = scrape(&target);
+    assert_eq!(metrics["queue"]["serving"], 1);
+    assert!(metrics["queue"]["waiting"].as_u64().is_some_and(|waiting| (1..=7).contains(&waiting)), "{metrics}");
+    let mut ends: Vec<Duration> = std::thread::scope(|scope| {
+        let wait = |client: &mut Client| {
+            assert_eq!(client.read().status, 200);
+            began.elapsed()
+        };
+        let waits: Vec<_> = clients.iter_mut().map(|client| scope.spawn(move || wait(client))).collect();
+        waits.into_iter().map(|end| end.join().expect("a client does not panic")).collect()
+    });
+    ends.sort();
+    for (number, end) in (1..).zip(&ends) {
+        assert!(*end >= service * number, "{ends:?}");
+    }
+    // Serial, and hardly later than that.
+    assert!(ends[7] < service * 8 + Duration::from_millis(100), "{ends:?}");
+    assert_eq!(scrape(&target)["queue"], serde_json::json!({"waiting": 0, "serving": 0}));
+}
+
+#[test]
+fn a_full_queue_answers_503_at_once() {
+    let service = Duration::from_millis(300);
+    let target = start_as(TargetConfig { queue: queue(1, Delay::Fixed(service), 1), ..config() });
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(&target)).collect();
+    for client in &mut clients[..2] {
+        client.send(&get("/ping"));
+    }
+    while scrape(&target)["queue"]["waiting"] != 1 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let refused = clients[2].ask(&get("/ping"));
+    assert_eq!((refused.status, refused.body.as_str()), (503, r#"{"message":"the queue is full"}"#));
+    assert_eq!(clients[0].read().status, 200);
+    assert_eq!(clients[1].read().status, 200);
+    assert_eq!(clients[2].ask(&get("/ping")).status, 200);
+    let metrics = scrape(&target);
+    assert_eq!((count(&metrics, "/ping", "200"), count(&metrics, "/ping", "503")), (3, 1));
+}
+
+#[test]
+fn a_queue_that_makes_no_sense_is_refused() {
+    let wrong = TargetConfig { queue: queue(0, Delay::Fixed(Duration::from_millis(1)), 1), ..config() };
+    let refused = Target::start(wrong).expect_err("no server serves nobody");
+    assert!(refused.to_string().contains("0 servers"), "{refused}");
 }
