@@ -442,6 +442,6 @@ fn figures(config: &TestConfig, name: &NodeId, part: &DriverPart) -> DriverFigur
         service_time: part.stats.service_time.summary(),
         schedule_error: part.stats.schedule_error.summary(),
         connections: connections.into(),
-        is_paced: config.asked_rate_per_s().is_some(),
+        is_paced: config.is_paced(),
     }
 }

@@ -158,6 +158,11 @@ impl TestConfig {
         self.target_throughput_per_s.is_some() || self.total_throughput_per_s.is_some() || self.profile.is_some()
     }
 
+    /// Whether a schedule says what is due; otherwise a request is due when it is sent.
+    pub fn is_paced(&self) -> bool {
+        self.has_rate() || !self.delay.is_zero()
+    }
+
     pub(crate) fn total_throughput_problem(&self) -> Option<String> {
         if let Some(problem) = Rate.problem(&self.total_throughput_per_s?) {
             return Some(problem);
@@ -184,8 +189,7 @@ impl TestConfig {
     }
 
     pub(crate) fn arrivals_problem(&self) -> Option<String> {
-        let is_paced = self.has_rate() || !self.delay.is_zero();
-        (self.arrivals == Arrivals::Poisson && !is_paced)
+        (self.arrivals == Arrivals::Poisson && !self.is_paced())
             .then(|| "is poisson, but nothing says how many requests are due; give a rate or a profile".into())
     }
 

@@ -4,7 +4,7 @@ use onrush_api::{Outcome, SecondView, TestState};
 use serde_json::{Value, json};
 
 use super::checks::{assert_consistent, assert_proved, of_driver};
-use crate::harness::{Broker, Orchestrator, Peer, SOON, System, alone, wait_for};
+use crate::harness::{Broker, Orchestrator, SOON, System, alone, wait_for};
 
 const DRIVERS: [&str; 2] = ["driver-1", "driver-2"];
 
