@@ -374,6 +374,7 @@ async fn the_description_lists_every_route() {
             "get /v1/tests/{id}/metrics",
             "get /v1/tests/{id}/series",
             "get /v1/tests/{id}/stream",
+            "patch /v1/tests/{id}",
             "post /v1/stop",
             "post /v1/tests",
             "post /v1/tests/{id}/stop",
