@@ -76,7 +76,7 @@ fn join_topics(bus: &BusConfig, stop: &AtomicBool) -> Result<Option<Consumer>, D
 }
 
 /// What a driver does, with which test, and what it refused last.
-type Standing = (NodeState, Option<TestId>, Option<Refusal>);
+type Standing = (NodeState, Option<TestId>, Option<Refusal>, Vec<Option<u64>>);
 
 struct Sidecar {
     config: DriverConfig,
@@ -208,13 +208,13 @@ impl Sidecar {
     /// What a change of is worth a heartbeat of its own.
     fn standing(&self) -> Standing {
         let (state, test_id) = self.node.state();
-        (state, test_id.cloned(), self.node.refusal().cloned())
+        (state, test_id.cloned(), self.node.refusal().cloned(), self.node.amended_at().to_vec())
     }
 
     fn heartbeat(&mut self, alive: bool) {
         let standing = self.standing();
         self.said = Some(standing.clone());
-        let (state, test_id, refusal) = standing;
+        let (state, test_id, refusal, amended_at) = standing;
         let waiting = self.producer.waiting();
         // While the broker is away heartbeats would only pile up, to be delivered when they are no longer true.
         if alive && waiting > 0 && self.watch.reachable_since().is_none() {
@@ -229,7 +229,7 @@ impl Sidecar {
             state: Some(state),
             test_id,
             share: self.node.share(),
-            amended_at: self.node.amended_at().to_vec(),
+            amended_at,
             refusal,
             reports_waiting: Some(waiting as u64),
             messages_skipped: Some(self.messages_skipped),

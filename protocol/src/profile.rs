@@ -374,7 +374,7 @@ impl fmt::Display for Phase {
         let ns = self.length.as_nanos();
         let units =
             [(3_600_000_000_000, "h"), (60_000_000_000, "m"), (1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
-        let (unit_ns, unit) = units.into_iter().find(|(unit_ns, _)| ns % unit_ns == 0).unwrap_or((1, "ns"));
+        let (unit_ns, unit) = units.into_iter().find(|(unit_ns, _)| ns.is_multiple_of(*unit_ns)).unwrap_or((1, "ns"));
         write!(f, "{}{unit}@", ns / unit_ns)?;
         let rate = |per_s: f64| {
             let round = [(1e6, "M"), (1e3, "k")].into_iter().find(|(of, _)| per_s >= *of && per_s % of == 0.0);

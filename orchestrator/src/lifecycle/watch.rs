@@ -48,12 +48,14 @@ impl OpenTest {
             let heard = registry.get(&participant.node_id);
             let heard = heard.filter(|driver| driver.session_id() == participant.session_id.as_ref());
             let taken = heard.map_or(&[][..], |driver| driver.amended_at(&record.test_id));
-            for place in participant.amended_at.len()..taken.len().min(record.config.amendments.len()) {
-                participant.amended_at.push(taken[place]);
-                let (number, asked) = (place + 1, record.config.amendments[place].at_second);
+            let known = participant.amended_at.len();
+            let both = taken.iter().copied().zip(&record.config.amendments).enumerate().skip(known);
+            for (place, (took_effect, amendment)) in both {
+                participant.amended_at.push(took_effect);
+                let (number, asked) = (place + 1, amendment.at_second);
                 news.push((
                     participant.node_id.clone(),
-                    match taken[place] {
+                    match took_effect {
                         Some(second) if second == asked => format!("change {number} takes effect at second {second}"),
                         Some(second) => format!("change {number} takes effect at second {second} in place of {asked}"),
                         None => format!("change {number} cannot take effect"),
