@@ -4,7 +4,9 @@
 //! leaves out what is far from it. The curve has two parameters, the capacity `c` (the rate at which the share is at its limit) and
 //! its steepness `s`:
 //!
-//!     logit(share) = logit(limit) + s · ln(rate / c)
+//! ```text
+//! logit(share) = logit(limit) + s · ln(rate / c)
+//! ```
 //!
 //! The interval of `c` is that of the profile likelihood (Williams 1986, "Interval estimation of the median lethal dose", Biometrics 42;
 //! the same question with a rate for a dose): every `c` whose best `s` makes what was measured not much less likely. It needs no

@@ -326,7 +326,7 @@ test_options! {
             "disable-keepalive", "", "DISABLE_KEEPALIVE", how: How::Sets(false), help: "A new connection for each request"
         ),
     }
-    /// What the result must keep, at most 20: METRIC<LIMIT or METRIC>LIMIT, with p99, response_p99, service_p99,
+    /// What the result must keep, at most 20: a metric, < or >, and a limit. Metrics are p99, response_p99, service_p99,
     /// schedule_error_p99 (or mean, median, p90, p95, p99.9, min, max), failed, skipped, dropped (a number or %) or rate; a
     /// window behind it (p99<200ms over 10s) is looked at every second.
     thresholds: Vec<Threshold> = Vec::new(),
