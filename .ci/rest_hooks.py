@@ -68,3 +68,34 @@ def map_body(context, body):
     if body.get("trigger") and isinstance(body.get("duration"), (int, float, str)):
         body["duration"] = "300ms"
     return body
+
+
+def is_given(body, name):
+    return body.get(name) not in (None, 0, "0")
+
+
+def as_described_in_words(test):
+    """A test that is right but for what its description says in words alone: how much load, and from what."""
+    test = dict(test)
+    is_tsunami = str(test.get("test_type")).upper() == "TSUNAMI"
+    rates = ("target_throughput", "total_throughput", "profile")
+    if is_given(test, "profile"):
+        for name in ("duration", "test_message_delay", "target_throughput", "total_throughput"):
+            test.pop(name, None)
+    if is_given(test, "total_throughput"):
+        for name in ("test_message_delay", "target_throughput"):
+            test.pop(name, None)
+    if not is_tsunami:
+        test.pop("test_message_delay", None)
+    is_paced = any(is_given(test, name) for name in ("test_message_delay", *rates))
+    if not is_paced and (is_tsunami or test.get("arrivals") == "poisson"):
+        test["target_throughput"] = 100
+    return test
+
+
+@schemathesis.hook
+def map_case(context, case):
+    is_right = case.meta is not None and case.meta.generation.mode == schemathesis.GenerationMode.POSITIVE
+    if is_right and case.method == "POST" and case.path == "/v1/tests" and isinstance(case.body, dict):
+        case.body = as_described_in_words(case.body)
+    return case

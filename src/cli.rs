@@ -9,6 +9,7 @@ use onrush_target::{Delay, Stall};
 
 use crate::args::{IoArg, TopicArgs, WaitArg};
 use crate::bench::BenchArgs;
+use crate::capacity::CapacityArgs;
 use crate::doctor::{DoctorArgs, HealthArgs};
 use crate::logging::LogFormat;
 use crate::parse::{self, Cpus, LocalAddresses};
@@ -19,6 +20,7 @@ Examples:
   onrush demo                                 all of it at work on this machine, in a minute
 
   onrush bench http://web:8080/ -d 30s        one machine loads a web server, nothing else needed
+  onrush capacity http://web:8080/ --slo 'p99<50ms'   how much it takes
 
   onrush orchestrator --brokers kafka:9092    once; dashboard on http://127.0.0.1:7400
   onrush driver --brokers kafka:9092          on each machine that makes load
@@ -69,6 +71,8 @@ pub enum Command {
     Target(TargetArgs),
     /// Load a web server from this machine alone, without Kafka
     Bench(Box<BenchArgs>),
+    /// Find the highest rate at which a web server keeps a limit on its latency, from this machine alone
+    Capacity(Box<CapacityArgs>),
     /// Check this machine before a test, and say what to do
     Doctor(DoctorArgs),
     /// Ask whether a node answers, for health checks

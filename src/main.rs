@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod capacity;
 mod cli;
 mod console;
 mod demo;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Command::Driver(args) => nodes::driver(args),
         Command::Target(args) => nodes::target(args),
         Command::Bench(args) => bench::run(*args, &console),
+        Command::Capacity(args) => capacity::run(*args, &console),
         Command::Doctor(args) => doctor::run(args, &console),
         Command::Health(args) => doctor::health(args),
     };

@@ -27,9 +27,21 @@ pub enum TypeArg {
     Tsunami,
 }
 
-/// The options of a test that are given: by `test start`, or by `bench`, whose engine runs `ALONE`.
+/// What a search for the capacity decides by itself: how much load, and when it ends.
+const DECIDED: [&str; 7] = [
+    "test_message_delay",
+    "message_count_per_driver",
+    "duration",
+    "target_throughput",
+    "total_throughput",
+    "profile",
+    "abort_on_fail",
+];
+
+/// The options of a test that are given: by `test start`, or by `bench`, whose engine runs `ALONE`, or by `capacity`, where the
+/// load is `SEARCHED`.
 #[derive(Clone, Debug)]
-pub struct OptionArgs<const ALONE: bool> {
+pub struct OptionArgs<const ALONE: bool, const SEARCHED: bool = false> {
     given: Vec<(&'static TestOption, Flag, Vec<String>)>,
     extra: ExtraArgs,
 }
@@ -45,10 +57,11 @@ struct ExtraArgs {
     resolve: Vec<std::vec::Vec<ConnectTo>>,
 }
 
-impl<const ALONE: bool> Args for OptionArgs<ALONE> {
+impl<const ALONE: bool, const SEARCHED: bool> Args for OptionArgs<ALONE, SEARCHED> {
     fn augment_args(command: Command) -> Command {
-        let flags = OPTIONS.iter().filter_map(|option| Some((option, option.flag?)));
-        ExtraArgs::augment_args(command.args(flags.map(|(option, flag)| arg(option, flag, ALONE))))
+        let offered = OPTIONS.iter().filter(|option| is_offered(option.name, SEARCHED));
+        let flags = offered.filter_map(|option| Some((option, option.flag?)));
+        ExtraArgs::augment_args(command.args(flags.map(|(option, flag)| arg(option, flag, ALONE, SEARCHED))))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -56,9 +69,10 @@ impl<const ALONE: bool> Args for OptionArgs<ALONE> {
     }
 }
 
-impl<const ALONE: bool> FromArgMatches for OptionArgs<ALONE> {
+impl<const ALONE: bool, const SEARCHED: bool> FromArgMatches for OptionArgs<ALONE, SEARCHED> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = OPTIONS.iter().filter_map(|option| {
+        let offered = OPTIONS.iter().filter(|option| is_offered(option.name, SEARCHED));
+        let given = offered.filter_map(|option| {
             let flag = option.flag?;
             let values = match flag.how {
                 How::Sets(_) => matches.get_flag(option.name).then(Vec::new)?,
@@ -75,14 +89,18 @@ impl<const ALONE: bool> FromArgMatches for OptionArgs<ALONE> {
     }
 }
 
-fn arg(option: &'static TestOption, flag: Flag, alone: bool) -> Arg {
+fn is_offered(name: &str, searched: bool) -> bool {
+    !(searched && DECIDED.contains(&name))
+}
+
+fn arg(option: &'static TestOption, flag: Flag, alone: bool, searched: bool) -> Arg {
     // Bench has variables of its own for how much load it makes.
     let variable = flag.variables[usize::from(alone && option.section == Section::Load)];
     let shows = matches!(option.control(), Control::Line | Control::Flag | Control::Choice { .. });
     let arg = Arg::new(option.name).long(flag.long).short(flag.short).env(variable).hide_env_values(!shows);
-    let arg = arg.help(help(option, flag, alone)).help_heading(option.section.heading());
+    let arg = arg.help(help(option, flag, alone, searched)).help_heading(option.section.heading());
     let arg = flag.needs.iter().fold(arg, |arg, other| arg.requires(*other));
-    let arg = arg.conflicts_with_all(flag.not_with.iter().copied());
+    let arg = arg.conflicts_with_all(flag.not_with.iter().copied().filter(|other| is_offered(other, searched)));
     let valued = |arg: Arg| arg.value_name(flag.value).value_parser(move |text: &str| checked(option, flag, text));
     match flag.how {
         How::Sets(_) => arg.action(ArgAction::SetTrue).value_parser(BoolishValueParser::new()),
@@ -92,9 +110,10 @@ fn arg(option: &'static TestOption, flag: Flag, alone: bool) -> Arg {
     }
 }
 
-fn help(option: &TestOption, flag: Flag, alone: bool) -> String {
+fn help(option: &TestOption, flag: Flag, alone: bool, searched: bool) -> String {
     let about = if flag.help.is_empty() { option.about.trim_end_matches('.') } else { flag.help };
     let default = match option.name {
+        "connections" if searched => "256",
         "connections" if alone => "64",
         "duration" if alone => "10s, or no limit with --requests",
         // What is required is said by the usage.
@@ -130,7 +149,7 @@ fn test_id() -> TestId {
     TestId::new("new").expect("a word is a name")
 }
 
-impl<const ALONE: bool> OptionArgs<ALONE> {
+impl<const ALONE: bool, const SEARCHED: bool> OptionArgs<ALONE, SEARCHED> {
     /// Whether this option is given.
     pub fn has(&self, name: &str) -> bool {
         self.given.iter().any(|(option, ..)| option.name == name)

@@ -2,6 +2,8 @@
 
 mod harness;
 
+#[path = "bench/capacity.rs"]
+mod capacity;
 #[path = "bench/limit.rs"]
 mod limit;
 #[path = "bench/log.rs"]

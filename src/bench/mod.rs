@@ -27,8 +27,8 @@ use collect::Collector;
 use csv::csv;
 use gate::Gate;
 use hdr::HdrFile;
-use machine::Runs;
-use plan::plan_of;
+pub use machine::Runs;
+pub use plan::plan_of;
 use target::TargetWatch;
 use text::text;
 use view::{AskedView, BenchView, EngineView};
@@ -104,7 +104,7 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
 }
 
 /// Opens the connections, on a thread of its own: Ctrl-C need not wait for a target that does not answer.
-fn arm(plan: Plan, options: Options, stop: &Stop) -> Result<Armed, Error> {
+pub fn arm(plan: Plan, options: Options, stop: &Stop) -> Result<Armed, Error> {
     let (tell, told) = channel();
     // Nobody listens any more after Ctrl-C.
     let work = move || drop(tell.send(Armed::new(plan, options)));

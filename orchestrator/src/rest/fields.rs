@@ -93,8 +93,10 @@ pub(super) fn new_test_schema() -> Value {
         "type": "object",
         "description": format!(
             "A test. Case, underscores and dashes in names do not matter, nor does case in values; each name once. \
-             null is the same as missing, but for trigger. One of message_count_per_driver (at most {}) and duration \
-             is needed. Everything together must fit into a message of 1 MiB.",
+             null is the same as missing, but for trigger. One of message_count_per_driver (at most {}), duration and \
+             profile is needed. An AVALANCHE has no test_message_delay; a TSUNAMI needs one, or a target_throughput, a \
+             total_throughput or a profile, and so do arrivals of poisson. A profile stands without duration, \
+             test_message_delay and both throughputs, a total_throughput without the other and a delay. Everything together must fit into a message of 1 MiB.",
             limits::MAX_COUNT
         ),
         "required": ["test_type"],

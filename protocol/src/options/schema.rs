@@ -205,7 +205,7 @@ pub(crate) fn delay() -> Value {
     duration_or_zero(limits::MIN_DELAY.as_secs_f64(), limits::MAX_DELAY.as_secs_f64())
 }
 
-/// What fields mean to one another.
+/// What fields mean to one another, as far as programs that read the description can follow; the rest is said in words.
 pub fn together() -> Value {
     let given = |name: &str| json!({"required": [name], "properties": {name: {"not": {"type": "null"}}}});
     let left_out = |names: &[&str]| {
@@ -213,10 +213,6 @@ pub fn together() -> Value {
             names.iter().map(|name| (name.to_string(), json!({"type": "null"}))).collect();
         json!({"properties": nulls})
     };
-    let zero = json!({"enum": [0, "0", null]});
-    let spaced = json!({
-        "required": ["test_message_delay"], "properties": {"test_message_delay": {"not": zero}},
-    });
     let alone = json!({"properties": {
         "method": {"anyOf": [{"type": "null"}, {"const": "GET"}]},
         "headers": {"enum": [null, {}, []]},
@@ -225,21 +221,6 @@ pub fn together() -> Value {
     }});
     json!([
         {"anyOf": [given("message_count_per_driver"), given("duration"), given("profile")]},
-        {
-            "if": {"properties": {"test_type": {"const": "AVALANCHE"}}},
-            "then": {"properties": {"test_message_delay": zero}},
-            "else": {"anyOf": [spaced, given("target_throughput"), given("total_throughput"), given("profile")]},
-        },
-        {"anyOf": [left_out(&["profile"]), {"allOf": [
-            left_out(&["duration", "target_throughput", "total_throughput"]), {"properties": {"test_message_delay": zero}},
-        ]}]},
-        {"anyOf": [left_out(&["total_throughput"]), {"allOf": [
-            left_out(&["target_throughput"]), {"properties": {"test_message_delay": zero}},
-        ]}]},
-        {"anyOf": [
-            {"properties": {"arrivals": {"enum": ["even", null]}}},
-            spaced, given("target_throughput"), given("total_throughput"), given("profile"),
-        ]},
         {"anyOf": [left_out(&["body"]), left_out(&["body_base64"])]},
         {"anyOf": [left_out(&["targets"]), alone]},
         {"anyOf": [

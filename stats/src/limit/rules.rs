@@ -305,15 +305,14 @@ impl Case<'_> {
             );
             return Some(found(LimitedBy::Network, Some(Resource::RoundTrip), reasons));
         }
-        let target = self.target.map(|target| format!("its CPU {} left, ", left(target.wanted))).unwrap_or_default();
+        let target_left = self.target.map(|target| format!("CPU {} left, ", left(target.wanted)));
+        let of = |whose: &str| target_left.as_ref().map_or(String::new(), |left| format!("{whose} {left}"));
         if service_ms - of_path_ms < WAITS_MS && self.target.is_some() {
-            let reasons = format!("connections: {rate}; more connections may give more; the target's {target}{rest}");
-            return Some(found(
-                LimitedBy::Generator,
-                Some(Resource::Connections),
-                reasons.replace("target's its", "target's"),
-            ));
+            let target = of("the target's");
+            let reasons = format!("connections: {rate}; more connections may give more; {target}{rest}");
+            return Some(found(LimitedBy::Generator, Some(Resource::Connections), reasons));
         }
+        let target = of("its");
         let reasons = format!("response time: {rate}; {target}{rest}; more connections tell whether it can do more");
         Some(found(LimitedBy::Target, Some(Resource::ResponseTime), reasons))
     }

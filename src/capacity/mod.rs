@@ -1,0 +1,117 @@
+//! `onrush capacity`: the highest rate at which a server keeps an SLO, found with the engine of `bench`.
+//!
+//! Reading order: `args` (the command line), `slo` (what must be kept), `block` (what a second of the engine says), `view` (the
+//! result), then the run, below. What to try next is the search's to say (`onrush_search`); here the load of one run is changed,
+//! so that connections stay open.
+
+mod args;
+mod block;
+mod slo;
+mod view;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use onrush_engine::{AmendError, End, Phase, Running, Shape};
+use onrush_search::{Search, Step};
+
+pub use args::CapacityArgs;
+use block::Blocks;
+use view::CapacityView;
+
+use crate::bench::{Runs, arm, plan_of};
+use crate::console::{Console, Line, stdout_columns};
+use crate::error::{EXIT_FAILED, Error};
+use crate::report::grouped;
+use crate::report::numbers::rate;
+use crate::result::{OutputFile, OutputFormat, json, show};
+use crate::signals::{LOOK_EVERY, Stop};
+
+/// The threads know of the start so much earlier.
+const START_AHEAD: Duration = Duration::from_millis(20);
+/// What a run lasts longer than its search may take.
+const SPARE: Duration = Duration::from_secs(60);
+
+/// `onrush capacity`.
+pub fn run(args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
+    let goal = args.goal();
+    let longest = goal.budget + SPARE;
+    let config = args.config(goal.start_per_s, longest)?;
+    let plan = plan_of(&config)?;
+    let connections = plan.connections;
+    let mut search = Search::new(goal.clone()).map_err(|error| Error::Usage(error.to_string()))?;
+    let stop = Stop::on_signals()?;
+    let machine = Runs::look(args.cpus.as_ref(), args.wait, args.io, &args.local_addresses)?;
+    let output = args.output.map(OutputFile::create).transpose()?;
+
+    let mut running = arm(plan, machine.options.clone(), &stop)?.start(Instant::now() + START_AHEAD);
+    let mut blocks = Blocks::new(connections);
+    let mut failed = None;
+    loop {
+        if stop.requested() {
+            search.stop();
+        }
+        if search.found().is_some() {
+            break;
+        }
+        let Some(second) = running.next_second(LOOK_EVERY) else { continue };
+        if let Some(end) = &second.end {
+            failed = if let End::Failed(reason) = end { Some(reason.clone()) } else { None };
+            search.stop();
+            break;
+        }
+        search.take(&blocks.block(&second));
+        if let Step::Change { rate_per_s } = search.next() {
+            change(&running, second.index + 2, rate_per_s, longest)
+                .map_err(|error| Error::Failed(error.to_string()))?;
+        }
+        console.progress(&progress(&search, goal.budget));
+    }
+    running.stopper().stop();
+    drop(running);
+    console.end_progress();
+
+    let found = search.found().expect("it was stopped, or has ended by itself");
+    let view = CapacityView::new(&config, &goal, found, failed);
+    let text = view.text(stdout_columns());
+    let document = match args.output_format {
+        OutputFormat::Json => json(&view)?,
+        OutputFormat::Text => text.clone(),
+    };
+    match output {
+        Some(file) => {
+            file.write(&document)?;
+            console.result(&text)?;
+        }
+        None => show(console, &document)?,
+    }
+    match view.trouble() {
+        None => Ok(ExitCode::SUCCESS),
+        Some(words) => {
+            console.error(&words);
+            Ok(ExitCode::from(EXIT_FAILED))
+        }
+    }
+}
+
+/// Asks for another rate from that second of the run on, or from the next one that has not begun, for so long.
+fn change(running: &Running, at_second: u64, rate_per_s: f64, length: Duration) -> Result<(), AmendError> {
+    let phases = [Phase { length, shape: Shape::Constant { rate_per_s } }];
+    match running.amend(at_second, &phases) {
+        Err(AmendError::Begun { first_second, .. }) => running.amend(first_second + 1, &phases),
+        done => done,
+    }
+}
+
+fn progress(search: &Search, budget: Duration) -> Line {
+    let share = (search.elapsed().as_secs_f64() / budget.as_secs_f64()).min(1.0) * 100.0;
+    let last = search
+        .trials()
+        .last()
+        .map(|trial| format!("  {} was {}", rate(trial.rate_per_s), view::verdict(trial.verdict)));
+    Line::default()
+        .with(8, [format!("{:>4} s {share:>3.0} %", search.elapsed().as_secs())])
+        .with(6, [format!("  trying {:>9}/s", rate(search.rate_per_s()))])
+        .with(3, [format!("  trials {}", grouped(search.trials().len() as u64))])
+        .with(4, last)
+}
