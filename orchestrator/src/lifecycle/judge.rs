@@ -27,6 +27,9 @@ impl OpenTest {
     /// Goes on with a watch that was filled from the store.
     pub fn watch_from(&mut self, thresholds: Watch) {
         self.thresholds = thresholds;
+        // Values are stored with what changes: the newest second is looked at again. What it broke is stored already.
+        let sending_ns = self.aggregate.sending_ns();
+        self.thresholds.judge(self.aggregate.all(), sending_ns, true, &mut self.record.standings);
     }
 
     /// Holds the thresholds against seconds that were just sealed. A test that is told to stop is judged no more, one with
