@@ -8,7 +8,7 @@ use simd_json::prelude::*;
 
 use crate::fields::{Fields, ReadError, quoted};
 use crate::options::{MessageWriter, OPTIONS};
-use crate::{Amendment, Arrivals, NodeId, Profile, RateOf, SessionId, Share, TestConfig, TestId, TestOption};
+use crate::{Amendment, Arrivals, NodeId, Profile, RateOf, SessionId, Share, TestConfig, TestId, TestOption, limits};
 
 /// The options that the specification has, which stand first in the message.
 const SPECIFIED: usize = 2;
@@ -71,9 +71,15 @@ impl TestConfig {
         by_delay.into_iter().chain(self.target_throughput_per_s).chain(share).reduce(f64::min)
     }
 
-    /// When it ends at the latest: its duration, or the length of its profile.
+    /// When it ends at the latest: its duration, the length of its profile, or the end that its last amendment gives it; `None`: its
+    /// number of requests ends it.
     pub fn length(&self) -> Option<Duration> {
-        self.duration.or_else(|| self.profile.as_ref().map(Profile::length))
+        let Some(last) = self.amendments.last() else {
+            return self.duration.or_else(|| self.profile.as_ref().map(Profile::length));
+        };
+        let end = Duration::from_secs(last.at_second).saturating_add(last.profile.length());
+        // A rate for the rest of a test without an end has the longest length there is.
+        (end < limits::MAX_DURATION).then_some(end)
     }
 
     /// Whether its rates are those of all drivers together: each sends a share of one schedule.
