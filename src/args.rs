@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use crate::error::Error;
-use crate::parse;
+use crate::parse::{self, LocalAddresses};
 
 /// How to reach Kafka, beside its address.
 #[derive(Debug, Args)]
@@ -26,6 +26,25 @@ impl TopicArgs {
     pub fn check(&self) -> Result<(), Error> {
         onrush_bus::check_topic_prefix(&self.topic_prefix).map_err(|e| Error::Usage(e.to_string()))
     }
+}
+
+/// How the engine makes the load.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Engine")]
+pub struct EngineArgs {
+    /// How a thread waits for the moment that a request is due
+    #[arg(long, value_enum, default_value = "auto", env = "ONRUSH_WAIT")]
+    pub wait: WaitArg,
+    /// How requests reach the network
+    #[arg(long, value_enum, default_value = "auto", env = "ONRUSH_IO")]
+    pub io: IoArg,
+    /// An address of this machine that connections come from, or a range (10.0.0.5-10.0.0.9), in turn; repeatable. Each has
+    /// some 28,000 ports for every address of a target
+    #[arg(
+        long = "local-address", value_name = "IP", value_parser = parse::local_addresses, value_delimiter = ',',
+        env = "ONRUSH_LOCAL_ADDRESS"
+    )]
+    pub local_addresses: Vec<LocalAddresses>,
 }
 
 /// How requests reach the network.

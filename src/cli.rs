@@ -7,12 +7,12 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use onrush_target::{Delay, Stall};
 
-use crate::args::{IoArg, TopicArgs, WaitArg};
+use crate::args::{EngineArgs, IoArg, TopicArgs};
 use crate::bench::BenchArgs;
 use crate::capacity::CapacityArgs;
 use crate::doctor::{DoctorArgs, HealthArgs};
 use crate::logging::LogFormat;
-use crate::parse::{self, Cpus, LocalAddresses};
+use crate::parse::{self, Cpus};
 use crate::test_command::TestArgs;
 
 const EXAMPLES: &str = "\
@@ -157,18 +157,9 @@ pub struct DriverArgs {
     /// The CPUs that make the load, one thread on each [default: all that this process may use]
     #[arg(long, value_name = "LIST", value_parser = parse::cpus, env = "ONRUSH_DRIVER_CPUS", help_heading = "Engine")]
     pub cpus: Option<Cpus>,
-    /// How a thread waits for the moment that a request is due
-    #[arg(long, value_enum, default_value = "auto", env = "ONRUSH_WAIT", help_heading = "Engine")]
-    pub wait: WaitArg,
-    /// How requests reach the network
-    #[arg(long, value_enum, default_value = "auto", env = "ONRUSH_IO", help_heading = "Engine")]
-    pub io: IoArg,
-    /// An address of this machine that connections come from, or a range (10.0.0.5-10.0.0.9), in turn; repeatable
-    #[arg(
-        long = "local-address", value_name = "IP", value_parser = parse::local_addresses, value_delimiter = ',',
-        env = "ONRUSH_LOCAL_ADDRESS", help_heading = "Engine"
-    )]
-    pub local_addresses: Vec<LocalAddresses>,
+    /// How the load is made.
+    #[command(flatten)]
+    pub engine: EngineArgs,
     /// Where requests go in tests that name no URL
     #[arg(long, value_name = "URL", env = "ONRUSH_TARGET_URL", help_heading = "Driver")]
     pub target_url: Option<String>,
@@ -285,6 +276,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::args::WaitArg;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -349,7 +341,7 @@ mod tests {
         let cli = Cli::try_parse_from(["onrush", "driver", "--brokers", "k:9092", "--cpus", "2-3", "--wait", "timer"]);
         let Ok(Cli { command: Command::Driver(driver), .. }) = cli else { panic!("a driver: {cli:?}") };
         assert_eq!(driver.cpus, Some(Cpus(vec![2, 3])));
-        assert_eq!((driver.wait, driver.brokers.as_deref()), (WaitArg::Timer, Some("k:9092")));
+        assert_eq!((driver.engine.wait, driver.brokers.as_deref()), (WaitArg::Timer, Some("k:9092")));
 
         let cli = Cli::try_parse_from(["onrush", "orchestrator", "--kafka-option", "a=b", "--kafka-option", "c=d,e=f"]);
         let Ok(Cli { command: Command::Orchestrator(args), .. }) = cli else { panic!("an orchestrator: {cli:?}") };

@@ -15,7 +15,7 @@ use onrush_orchestrator::{Orchestrator, OrchestratorConfig};
 use onrush_protocol::NodeId;
 use onrush_target::{Queue, Target, TargetConfig};
 
-use crate::args::{TopicArgs, WaitArg};
+use crate::args::{EngineArgs, TopicArgs, WaitArg};
 use crate::cli::{DriverArgs, OrchestratorArgs, TargetArgs};
 use crate::error::Error;
 use crate::signals::{LOOK_EVERY, Stop};
@@ -84,7 +84,8 @@ pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
 
 /// `onrush driver`.
 pub fn driver(args: DriverArgs) -> Result<ExitCode, Error> {
-    let DriverArgs { brokers, topics, node_id, node_ip, cpus, wait, io, local_addresses, target_url } = args;
+    let DriverArgs { brokers, topics, node_id, node_ip, cpus, engine, target_url } = args;
+    let EngineArgs { wait, io, local_addresses } = engine;
     topics.check()?;
     let stop = Stop::on_signals()?;
     let name = node_id.unwrap_or_else(default_node_name);

@@ -145,21 +145,6 @@ fn work(producer: &Producer, commands: &Receiver<RunnerCommand>, events: &Sender
     }
 }
 
-/// Changes the load at that second; one that comes late, at the next whole second.
-fn amend(running: &Running, at_second: u64, phases: &[Phase]) -> Result<u64, String> {
-    /// The next second may begin meanwhile.
-    const TRIES: usize = 3;
-    let mut at_second = at_second;
-    for _ in 0..TRIES {
-        match running.amend(at_second, phases) {
-            Ok(()) => return Ok(at_second),
-            Err(AmendError::Begun { first_second, .. }) => at_second = first_second,
-            Err(error) => return Err(error.to_string()),
-        }
-    }
-    Err(format!("second {at_second} began before the change could be made"))
-}
-
 /// Reports a run's seconds until its end.
 fn attend(
     mut running: Running,
@@ -174,8 +159,9 @@ fn attend(
         match commands.try_recv() {
             Ok(RunnerCommand::Stop) | Err(TryRecvError::Disconnected) => stopper.stop(),
             Ok(RunnerCommand::Amend { at_second, phases }) => {
-                // A sidecar that is gone needs no telling.
-                let _ = events.send(Event::Amended(amend(&running, at_second, &phases)));
+                // A change that comes late is made at the next whole second. A sidecar that is gone needs no telling.
+                let made = running.amend_soon(at_second, &phases).map_err(|error| error.to_string());
+                let _ = events.send(Event::Amended(made));
             }
             // Nothing else is asked of a running engine.
             Ok(_) | Err(TryRecvError::Empty) => {}

@@ -227,6 +227,20 @@ impl Running {
         Ok(())
     }
 
+    /// The same at that second, or at the next one that can still be changed; which one it is.
+    pub fn amend_soon(&self, at_second: u64, phases: &[Phase]) -> Result<u64, AmendError> {
+        /// The next second may begin meanwhile.
+        const TRIES: usize = 3;
+        let mut at_second = at_second;
+        for _ in 1..TRIES {
+            match self.amend(at_second, phases) {
+                Err(AmendError::Begun { first_second, .. }) => at_second = first_second,
+                done => return done.map(|()| at_second),
+            }
+        }
+        self.amend(at_second, phases).map(|()| at_second)
+    }
+
     /// A handle for stopping from anywhere.
     pub fn stopper(&self) -> Stopper {
         Stopper(self.threads.control.clone())

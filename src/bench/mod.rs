@@ -47,7 +47,7 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
     let config = args.config()?;
     let plan = plan_of(&config)?;
     let stop = Stop::on_signals()?;
-    let machine = Runs::look(args.cpus.as_ref(), args.wait, args.io, &args.local_addresses)?;
+    let machine = Runs::look(args.cpus.as_ref(), &args.engine)?;
     let output = args.output.map(OutputFile::create).transpose()?;
     let mut hdr = args.hdr.map(HdrFile::create).transpose()?;
 

@@ -8,9 +8,9 @@ use onrush_protocol::{TestConfig, human};
 use onrush_search::{Criterion, Goal};
 
 use super::slo;
-use crate::args::{IoArg, WaitArg};
+use crate::args::EngineArgs;
 use crate::error::Error;
-use crate::parse::{self, Cpus, LocalAddresses};
+use crate::parse::{self, Cpus};
 use crate::request::{OptionArgs, TypeArg};
 use crate::result::OutputFormat;
 
@@ -83,18 +83,9 @@ pub struct CapacityArgs {
     /// The CPUs that make the load, one thread on each [default: all that this process may use]
     #[arg(long, value_name = "LIST", value_parser = parse::cpus, env = "ONRUSH_BENCH_CPUS", help_heading = "Engine")]
     pub cpus: Option<Cpus>,
-    /// How a thread waits for the moment that a request is due
-    #[arg(long, value_enum, default_value = "auto", env = "ONRUSH_WAIT", help_heading = "Engine")]
-    pub wait: WaitArg,
-    /// How requests reach the network
-    #[arg(long, value_enum, default_value = "auto", env = "ONRUSH_IO", help_heading = "Engine")]
-    pub io: IoArg,
-    /// An address of this machine that connections come from, or a range (10.0.0.5-10.0.0.9), in turn; repeatable
-    #[arg(
-        long = "local-address", value_name = "IP", value_parser = parse::local_addresses, value_delimiter = ',',
-        env = "ONRUSH_LOCAL_ADDRESS", help_heading = "Engine"
-    )]
-    pub local_addresses: Vec<LocalAddresses>,
+    /// How the load is made.
+    #[command(flatten)]
+    pub engine: EngineArgs,
 
     /// How the result looks
     #[arg(long, value_enum, default_value = "text", env = "ONRUSH_OUTPUT_FORMAT", help_heading = "Result")]

@@ -12,7 +12,7 @@ mod view;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use onrush_engine::{AmendError, End, Phase, Running, Shape};
+use onrush_engine::{End, Phase, Shape};
 use onrush_search::{Search, Step};
 
 pub use args::CapacityArgs;
@@ -41,7 +41,7 @@ pub fn run(args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
     let connections = plan.connections;
     let mut search = Search::new(goal.clone()).map_err(|error| Error::Usage(error.to_string()))?;
     let stop = Stop::on_signals()?;
-    let machine = Runs::look(args.cpus.as_ref(), args.wait, args.io, &args.local_addresses)?;
+    let machine = Runs::look(args.cpus.as_ref(), &args.engine)?;
     let output = args.output.map(OutputFile::create).transpose()?;
 
     let mut running = arm(plan, machine.options.clone(), &stop)?.start(Instant::now() + START_AHEAD);
@@ -62,8 +62,8 @@ pub fn run(args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
         }
         search.take(&blocks.block(&second));
         if let Step::Change { rate_per_s } = search.next() {
-            change(&running, second.index + 2, rate_per_s, longest)
-                .map_err(|error| Error::Failed(error.to_string()))?;
+            let phases = [Phase { length: longest, shape: Shape::Constant { rate_per_s } }];
+            running.amend_soon(second.index + 2, &phases).map_err(|error| Error::Failed(error.to_string()))?;
         }
         console.progress(&progress(&search, goal.budget));
     }
@@ -91,15 +91,6 @@ pub fn run(args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
             console.error(&words);
             Ok(ExitCode::from(EXIT_FAILED))
         }
-    }
-}
-
-/// Asks for another rate from that second of the run on, or from the next one that has not begun, for so long.
-fn change(running: &Running, at_second: u64, rate_per_s: f64, length: Duration) -> Result<(), AmendError> {
-    let phases = [Phase { length, shape: Shape::Constant { rate_per_s } }];
-    match running.amend(at_second, &phases) {
-        Err(AmendError::Begun { first_second, .. }) => running.amend(first_second + 1, &phases),
-        done => done,
     }
 }
 
