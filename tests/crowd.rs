@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use harness::{Broker, Orchestrator, System, wait_for};
+use harness::{Broker, Orchestrator, Rest, System, wait_for};
 use onrush_api::Outcome;
 use serde_json::json;
 
@@ -57,13 +57,15 @@ fn peak_memory_kib(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// How fast the orchestrator says that it works, the best of some: the machine has other things to do.
+/// How fast the orchestrator says to somebody who comes anew that it works, the best of some: the machine has other things
+/// to do. Anew, because a connection that asks for nothing meanwhile gives its place away.
 #[track_caller]
 fn assert_answers_at_once(orchestrator: &Orchestrator, when: &str) {
     let mut best = Duration::MAX;
     for _ in 0..10 {
+        let newcomer = Rest::new(orchestrator.base());
         let begun = Instant::now();
-        let (status, text) = orchestrator.try_get("/healthz").expect("it answers");
+        let (status, text) = newcomer.try_get("/healthz").unwrap_or_else(|e| panic!("{when}: {e}"));
         assert_eq!(status, 200, "{when}: {text}");
         best = best.min(begun.elapsed());
         if best < Duration::from_millis(100) {
@@ -89,7 +91,9 @@ fn half_requests_without_end_keep_nobody_out() {
     assert_answers_at_once(&orchestrator, "beside half bodies");
     drop((crowd, bodies));
     wait_for("ordinary requests are served again", Duration::from_secs(10), || {
-        orchestrator.try_get("/v1/tests").and_then(|(status, text)| if status == 200 { Ok(()) } else { Err(text) })
+        Rest::new(orchestrator.base())
+            .try_get("/v1/tests")
+            .and_then(|(status, text)| if status == 200 { Ok(()) } else { Err(text) })
     });
 }
 

@@ -36,6 +36,8 @@ const MAX_BUFFER_BYTES: usize = 64 * 1024;
 const SOCKET_BUFFER_BYTES: usize = 64 * 1024;
 /// What nobody acknowledges for so long is sent to nobody.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+/// How long a connection waits for a place before it is closed.
+const MAX_WAIT_FOR_PLACE: Duration = Duration::from_secs(1);
 /// After an error that will not go away at once, such as no descriptor being free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -84,9 +86,11 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
             Some(_) = connections.join_next() => continue,
             () = &mut closed => break,
         };
-        // Without a place it is closed at once.
-        if let Some(place) = places.take() {
+        // More than are served at once are only being refused, which is done in a moment.
+        if let Ok(place) = tokio::time::timeout(MAX_WAIT_FOR_PLACE, places.take()).await {
             connections.spawn(connection(stream, router.clone(), place, limits, ending.clone()));
+            // Who came can say what he wants before others take his place.
+            tokio::task::yield_now().await;
         }
     }
     drop(listener);

@@ -15,6 +15,8 @@ pub(super) struct Places(Arc<Shared>);
 struct Shared {
     limits: Limits,
     inner: Mutex<Inner>,
+    /// A connection has come to wait, or has gone.
+    changed: Notify,
 }
 
 #[derive(Default)]
@@ -35,11 +37,21 @@ struct Taken {
 
 impl Places {
     pub(super) fn new(limits: Limits) -> Self {
-        Self(Arc::new(Shared { limits, inner: Mutex::default() }))
+        Self(Arc::new(Shared { limits, inner: Mutex::default(), changed: Notify::new() }))
     }
 
-    /// A place: a free one, or that of the connection that has waited longest. `None`: all of them are serving.
-    pub(super) fn take(&self) -> Option<Place> {
+    /// A place: a free one, or that of the connection that has waited longest. Where all of them are serving it waits for
+    /// the first that does not.
+    pub(super) async fn take(&self) -> Place {
+        loop {
+            if let Some(place) = self.try_take() {
+                return place;
+            }
+            self.0.changed.notified().await;
+        }
+    }
+
+    fn try_take(&self) -> Option<Place> {
         let mut inner = self.lock();
         if inner.taken.len() >= self.0.limits.connections {
             let longest = inner.taken.iter().filter_map(|(number, taken)| {
@@ -98,6 +110,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.lock().taken.remove(&self.number);
+        self.places.0.changed.notify_one();
     }
 }
 
@@ -121,5 +134,7 @@ impl Drop for Serving {
         if let Some(taken) = inner.taken.get_mut(&self.place.number) {
             taken.waiting_since = Some(Instant::now());
         }
+        drop(inner);
+        self.place.places.0.changed.notify_one();
     }
 }
