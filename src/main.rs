@@ -13,6 +13,7 @@ mod doctor;
 mod error;
 mod file;
 mod follow;
+mod local_target;
 mod logging;
 mod nodes;
 mod parse;

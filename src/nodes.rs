@@ -18,6 +18,7 @@ use onrush_target::{Queue, Target, TargetConfig};
 use crate::args::{EngineArgs, TopicArgs, WaitArg};
 use crate::cli::{DriverArgs, OrchestratorArgs, TargetArgs};
 use crate::error::Error;
+use crate::local_target;
 use crate::signals::{LOOK_EVERY, Stop};
 
 /// What `--brokers` says for the broker within the orchestrator's process.
@@ -134,6 +135,7 @@ pub fn target(args: TargetArgs) -> Result<ExitCode, Error> {
     let body_bytes = body_size;
     let config = TargetConfig { listen, cpus, delay, seed, queue, stall, body_bytes, chunked, io: io.into() };
     let target = Target::start(config).map_err(|e| Error::failed("cannot start the target", e))?;
+    let _known = local_target::announce(target.address().port());
     announce(target.address());
     stop.wait();
     Ok(ExitCode::SUCCESS)

@@ -1,5 +1,5 @@
-//! The bundled target's CPU time, once a second while a bench runs: it tells whether the target was the limit. Another target is asked
-//! once, before the run, and only where the path is that of the bundled one.
+//! The bundled target's CPU time, once a second while a bench runs: it tells whether the target was the limit. Only one of this
+//! machine is asked: another server gets nothing but the load.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,11 +7,11 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use onrush_orchestrator::target_look;
-use onrush_protocol::TestConfig;
+use onrush_protocol::{TargetUrl, TestConfig};
 use onrush_stats::TargetTime;
 
-/// The one path of the bundled target that is loaded.
-const PATH: &str = "/ping";
+use crate::local_target;
+
 const EVERY: Duration = Duration::from_secs(1);
 /// Looks that nobody has taken; more are dropped.
 const MAX_WAITING: usize = 16;
@@ -23,12 +23,10 @@ pub struct TargetWatch {
 }
 
 impl TargetWatch {
-    /// Begins, if the target of this test is the bundled one. Blocks, at most a second.
+    /// Begins, if the target of this test is a bundled one on this machine. Blocks, at most a second.
     pub fn begin(config: &TestConfig) -> Option<Self> {
-        let url = config.target_url.as_deref()?;
-        let is_plain_http = !url.starts_with("https:");
-        let path = url.split(['?', '#']).next().unwrap_or_default();
-        if !(path.ends_with(PATH) && is_plain_http && config.requests.len() <= 1) {
+        let url = TargetUrl::parse(config.target_url.as_deref()?).ok()?;
+        if url.tls || !local_target::listens_on(url.port) {
             return None;
         }
         let first = target_look(config)?;

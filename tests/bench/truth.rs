@@ -3,12 +3,15 @@
 //! The target draws its delays from a seed, so the delays of a run are known one by one, and their quantiles are exact.
 //! How near the measured ones come on a quiet machine is measured by `benches latency`; here the machine is busy.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use onrush_target::Delay;
 
 use super::{Bench, some_run_is, target};
-use crate::harness::alone;
+use crate::harness::{alone, beside_others};
 
 const SEED: u64 = 7;
 const REQUESTS: usize = 2_000;
@@ -44,4 +47,32 @@ fn latency_is_that_of_the_target() {
             (near, format!("{pairs:.0?} ns"))
         });
     }
+}
+
+#[test]
+fn a_server_gets_the_load_and_nothing_else() {
+    let _machine = beside_others();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("it has one").port();
+    let (asked, lines) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let asked = asked.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(&stream).lines().map_while(Result::ok) {
+                    if line.is_empty() {
+                        let _ = (&stream).write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+                    } else if line.ends_with(" HTTP/1.1") {
+                        let _ = asked.send(line);
+                    }
+                }
+            });
+        }
+    });
+    // The path is that of the sample target.
+    for host in ["localhost", "127.0.0.1"] {
+        Bench::run(&[&format!("http://{host}:{port}/ping"), "-n", "20", "-c", "2"]).ok();
+    }
+    let lines: Vec<String> = lines.try_iter().collect();
+    assert_eq!(lines, vec!["GET /ping HTTP/1.1"; 40]);
 }
