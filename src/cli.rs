@@ -14,6 +14,7 @@ use crate::doctor::{DoctorArgs, HealthArgs};
 use crate::logging::LogFormat;
 use crate::parse::{self, Cpus};
 use crate::test_command::TestArgs;
+use crate::verify::VerifyArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -73,6 +74,8 @@ pub enum Command {
     Bench(Box<BenchArgs>),
     /// Find the highest rate at which a web server keeps a limit on its latency, from this machine alone
     Capacity(Box<CapacityArgs>),
+    /// Recompute an exported run from its raw seconds, and say whether its result is true
+    Verify(VerifyArgs),
     /// Check this machine before a test, and say what to do
     Doctor(DoctorArgs),
     /// Ask whether a node answers, for health checks

@@ -27,6 +27,7 @@ mod test_command;
 mod text;
 mod threshold;
 mod usage;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         Command::Target(args) => nodes::target(args),
         Command::Bench(args) => bench::run(*args, &console),
         Command::Capacity(args) => capacity::run(*args, &console),
+        Command::Verify(args) => verify::run(&args, &console),
         Command::Doctor(args) => doctor::run(args, &console),
         Command::Health(args) => doctor::health(args),
     };

@@ -1,6 +1,6 @@
 //! A client of the orchestrator's REST interface: what any user could do with curl, with types.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write, copy};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -232,6 +232,20 @@ impl Client {
     /// Totals of a test.
     pub fn metrics(&self, test_id: &str) -> Result<MetricsView, ClientError> {
         self.get(&["v1", "tests", test_id, "metrics"])
+    }
+
+    /// A test that is over as one file, which is written to `out`; how many bytes it has.
+    pub fn export(&self, test_id: &str, out: &mut impl Write) -> Result<u64, ClientError> {
+        let request = self.agent.get(self.url(&["v1", "tests", test_id, "export"]).as_str());
+        let request = request.config().timeout_global(None).timeout_per_read(Some(STREAM_SILENCE)).build();
+        let response = self.accepted(request.call().map_err(|e| self.unreachable(&e))?)?;
+        let length: Option<u64> =
+            response.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
+        let bytes = copy(&mut response.into_body().into_reader(), out).map_err(|e| self.unreadable(e))?;
+        if length.is_some_and(|length| length != bytes) {
+            return Err(self.unreadable(format!("the file ended after {bytes} bytes")));
+        }
+        Ok(bytes)
     }
 
     /// Every driver that is known.

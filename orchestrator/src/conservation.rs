@@ -20,6 +20,16 @@ pub fn check(
     is_complete: bool,
     target_after: &Probe,
 ) -> (Outcome, Conservation) {
+    check_with(record, aggregate, is_complete, target_check(record, aggregate, target_after))
+}
+
+/// The same, where what the comparison with the target found is known.
+pub fn check_with(
+    record: &TestRecord,
+    aggregate: &Aggregate,
+    is_complete: bool,
+    target: Check,
+) -> (Outcome, Conservation) {
     let mut checks = Vec::new();
     for participant in &record.participants {
         let total = aggregate.driver(&participant.node_id);
@@ -27,7 +37,7 @@ pub fn check(
         checks.extend(partial::contradictions(record, participant, total));
     }
     checks.push(merged_check(aggregate));
-    checks.push(target_check(record, aggregate, target_after));
+    checks.push(target);
     let outcome = Outcome::of(is_complete, checks.iter().filter(|check| check.counts()).map(|check| check.verdict));
     let line = line(record, aggregate, &checks, outcome);
     (outcome, Conservation { line, checks })

@@ -4,6 +4,8 @@
 //! whatever changes something.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use crate::brain::{self, Command, Totalled};
 use crate::core::NewTest;
 use crate::export::Export;
 use crate::problem::Problem;
+use crate::run_file;
 use crate::store::{READERS, StoreError, StoreReader, Stored};
 use crate::trouble::Trouble;
 use crate::updates::Update;
@@ -30,6 +33,8 @@ const TURN_PATIENCE: Duration = Duration::from_secs(10);
 const MAX_SHOWN_CHARS: usize = 100;
 /// Scrapes that are rendered at once: Prometheus must not wait for those who read results.
 const SCRAPES: usize = 2;
+/// Runs that are exported at once.
+const EXPORTS: usize = 1;
 
 /// A part of the list of tests.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +54,9 @@ pub struct Handle {
     /// One for each result that is put together at once: one takes megabytes.
     turns: Arc<Semaphore>,
     scrapes: Arc<Semaphore>,
+    /// One for each run that is exported at once: one takes a file.
+    exports: Arc<Semaphore>,
+    store: Arc<Path>,
     trouble: Trouble,
     max_drivers: usize,
 }
@@ -60,12 +68,13 @@ impl Handle {
     pub(crate) fn new(
         commands: mpsc::Sender<Command>,
         reader: StoreReader,
+        store: &Path,
         export: Export,
         trouble: Trouble,
         max_drivers: usize,
     ) -> Self {
-        let [turns, scrapes] = [READERS, SCRAPES].map(|n| Arc::new(Semaphore::new(n)));
-        Self { commands, reader, export, turns, scrapes, trouble, max_drivers }
+        let [turns, scrapes, exports] = [READERS, SCRAPES, EXPORTS].map(|n| Arc::new(Semaphore::new(n)));
+        Self { commands, reader, export, turns, scrapes, exports, store: store.into(), trouble, max_drivers }
     }
 
     /// At most so many drivers take part in a test.
@@ -192,6 +201,25 @@ impl Handle {
             views::histogram(test_id.as_str(), node_id.as_deref(), &stats)
         })
         .await
+    }
+
+    /// A test that is over as a file of its own, read from its beginning.
+    pub async fn run_file(&self, test_id: TestId) -> Result<File, Problem> {
+        let record = self.stored(test_id.clone()).await?.record();
+        if !record.state.is_end() {
+            return Err(Problem::conflict(format!(
+                "test {test_id} is not over ({}): its result is not whole yet; wait for its end, or stop it",
+                record.state.name()
+            )));
+        }
+        let (turn, store, id) = (turn_of(&self.exports).await?, self.store.clone(), test_id.to_string());
+        let folder = |store: &Path| store.parent().unwrap_or(Path::new(".")).to_owned();
+        let exported = self.work(&turn, move || run_file::export(&store, &id, &folder(&store))).await?;
+        let file = exported.map_err(|error| {
+            tracing::error!(%error, test = %test_id, "the run could not be exported");
+            Problem::Unavailable(format!("the run could not be exported: {error}"))
+        })?;
+        file.ok_or_else(|| Problem::no_such_test(&test_id))
     }
 
     /// What happens in a test from now on, with the test as it is. Of a test that is over, nothing more is heard.

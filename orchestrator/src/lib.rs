@@ -25,6 +25,7 @@ mod proof;
 mod record;
 mod registry;
 mod rest;
+mod run_file;
 mod second;
 mod serve;
 mod state;
@@ -45,6 +46,7 @@ pub use crate::core::NewTest;
 pub use handle::{Handle, TestPage};
 pub use problem::Problem;
 pub use rest::allowed_host;
+pub use run_file::{RunFile, RunFileError, Verified};
 pub use target_look::target_look;
 pub use updates::{Shown, Update};
 
@@ -166,6 +168,7 @@ impl Orchestrator {
         let handle = Handle::new(
             commands.clone(),
             StoreReader::open(&store).map_err(|error| error.of_file(&store))?,
+            &store,
             export,
             trouble,
             max,

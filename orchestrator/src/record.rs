@@ -112,6 +112,16 @@ impl ParticipantRecord {
         }
     }
 
+    /// Whether something of its part is missing from the result; `stop_requested`: somebody stopped the test.
+    pub fn is_missing(&self, stop_requested: bool) -> bool {
+        use ParticipantState as S;
+        match self.state {
+            S::Lost | S::Failed | S::Refused => true,
+            S::Stopped => !stop_requested,
+            S::Pending | S::Armed | S::Running | S::Completed => false,
+        }
+    }
+
     /// Whether it speaks only the specification: it says neither what it is doing nor when it is done.
     pub fn is_plain(&self) -> bool {
         self.session_id.is_none()
@@ -162,6 +172,11 @@ impl TestRecord {
             .iter()
             .zip(&self.standings)
             .find_map(|(threshold, standing)| standing.why_ended(threshold))
+    }
+
+    /// Whether no part of its result is missing.
+    pub fn is_complete(&self) -> bool {
+        !self.participants.iter().any(|p| p.is_missing(self.stop_requested))
     }
 
     /// The participant of that name.

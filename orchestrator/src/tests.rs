@@ -1,5 +1,6 @@
 //! The orchestrator whole, on the in-process broker, with drivers made of nothing but messages.
 
+mod exported;
 pub(crate) mod http;
 mod limits;
 mod power;

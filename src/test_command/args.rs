@@ -1,5 +1,6 @@
 //! The command line of `onrush test`, and the test that it asks for.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub enum TestCommand {
     Stop(StopArgs),
     /// Follow a running test to its end
     Watch(ShowArgs),
+    /// Write everything of a test to one file, which `onrush verify` can prove
+    Export(ExportArgs),
 }
 
 /// Options of `onrush test start`.
@@ -195,6 +198,25 @@ impl SetArgs {
             effective_in: *effective_in,
         }
     }
+}
+
+/// Options of `onrush test export`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  onrush test export                      the newest test, as TEST.onrush
+  onrush test export 20261127 -o run.onrush
+  onrush verify run.onrush                anywhere: recomputes everything in it
+
+The file has the settings (without private keys; headers and bodies as they were), every report of every driver with its
+histograms, the seconds, the events and the proof.")]
+pub struct ExportArgs {
+    /// The test's id, or the start of it [default: the newest test]
+    #[arg(value_name = "TEST")]
+    pub test_id: Option<String>,
+    /// Where the file goes [default: TEST.onrush in this folder]
+    #[arg(short, long, value_name = "FILE", env = "ONRUSH_OUTPUT")]
+    pub output: Option<PathBuf>,
 }
 
 /// Options of `onrush test trigger`.

@@ -2,6 +2,7 @@
 
 mod args;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::console::Console;
@@ -11,7 +12,7 @@ use crate::report;
 use crate::result::{OutputFormat, ResultWriter, json};
 use crate::signals::Stop;
 pub use args::TestArgs;
-use args::{ListArgs, MAX_LISTED, NamedArgs, SetArgs, ShowArgs, StartArgs, StopArgs, TestCommand};
+use args::{ExportArgs, ListArgs, MAX_LISTED, NamedArgs, SetArgs, ShowArgs, StartArgs, StopArgs, TestCommand};
 use onrush_api::{Client, ClientError, TestState, TestSummary, TestView};
 
 /// `onrush test`.
@@ -25,6 +26,7 @@ pub fn run(args: TestArgs, console: &Console) -> Result<ExitCode, Error> {
         TestCommand::Set(args) => set(&client, &args, console),
         TestCommand::Stop(args) => stop(&client, &args, console),
         TestCommand::Watch(args) => watch(&client, args, console),
+        TestCommand::Export(args) => export(&client, &args, console),
     }
 }
 
@@ -116,6 +118,23 @@ fn watch(client: &Client, args: ShowArgs, console: &Console) -> Result<ExitCode,
     let wish = || Ok(if stop.requested() { Wish::Leave } else { Wish::GoOn });
     let (test, metrics) = follow(client, test, console, wish)?;
     writer.write(console, &test, &metrics, "", true)
+}
+
+fn export(client: &Client, args: &ExportArgs, console: &Console) -> Result<ExitCode, Error> {
+    let test_id = find(client, args.test_id.as_deref())?.test_id;
+    let path = args.output.clone().unwrap_or_else(|| format!("{}.onrush", test_id.replace('/', "_")).into());
+    let failed = |error: std::io::Error| Error::failed(format!("cannot write {}", path.display()), error);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A file that is there is whole.
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let bytes = client.export(&test_id, &mut file)?;
+    file.persist(&path).map_err(|e| failed(e.error))?;
+    console.note(&format!(
+        "test {test_id} is in {} ({}); `onrush verify {0}` recomputes it",
+        path.display(),
+        report::numbers::bytes(bytes as f64)
+    ));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The test of this id, or the only one whose id begins so, or the newest.

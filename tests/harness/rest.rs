@@ -69,6 +69,16 @@ impl Rest {
         serde_json::from_str(&text).map_err(|e| format!("GET {path}: {e} in {text}"))
     }
 
+    /// A run as one file.
+    #[track_caller]
+    pub fn export(&self, test_id: &str) -> Vec<u8> {
+        let url = format!("{}/v1/tests/{test_id}/export", self.base);
+        let mut response = self.agent.get(url).call().unwrap_or_else(|e| panic!("export of {test_id}: {e}"));
+        let bytes = response.body_mut().with_config().limit(256 << 20).read_to_vec().expect("a whole answer");
+        assert_eq!(response.status(), 200, "{}", String::from_utf8_lossy(&bytes));
+        bytes
+    }
+
     /// Where it listens: `http://ADDRESS`.
     pub fn base(&self) -> &str {
         &self.base

@@ -3,6 +3,7 @@
 use onrush_api::{
     DistributionView, MetricsView, Outcome, ScopeView, SecondView, SummaryView, TestState, TestView, Verdict,
 };
+use onrush_orchestrator::RunFile;
 use onrush_stats::Distribution;
 use serde_json::{Value, json};
 
@@ -51,7 +52,19 @@ pub fn assert_proved(test: &TestView) {
     assert!(!conservation.checks.is_empty() && conservation.checks.iter().all(|check| check.verdict == Verdict::Exact));
 }
 
-/// Totals, seconds and histograms say the same.
+/// Whoever gets the run as a file comes to the same result from nothing but the drivers' reports.
+#[track_caller]
+fn assert_verified(rest: &Rest, test_id: &str) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("run.onrush");
+    std::fs::write(&path, rest.export(test_id)).expect("it can be written");
+    let run = RunFile::open(&path, folder.path()).unwrap_or_else(|e| panic!("the export of {test_id}: {e}"));
+    let verified = run.verify().unwrap_or_else(|e| panic!("the export of {test_id}: {e}"));
+    assert_eq!(verified.differences, Vec::<String>::new());
+    assert_eq!(verified.seconds as usize, rest.series(test_id).len());
+}
+
+/// Totals, seconds and histograms say the same, and so does what can be exported.
 #[track_caller]
 pub fn assert_consistent(rest: &Rest, test_id: &str) {
     let metrics = rest.metrics(test_id);
@@ -69,6 +82,7 @@ pub fn assert_consistent(rest: &Rest, test_id: &str) {
     assert_same_distribution(&histogram.schedule_error, &metrics.all.schedule_error);
     assert_eq!(Some(histogram.latency.count), metrics.all.responses, "one latency for each response");
     assert_eq!(Some(histogram.schedule_error.count), metrics.all.sent, "one schedule error for each request");
+    assert_verified(rest, test_id);
 }
 
 #[track_caller]

@@ -58,16 +58,15 @@ impl OpenTest {
     fn find_lacks(&mut self) -> bool {
         use ParticipantState as S;
         let mut reasons = Vec::new();
-        for participant in &self.record.participants {
+        for participant in self.record.participants.iter().filter(|p| p.is_missing(self.record.stop_requested)) {
             let what = match participant.state {
-                S::Lost => "was lost",
-                S::Failed => "failed",
-                S::Refused => "refused",
-                S::Stopped if !self.record.stop_requested => {
+                S::Stopped => {
                     reasons.push(self.stopped_unasked(participant));
                     continue;
                 }
-                _ => continue,
+                S::Lost => "was lost",
+                S::Refused => "refused",
+                _ => "failed",
             };
             let reason = participant.reason.as_deref().unwrap_or("no reason given");
             reasons.push(format!("{} {what}: {reason}", participant.node_id));

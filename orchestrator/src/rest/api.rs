@@ -1,5 +1,6 @@
 //! What REST needs of the brain: the seam at which tests put a fake.
 
+use std::fs::File;
 use std::time::Duration;
 
 use onrush_api::{DriverView, HistogramView, MetricsView, SeriesView, StoppedView, TestView};
@@ -23,6 +24,7 @@ pub(super) trait Api: Clone + Send + Sync + 'static {
     fn metrics(&self, test_id: TestId) -> impl Future<Output = Result<MetricsView, Problem>> + Send;
     fn series(&self, test_id: TestId, from: u64, limit: usize, max_bytes: usize) -> impl Future<Output = Result<SeriesView, Problem>> + Send;
     fn histogram(&self, test_id: TestId, node_id: Option<String>) -> impl Future<Output = Result<HistogramView, Problem>> + Send;
+    fn run_file(&self, test_id: TestId) -> impl Future<Output = Result<File, Problem>> + Send;
     fn exposition(&self) -> impl Future<Output = Result<String, Problem>> + Send;
     fn subscribe(&self, test_id: TestId) -> impl Future<Output = Result<(TestView, broadcast::Receiver<Update>), Problem>> + Send;
 }
@@ -74,6 +76,10 @@ impl Api for Handle {
 
     async fn histogram(&self, test_id: TestId, node_id: Option<String>) -> Result<HistogramView, Problem> {
         self.histogram(test_id, node_id).await
+    }
+
+    async fn run_file(&self, test_id: TestId) -> Result<File, Problem> {
+        self.run_file(test_id).await
     }
 
     async fn exposition(&self) -> Result<String, Problem> {

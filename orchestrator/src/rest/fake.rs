@@ -1,6 +1,8 @@
 //! A brain without drivers, for the tests of REST: it holds tests and repeats what it is told.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Seek, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -13,6 +15,9 @@ use tokio::sync::broadcast;
 
 use super::api::Api;
 use crate::{LoadChange, NewTest, Problem, TestPage, Update};
+
+/// What every run is exported as.
+pub(super) const RUN_FILE: &[u8] = b"onrush-run of a fake";
 
 /// The test that is there from the start.
 pub(super) const TEST_ID: &str = "20260304-050607-abcd";
@@ -146,6 +151,13 @@ impl Api for Fake {
             buckets: Vec::new(),
         };
         Ok(HistogramView { test_id, node_id, latency: empty(), service_time: empty(), schedule_error: empty() })
+    }
+
+    async fn run_file(&self, test_id: TestId) -> Result<File, Problem> {
+        self.test(test_id).await?;
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        file.write_all(RUN_FILE).and_then(|()| file.rewind()).expect("it can be written");
+        Ok(file)
     }
 
     async fn exposition(&self) -> Result<String, Problem> {

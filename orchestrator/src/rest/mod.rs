@@ -12,6 +12,7 @@ mod body;
 mod change;
 mod creation;
 mod events;
+mod export;
 #[cfg(test)]
 mod fake;
 mod fields;
@@ -62,6 +63,7 @@ fn router_for<A: Api>(api: A, hosts: Hosts) -> Router {
         .route("/v1/tests/{id}/metrics", get(routes::metrics::<A>))
         .route("/v1/tests/{id}/series", get(routes::series::<A>))
         .route("/v1/tests/{id}/histogram", get(routes::histogram::<A>))
+        .route("/v1/tests/{id}/export", get(export::export::<A>))
         .route("/v1/tests/{id}/stream", get(stream::stream::<A>))
         .route("/v1/options", get(routes::list_options))
         .route("/v1/drivers", get(routes::list_drivers::<A>))
@@ -74,6 +76,7 @@ fn router_for<A: Api>(api: A, hosts: Hosts) -> Router {
         .with_state(api)
         .layer(DefaultBodyLimit::disable()) // `body` has a limit of its own, which answers in words.
         .layer(Extension(Rooms::new()))
+        .layer(Extension(export::Exports::new()))
         .layer(from_fn(guard::not_too_many))
         .layer(from_fn(guard::same_origin))
         .layer(from_fn_with_state(hosts, guard::known_host))

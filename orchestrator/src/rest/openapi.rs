@@ -9,7 +9,7 @@ use onrush_api::ConfigView;
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
 
-use super::{change, events, fields, problem, routes, stream};
+use super::{change, events, export, fields, problem, routes, stream};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +29,7 @@ use super::{change, events, fields, problem, routes, stream};
         routes::metrics,
         routes::series,
         routes::histogram,
+        export::export,
         stream::stream,
         routes::list_options,
         routes::list_drivers,

@@ -370,6 +370,7 @@ async fn the_description_lists_every_route() {
             "get /v1/options",
             "get /v1/tests",
             "get /v1/tests/{id}",
+            "get /v1/tests/{id}/export",
             "get /v1/tests/{id}/histogram",
             "get /v1/tests/{id}/metrics",
             "get /v1/tests/{id}/series",

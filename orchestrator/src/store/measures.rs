@@ -1,6 +1,7 @@
 //! What was measured: reports, sealed seconds, totals.
 
-use onrush_protocol::{Measured, NodeId, SessionId, TestId};
+use hdrhistogram::Histogram;
+use onrush_protocol::{Measured, NodeId, SessionId, TestId, decode_own_bytes};
 use onrush_stats::SecondStats;
 use rusqlite::{Connection, Row, Transaction, params};
 
@@ -148,6 +149,29 @@ pub fn second_of(
         known.sealed_unix_ms
     });
     Ok((second, sealed_unix_ms))
+}
+
+/// A sealed second as it was written: its numbers, and the distributions of all drivers merged, in the order of
+/// [`coding::distributions_of`].
+pub type WrittenSecond = (SecondNumbers, [Histogram<u64>; 3]);
+
+/// That second.
+pub fn sealed(
+    connection: &Connection,
+    test_id: &TestId,
+    second_index: u64,
+) -> Result<Option<WrittenSecond>, StoreError> {
+    let sql = "SELECT view, latency, service_time, schedule_error FROM seconds
+        WHERE test_id = ?1 AND second_index = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![test_id.as_str(), column(second_index)])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let histogram = |index| {
+        let bytes: Vec<u8> = row.get(index)?;
+        decode_own_bytes(&bytes).map_err(coding::bad_histogram)
+    };
+    let numbers = second::of_text(&row.get::<_, String>(0)?)?;
+    Ok(Some((numbers, [histogram(1)?, histogram(2)?, histogram(3)?])))
 }
 
 /// Writes a sealed second: its numbers, and all drivers merged.

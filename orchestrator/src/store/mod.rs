@@ -11,6 +11,7 @@ mod disk;
 mod limit;
 mod list;
 mod measures;
+mod one_test;
 mod private;
 mod proof;
 mod read;
@@ -34,6 +35,7 @@ use crate::registry::Identity;
 
 pub use list::ListedTest;
 pub use measures::{open_aggregate, save_report, save_sealed, save_totals, second_of};
+pub use one_test::{OneTest, copy_test};
 pub use read::{READERS, StoreReader};
 pub use snapshot::save_snapshot;
 pub use tests_table::{exists, last_published_order, open_tests, save_participants, save_test, test, triggered_since};
@@ -60,6 +62,8 @@ pub enum StoreError {
     Full { disk: String, path: PathBuf },
     #[error("the store {}: {error}", .path.display())]
     Fails { path: PathBuf, error: rusqlite::Error },
+    #[error("cannot write what is to be exported to {}: {error}", .folder.display())]
+    Export { folder: PathBuf, error: std::io::Error },
     #[error("the store: {0}")]
     Sqlite(#[from] rusqlite::Error),
 }
