@@ -1,6 +1,7 @@
 //! The proof that nothing was lost: counts that were made apart from each other must agree. Pure.
 
 mod partial;
+mod shared;
 
 use std::collections::BTreeMap;
 
@@ -37,6 +38,7 @@ pub fn check_with(
         checks.extend(partial::contradictions(record, participant, total));
     }
     checks.push(merged_check(aggregate));
+    checks.extend(shared::check(record, aggregate));
     checks.push(target);
     let outcome = Outcome::of(is_complete, checks.iter().filter(|check| check.counts()).map(|check| check.verdict));
     let line = line(record, aggregate, &checks, outcome);
