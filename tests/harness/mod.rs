@@ -6,6 +6,7 @@ pub mod broker;
 pub mod kafka;
 pub mod peer;
 pub mod process;
+pub mod recorder;
 pub mod rest;
 pub mod system;
 

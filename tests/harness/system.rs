@@ -33,15 +33,23 @@ impl<'a> System<'a> {
 
     /// The orchestrator, on this system's store: one that is started again finds what the first left.
     pub fn orchestrator(&self) -> Orchestrator {
-        self.orchestrator_at("127.0.0.1:0")
+        self.orchestrator_with(&[])
+    }
+
+    /// The same with more flags.
+    pub fn orchestrator_with(&self, more: &[&str]) -> Orchestrator {
+        self.orchestrator_on("127.0.0.1:0", more)
     }
 
     /// The same, where an earlier one listened: `http://ADDRESS` or `ADDRESS`.
     pub fn orchestrator_at(&self, address: &str) -> Orchestrator {
-        let listen = address.trim_start_matches("http://");
+        self.orchestrator_on(address.trim_start_matches("http://"), &[])
+    }
+
+    fn orchestrator_on(&self, listen: &str, more: &[&str]) -> Orchestrator {
         let store = self.file("onrush.db");
         let store = store.to_str().expect("temporary folders have plain names");
-        let args = ["--listen", listen, "--store", store];
+        let args = [&["--listen", listen, "--store", store], more].concat();
         let mut process = self.node("orchestrator", &["orchestrator"], &args);
         let base = process.wait_for_address();
         Orchestrator { rest: Rest::new(&base), process }

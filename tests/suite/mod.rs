@@ -3,6 +3,7 @@
 // A case that `instantiate!` does not list is dead code: it stops the build instead of being forgotten.
 #![deny(dead_code)]
 
+pub mod arrivals;
 pub mod changes;
 pub mod checks;
 pub mod clocks;
@@ -38,6 +39,7 @@ macro_rules! instantiate {
             rates: target_throughput_is_never_exceeded;
             profiles: a_profile_is_followed_by_every_driver, drivers_share_one_schedule,
                 a_driver_of_the_bare_specification_refuses_a_profile;
+            arrivals: random_arrivals_are_a_poisson_process_at_the_target;
             changes: the_load_changes_at_the_same_second_on_every_driver,
                 a_change_survives_the_death_of_the_orchestrator, a_change_that_cannot_be_is_refused_in_words;
             rest: each_field_wrong_in_turn, end_states_are_final, the_stream_gives_each_second_once;
