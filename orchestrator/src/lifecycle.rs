@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use onrush_protocol::threshold::Watch;
 use onrush_protocol::{EndReason, Metrics, NodeId, Share, TestConfig};
-use onrush_stats::{DriverFigures, LimitWatch, Outcome, TargetTime};
+use onrush_stats::{Counts, DriverFigures, LimitWatch, Outcome, Summary, TargetTime};
 
 use crate::aggregate::{Aggregate, DriverPart, Entered, SealedSecond};
 use crate::clock::Now;
@@ -66,7 +66,7 @@ pub struct OpenTest {
     pub asked_target: Option<Instant>,
     /// Whether the target is being asked for its CPU time.
     pub looks_at_target: bool,
-    /// Who is the limit. What it saw before a restart is forgotten.
+    /// Who is the limit. Of the seconds before a restart it knows what is stored: all but the target's CPU time.
     limits: LimitWatch,
     clocks: BTreeMap<NodeId, PartClock>,
     /// By how much drivers' wall clocks were wrong when it was triggered, where they were.
@@ -391,12 +391,22 @@ impl OpenTest {
         let sealed = aggregate.seal(reporting.get_or_insert_with(|| Self::list_reporting(record)), over, now.mono);
         for second in &sealed {
             let parts = second.parts.iter();
-            limits.second(second.second_index, parts.map(|(name, part)| figures(&record.config, name, part)).collect());
+            let figures = |(name, part): (&NodeId, &DriverPart)| {
+                let DriverPart { length_ns, sending_ns, stats } = part;
+                let (service_time, schedule_error) = (stats.service_time.summary(), stats.schedule_error.summary());
+                figures(&record.config, name, [*length_ns, *sending_ns], &stats.counts, [service_time, schedule_error])
+            };
+            limits.second(second.second_index, parts.map(figures).collect());
         }
         if let Some(newest) = limits.newest().filter(|_| !sealed.is_empty()) {
             record.limit = Some(newest.clone());
         }
         sealed
+    }
+
+    /// Goes on looking for its limit behind what the store has of it.
+    pub fn limits_from(&mut self, limits: LimitWatch) {
+        self.limits = limits;
     }
 
     /// The target told its CPU time, or did not.
@@ -431,16 +441,23 @@ impl OpenTest {
     }
 }
 
-/// What tells of a limit in a driver's part of a second.
-fn figures(config: &TestConfig, name: &NodeId, part: &DriverPart) -> DriverFigures {
+/// What tells of a limit in a driver's part of a second: its length and for how much of it requests were sent, what was counted,
+/// service times and schedule errors.
+pub(crate) fn figures(
+    config: &TestConfig,
+    name: &NodeId,
+    [length_ns, sending_ns]: [u64; 2],
+    counts: &Counts,
+    [service_time, schedule_error]: [Option<Summary>; 2],
+) -> DriverFigures {
     let connections = config.connections.unwrap_or(TestConfig::default_connections(config.test_type));
     DriverFigures {
         name: name.to_string(),
-        length_ns: part.length_ns,
-        sending_ns: part.sending_ns,
-        counts: part.stats.counts.clone(),
-        service_time: part.stats.service_time.summary(),
-        schedule_error: part.stats.schedule_error.summary(),
+        length_ns,
+        sending_ns,
+        counts: counts.clone(),
+        service_time,
+        schedule_error,
         connections: connections.into(),
         is_paced: config.is_paced(),
     }

@@ -217,7 +217,7 @@ impl Brain {
 
     fn begin_with(&mut self, mut store: Store) -> Result<Life, BrainError> {
         let now = self.clock.now();
-        let (mut tests, mut watches) = (Vec::new(), Vec::new());
+        let (mut tests, mut watches, mut limits) = (Vec::new(), Vec::new(), Vec::new());
         for stored in store::open_tests(store.connection())? {
             let record = match stored {
                 Stored::Whole(record) => *record,
@@ -240,6 +240,7 @@ impl Brain {
             watches.extend(
                 store::watch(store.connection(), &record, &aggregate)?.map(|watch| (record.test_id.clone(), watch)),
             );
+            limits.extend(store::limits(store.connection(), &record)?.map(|limits| (record.test_id.clone(), limits)));
             series.update_medians(|node_id| aggregate.driver(node_id).map(|driver| &driver.part));
             if record.state == TestState::Running {
                 self.export.resume(series);
@@ -251,6 +252,7 @@ impl Brain {
         let any_open = !tests.is_empty();
         let mut core = Core::new(self.config.seats, store::drivers(connection)?, tests, published, now);
         watches.into_iter().for_each(|(test_id, watch)| core.watch_from(&test_id, watch));
+        limits.into_iter().for_each(|(test_id, limits)| core.limits_from(&test_id, limits));
         let places = Places::read(connection, &self.source, any_open)?;
         let bus = &self.config.bus;
         let heartbeats = Intake::start(bus, &[Topic::Heartbeat], |_| Start::Now, None, JOIN_TIMEOUT)?;

@@ -21,16 +21,19 @@ const SEATS: Seats = Seats { min: 2, max: 8 };
 fn open(path: &Path, now: Now) -> (Store, Core, usize) {
     let store = Store::open(path).unwrap();
     let connection = store.connection();
-    let mut watches = Vec::new();
+    let (mut watches, mut limits) = (Vec::new(), Vec::new());
     let tests = store::open_tests(connection).unwrap().into_iter().map(Stored::record).map(|record| {
         let aggregate = store::open_aggregate(connection, &record, now, |_, _| ()).unwrap();
         let watch = store::watch(connection, &record, &aggregate).unwrap();
         watches.extend(watch.map(|watch| (record.test_id.clone(), watch)));
+        let found = store::limits(connection, &record).unwrap();
+        limits.extend(found.map(|found| (record.test_id.clone(), found)));
         (record, aggregate)
     });
     let tests = tests.collect();
     let mut core = Core::new(SEATS, store::drivers(connection).unwrap(), tests, 0, now);
     watches.into_iter().for_each(|(test_id, watch)| core.watch_from(&test_id, watch));
+    limits.into_iter().for_each(|(test_id, limits)| core.limits_from(&test_id, limits));
     let here = ("here".to_owned(), "metrics".to_owned(), 0);
     let next = store::all_offsets(connection).unwrap().get(&here).copied().unwrap_or(0);
     (store, core, usize::try_from(next).unwrap())
@@ -141,6 +144,9 @@ proptest! {
         prop_assert_eq!((record.state, record.outcome), (TestState::Completed, Some(Outcome::Exact)));
         prop_assert_eq!(record.participants.iter().map(|p| p.reports).collect::<Vec<_>>(), vec![10, 10]);
         prop_assert_eq!(&record.standings, &expected_record.standings);
+        // The seconds before a death count, too.
+        prop_assert!(record.limit.is_some());
+        prop_assert_eq!(&record.limit, &expected_record.limit);
         let kept: Vec<_> = record.standings.iter().map(|standing| standing.kept.unwrap()).collect();
         prop_assert_eq!((kept.len(), kept[0], kept[4]), (5, true, false));
         prop_assert_eq!(&totals, &expected);

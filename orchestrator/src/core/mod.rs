@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use onrush_protocol::threshold::Watch;
 use onrush_protocol::{MAX_MESSAGE_BYTES, Measured, NodeId, Participant, TestConfig, TestId, Topic, Trigger};
+use onrush_stats::LimitWatch;
 use url::Url;
 
 pub use commands::NewTest;
@@ -189,6 +190,13 @@ impl Core {
     pub fn watch_from(&mut self, test_id: &TestId, thresholds: Watch) {
         if let Some(test) = self.tests.get_mut(test_id) {
             test.watch_from(thresholds);
+        }
+    }
+
+    /// Goes on looking for a test's limit from what the store has of it.
+    pub fn limits_from(&mut self, test_id: &TestId, limits: LimitWatch) {
+        if let Some(test) = self.tests.get_mut(test_id) {
+            test.limits_from(limits);
         }
     }
 

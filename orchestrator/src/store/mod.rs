@@ -33,6 +33,7 @@ use rusqlite::{Connection, ErrorCode, Row, Transaction, params};
 use crate::clock::Now;
 use crate::registry::Identity;
 
+pub use limit::limits;
 pub use list::ListedTest;
 pub use measures::{open_aggregate, save_report, save_sealed, save_totals, second_of};
 pub use one_test::{OneTest, copy_test};
