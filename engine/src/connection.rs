@@ -231,7 +231,7 @@ impl<F: Future<Output = Received>> Connection<F> {
         if !request.checks.is_empty() {
             judge.reset(&request.checks);
         }
-        let mut incoming = Incoming { shard, reader, judge, request, outcome: None };
+        let mut incoming = Incoming { shard, reader, judge, request, outcome: None, first_part_at: None };
         let mut sent = 0;
         let mut broken = None;
         let mut spoilt = false;
@@ -264,6 +264,9 @@ impl<F: Future<Output = Received>> Connection<F> {
         if incoming.outcome.is_none() {
             let largest = *target.buffer_bytes.end();
             line.receive(largest, |came, session| incoming.take(came, session)).await;
+        }
+        if let (Some(first), Some(Ok(_))) = (incoming.first_part_at, &incoming.outcome) {
+            shard.count_receiving(Moment::now().since_ns(first));
         }
         let outcome = incoming.outcome.unwrap_or(Err((FailureCause::ClosedEarly, String::new())));
         let struck = shard.unwatch(*id);
@@ -328,6 +331,8 @@ struct Incoming<'a> {
     judge: &'a mut Judge,
     request: &'a Prepared,
     outcome: Option<Result<Response, (FailureCause, String)>>,
+    /// When the first part of a response came that comes in several.
+    first_part_at: Option<Moment>,
 }
 
 impl Incoming<'_> {
@@ -378,6 +383,9 @@ impl Incoming<'_> {
                     (FailureCause::Malformed, format!("{why}{colon}{}", onrush_stats::escaped(&line, line.len() * 4)))
                 };
                 self.outcome = read.map_err(malformed).transpose();
+                if self.outcome.is_none() && self.first_part_at.is_none() {
+                    self.first_part_at = Some(Moment::now());
+                }
             }
         }
     }

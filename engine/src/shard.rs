@@ -216,7 +216,7 @@ impl Shard {
     /// A connection to a server is open, or used no longer: from now on it idles.
     pub fn opened(&self, now: Moment, connection: usize, server: usize, descriptor: RawFd) {
         let inner = &mut *self.inner.borrow_mut();
-        inner.strain.opened(connection, descriptor);
+        inner.strain.opened(connection, server, descriptor);
         inner.idle.set_open(connection, server, true);
         inner.used(now, connection, server);
         if inner.is_running() {
@@ -257,6 +257,11 @@ impl Shard {
 
     pub fn count_bytes(&self, sent: u64, received: u64) {
         self.inner.borrow_mut().recorder.bytes(sent, received);
+    }
+
+    /// Counts the time from the first part of a response to its end.
+    pub fn count_receiving(&self, ns: u64) {
+        self.inner.borrow_mut().recorder.measured(|counts| counts.receiving_ns += ns);
     }
 
     /// Sets what is to happen to a connection that does not get on until `deadline`.

@@ -56,11 +56,12 @@ counters! {
         tcp_samples: Counter of Events, rare;
         /// Round-trip times, smoothed. A server that acknowledges with its response makes its time part of them.
         tcp_rtt_ns: Counter of Nanoseconds, rare;
-        /// The least round-trip times that the connections saw, the first of which is that of opening them: the network's own.
+        /// The least round-trip times to the connections' servers so far, the first of which is that of opening the first of them
+        /// before the load: the network's own.
         tcp_min_rtt_ns: Counter of Nanoseconds, rare;
         /// Segments with data sent since the look before.
         tcp_segments: Counter of Events, rare;
-        /// Those of them that were sent again.
+        /// Segments with data that were sent again.
         tcp_retransmits: Counter of Events, rare;
         /// Connections whose newest data had been sent again and was not acknowledged yet.
         tcp_stuck: Counter of Events, rare;
@@ -70,6 +71,19 @@ counters! {
         tcp_rwnd_limited_ns: Counter of Nanoseconds, rare;
         /// That of it in which this end's send buffer held the data back.
         tcp_sndbuf_limited_ns: Counter of Nanoseconds, rare;
+        /// Round-trip times as the receiving end estimates them, from an acknowledgement to the data that it made room for. 0: no
+        /// estimate. A server that lets a request wait makes that part of them.
+        tcp_receive_rtt_ns: Counter of Nanoseconds, rare;
+        /// Segments with data that came since the look before.
+        tcp_received: Counter of Events, rare;
+        /// Those of them that came before one that belongs ahead of them: that was lost on its way here, or overtaken.
+        tcp_out_of_order: Counter of Events, rare;
+        /// Segments that were sent again though the first had come (duplicate SACK): it was late, and nothing was lost.
+        tcp_needless_retransmits: Counter of Events, rare;
+        /// Times that opening a connection was tried again, because nobody had answered.
+        tcp_connect_retransmits: Counter of Events, rare;
+        /// From the first part of each response to its end, summed; what came at once took no time.
+        receiving_ns: Counter of Nanoseconds, rare;
     }
     maps {
         /// Complete responses that came in this second, by status code; those that failed a check are among them.

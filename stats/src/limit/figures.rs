@@ -95,8 +95,10 @@ impl Stretch {
         }
         self.connections = *connections;
         self.is_paced = *is_paced;
-        // A second that begins with a request on its way and whose responses have all come before says nothing.
-        let is_silent = counts.responses() == 0 && counts.in_flight > 0 && (was_in_flight > 0 || self.seconds > 1);
+        // A second that begins with a request on its way and whose responses have all come before says nothing. Of a long response
+        // parts may come.
+        let nothing_came = counts.responses() == 0 && counts.bytes_received == 0;
+        let is_silent = nothing_came && counts.in_flight > 0 && (was_in_flight > 0 || self.seconds > 1);
         self.silent_seconds += u64::from(is_silent);
         self.in_flight += counts.in_flight;
     }
@@ -195,16 +197,63 @@ impl Stretch {
         self.of_samples(self.counts.tcp_rtt_ns)
     }
 
+    /// The mean of the round-trip times as the receiving end estimates them, in ms.
+    pub fn receive_rtt_ms(&self) -> f64 {
+        self.of_samples(self.counts.tcp_receive_rtt_ns).unwrap_or(0.0)
+    }
+
     /// The mean of the least round-trip times, in ms.
     pub fn min_rtt_ms(&self) -> Option<f64> {
         self.of_samples(self.counts.tcp_min_rtt_ns)
     }
 
-    /// The share of segments that were sent again; 0 where too few were sent to say.
-    pub fn retransmitted(&self) -> f64 {
+    /// The share of segments that were lost, on the way there or on the way back, whichever is more; 0 where too few were sent to
+    /// say. One that was sent again though the first had come was late, not lost. Back, a loss is seen by what comes after it.
+    pub fn lost(&self) -> f64 {
         const ENOUGH_SEGMENTS: u64 = 50;
-        let Counts { tcp_segments, tcp_retransmits, .. } = self.counts;
-        if tcp_segments < ENOUGH_SEGMENTS { 0.0 } else { tcp_retransmits as f64 / tcp_segments as f64 }
+        let Counts { tcp_segments, tcp_retransmits, tcp_needless_retransmits, .. } = self.counts;
+        let Counts { tcp_received, tcp_out_of_order, .. } = self.counts;
+        let of = |part, whole| if whole < ENOUGH_SEGMENTS { 0.0 } else { share(part, whole) };
+        let there = of(tcp_retransmits.saturating_sub(tcp_needless_retransmits), tcp_segments);
+        there.max(of(tcp_out_of_order, tcp_received))
+    }
+
+    /// The share of segments that were sent again, needlessly or not.
+    pub fn retransmitted(&self) -> f64 {
+        share(self.counts.tcp_retransmits, self.counts.tcp_segments)
+    }
+
+    /// The share of segments that were sent again though the first had come.
+    pub fn sent_again_needlessly(&self) -> f64 {
+        share(self.counts.tcp_needless_retransmits, self.counts.tcp_segments)
+    }
+
+    /// The share of segments that came before one that belongs ahead of them.
+    pub fn out_of_order(&self) -> f64 {
+        share(self.counts.tcp_out_of_order, self.counts.tcp_received)
+    }
+
+    /// Connections that were opened for each request.
+    pub fn opened_per_request(&self) -> f64 {
+        share(self.counts.connects, self.counts.sent).min(1.0)
+    }
+
+    /// Segments of a request, and of its response.
+    pub fn segments_each_way(&self) -> [f64; 2] {
+        const SEGMENT_BYTES: f64 = 1_448.0;
+        let of = |bytes: u64, messages: u64| (bytes as f64 / SEGMENT_BYTES / messages.max(1) as f64).max(1.0);
+        [of(self.counts.bytes_sent, self.counts.sent), of(self.counts.bytes_received, self.counts.responses())]
+    }
+
+    /// The share of service times that passed between the first and the last byte of a response.
+    pub fn receiving(&self) -> f64 {
+        if self.service_ns > 0.0 { (self.counts.receiving_ns as f64 / self.service_ns).min(1.0) } else { 0.0 }
+    }
+
+    /// The share of the time in which the connections had sent what was not acknowledged.
+    pub fn sending(&self) -> f64 {
+        let looks_ns = self.counts.tcp_samples.saturating_mul(1_000_000_000);
+        share(self.counts.tcp_busy_ns, looks_ns)
     }
 
     /// The share of connections whose data was sent again and not acknowledged.

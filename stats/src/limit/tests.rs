@@ -177,6 +177,16 @@ fn connections_that_are_not_taken_count_among_attempts_alone() {
 }
 
 #[test]
+fn connections_that_were_tried_again_show_a_full_accept_queue_without_a_failure() {
+    let mut patient = second();
+    (patient.counts.connects, patient.counts.tcp_samples, patient.counts.tcp_connect_retransmits) = (20, 10, 4);
+    assert_limit(&verdict_of(IDLE, &patient), LimitedBy::Target, Some(Resource::AcceptQueue));
+    // Where data is lost, too, it is the network's.
+    patient.counts.tcp_retransmits = 40;
+    assert_limit(&verdict_of(IDLE, &patient), LimitedBy::Network, Some(Resource::Loss));
+}
+
+#[test]
 fn a_network_that_loses_is_told_from_one_that_is_full() {
     let with = |median_ms: f64, retransmits: u64| {
         let mut second = second();
@@ -196,6 +206,47 @@ fn a_network_that_loses_is_told_from_one_that_is_full() {
     for retransmits in [0, 40] {
         assert_limit(&verdict_of(IDLE, &with(90.0, retransmits)), LimitedBy::Network, Some(Resource::Bandwidth));
     }
+}
+
+/// Responses of 100 kB that 16 connections receive over 20 Mbit/s: each takes 640 ms, nearly all of it between its first and its
+/// last byte.
+fn long_responses() -> DriverFigures {
+    let mut second = second();
+    (second.connections, second.counts.in_flight) = (16, 16);
+    second.counts.statuses.insert(200, 25);
+    (second.counts.sent, second.counts.due, second.service_time) = (25, 25, summary(25, 640.0));
+    (second.counts.bytes_received, second.counts.receiving_ns) = (2_500_000, 25 * 600_000_000);
+    (second.counts.tcp_segments, second.counts.tcp_received, second.counts.tcp_busy_ns) = (100, 900, 300_000_000);
+    (second.counts.tcp_rtt_ns, second.counts.tcp_min_rtt_ns) = (8 * 25_000_000, 8 * 100_000);
+    second
+}
+
+#[test]
+fn long_responses_tell_a_full_link_from_one_that_loses() {
+    let full = long_responses();
+    assert_limit(&verdict_of(IDLE, &full), LimitedBy::Network, Some(Resource::Bandwidth));
+    // A request whose acknowledgement waits in the queue is sent again for nothing; and a full queue drops.
+    let mut late = full.clone();
+    (late.counts.tcp_retransmits, late.counts.tcp_needless_retransmits) = (8, 8);
+    assert_limit(&verdict_of(IDLE, &late), LimitedBy::Network, Some(Resource::Bandwidth));
+    late.counts.tcp_out_of_order = 60;
+    assert_limit(&verdict_of(IDLE, &late), LimitedBy::Network, Some(Resource::Bandwidth));
+    // Without a queue, the same is loss; and without loss, the server's pace.
+    let mut lossy = late.clone();
+    (lossy.counts.tcp_rtt_ns, lossy.counts.tcp_min_rtt_ns) = (8 * 10_500_000, 8 * 10_000_000);
+    let found = verdict_of(IDLE, &lossy);
+    assert_limit(&found, LimitedBy::Network, Some(Resource::Loss));
+    assert!(found.reasons.contains("8 % of the segments were sent again, 7 % came out of order"), "{}", found.line());
+    lossy.counts.tcp_out_of_order = 0;
+    (lossy.counts.tcp_rtt_ns, lossy.counts.tcp_min_rtt_ns) = (8 * 300_000, 8 * 100_000);
+    assert_limit(&verdict_of(IDLE, &lossy), LimitedBy::Target, Some(Resource::ResponseTime));
+}
+
+#[test]
+fn long_responses_over_a_long_way_are_limited_by_its_round_trips() {
+    let mut far = long_responses();
+    (far.counts.tcp_rtt_ns, far.counts.tcp_min_rtt_ns) = (8 * 100_000_000, 8 * 100_000_000);
+    assert_limit(&verdict_of(IDLE, &far), LimitedBy::Network, Some(Resource::RoundTrip));
 }
 
 #[test]
