@@ -10,6 +10,8 @@ mod limit;
 mod measured;
 mod options;
 mod proof;
+mod search;
+mod slo;
 mod sse;
 mod test;
 
@@ -23,6 +25,11 @@ pub use measured::{
 };
 pub use options::{OptionView, options};
 pub use proof::{CheckView, ConservationView, Outcome, Verdict};
+pub use search::{
+    BrokenView, CriterionView, CurvePointView, CurveQuantileView, FoundView, SearchState, SearchSummary, SearchView,
+    TrialView, ended_text,
+};
+pub use slo::criterion;
 pub use test::{
     AmendmentView, ConfigSummary, ConfigView, EventView, ParticipantState, ParticipantView, StoppedView, TestState,
     TestSummary, TestView, ThresholdView,

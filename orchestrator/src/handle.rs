@@ -9,18 +9,21 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onrush_api::{ConfigView, DriverView, HistogramView, MetricsView, SeriesView, StoppedView, TestSummary, TestView};
+use onrush_api::{
+    ConfigView, DriverView, HistogramView, MetricsView, SearchSummary, SearchView, SeriesView, StoppedView,
+    TestSummary, TestView,
+};
 use onrush_protocol::TestId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 
 use crate::aggregate;
 use crate::amend::LoadChange;
 use crate::brain::{self, Command, Totalled};
-use crate::core::NewTest;
+use crate::core::{NewSearch, NewTest};
 use crate::export::Export;
 use crate::problem::Problem;
 use crate::run_file;
-use crate::store::{READERS, StoreError, StoreReader, Stored};
+use crate::store::{READERS, SearchList, StoreError, StoreReader, Stored, StoredSearch};
 use crate::trouble::Trouble;
 use crate::updates::Update;
 use crate::views;
@@ -41,6 +44,15 @@ const EXPORTS: usize = 1;
 pub struct TestPage {
     /// The tests.
     pub tests: Vec<TestSummary>,
+    /// Whether there are older ones.
+    pub more: bool,
+}
+
+/// A part of the list of capacity searches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchPage {
+    /// The searches.
+    pub searches: Vec<SearchSummary>,
     /// Whether there are older ones.
     pub more: bool,
 }
@@ -152,6 +164,51 @@ impl Handle {
         let page = self.read(&self.turn().await?, move |reader| reader.tests(limit, id.as_deref(), max_bytes)).await?;
         let page = page.ok_or_else(|| before.as_ref().map_or_else(ending, Problem::no_such_test))?;
         Ok(TestPage { tests: page.tests.iter().map(views::summary).collect(), more: page.more })
+    }
+
+    /// Makes a capacity search and its test, which starts as soon as its drivers are armed.
+    pub async fn create_search(&self, search: NewSearch) -> Result<SearchView, Problem> {
+        self.ask(|reply| Command::CreateSearch(Box::new(search), reply)).await?
+    }
+
+    /// Stops a capacity search and its test.
+    pub async fn stop_search(&self, search_id: TestId) -> Result<SearchView, Problem> {
+        match self.ask(|reply| Command::StopSearch(search_id.clone(), reply)).await? {
+            // The brain knows open ones only.
+            Err(Problem::NotFound(_)) => {
+                let state = self.stored_search(search_id).await?.1.state.name();
+                Err(Problem::conflict(format!("the search has ended ({state})")))
+            }
+            other => other,
+        }
+    }
+
+    /// One capacity search.
+    pub async fn search(&self, search_id: TestId) -> Result<SearchView, Problem> {
+        let (test, search) = self.stored_search(search_id).await?;
+        Ok(views::search(&test.record(), &search))
+    }
+
+    async fn stored_search(&self, search_id: TestId) -> Result<(Stored, StoredSearch), Problem> {
+        let id = search_id.to_string();
+        let stored = self.read(&self.turn().await?, move |reader| reader.search(&id)).await?;
+        stored.ok_or_else(|| Problem::no_such_search(&search_id))
+    }
+
+    /// The newest capacity searches first, created before the search `before`: at most `limit`, and as many as fit into `max_bytes`.
+    pub async fn searches(
+        &self,
+        limit: usize,
+        before: Option<TestId>,
+        max_bytes: usize,
+    ) -> Result<SearchPage, Problem> {
+        let id = before.as_ref().map(ToString::to_string);
+        let page =
+            self.read(&self.turn().await?, move |reader| reader.searches(limit, id.as_deref(), max_bytes)).await?;
+        let SearchList { searches, more } =
+            page.ok_or_else(|| before.as_ref().map_or_else(ending, Problem::no_such_search))?;
+        let summary = |(test, search): (Stored, StoredSearch)| views::search_summary(&test.record(), &search);
+        Ok(SearchPage { searches: searches.into_iter().map(summary).collect(), more })
     }
 
     /// Every driver that is known.

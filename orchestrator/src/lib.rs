@@ -4,7 +4,7 @@
 //! This crate refuses to know the engine.
 //!
 //! Reading order: [`state`], [`record`] and [`lifecycle`] (one test), [`registry`] (the drivers), [`aggregate`] and
-//! [`conservation`] (what was measured), [`core`] (all of that together). These are the domain: no clock, socket or file, no
+//! [`conservation`] (what was measured), [`capacity`] (a test whose load a search decides), [`core`] (all of that together). These are the domain: no clock, socket or file, no
 //! HTTP, no SQL, nothing of how it is shown; `scripts/check-domain` sees to it. Around it: [`store`], [`brain`] (the thread
 //! that makes it real), [`handle`] and [`rest`] (the way in), [`views`] (what is shown, of `onrush_api`), [`export`] (what
 //! Prometheus is shown).
@@ -12,6 +12,7 @@
 mod aggregate;
 mod amend;
 mod brain;
+mod capacity;
 mod clock;
 mod conservation;
 mod core;
@@ -42,8 +43,8 @@ mod testing;
 mod tests;
 
 pub use crate::amend::LoadChange;
-pub use crate::core::NewTest;
-pub use handle::{Handle, TestPage};
+pub use crate::core::{NewSearch, NewTest};
+pub use handle::{Handle, SearchPage, TestPage};
 pub use problem::Problem;
 pub use rest::allowed_host;
 pub use run_file::{RunFile, RunFileError, Verified};

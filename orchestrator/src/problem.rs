@@ -24,4 +24,8 @@ impl Problem {
     pub(crate) fn no_such_test(test_id: &TestId) -> Self {
         Self::NotFound(format!("there is no test {test_id}"))
     }
+
+    pub(crate) fn no_such_search(test_id: &TestId) -> Self {
+        Self::NotFound(format!("there is no capacity search {test_id}"))
+    }
 }

@@ -56,6 +56,20 @@ impl TestState {
 }
 
 named! {
+    /// Where a capacity search is in its life. The last three never change again.
+    pub enum SearchState {
+        /// It searches, or waits for its drivers.
+        Running = "RUNNING",
+        /// It ended as a search does.
+        Completed = "COMPLETED",
+        /// It was stopped.
+        Stopped = "STOPPED",
+        /// Its test could not start, or could not go on.
+        Failed = "FAILED",
+    }
+}
+
+named! {
     /// Where a driver's part in a test is.
     pub enum ParticipantState {
         /// It has the config, or will have.
@@ -106,6 +120,7 @@ mod tests {
     fn every_name_leads_back_to_its_state() {
         assert!(TestState::ALL.iter().all(|state| TestState::from_name(state.name()) == Some(*state)));
         assert!(ParticipantState::ALL.iter().all(|state| ParticipantState::from_name(state.name()) == Some(*state)));
+        assert!(SearchState::ALL.iter().all(|state| SearchState::from_name(state.name()) == Some(*state)));
         assert!(DriverState::ALL.iter().all(|state| DriverState::from_name(state.name()) == Some(*state)));
         assert_eq!(TestState::from_name("armed"), None);
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use onrush_api::{
     AmendmentView, BucketView, CheckView, ConfigSummary, ConfigView, ConservationView, DistributionView, DriverView,
-    EventView, HistogramView, MetricsView, ParticipantView, ScopeView, SecondView, Summaries, SummaryView, TestSummary,
-    TestView, ThresholdView,
+    EventView, FoundView, HistogramView, MetricsView, ParticipantView, ScopeView, SearchSummary, SearchView,
+    SecondView, Summaries, SummaryView, TestSummary, TestView, ThresholdView,
 };
-use onrush_protocol::{Amendment, NodeId, Threshold, encode_base64};
+use onrush_protocol::{Amendment, NodeId, TestConfig, Threshold, encode_base64};
+use onrush_search::Goal;
 use onrush_stats::{Distribution, SecondStats};
 
 use crate::aggregate::{DriverPart, Parts, merged};
@@ -16,8 +17,8 @@ use crate::proof::{Check, Conservation};
 use crate::record::{ParticipantRecord, TestRecord};
 use crate::registry::{DriverStatus, clock_warning};
 use crate::second::{PartNumbers, SecondNumbers};
-use crate::state::{DriverState, ParticipantState, TestState};
-use crate::store::ListedTest;
+use crate::state::{DriverState, ParticipantState, SearchState, TestState};
+use crate::store::{ListedTest, StoredSearch};
 
 /// The view of an enum has the same values: one that either lacks stops the build.
 macro_rules! shown_as {
@@ -33,6 +34,7 @@ macro_rules! shown_as {
 shown_as! {
     TestState: Configured Armed Running Completed Stopped Failed;
     ParticipantState: Pending Armed Refused Running Completed Stopped Failed Lost;
+    SearchState: Running Completed Stopped Failed;
     DriverState: Idle Armed Running Alive Suspect Lost Rejected;
 }
 
@@ -92,6 +94,44 @@ pub fn test(record: &TestRecord) -> TestView {
             })
             .collect(),
     }
+}
+
+/// A capacity search. Where what is stored of it cannot be read, its numbers are 0 and its reason says so.
+pub fn search(record: &TestRecord, stored: &StoredSearch) -> SearchView {
+    let StoredSearch { goal, state, reason, ended_unix_ms, elapsed_s, trying_per_s, found } = stored;
+    let of_goal = |number: fn(&Goal) -> f64| goal.as_ref().map_or(0.0, number);
+    let criteria = goal.iter().flat_map(|goal| &goal.slo);
+    let config = &record.config;
+    SearchView {
+        search_id: record.test_id.to_string(),
+        test_id: record.test_id.to_string(),
+        name: record.name.clone(),
+        state: (*state).into(),
+        reason: reason.clone(),
+        created_at: rfc3339(record.created_unix_ms),
+        ended_at: ended_unix_ms.map(rfc3339),
+        url: config.target_url.clone(),
+        slo: criteria.clone().map(ToString::to_string).collect(),
+        criteria: criteria.map(Into::into).collect(),
+        width: of_goal(|goal| goal.width),
+        budget_s: of_goal(|goal| goal.budget.as_secs_f64()),
+        start_per_s: of_goal(|goal| goal.start_per_s),
+        max_per_s: of_goal(|goal| goal.max_per_s),
+        connections: config.connections.unwrap_or(TestConfig::default_connections(config.test_type)),
+        arrivals: config.arrivals.name().into(),
+        outcome: record.outcome.map(Into::into),
+        elapsed_s: *elapsed_s,
+        trying_per_s: *trying_per_s,
+        found: found.clone(),
+    }
+}
+
+/// A capacity search in the list.
+pub fn search_summary(record: &TestRecord, stored: &StoredSearch) -> SearchSummary {
+    let SearchView { search_id, test_id, name, state, created_at, ended_at, url, slo, found, .. } =
+        search(record, stored);
+    let FoundView { lower_per_s, upper_per_s, ended, .. } = found;
+    SearchSummary { search_id, test_id, name, state, created_at, ended_at, url, slo, lower_per_s, upper_per_s, ended }
 }
 
 fn thresholds(record: &TestRecord) -> Vec<ThresholdView> {

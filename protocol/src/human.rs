@@ -135,6 +135,14 @@ pub fn four_digits(value: f64) -> String {
     }
 }
 
+/// Requests per second: whole ones where there are many, fractions where there are few.
+pub fn rate_text(per_s: f64) -> String {
+    match per_s {
+        few if few < 100.0 => four_digits(few),
+        many => thousands(many.round() as u64),
+    }
+}
+
 /// The candidate that `word` is a misspelling of, if any is near.
 pub fn closest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     /// Comparing takes time with the length's square; no name of ours is near a long one.

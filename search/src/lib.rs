@@ -29,6 +29,7 @@ mod ledger;
 mod math;
 mod plan;
 mod search;
+mod second;
 mod trial;
 
 pub use block::{Block, Spoilt};

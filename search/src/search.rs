@@ -173,6 +173,28 @@ impl Search {
         }
     }
 
+    /// Takes what a block measured before the rate that [`next`](Self::next) asked for took effect: it takes time, and leaves requests
+    /// in flight, but says nothing of that rate.
+    pub fn pass(&mut self, block: &Block) {
+        if self.found.is_some() {
+            return;
+        }
+        self.elapsed_ns = self.elapsed_ns.saturating_add(block.length_ns);
+        self.blocks += 1;
+        self.ledger.take(&self.goal.slo, block);
+        if self.blocks_left() == 0 {
+            self.spend();
+        }
+    }
+
+    /// What would be found if the search ended now, but for the trial that is under way.
+    pub fn so_far(&self) -> Found {
+        match &self.found {
+            Some(found) => found.clone(),
+            None => Found::new(&self.goal, self.trials.clone(), &self.latency, Ended::Budget, false),
+        }
+    }
+
     /// Ends the search now, as if its budget were spent: what is known is found.
     pub fn stop(&mut self) {
         if self.found.is_none() {

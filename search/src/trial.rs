@@ -1,5 +1,6 @@
 //! One trial: a stretch of time at one load, and what it says.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::binomial::Sample;
@@ -33,6 +34,16 @@ pub enum Verdict {
     Bad,
     /// The generator spoilt it: it says nothing of the target.
     Void(Spoilt),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Good => f.write_str("good"),
+            Self::Bad => f.write_str("bad"),
+            Self::Void(spoilt) => write!(f, "void: {spoilt}"),
+        }
+    }
 }
 
 /// The share that broke one criterion.

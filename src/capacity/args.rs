@@ -7,7 +7,6 @@ use clap::Args;
 use onrush_protocol::{TestConfig, human};
 use onrush_search::{Criterion, Goal};
 
-use super::slo;
 use crate::args::EngineArgs;
 use crate::error::Error;
 use crate::parse::{self, Cpus};
@@ -48,7 +47,7 @@ pub struct CapacityArgs {
     /// What must be kept: quantiles of the latency from the moment a request was due (p99<50ms, p99.9<1s), and the share that
     /// failed (failed<0.1%); several with commas
     #[arg(
-        long, value_name = "LIMITS", value_parser = slo::criterion, value_delimiter = ',', required = true,
+        long, value_name = "LIMITS", value_parser = onrush_api::criterion, value_delimiter = ',', required = true,
         env = "ONRUSH_CAPACITY_SLO", help_heading = "Search"
     )]
     slo: Vec<Criterion>,

@@ -2,7 +2,7 @@
 
 use onrush_engine::SecondReport;
 use onrush_search::{Block, Spoilt};
-use onrush_stats::{DriverFigures, LimitWatch, LimitedBy, Resource};
+use onrush_stats::DriverFigures;
 
 /// Makes blocks of the seconds of one run.
 pub struct Blocks {
@@ -22,8 +22,6 @@ impl Blocks {
         let ns = |time: &std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let (length_ns, sending_ns) = (ns(length), ns(sending));
         let counts = &stats.counts;
-        let given_up = counts.skipped.saturating_add(counts.dropped);
-        let ended = counts.answered().saturating_add(counts.failed());
         let figures = DriverFigures {
             name: String::new(),
             length_ns,
@@ -35,27 +33,6 @@ impl Blocks {
             is_paced: true,
         };
         self.sending_ns = sending_ns;
-        Block {
-            length_ns,
-            due: counts.due,
-            failed: counts.failed().saturating_add(given_up),
-            without_response: ended.saturating_sub(counts.responses()).saturating_add(given_up),
-            latency: stats.latency.clone(),
-            void: spoilt(figures),
-        }
+        Block::of_second(length_ns, counts, stats.latency.clone(), Spoilt::of_second(figures))
     }
-}
-
-/// What the generator lacked in a second, if it was the limit.
-fn spoilt(figures: DriverFigures) -> Option<Spoilt> {
-    let mut watch = LimitWatch::default();
-    watch.second(0, vec![figures]);
-    let found = watch.whole();
-    let is_ours = found.limited_by == LimitedBy::Generator;
-    is_ours.then_some(match found.resource {
-        Some(Resource::Ports) => Spoilt::Ports,
-        Some(Resource::Descriptors) => Spoilt::Descriptors,
-        Some(Resource::Cpu) => Spoilt::Cpu,
-        _ => Spoilt::ScheduleError,
-    })
 }

@@ -1,12 +1,11 @@
 //! `onrush capacity`: the highest rate at which a server keeps an SLO, found with the engine of `bench`.
 //!
-//! Reading order: `args` (the command line), `slo` (what must be kept), `block` (what a second of the engine says), `view` (the
+//! Reading order: `args` (the command line), `block` (what a second of the engine says), `view` (the
 //! result), then the run, below. What to try next is the search's to say (`onrush_search`); here the load of one run is changed,
 //! so that connections stay open.
 
 mod args;
 mod block;
-mod slo;
 mod view;
 
 use std::process::ExitCode;
@@ -96,10 +95,7 @@ pub fn run(args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
 
 fn progress(search: &Search, budget: Duration) -> Line {
     let share = (search.elapsed().as_secs_f64() / budget.as_secs_f64()).min(1.0) * 100.0;
-    let last = search
-        .trials()
-        .last()
-        .map(|trial| format!("  {} was {}", rate(trial.rate_per_s), view::verdict(trial.verdict)));
+    let last = search.trials().last().map(|trial| format!("  {} was {}", rate(trial.rate_per_s), trial.verdict));
     Line::default()
         .with(8, [format!("{:>4} s {share:>3.0} %", search.elapsed().as_secs())])
         .with(6, [format!("  trying {:>9}/s", rate(search.rate_per_s()))])

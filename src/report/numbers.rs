@@ -3,21 +3,13 @@
 /// What stands for a number that nobody reported.
 pub const UNKNOWN: &str = "—";
 
-pub use onrush_protocol::human::{four_digits, milliseconds};
+pub use onrush_protocol::human::{four_digits, milliseconds, rate_text as rate};
 /// `1234567` → `1,234,567`.
 pub use onrush_stats::thousands as grouped;
 
 /// `1 request`, `1,234 requests`.
 pub fn number_of(count: u64, thing: &str) -> String {
     format!("{} {thing}{}", grouped(count), if count == 1 { "" } else { "s" })
-}
-
-/// Requests per second: whole ones where there are many, fractions where there are few.
-pub fn rate(per_second: f64) -> String {
-    match per_second {
-        few if few < 100.0 => four_digits(few),
-        many => grouped(many.round() as u64),
-    }
 }
 
 /// `2.310 s`, `1 min 30 s`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use onrush_api::TestView;
+use onrush_api::{SearchView, TestView};
 use onrush_protocol::TestId;
 use onrush_stats::TargetTime;
 use tokio::sync::{broadcast, oneshot};
@@ -11,7 +11,7 @@ use tokio::sync::{broadcast, oneshot};
 use super::{Brain, BrainError, Life};
 use crate::aggregate::Parts;
 use crate::amend::LoadChange;
-use crate::core::NewTest;
+use crate::core::{NewSearch, NewTest};
 use crate::problem::Problem;
 use crate::record::TestRecord;
 use crate::registry::DriverStatus;
@@ -36,6 +36,10 @@ pub type Totalled = (TestRecord, Parts);
 pub enum Command {
     /// Make a test.
     Create(Box<NewTest>, oneshot::Sender<Result<TestView, Problem>>),
+    /// Make a capacity search and its test, and start that.
+    CreateSearch(Box<NewSearch>, oneshot::Sender<Result<SearchView, Problem>>),
+    /// Stop a capacity search and its test.
+    StopSearch(TestId, oneshot::Sender<Result<SearchView, Problem>>),
     /// Start a test.
     Trigger(TestId, oneshot::Sender<Result<TestView, Problem>>),
     /// Change the load of a test that runs, no sooner than so long from now.
@@ -71,6 +75,7 @@ impl Command {
     fn is_abandoned(&self) -> bool {
         match self {
             Command::Create(_, reply) | Command::Trigger(_, reply) => reply.is_closed(),
+            Command::CreateSearch(_, reply) => reply.is_closed(),
             _ => false,
         }
     }
@@ -92,6 +97,7 @@ impl Brain {
         let now = self.now(life);
         match command {
             Command::Create(test, _) => test.trigger && life.core.expects_enough_drivers(now),
+            Command::CreateSearch(..) => life.core.expects_enough_drivers(now),
             Command::Trigger(test_id, _) => life.core.test(test_id).is_some() && life.core.expects_enough_drivers(now),
             _ => false,
         }
@@ -119,14 +125,23 @@ impl Brain {
         match command {
             Command::Create(test, reply) => {
                 let test_id = test.config.test_id.clone();
-                let made = if life.core.test(&test_id).is_none()
-                    && store::exists(life.store.connection(), test_id.as_str())?
-                {
-                    Err(Problem::conflict(format!("there was a test {test_id} already")))
-                } else {
-                    life.core.create(*test, now)
+                let made = match is_free(life, &test_id)? {
+                    Ok(()) => life.core.create(*test, now),
+                    taken => taken,
                 };
                 self.answer(life, &test_id, made, reply)?;
+            }
+            Command::CreateSearch(search, reply) => {
+                let test_id = search.test.config.test_id.clone();
+                let made = match is_free(life, &test_id)? {
+                    Ok(()) => life.core.create_search(*search, now),
+                    taken => taken,
+                };
+                self.answer_search(life, &test_id, made, reply)?;
+            }
+            Command::StopSearch(test_id, reply) => {
+                let stopped = life.core.stop_search(&test_id, now);
+                self.answer_search(life, &test_id, stopped, reply)?;
             }
             Command::Stop(test_id, reply) => {
                 let stopped = life.core.stop(&test_id, now);
@@ -187,4 +202,29 @@ impl Brain {
         drop(reply.send(view.ok_or_else(|| Problem::no_such_test(test_id))));
         Ok(())
     }
+
+    /// Answers with the search as it is stored after this.
+    fn answer_search(
+        &mut self,
+        life: &mut Life,
+        test_id: &TestId,
+        done: Result<(), Problem>,
+        reply: oneshot::Sender<Result<SearchView, Problem>>,
+    ) -> Result<(), BrainError> {
+        if let Err(problem) = done {
+            drop(reply.send(Err(problem)));
+            return Ok(());
+        }
+        self.step(life, Vec::new())?;
+        let stored = store::search(life.store.connection(), test_id.as_str())?;
+        let view = stored.map(|(test, search)| views::search(&test.record(), &search));
+        drop(reply.send(view.ok_or_else(|| Problem::no_such_search(test_id))));
+        Ok(())
+    }
+}
+
+/// Whether no test had that name; else, why none can be made of it.
+fn is_free(life: &Life, test_id: &TestId) -> Result<Result<(), Problem>, BrainError> {
+    let taken = life.core.test(test_id).is_none() && store::exists(life.store.connection(), test_id.as_str())?;
+    Ok(if taken { Err(Problem::conflict(format!("there was a test {test_id} already"))) } else { Ok(()) })
 }

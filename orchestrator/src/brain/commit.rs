@@ -73,7 +73,7 @@ impl Brain {
     }
 
     fn try_commit(&mut self, life: &mut Life, offsets: Offsets, now: Now) -> Result<(), BrainError> {
-        let (effects, unsaved) = life.core.take_effects();
+        let (effects, unsaved) = life.core.take_effects(now);
         if !(effects.is_empty() && unsaved.is_empty() && offsets.is_empty()) {
             let begun = Instant::now();
             let transaction = life.store.begin(durability(&effects, &unsaved))?;
@@ -229,6 +229,7 @@ impl Brain {
 fn durability(effects: &[Effect], unsaved: &BTreeMap<TestId, Unsaved>) -> Durability {
     let is_told = effects.iter().any(|effect| match effect {
         Effect::Publish { .. } | Effect::TriggerAnswer(..) | Effect::Ended(_) | Effect::Amended(_) => true,
+        Effect::Search(record) => record.end.is_some(),
         Effect::Report(_)
         | Effect::Sealed(..)
         | Effect::AskTarget(..)
@@ -299,6 +300,7 @@ pub(super) fn apply(
                 store::save_totals(transaction, &record.test_id, &totals)?;
                 after.amended.insert(record.test_id.clone(), (record, totals));
             }
+            Effect::Search(record) => store::save_search(transaction, &record)?,
             Effect::SaveDriver(identity) => store::save_driver(transaction, &identity)?,
             Effect::RemoveDriver(node_id) => store::remove_driver(transaction, &node_id)?,
         }

@@ -25,13 +25,14 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 pub use command::{Command, Totalled};
 
+use crate::capacity::{CapacitySearch, SearchedSecond};
 use crate::clock::{Clock, Now};
 use crate::core::{Core, DriverMessage, Seats, StoredTest};
 use crate::export::{Export, Live, TestSeries};
 use crate::intake::{Intake, News};
 use crate::problem::Problem;
 use crate::state::TestState;
-use crate::store::{self, Store, StoreError, Stored};
+use crate::store::{self, Store, StoreError, Stored, StoredSearch};
 use crate::trouble::Trouble;
 use crate::updates::Update;
 
@@ -253,6 +254,8 @@ impl Brain {
         let mut core = Core::new(self.config.seats, store::drivers(connection)?, tests, published, now);
         watches.into_iter().for_each(|(test_id, watch)| core.watch_from(&test_id, watch));
         limits.into_iter().for_each(|(test_id, limits)| core.limits_from(&test_id, limits));
+        resume_searches(&mut store, &mut core, now)?;
+        let connection = store.connection();
         let places = Places::read(connection, &self.source, any_open)?;
         let bus = &self.config.bus;
         let heartbeats = Intake::start(bus, &[Topic::Heartbeat], |_| Start::Now, None, JOIN_TIMEOUT)?;
@@ -392,6 +395,45 @@ impl Brain {
         }
         Ok(life.store.checkpoint()?)
     }
+}
+
+/// Makes the capacity searches anew of the sealed seconds of their tests. One that cannot be ends with its test.
+fn resume_searches(store: &mut Store, core: &mut Core, now: Now) -> Result<(), StoreError> {
+    for (test_id, stored) in store::open_searches(store.connection())? {
+        let why = match resumed_search(store.connection(), core, &test_id, stored) {
+            Ok(search) => {
+                core.search_from(test_id, search);
+                continue;
+            }
+            Err(StoreError::BadValue(why)) => why,
+            Err(error) if error.is_unreadable() => store::reason(&error),
+            Err(error) => return Err(error),
+        };
+        store.give_up_search(&test_id, &why, now)?;
+        if core.test(&test_id).is_some() {
+            // It is open, so that nothing is refused.
+            let _ = core.stop(&test_id, now);
+        }
+    }
+    Ok(())
+}
+
+fn resumed_search(
+    connection: &Connection,
+    core: &Core,
+    test_id: &TestId,
+    stored: StoredSearch,
+) -> Result<CapacitySearch, StoreError> {
+    let bad = |why: &str| StoreError::BadValue(why.to_owned());
+    let test = core.test(test_id).ok_or_else(|| bad("its test is over"))?;
+    let goal = stored.goal.ok_or_else(|| bad(stored.reason.as_deref().unwrap_or("its goal cannot be read")))?;
+    let mut search = CapacitySearch::new(goal).map_err(|error| bad(&error.to_string()))?;
+    store::each_second(connection, test_id.as_str(), |second, latency| {
+        search.enter(SearchedSecond::of(&test.record, second, latency));
+        // What it wanted then is among the changes of its test; what it wants now is asked for when the test goes on.
+        search.advance(&test.record);
+    })?;
+    Ok(search)
 }
 
 /// Reads from the store what it has of a test that is not open.

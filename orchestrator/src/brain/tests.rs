@@ -41,7 +41,7 @@ fn open(path: &Path, now: Now) -> (Store, Core, usize) {
 
 fn settle_and_commit(store: &mut Store, core: &mut Core, next_offset: Option<usize>, with_snapshot: bool, now: Now) {
     core.settle(Some(now.mono - Duration::from_secs(3600)), true, now);
-    let (effects, unsaved) = core.take_effects();
+    let (effects, unsaved) = core.take_effects(now);
     let transaction = store.begin(Durability::Process).unwrap();
     let after = commit::apply(&transaction, core, effects, &unsaved, now).unwrap();
     for test_id in after.reported.iter().filter(|_| with_snapshot) {
@@ -93,7 +93,7 @@ fn run(
                 take(&mut core, metrics);
             }
             core.settle(Some(now.mono), true, now);
-            let (effects, unsaved) = core.take_effects();
+            let (effects, unsaved) = core.take_effects(now);
             let transaction = store.begin(Durability::Process).unwrap();
             commit::apply(&transaction, &core, effects, &unsaved, now).unwrap();
             // Dead before the commit.

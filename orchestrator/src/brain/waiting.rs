@@ -114,6 +114,7 @@ impl Command {
             Self::Create(_, reply) | Self::Trigger(_, reply) | Self::Stop(_, reply) => {
                 drop(reply.send(Err(problem.clone())));
             }
+            Self::CreateSearch(_, reply) | Self::StopSearch(_, reply) => drop(reply.send(Err(problem.clone()))),
             Self::Amend(_, _, _, reply) => drop(reply.send(Err(problem.clone()))),
             Self::StopAll(reply) => drop(reply.send(Err(problem.clone()))),
             Self::Drivers(reply) => drop(reply.send(Err(problem.clone()))),

@@ -77,9 +77,24 @@ impl Core {
         Ok(())
     }
 
+    /// Changes the load of a test, unless a capacity search decides it.
+    pub fn amend(
+        &mut self,
+        test_id: &TestId,
+        change: &LoadChange,
+        effective_in: Duration,
+        now: Now,
+    ) -> Result<(), Problem> {
+        if self.is_searched(test_id) {
+            let why = "a capacity search decides the load of this test; stop the search, or let it end";
+            return Err(Problem::conflict(why));
+        }
+        self.change_load(test_id, change, effective_in, now)
+    }
+
     /// Changes the load of the test from a whole second of its run on: the first one that begins no sooner than `effective_in`
     /// from now.
-    pub fn amend(
+    pub(super) fn change_load(
         &mut self,
         test_id: &TestId,
         change: &LoadChange,

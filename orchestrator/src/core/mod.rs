@@ -7,6 +7,7 @@ mod commands;
 mod late;
 mod messages;
 mod pending;
+mod searches;
 mod settle;
 mod skips;
 
@@ -21,9 +22,11 @@ use url::Url;
 pub use commands::NewTest;
 pub use late::StoredTest;
 pub use messages::DriverMessage;
+pub use searches::NewSearch;
 pub use skips::Skips;
 
 use crate::aggregate::{Aggregate, Parts, SealedSecond};
+use crate::capacity::{CapacitySearch, SearchRecord};
 use crate::clock::Now;
 use crate::event::EventCounts;
 use crate::lifecycle::OpenTest;
@@ -85,6 +88,8 @@ pub enum Effect {
     Ended(Box<OpenTest>),
     /// A test that is over is not as it was stored: reports came late. Its record, and its totals.
     Amended(Box<(TestRecord, Parts)>),
+    /// Store a capacity search.
+    Search(Box<SearchRecord>),
     /// Store a driver as the registry has it.
     SaveDriver(Identity),
     /// Forget a driver.
@@ -119,6 +124,10 @@ pub struct Core {
     /// Open tests in the order of their creation.
     order: Vec<TestId>,
     pending: Option<pending::Pending>,
+    /// The capacity searches of open tests.
+    searches: BTreeMap<TestId, CapacitySearch>,
+    /// Those that differ from what is stored of them.
+    unsaved_searches: BTreeSet<TestId>,
     /// Tests that are over.
     past: late::Past,
     /// How many configs were published; the drivers prepare for the last.
@@ -170,6 +179,8 @@ impl Core {
             tests: open,
             order,
             pending: None,
+            searches: BTreeMap::new(),
+            unsaved_searches: BTreeSet::new(),
             past: late::Past::default(),
             published,
             effects: Vec::new(),
@@ -201,7 +212,8 @@ impl Core {
     }
 
     /// What must be done, and what of the tests must be stored beside that, since the last call.
-    pub fn take_effects(&mut self) -> (Vec<Effect>, BTreeMap<TestId, Unsaved>) {
+    pub fn take_effects(&mut self, now: Now) -> (Vec<Effect>, BTreeMap<TestId, Unsaved>) {
+        self.take_searches(now.unix_ms);
         let records = self.tests.values_mut().map(|test| &mut test.record).chain(self.past.records_mut());
         records.for_each(|record| record.events.count_news(&mut self.events));
         (std::mem::take(&mut self.effects), std::mem::take(&mut self.unsaved))
@@ -312,7 +324,8 @@ impl Core {
         } else {
             self.note_closed(test_id, Some(&test.record), now);
         }
-        self.effects.push(Effect::Ended(Box::new(test)));
+        self.effects.push(Effect::Ended(Box::new(test.clone())));
+        self.close_search(&test, now);
     }
 }
 

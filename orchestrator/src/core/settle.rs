@@ -55,13 +55,14 @@ impl Core {
             test.looks_at_target = true;
             self.effects.push(Effect::LookAtTarget(test_id.clone(), url));
         }
+        self.search_seconds(test_id, &sealed, over, now);
         self.effects.extend(sealed.into_iter().map(|second| Effect::Sealed(test_id.clone(), second)));
         match finding {
             Finding::Nothing => {}
             Finding::Values => _ = self.unshown.insert(test_id.clone()),
             Finding::Broken => self.changed(test_id),
             Finding::Ends(why) => {
-                if test.request_stop(Some(&why), now) {
+                if self.tests.get_mut(test_id).is_some_and(|test| test.request_stop(Some(&why), now)) {
                     self.publish_stop(test_id);
                     self.unsettled = true;
                 }
@@ -92,6 +93,7 @@ impl Core {
                 None => {}
             }
         }
+        self.advance_searches(now);
         self.prepare_newest(now);
         self.advance_pending(now);
         self.settle_past(now);

@@ -51,7 +51,7 @@ impl World {
     fn settle(&mut self) {
         let reached = self.reached.unwrap_or(self.now.mono - Duration::from_secs(3600));
         self.core.settle(Some(reached), true, self.now);
-        for effect in self.core.take_effects().0 {
+        for effect in self.core.take_effects(self.now).0 {
             match effect {
                 Effect::Publish { topic: Topic::TestConfig, payload, .. } => {
                     self.configs.push(TestConfig::read(&payload).unwrap());
@@ -270,7 +270,7 @@ fn an_ordinary_report_is_stored_at_once_and_nothing_else_is_looked_at() {
     let take = |world: &mut World, metrics: Metrics| {
         world.core.take(Topic::Metrics, Ok(DriverMessage::Metrics(metrics)), world.now.mono, world.now);
         world.core.settle(Some(world.now.mono), true, world.now);
-        world.core.take_effects()
+        world.core.take_effects(world.now)
     };
     let is_change = |effect: &Effect| matches!(effect, Effect::Changed(_));
     world.effects.clear();

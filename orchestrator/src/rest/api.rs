@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::time::Duration;
 
-use onrush_api::{DriverView, HistogramView, MetricsView, SeriesView, StoppedView, TestView};
+use onrush_api::{DriverView, HistogramView, MetricsView, SearchView, SeriesView, StoppedView, TestView};
 use onrush_protocol::TestId;
 use tokio::sync::broadcast;
 
-use crate::{Handle, LoadChange, NewTest, Problem, TestPage, Update};
+use crate::{Handle, LoadChange, NewSearch, NewTest, Problem, SearchPage, TestPage, Update};
 
 /// The questions of [`Handle`], which says what they mean.
 #[rustfmt::skip]
@@ -20,6 +20,10 @@ pub(super) trait Api: Clone + Send + Sync + 'static {
     fn stop_all(&self) -> impl Future<Output = Result<StoppedView, Problem>> + Send;
     fn test(&self, test_id: TestId) -> impl Future<Output = Result<TestView, Problem>> + Send;
     fn tests(&self, limit: usize, before: Option<TestId>, max_bytes: usize) -> impl Future<Output = Result<TestPage, Problem>> + Send;
+    fn create_search(&self, search: NewSearch) -> impl Future<Output = Result<SearchView, Problem>> + Send;
+    fn stop_search(&self, search_id: TestId) -> impl Future<Output = Result<SearchView, Problem>> + Send;
+    fn search(&self, search_id: TestId) -> impl Future<Output = Result<SearchView, Problem>> + Send;
+    fn searches(&self, limit: usize, before: Option<TestId>, max_bytes: usize) -> impl Future<Output = Result<SearchPage, Problem>> + Send;
     fn drivers(&self) -> impl Future<Output = Result<Vec<DriverView>, Problem>> + Send;
     fn metrics(&self, test_id: TestId) -> impl Future<Output = Result<MetricsView, Problem>> + Send;
     fn series(&self, test_id: TestId, from: u64, limit: usize, max_bytes: usize) -> impl Future<Output = Result<SeriesView, Problem>> + Send;
@@ -60,6 +64,22 @@ impl Api for Handle {
 
     async fn tests(&self, limit: usize, before: Option<TestId>, max_bytes: usize) -> Result<TestPage, Problem> {
         self.tests(limit, before, max_bytes).await
+    }
+
+    async fn create_search(&self, search: NewSearch) -> Result<SearchView, Problem> {
+        self.create_search(search).await
+    }
+
+    async fn stop_search(&self, search_id: TestId) -> Result<SearchView, Problem> {
+        self.stop_search(search_id).await
+    }
+
+    async fn search(&self, search_id: TestId) -> Result<SearchView, Problem> {
+        self.search(search_id).await
+    }
+
+    async fn searches(&self, limit: usize, before: Option<TestId>, max_bytes: usize) -> Result<SearchPage, Problem> {
+        self.searches(limit, before, max_bytes).await
     }
 
     async fn drivers(&self) -> Result<Vec<DriverView>, Problem> {

@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use onrush_api::{
-    ConfigSummary, ConfigView, DistributionView, DriverState, DriverView, HistogramView, MetricsView, ScopeView,
-    SecondView, SeriesView, StoppedView, SummaryView, TestState, TestSummary, TestView,
+    ConfigSummary, ConfigView, DistributionView, DriverState, DriverView, FoundView, HistogramView, MetricsView,
+    ScopeView, SearchState, SearchSummary, SearchView, SecondView, SeriesView, StoppedView, SummaryView, TestState,
+    TestSummary, TestView,
 };
 use onrush_protocol::{TestConfig, TestId};
 use tokio::sync::broadcast;
 
 use super::api::Api;
-use crate::{LoadChange, NewTest, Problem, TestPage, Update};
+use crate::{LoadChange, NewSearch, NewTest, Problem, SearchPage, TestPage, Update};
 
 /// What every run is exported as.
 pub(super) const RUN_FILE: &[u8] = b"onrush-run of a fake";
@@ -30,6 +31,7 @@ pub(super) struct Fake(Arc<Mutex<Inner>>);
 pub(super) struct Inner {
     pub created: Vec<NewTest>,
     pub tests: Vec<TestView>,
+    pub searches: Vec<SearchView>,
     pub seconds: Vec<SecondView>,
     pub updates: broadcast::Sender<Update>,
     /// What every question about a driver gets.
@@ -42,6 +44,7 @@ impl Fake {
         Self(Arc::new(Mutex::new(Inner {
             created: Vec::new(),
             tests: vec![test_view(TEST_ID, state)],
+            searches: Vec::new(),
             seconds: Vec::new(),
             updates: broadcast::Sender::new(queued_updates),
             out_of_order: None,
@@ -117,6 +120,28 @@ impl Api for Fake {
         });
         let tests = inner.tests.iter().skip(skip).take(limit).map(summary).collect();
         Ok(TestPage { tests, more: inner.tests.len() > skip.saturating_add(limit) })
+    }
+
+    async fn create_search(&self, search: NewSearch) -> Result<SearchView, Problem> {
+        let view = search_view(&search);
+        self.lock().searches.insert(0, view.clone());
+        Ok(view)
+    }
+
+    async fn stop_search(&self, search_id: TestId) -> Result<SearchView, Problem> {
+        let view = self.search(search_id).await?;
+        if view.state.is_end() { Err(Problem::Conflict("the search has ended".into())) } else { Ok(view) }
+    }
+
+    async fn search(&self, search_id: TestId) -> Result<SearchView, Problem> {
+        let found = self.lock().searches.iter().find(|search| search.search_id == search_id.as_str()).cloned();
+        found.ok_or_else(|| Problem::no_such_search(&search_id))
+    }
+
+    async fn searches(&self, limit: usize, _: Option<TestId>, _: usize) -> Result<SearchPage, Problem> {
+        let inner = self.lock();
+        let searches = inner.searches.iter().take(limit).map(search_summary).collect();
+        Ok(SearchPage { searches, more: inner.searches.len() > limit })
     }
 
     async fn drivers(&self) -> Result<Vec<DriverView>, Problem> {
@@ -231,6 +256,49 @@ fn test_view(test_id: &str, state: TestState) -> TestView {
         amendments: Vec::new(),
         limit: None,
         events: Vec::new(),
+    }
+}
+
+fn search_view(NewSearch { test, goal }: &NewSearch) -> SearchView {
+    let config = &test.config;
+    SearchView {
+        search_id: config.test_id.to_string(),
+        test_id: config.test_id.to_string(),
+        name: test.name.clone(),
+        state: SearchState::Running,
+        reason: None,
+        created_at: NOON.into(),
+        ended_at: None,
+        url: config.target_url.clone(),
+        slo: goal.slo.iter().map(ToString::to_string).collect(),
+        criteria: goal.slo.iter().map(Into::into).collect(),
+        width: goal.width,
+        budget_s: goal.budget.as_secs_f64(),
+        start_per_s: goal.start_per_s,
+        max_per_s: goal.max_per_s,
+        connections: config.connections.unwrap_or_default(),
+        arrivals: config.arrivals.name().into(),
+        outcome: None,
+        elapsed_s: 0.0,
+        trying_per_s: Some(goal.start_per_s),
+        found: FoundView::default(),
+    }
+}
+
+fn search_summary(search: &SearchView) -> SearchSummary {
+    let search = search.clone();
+    SearchSummary {
+        search_id: search.search_id,
+        test_id: search.test_id,
+        name: search.name,
+        state: search.state,
+        created_at: search.created_at,
+        ended_at: None,
+        url: search.url,
+        slo: search.slo,
+        lower_per_s: None,
+        upper_per_s: None,
+        ended: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! REST: reads what clients ask, asks the brain, writes its answers. It refuses to know how a test runs.
 //!
-//! Reading order: [`routes`] (what can be asked), [`fields`] and [`creation`] (the one request with a body),
+//! Reading order: [`routes`] and [`search_routes`] (what can be asked), [`fields`], [`creation`], [`change`] and [`search`] (the bodies),
 //! [`problem`] (every error), [`stream`] (server-sent events), [`guard`] (what browsers may do), [`assets`] (the
 //! page and the API's description for people).
 
@@ -26,6 +26,8 @@ mod problem;
 mod query;
 mod room;
 mod routes;
+mod search;
+mod search_routes;
 mod stream;
 #[cfg(test)]
 mod stream_tests;
@@ -65,6 +67,9 @@ fn router_for<A: Api>(api: A, hosts: Hosts) -> Router {
         .route("/v1/tests/{id}/histogram", get(routes::histogram::<A>))
         .route("/v1/tests/{id}/export", get(export::export::<A>))
         .route("/v1/tests/{id}/stream", get(stream::stream::<A>))
+        .route("/v1/searches", get(search_routes::list_searches::<A>).post(search_routes::create_search::<A>))
+        .route("/v1/searches/{id}", get(search_routes::show_search::<A>))
+        .route("/v1/searches/{id}/stop", post(search_routes::stop_search::<A>))
         .route("/v1/options", get(routes::list_options))
         .route("/v1/drivers", get(routes::list_drivers::<A>))
         .route("/healthz", get(routes::health::<A>))

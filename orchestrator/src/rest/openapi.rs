@@ -9,7 +9,7 @@ use onrush_api::ConfigView;
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
 
-use super::{change, events, export, fields, problem, routes, stream};
+use super::{change, events, export, fields, problem, routes, search, search_routes, stream};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,15 +31,20 @@ use super::{change, events, export, fields, problem, routes, stream};
         routes::histogram,
         export::export,
         stream::stream,
+        search_routes::create_search,
+        search_routes::list_searches,
+        search_routes::show_search,
+        search_routes::stop_search,
         routes::list_options,
         routes::list_drivers,
         routes::health,
         routes::exposition,
         serve,
     ),
-    components(schemas(fields::NewTestBody, change::ChangeBody, problem::ProblemBody, events::SecondData<'static>)),
+    components(schemas(fields::NewTestBody, change::ChangeBody, search::NewSearchBody, problem::ProblemBody, events::SecondData<'static>)),
     tags(
         (name = "tests", description = "Make, start and stop tests"),
+        (name = "searches", description = "Search for the highest rate that keeps an SLO"),
         (name = "results", description = "What a test measured"),
         (name = "drivers", description = "Who takes part"),
         (name = "service", description = "The orchestrator itself"),
@@ -66,6 +71,7 @@ fn describe() -> Value {
     let schemas = &mut description["components"]["schemas"];
     schemas[fields::NewTestBody::name().as_ref()] = fields::new_test_schema();
     schemas[change::ChangeBody::name().as_ref()] = change::schema();
+    schemas[search::NewSearchBody::name().as_ref()] = search::schema();
     schemas[ConfigView::name().as_ref()] = fields::config_schema();
     schemas[events::StreamEvent::name().as_ref()] = events::stream_event_schema();
     let problem = json!({problem::PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}});

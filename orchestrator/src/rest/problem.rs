@@ -55,6 +55,13 @@ impl FieldErrors {
         }
     }
 
+    /// Those of another part of the same request.
+    pub(super) fn append(&mut self, other: Self) {
+        let Self { shown, more } = other;
+        shown.into_iter().for_each(|error| self.push(|| error));
+        self.more += more;
+    }
+
     /// Whether nothing is wrong.
     pub(super) fn is_empty(&self) -> bool {
         self.shown.is_empty()

@@ -34,7 +34,7 @@ const MAX_SECONDS: u64 = 3600;
 /// The highest second that can be asked for: a number that is exact in every JSON reader, and lies beyond any test.
 pub(super) const MAX_SECOND: u64 = (1 << 53) - 1;
 /// A page of a list ends before it has more bytes than this, or some more for what is not counted.
-const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// The brain answers in milliseconds; after this it is stuck.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -55,7 +55,7 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for InPath {
 }
 
 /// Names a test by its moment, so that names sort by time; the end keeps those of one second apart.
-fn new_test_id(now: Timestamp) -> TestId {
+pub(super) fn new_test_id(now: Timestamp) -> TestId {
     const BASE32: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let end: String = (0..4).map(|_| char::from(BASE32[fastrand::usize(..BASE32.len())])).collect();
     TestId::new(format!("{}-{end}", now.strftime("%Y%m%d-%H%M%S"))).expect("digits, letters and dashes make a name")
@@ -120,24 +120,34 @@ pub(super) async fn list_tests<A: Api>(
     Extension(rooms): Extension<Rooms>,
     uri: Uri,
 ) -> Result<impl IntoResponse, Failure> {
-    let mut query = Query::of(&uri, &["limit", "before"]);
+    let (limit, before) = page_asked(&uri, "is no test; give the test_id of one")?;
+    let claim = rooms.answers.claim().await?;
+    let TestPage { tests, more } = api.tests(limit, before, MAX_PAGE_BYTES).await?;
+    let oldest = tests.last().filter(|_| more).map(|test| test.test_id.as_str());
+    Ok((next_page("/v1/tests", limit, oldest), claim.json(&tests)))
+}
+
+/// Which part of a list is asked for: how many at most, and before which one. `no_name`: what is wrong with a name that is none.
+pub(super) fn page_asked(uri: &Uri, no_name: &str) -> Result<(usize, Option<TestId>), Failure> {
+    let mut query = Query::of(uri, &["limit", "before"]);
     let limit = query.whole_number("limit", 1..=MAX_TESTS).unwrap_or(DEFAULT_TESTS);
     let before = query.text("before").map(TestId::new);
     if before == Some(None) {
-        query.wrong("before", "is no test; give the test_id of one".to_owned());
+        query.wrong("before", no_name.to_owned());
     }
     query.finish()?;
-    let claim = rooms.answers.claim().await?;
-    let TestPage { tests, more } = api.tests(limit as usize, before.flatten(), MAX_PAGE_BYTES).await?;
-    let oldest = tests.last().filter(|_| more);
-    let next = oldest.map(|test| {
+    Ok((limit as usize, before.flatten()))
+}
+
+/// The header that names the next page of a list, where there is one: behind the `oldest` of this page.
+pub(super) fn next_page(path: &str, limit: usize, oldest: Option<&str>) -> Option<[(HeaderName, String); 1]> {
+    oldest.map(|oldest| {
         let parameters = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("limit", &limit.to_string())
-            .append_pair("before", &test.test_id)
+            .append_pair("before", oldest)
             .finish();
-        [(header::LINK, format!("</v1/tests?{parameters}>; rel=\"next\""))]
-    });
-    Ok((next, claim.json(&tests)))
+        [(header::LINK, format!("<{path}?{parameters}>; rel=\"next\""))]
+    })
 }
 
 /// Show a test

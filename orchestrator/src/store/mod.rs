@@ -16,6 +16,7 @@ mod private;
 mod proof;
 mod read;
 mod schema;
+mod searches;
 mod second;
 mod snapshot;
 mod tests_table;
@@ -38,6 +39,7 @@ pub use list::ListedTest;
 pub use measures::{open_aggregate, save_report, save_sealed, save_totals, second_of};
 pub use one_test::{OneTest, copy_test};
 pub use read::{READERS, StoreReader};
+pub use searches::{SearchList, StoredSearch, each_second, open_searches, save_search, search};
 pub use snapshot::save_snapshot;
 pub use tests_table::{exists, last_published_order, open_tests, save_participants, save_test, test, triggered_since};
 pub use thresholds::watch;
@@ -174,6 +176,13 @@ impl Store {
     pub fn give_up(&mut self, test_id: &TestId, why: &str, now: Now) -> Result<(), StoreError> {
         let transaction = self.begin(Durability::Power)?;
         unreadable::give_up(&transaction, test_id, why, now)?;
+        Ok(transaction.commit()?)
+    }
+
+    /// Ends a capacity search that cannot go on.
+    pub fn give_up_search(&mut self, test_id: &TestId, why: &str, now: Now) -> Result<(), StoreError> {
+        let transaction = self.begin(Durability::Power)?;
+        searches::give_up_search(&transaction, test_id, why, now.unix_ms)?;
         Ok(transaction.commit()?)
     }
 

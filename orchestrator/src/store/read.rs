@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::list::{self, ListPage};
+use super::searches::{self, SearchList, StoredSearch};
 use super::unreadable::Stored;
 use super::{StoreError, measures, tests_table};
 use crate::aggregate::Parts;
@@ -67,6 +68,21 @@ impl StoreReader {
     /// The newest tests first, as many as fit into `max_bytes`; `None`: there is no test `before`.
     pub fn tests(&self, limit: usize, before: Option<&str>, max_bytes: usize) -> Result<Option<ListPage>, StoreError> {
         self.read(|connection| list::newest_tests(connection, limit, before, max_bytes))
+    }
+
+    /// One capacity search, with its test.
+    pub fn search(&self, test_id: &str) -> Result<Option<(Stored, StoredSearch)>, StoreError> {
+        self.read(|connection| searches::search(connection, test_id))
+    }
+
+    /// The newest searches first, as many as fit into `max_bytes`; `None`: there is no search `before`.
+    pub fn searches(
+        &self,
+        limit: usize,
+        before: Option<&str>,
+        max_bytes: usize,
+    ) -> Result<Option<SearchList>, StoreError> {
+        self.read(|connection| searches::newest_searches(connection, limit, before, max_bytes))
     }
 
     /// The totals of a test that is over.

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// Each step brings a file one version further; the version is SQLite's `user_version`.
-const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8];
+const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9];
 
 const V1: &str = "
 CREATE TABLE offsets (
@@ -91,6 +91,14 @@ ALTER TABLE participants ADD COLUMN amended_at TEXT;
 
 /// Who was the limit, as JSON; NULL: nothing was measured, or the test ended before that was told.
 const V8: &str = "ALTER TABLE tests ADD COLUMN found_limit TEXT";
+
+/// Capacity searches, each named by the test that it runs; `found` is what it found or knows so far, as JSON.
+const V9: &str = "
+CREATE TABLE searches (
+    ordinal INTEGER PRIMARY KEY AUTOINCREMENT, test_id TEXT NOT NULL UNIQUE REFERENCES tests (test_id), goal TEXT NOT NULL,
+    state TEXT NOT NULL, reason TEXT, ended_unix_ms REAL, elapsed_s REAL NOT NULL, trying_per_s REAL, found TEXT);
+CREATE INDEX searches_by_state ON searches (state);
+";
 
 /// Brings the file to this version; refuses one of a later version.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

@@ -178,7 +178,7 @@ fn after_an_outage() -> (World, SimDriver, SimDriver) {
     let until_settled = |world: &mut World, reachable: Option<Instant>, ms| {
         world.now = world.now.plus_ms(ms);
         world.core.settle(reachable, true, world.now);
-        world.core.take_effects();
+        world.core.take_effects(world.now);
     };
     let begun = world.now.mono;
     until_settled(&mut world, Some(begun), 1000);

@@ -1,11 +1,14 @@
-//! `--slo 'p99<50ms,failed<0.1%'`: what a server must keep. Pure.
+//! `p99<50ms`, `failed<0.1%`: what a server must keep, as people write it. Pure.
 
 use onrush_protocol::human;
 use onrush_search::Criterion;
 
 const RIGHT: &str = "write a quantile and a duration (p99<50ms, p99.9<1s), or failed and a share (failed<0.1%)";
 
-/// One criterion.
+/// One criterion of an SLO.
+///
+/// # Errors
+/// What is wrong and what would be right, in words.
 pub fn criterion(text: &str) -> Result<Criterion, String> {
     let wrong = || format!("{text:?}: {RIGHT}");
     let (name, limit) = text.split_once('<').ok_or_else(wrong)?;
