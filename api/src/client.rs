@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::escape::{escape_json, escaped};
 use crate::sse::{MAX_EVENT_BYTES, SseReader};
-use crate::{DriverView, MetricsView, SecondView, StoppedView, TestSummary, TestView};
+use crate::{DriverView, MetricsView, SearchView, SecondView, StoppedView, TestSummary, TestView};
 
 /// For connecting to the orchestrator.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -124,6 +124,23 @@ pub struct NewLoad {
     pub effective_in: Option<Duration>,
 }
 
+/// A capacity search as it is asked for: the body of `POST /v1/searches`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewSearch {
+    /// The test that it is to run, but for what a search decides.
+    pub config: TestConfig,
+    /// What must be kept: each criterion as it is written.
+    pub slo: Vec<String>,
+    /// How narrow the interval is to be.
+    pub width: f64,
+    /// How long it may take.
+    pub budget: Duration,
+    /// The first rate, over all drivers.
+    pub start_per_s: f64,
+    /// The highest rate that may be asked for, over all drivers.
+    pub max_per_s: f64,
+}
+
 /// What the stream of a test says.
 #[derive(Clone, Debug)]
 pub enum StreamEvent {
@@ -172,6 +189,31 @@ impl Client {
     pub fn create(&self, test: &NewTest) -> Result<TestView, ClientError> {
         let NewTest { config, name, trigger } = test;
         self.post(&["v1", "tests"], &config.write_request(name.as_deref(), *trigger))
+    }
+
+    /// Makes a capacity search, whose test starts as soon as its drivers are armed.
+    pub fn create_search(&self, search: &NewSearch) -> Result<SearchView, ClientError> {
+        let NewSearch { config, slo, width, budget, start_per_s, max_per_s } = search;
+        let test = config.write_request(None, true);
+        let mut body: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&test).map_err(|e| self.unreadable(e))?;
+        ["test_type", "trigger"].iter().for_each(|decided| _ = body.remove(*decided));
+        body.insert("slo".into(), slo.clone().into());
+        body.insert("width".into(), (*width).into());
+        body.insert("budget".into(), budget.as_secs_f64().into());
+        body.insert("start".into(), (*start_per_s).into());
+        body.insert("max".into(), (*max_per_s).into());
+        self.post(&["v1", "searches"], serde_json::Value::Object(body).to_string().as_bytes())
+    }
+
+    /// One capacity search.
+    pub fn search(&self, search_id: &str) -> Result<SearchView, ClientError> {
+        self.get(&["v1", "searches", search_id])
+    }
+
+    /// Stops a capacity search and its test.
+    pub fn stop_search(&self, search_id: &str) -> Result<SearchView, ClientError> {
+        self.post(&["v1", "searches", search_id, "stop"], b"")
     }
 
     /// Starts a test.

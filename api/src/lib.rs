@@ -16,7 +16,7 @@ mod sse;
 mod test;
 
 pub use client::{
-    Client, ClientError, FieldFault, NewLoad, NewTest, Refusal, SealedSecond, StreamEvent, orchestrator_url,
+    Client, ClientError, FieldFault, NewLoad, NewSearch, NewTest, Refusal, SealedSecond, StreamEvent, orchestrator_url,
 };
 pub use driver::{DriverState, DriverView};
 pub use limit::{LimitView, LimitedBy};

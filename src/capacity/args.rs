@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use onrush_api::{NewSearch, orchestrator_url};
 use onrush_protocol::{TestConfig, human};
 use onrush_search::{Criterion, Goal};
+use url::Url;
 
 use crate::args::EngineArgs;
 use crate::error::Error;
@@ -28,6 +30,9 @@ Examples:
   Arrivals as those of many independent users, an interval of 2 %, half an hour at most:
     onrush capacity http://web:8080/ --slo 'p99<200ms' --arrivals poisson --width 2% --budget 30m
 
+  The same over all drivers of an orchestrator together:
+    onrush capacity http://web:8080/ --slo 'p99<50ms' --orchestrator http://127.0.0.1:7400
+
 The rate is doubled until the SLO is broken, then narrowed, at last held once more; connections stay open. The rate that
 is found is an interval with a confidence. A second that this machine spoilt (its CPU full, its ports used up) says nothing of
 the server and is repeated; if that does not help, the result is what the server takes at least.
@@ -40,8 +45,8 @@ Exit codes:
   2    the command line is wrong
   130  ended by Ctrl-C before it started, or by a second one")]
 pub struct CapacityArgs {
-    /// Where the requests go
-    #[arg(env = "ONRUSH_BENCH_URL", required_unless_present = "targets")]
+    /// Where the requests go [over drivers: each one's own --target-url]
+    #[arg(env = "ONRUSH_BENCH_URL", required_unless_present_any = ["targets", "orchestrator"])]
     url: Option<String>,
 
     /// What must be kept: quantiles of the latency from the moment a request was due (p99<50ms, p99.9<1s), and the share that
@@ -75,6 +80,12 @@ pub struct CapacityArgs {
         help_heading = "Search"
     )]
     max: f64,
+    /// Search over the drivers of this orchestrator, whose rates add up, and not from this machine
+    #[arg(
+        long, value_name = "URL", value_parser = orchestrator_url, env = "ONRUSH_CAPACITY_ORCHESTRATOR",
+        conflicts_with_all = ["cpus", "wait", "io", "local_addresses"], help_heading = "Search"
+    )]
+    pub orchestrator: Option<Url>,
     /// The options of the test.
     #[command(flatten)]
     options: OptionArgs<true, true>,
@@ -105,6 +116,20 @@ impl CapacityArgs {
             warm_up_blocks: WARM_UP_S,
             ..Goal::new(self.slo.clone())
         }
+    }
+
+    /// The search over drivers.
+    pub fn new_search(&self) -> Result<NewSearch, Error> {
+        let mut config = self.options.test(Some(TypeArg::Avalanche), self.url.as_deref())?;
+        config.connections.get_or_insert(DEFAULT_CONNECTIONS);
+        Ok(NewSearch {
+            config,
+            slo: self.slo.iter().map(ToString::to_string).collect(),
+            width: self.width,
+            budget: self.budget,
+            start_per_s: self.start,
+            max_per_s: self.max,
+        })
     }
 
     /// The test that begins with a rate, and ends after a time at the latest. What it cannot send in time it drops: a backlog
@@ -147,6 +172,19 @@ mod tests {
         let config = args.config(10.0, Duration::from_secs(360)).expect("a right test");
         assert_eq!((config.test_type, config.target_throughput_per_s), (TestType::Avalanche, Some(10.0)));
         assert!(config.problems().is_empty(), "{:?}", config.problems());
+    }
+
+    #[test]
+    fn over_drivers_the_engine_is_not_here() {
+        let args =
+            parse(&["--orchestrator", "127.0.0.1:7400", "--slo", "p99<50ms,failed<0.1%", "--arrivals", "poisson"]);
+        let new = args.expect("a right command line").new_search().expect("a right search");
+        assert_eq!((new.slo, new.start_per_s), (vec!["p99<50ms".to_owned(), "failed<0.1%".to_owned()], 100.0));
+        assert_eq!((new.config.connections, new.config.target_url), (Some(256), None));
+        for engine in [["--cpus", "0"], ["--io", "epoll"]] {
+            let line = [&["--orchestrator", "127.0.0.1:7400", "--slo", "p99<50ms"][..], &engine].concat();
+            assert!(parse(&line).expect_err("no engine here").contains("cannot be used with"));
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! `onrush capacity`: the highest rate at which a server keeps an SLO, found with the engine of `bench`.
 //!
 //! Reading order: `args` (the command line), `block` (what a second of the engine says), `view` (the
-//! result), then the run, below. What to try next is the search's to say (`onrush_search`); here the load of one run is changed,
+//! result), then the run, below; `over_drivers` has an orchestrator do it. What to try next is the search's to say (`onrush_search`); here the load of one run is changed,
 //! so that connections stay open.
 
 mod args;
 mod block;
+mod over_drivers;
 mod view;
 
 use std::process::ExitCode;
@@ -33,6 +34,13 @@ const SPARE: Duration = Duration::from_secs(60);
 
 /// `onrush capacity`.
 pub fn run(args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
+    match args.orchestrator {
+        Some(_) => over_drivers::run(args, console),
+        None => run_alone(args, console),
+    }
+}
+
+fn run_alone(args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
     let goal = args.goal();
     let longest = goal.budget + SPARE;
     let config = args.config(goal.start_per_s, longest)?;
@@ -64,7 +72,9 @@ pub fn run(args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
             let phases = [Phase { length: longest, shape: Shape::Constant { rate_per_s } }];
             running.amend_soon(second.index + 2, &phases).map_err(|error| Error::Failed(error.to_string()))?;
         }
-        console.progress(&progress(&search, goal.budget));
+        let last = search.trials().last().map(|trial| (trial.rate_per_s, trial.verdict.to_string()));
+        let elapsed_s = search.elapsed().as_secs_f64();
+        console.progress(&progress(elapsed_s, goal.budget, search.rate_per_s(), search.trials().len(), last));
     }
     running.stopper().stop();
     drop(running);
@@ -72,9 +82,19 @@ pub fn run(args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
 
     let found = search.found().expect("it was stopped, or has ended by itself");
     let view = CapacityView::new(&config, &goal, found, failed);
+    write(&view, args.output_format, output, console)
+}
+
+/// The result as it was asked for, and the exit code.
+fn write(
+    view: &CapacityView,
+    format: OutputFormat,
+    output: Option<OutputFile>,
+    console: &Console,
+) -> Result<ExitCode, Error> {
     let text = view.text(stdout_columns());
-    let document = match args.output_format {
-        OutputFormat::Json => json(&view)?,
+    let document = match format {
+        OutputFormat::Json => json(view)?,
         OutputFormat::Text => text.clone(),
     };
     match output {
@@ -93,12 +113,13 @@ pub fn run(args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
     }
 }
 
-fn progress(search: &Search, budget: Duration) -> Line {
-    let share = (search.elapsed().as_secs_f64() / budget.as_secs_f64()).min(1.0) * 100.0;
-    let last = search.trials().last().map(|trial| format!("  {} was {}", rate(trial.rate_per_s), trial.verdict));
+/// How far it has come: what it tries now, how many trials there were, and the last of them with its verdict.
+fn progress(elapsed_s: f64, budget: Duration, trying_per_s: f64, trials: usize, last: Option<(f64, String)>) -> Line {
+    let share = (elapsed_s / budget.as_secs_f64()).min(1.0) * 100.0;
+    let last = last.map(|(rate_per_s, verdict)| format!("  {} was {verdict}", rate(rate_per_s)));
     Line::default()
-        .with(8, [format!("{:>4} s {share:>3.0} %", search.elapsed().as_secs())])
-        .with(6, [format!("  trying {:>9}/s", rate(search.rate_per_s()))])
-        .with(3, [format!("  trials {}", grouped(search.trials().len() as u64))])
+        .with(8, [format!("{:>4} s {share:>3.0} %", elapsed_s.floor())])
+        .with(6, [format!("  trying {:>9}/s", rate(trying_per_s))])
+        .with(3, [format!("  trials {}", grouped(trials as u64))])
         .with(4, last)
 }

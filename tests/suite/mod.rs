@@ -21,6 +21,7 @@ pub mod random;
 pub mod rates;
 pub mod rest;
 pub mod results;
+pub mod searches;
 pub mod spec_driver;
 pub mod spec_orchestrator;
 pub mod thresholds;
@@ -42,6 +43,9 @@ macro_rules! instantiate {
             arrivals: random_arrivals_are_a_poisson_process_at_the_target;
             changes: the_load_changes_at_the_same_second_on_every_driver,
                 a_change_survives_the_death_of_the_orchestrator, a_change_that_cannot_be_is_refused_in_words;
+            searches: the_capacity_of_a_queue_is_found_over_drivers,
+                a_search_goes_on_after_the_death_of_the_orchestrator_and_is_stopped,
+                a_search_that_cannot_be_is_refused_in_words;
             rest: each_field_wrong_in_turn, end_states_are_final, the_stream_gives_each_second_once;
             life: a_running_test_is_stopped, a_target_that_is_down_fails_the_test;
             faults: an_orchestrator_that_stood_still_loses_nobody,

@@ -6,6 +6,7 @@ use onrush_stats::Outcome;
 mod ends;
 mod late;
 mod plain;
+mod searches;
 mod thresholds;
 mod trigger;
 

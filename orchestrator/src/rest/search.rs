@@ -63,7 +63,13 @@ pub(super) fn parse(
                     let problem = "is decided by the search; leave it out".to_owned();
                     errors.push(|| FieldError::new(key, problem));
                 }
-                _ => _ = test.insert(key.clone(), value.clone()),
+                Some(_) => _ = test.insert(key.clone(), value.clone()),
+                None => match human::closest(key, OWN.into_iter()) {
+                    Some(meant) => {
+                        errors.push(|| FieldError::new(key, format!("is an unknown field; did you mean {meant}?")));
+                    }
+                    None => _ = test.insert(key.clone(), value.clone()),
+                },
             }
             continue;
         };
@@ -222,6 +228,14 @@ pub(super) fn schema() -> Value {
             rate("The highest rate that may be asked for, over all drivers; not below start. Default: 1M."),
         ),
     ]);
+    // A search decides itself how long it sends.
+    let together: Vec<Value> = schema::together()
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|rule| !rule.to_string().contains("message_count_per_driver"))
+        .cloned()
+        .collect();
     json!({
         "type": "object",
         "description": "What is looked for, and the options of the test that a search does not decide by itself. Case, underscores and \
@@ -230,7 +244,7 @@ pub(super) fn schema() -> Value {
         "required": [SLO],
         "properties": properties,
         "additionalProperties": false,
-        "allOf": schema::together(),
+        "allOf": together,
     })
 }
 
@@ -296,6 +310,7 @@ mod tests {
             (json!({"slo": "p99<1s", "S_lo": "p99<1s"}), "is the same as"),
             (json!({"slo": "p99<1s", "connections": 0}), "connections"),
             (json!({"slo": "p99<1s", "conections": 5}), "did you mean connections?"),
+            (json!({"slo": "p99<1s", "buget": 5}), "did you mean budget?"),
         ] {
             let errors = read(body.clone()).expect_err("it is wrong");
             assert!(errors.len() == 1 && errors[0].contains(says), "{body}: {errors:?}");

@@ -244,6 +244,35 @@ async fn results_are_served() {
 }
 
 #[tokio::test]
+async fn a_search_is_made_listed_shown_and_stopped() {
+    let fake = idle();
+    let body = json!({"slo": "p99<50ms", "url": "http://127.0.0.1:1/", "start": "1k", "name": "mine"});
+    let made = post(&fake, "/v1/searches", body.to_string()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
+    let view = made.json();
+    assert_eq!(
+        (&view["slo"], &view["trying_per_s"], &view["ended"]),
+        (&json!(["p99<50ms"]), &json!(1000.0), &json!(null))
+    );
+    let path = format!("/v1/searches/{}", view["search_id"].as_str().expect("an id"));
+    assert_eq!(made.header(header::LOCATION), path);
+    assert_eq!(get(&fake, &path).await.json(), view);
+    let listed = get(&fake, "/v1/searches?limit=1").await.json();
+    assert_eq!((&listed[0]["search_id"], &listed[0]["name"]), (&view["search_id"], &json!("mine")));
+    assert_eq!(post(&fake, &format!("{path}/stop"), Body::empty()).await.status, StatusCode::ACCEPTED);
+    post(&fake, "/v1/searches", r#"{"slo": "p99", "duration": 5}"#).await.problem(422);
+    get(&fake, "/v1/searches?before=%00").await.problem(422);
+    for unknown in ["/v1/searches/none", "/v1/searches/none/stop"] {
+        let answer = if unknown.ends_with("stop") {
+            post(&fake, unknown, Body::empty()).await
+        } else {
+            get(&fake, unknown).await
+        };
+        assert!(answer.problem(404)["detail"].as_str().is_some_and(|detail| detail.contains("capacity search none")));
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_test_is_not_found() {
     for what in ["", "/metrics", "/series", "/histogram", "/stream"] {
         let problem = get(&idle(), &format!("/v1/tests/nobody{what}")).await.problem(404);

@@ -177,4 +177,21 @@ mod tests {
             assert_eq!(record.conservation.map(|proof| proof.checks[0].verdict), verdict, "{test_id}");
         }
     }
+
+    #[test]
+    fn a_file_without_searches_gets_room_for_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("onrush.db");
+        let old = of_version(&path, 8);
+        let sql = "INSERT INTO tests (test_id, config, state, created_unix_ms, stop_requested, trigger_when_armed,
+            published_order) VALUES ('t', ?1, 'COMPLETED', 1, 0, 0, 0)";
+        old.execute(sql, [running("t", 1, &["a"]).config.write_stored()]).unwrap();
+        drop(old);
+        let store = Store::open(&path).unwrap();
+        assert!(test(store.connection(), "t").unwrap().is_some());
+        assert!(super::super::search(store.connection(), "t").unwrap().is_none());
+        assert!(super::super::open_searches(store.connection()).unwrap().is_empty());
+        let version: i64 = store.connection().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        assert_eq!(version, 9);
+    }
 }

@@ -256,3 +256,86 @@ pub fn each_second(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use onrush_search::{Block, Search};
+
+    use super::super::{Durability, Store, StoreReader, save_test};
+    use super::*;
+    use crate::testing::{running, test_id};
+
+    fn record(name: &str, end: Option<SearchEnd>) -> SearchRecord {
+        let slo = vec![Criterion::quantile(0.999, Duration::from_millis(20)), Criterion::Failed { share: 0.001 }];
+        let goal = Goal { start_per_s: 33.3, ..Goal::new(slo) };
+        let mut search = Search::new(goal.clone()).unwrap();
+        let mut block = Block { length_ns: 1_000_000_000, due: 4_000, ..Block::default() };
+        (0..4_000).for_each(|_| block.latency.record(1_000_000));
+        (0..60).for_each(|_| search.take(&block));
+        SearchRecord {
+            test_id: test_id(name),
+            goal,
+            ended_unix_ms: end.as_ref().map(|_| 9_000.0),
+            end,
+            elapsed: Duration::from_secs(60),
+            trying_per_s: 66.6,
+            found: Some(search.so_far()),
+        }
+    }
+
+    fn save(store: &mut Store, record: &SearchRecord) {
+        let transaction = store.begin(Durability::Process).unwrap();
+        save_test(&transaction, &running(record.test_id.as_str(), 1, &["a"])).unwrap();
+        save_search(&transaction, record).unwrap();
+        transaction.commit().unwrap();
+    }
+
+    #[test]
+    fn a_search_comes_back_as_it_was_stored_and_keeps_what_it_knew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("onrush.db");
+        let mut store = Store::open(&path).unwrap();
+        let first = record("one", None);
+        save(&mut store, &first);
+        let (_, stored) = search(store.connection(), "one").unwrap().unwrap();
+        assert_eq!((&stored.goal, stored.state), (&Some(first.goal.clone()), SearchState::Running));
+        assert_eq!((stored.elapsed_s, stored.trying_per_s, stored.ended_unix_ms), (60.0, Some(66.6), None));
+        let known = FoundView::of(first.found.as_ref().unwrap(), None);
+        assert_eq!(stored.found, known);
+        assert!(!known.trials.is_empty() && known.lower_per_s.is_some());
+        save(&mut store, &SearchRecord { found: None, elapsed: Duration::from_secs(61), ..first });
+        let (_, stored) = search(store.connection(), "one").unwrap().unwrap();
+        assert_eq!((stored.elapsed_s, stored.found), (61.0, known));
+        let open = open_searches(store.connection()).unwrap();
+        assert_eq!(open.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["one"]);
+
+        save(&mut store, &record("two", Some(SearchEnd::Failed("it broke".into()))));
+        save(&mut store, &record("three", Some(SearchEnd::Stopped)));
+        store.give_up_search(&test_id("one"), "no test", crate::clock::Now::read()).unwrap();
+        assert!(open_searches(store.connection()).unwrap().is_empty());
+        let reader = StoreReader::open(&path).unwrap();
+        let (_, two) = reader.search("two").unwrap().unwrap();
+        assert_eq!((two.state, two.reason.as_deref()), (SearchState::Failed, Some("it broke")));
+        assert_eq!(two.found.ended.as_deref(), Some("it could not go on: it broke"));
+        let names = |limit, before| {
+            let page = reader.searches(limit, before, 1 << 20).unwrap().unwrap();
+            let name = |(test, _): &(Stored, StoredSearch)| test.clone().record().test_id.to_string();
+            (page.searches.iter().map(name).collect::<Vec<_>>(), page.more)
+        };
+        assert_eq!(names(2, None), (vec!["three".into(), "two".into()], true));
+        assert_eq!(names(2, Some("two")), (vec!["one".into()], false));
+        assert!(reader.searches(2, Some("none"), 1 << 20).unwrap().is_none());
+        assert!(reader.search("none").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_search_that_cannot_be_read_is_shown_as_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&folder.path().join("onrush.db")).unwrap();
+        save(&mut store, &record("one", None));
+        store.connection().execute("UPDATE searches SET goal = 'none'", []).unwrap();
+        let (_, stored) = search(store.connection(), "one").unwrap().unwrap();
+        assert_eq!((stored.state, stored.goal), (SearchState::Failed, None));
+        assert!(stored.reason.unwrap().contains("cannot be read"));
+    }
+}
