@@ -44,7 +44,7 @@ pub fn the_capacity_of_a_queue_is_found_over_drivers(broker: &Broker) {
     let url = target.url();
     let args = [
         &["capacity", &url, "--orchestrator", orchestrator.base(), "--slo", "p99<100ms,failed<5%"][..],
-        &["--budget", "26s", "--start", "50", "--width", "30%", "--arrivals", "poisson", "--output-format", "json"],
+        &["--budget", "26s", "--start", "100", "--width", "30%", "--arrivals", "poisson", "--output-format", "json"],
     ];
     let output = Process::command(&args.concat()).output().expect("the binary starts");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -76,7 +76,7 @@ pub fn a_search_goes_on_after_the_death_of_the_orchestrator_and_is_stopped(broke
     let system = System::new(broker);
     let target = system.target(&["--queue", "1", "--service", "fixed:5ms"]);
     let (mut orchestrator, _drivers) = system.with_drivers(2);
-    let asked = json!({"slo": "p99<100ms", "target_url": target.url(), "start": 40, "budget": "2m"});
+    let asked = json!({"slo": "p99<100ms", "target_url": target.url(), "start": 100, "budget": "2m"});
     let search_id = start(&orchestrator, &asked).search_id;
     let before = wait_for_search(&orchestrator, &search_id, |now| !now.found.trials.is_empty());
     assert_eq!(before.state, SearchState::Running, "{before:#?}");

@@ -178,12 +178,13 @@ fn a_second_waits_until_every_driver_has_said_when_it_made_the_change() {
     assert!(world.search.waiting.is_empty());
     // One that never says so ends the search, with what was known.
     world.record.participants.iter_mut().for_each(|participant| participant.amended_at.clear());
-    for _ in 0..=MAX_WAITING {
+    for _ in 0..2 * MAX_WAITING {
         world.seal(2);
         world.advance();
+        assert!(world.search.waiting.len() <= MAX_WAITING + 1);
     }
     let end = world.search.end().expect("it ended");
-    assert_eq!(*end, SearchEnd::Failed("a does not say when it made change 1".into()));
+    assert!(matches!(end, SearchEnd::Failed(why) if why.starts_with("a does not say when it made change")), "{end:?}");
 }
 
 #[test]
@@ -211,7 +212,7 @@ fn a_lost_driver_makes_seconds_void_and_no_bound_wrong() {
         world.advance();
     }
     let found = world.search.search.so_far();
-    assert!(matches!(found.ended, Ended::Generator { .. }), "{found}");
+    assert_ne!(found.ended, Ended::Width, "{found}");
     assert!(found.upper_per_s.is_none() && found.lower_per_s.is_some_and(|lower| lower < CAPACITY_PER_S), "{found}");
     assert!(found.trials.iter().any(|trial| matches!(trial.verdict, Verdict::Void(_))));
 }

@@ -83,6 +83,7 @@ impl Core {
     }
 
     fn advance_search(&mut self, test_id: &TestId, now: Now) {
+        let was_over = !self.is_searched(test_id);
         loop {
             let (Some(search), Some(test)) = (self.searches.get_mut(test_id), self.tests.get_mut(test_id)) else {
                 return;
@@ -104,6 +105,9 @@ impl Core {
             }
             self.unsaved_searches.insert(test_id.clone());
         }
+        if !was_over && !self.is_searched(test_id) {
+            self.unsaved_searches.insert(test_id.clone());
+        }
         self.end_searched(test_id, now);
     }
 
@@ -118,7 +122,6 @@ impl Core {
         if test.record.state == TestState::Running && test.request_stop(Some(&why), now) {
             self.publish_stop(test_id);
             self.changed(test_id);
-            self.unsaved_searches.insert(test_id.clone());
             self.unsettled = true;
         }
     }

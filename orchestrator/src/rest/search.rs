@@ -189,7 +189,7 @@ schema_body!(
 
 /// The body, as JSON Schema.
 pub(super) fn schema() -> Value {
-    let one = "(p(50|90|95|99|99[.]9)<[1-9][0-9]{0,2}(ms|s)|failed<[1-9](.[0-9])?%)".replace("(.", "([.]");
+    let one = "(p(50|90|95|99|99[.]9)<[1-9][0-9]{0,2}(ms|s)|failed<[1-9]([.][0-9])?%)";
     let any = |choices: Value, about: &str| json!({"anyOf": choices, "description": about});
     let share = |low: f64, high: f64, about: &str| {
         let number = json!({"type": "number", "minimum": low, "maximum": high});
