@@ -13,6 +13,7 @@ use crate::capacity::CapacityArgs;
 use crate::doctor::{DoctorArgs, HealthArgs};
 use crate::logging::LogFormat;
 use crate::parse::{self, Cpus};
+use crate::sweep::SweepArgs;
 use crate::test_command::TestArgs;
 use crate::verify::VerifyArgs;
 
@@ -74,6 +75,8 @@ pub enum Command {
     Bench(Box<BenchArgs>),
     /// Find the highest rate at which a web server keeps a limit on its latency, from this machine alone
     Capacity(Box<CapacityArgs>),
+    /// Measure the latency of a web server at rates that rise in steps, from this machine alone
+    Sweep(Box<SweepArgs>),
     /// Recompute an exported run from its raw seconds, and say whether its result is true
     Verify(VerifyArgs),
     /// Check this machine before a test, and say what to do

@@ -21,6 +21,7 @@ mod report;
 mod request;
 mod result;
 mod signals;
+mod sweep;
 mod table;
 mod targets;
 mod test_command;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Command::Target(args) => nodes::target(args),
         Command::Bench(args) => bench::run(*args, &console),
         Command::Capacity(args) => capacity::run(*args, &console),
+        Command::Sweep(args) => sweep::run(*args, &console),
         Command::Verify(args) => verify::run(&args, &console),
         Command::Doctor(args) => doctor::run(args, &console),
         Command::Health(args) => doctor::health(args),

@@ -12,6 +12,8 @@ mod log;
 mod omission;
 #[path = "bench/rates.rs"]
 mod rates;
+#[path = "bench/sweep.rs"]
+mod sweep;
 #[path = "bench/truth.rs"]
 mod truth;
 

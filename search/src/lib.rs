@@ -30,6 +30,7 @@ mod math;
 mod plan;
 mod search;
 mod second;
+mod sweep;
 mod trial;
 
 pub use block::{Block, Spoilt};

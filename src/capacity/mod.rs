@@ -16,8 +16,9 @@ use onrush_engine::{End, Phase, Shape};
 use onrush_search::{Search, Step};
 
 pub use args::CapacityArgs;
-use block::Blocks;
+pub use block::Blocks;
 use view::CapacityView;
+pub use view::curve_table;
 
 use crate::bench::{Runs, arm, plan_of};
 use crate::console::{Console, Line, stdout_columns};

@@ -63,7 +63,7 @@ impl CapacityView {
         line(&mut text, "");
         text += &self.trials_table(max_columns);
         line(&mut text, "");
-        text += &self.curve_table(max_columns);
+        text += &curve_table(&self.found.curve.iter().collect::<Vec<_>>(), max_columns);
         text
     }
 
@@ -109,19 +109,21 @@ impl CapacityView {
             false,
         )
     }
+}
 
-    fn curve_table(&self, max_columns: Option<usize>) -> String {
-        let of = |cell: &dyn Fn(&CurvePointView) -> String| self.found.curve.iter().map(cell).collect::<Vec<_>>();
-        let quantile = |place: usize| {
-            let cell = move |point: &CurvePointView| {
-                let ms = |ms: Option<f64>| ms.map_or("—".into(), |ms| format!("{ms:.2}"));
-                let found = &point.quantiles[place];
-                format!("{} ({} to {})", ms(found.value_ms), ms(found.lower_ms), ms(found.upper_ms))
-            };
-            Column::numbers(&[&format!("p{}", CURVE_QUANTILES[place] * 100.0)], of(&cell))
+/// The curve of latency over load.
+pub fn curve_table(curve: &[&CurvePointView], max_columns: Option<usize>) -> String {
+    let of = |cell: &dyn Fn(&CurvePointView) -> String| curve.iter().map(|point| cell(point)).collect::<Vec<_>>();
+    let quantile = |place: usize| {
+        let cell = move |point: &CurvePointView| {
+            let ms = |ms: Option<f64>| ms.map_or("—".into(), |ms| format!("{ms:.2}"));
+            // Another version may know fewer.
+            let Some(found) = point.quantiles.get(place) else { return "—".into() };
+            format!("{} ({} to {})", ms(found.value_ms), ms(found.lower_ms), ms(found.upper_ms))
         };
-        let columns = (0..CURVE_QUANTILES.len()).map(quantile).collect();
-        let label = Column::numbers(&["rate/s"], of(&|point| rate(point.rate_per_s)));
-        draw(&label, &[Group::new("latency of what was due, ms", columns)], max_columns, false)
-    }
+        Column::numbers(&[&format!("p{}", CURVE_QUANTILES[place] * 100.0)], of(&cell))
+    };
+    let columns = (0..CURVE_QUANTILES.len()).map(quantile).collect();
+    let label = Column::numbers(&["rate/s"], of(&|point| rate(point.rate_per_s)));
+    draw(&label, &[Group::new("latency of what was due, ms", columns)], max_columns, false)
 }
