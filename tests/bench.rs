@@ -18,7 +18,7 @@ mod sweep;
 mod truth;
 
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Output};
+use std::process::{Child, ExitStatus, Output};
 use std::time::Duration;
 
 use harness::{Process, SOON, TEST_END, Target, beside_others, wait_for};
@@ -29,6 +29,16 @@ use tempfile::TempDir;
 fn target(more: &[&str]) -> Target {
     harness::set_up();
     Target::start(more)
+}
+
+/// Ends what it stands for.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A bench that is run to its end: how it ended, what it said, and the files it was to write.

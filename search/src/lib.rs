@@ -37,4 +37,5 @@ pub use block::{Block, Spoilt};
 pub use found::{CURVE_QUANTILES, CurvePoint, CurveQuantile, Ended, Found};
 pub use goal::{Criterion, Goal, GoalError, MAX_BUDGET, MAX_CRITERIA, MAX_WIDTH, MIN_WIDTH};
 pub use search::{Search, Step};
+pub use second::later_by_summary;
 pub use trial::{Broken, Purpose, Trial, Verdict};

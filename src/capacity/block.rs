@@ -1,19 +1,20 @@
 //! A second of the engine as the search takes it. Pure.
 
 use onrush_engine::SecondReport;
-use onrush_search::{Block, Spoilt};
+use onrush_search::{Block, Criterion, Spoilt};
 use onrush_stats::DriverFigures;
 
 /// Makes blocks of the seconds of one run.
 pub struct Blocks {
+    slo: Vec<Criterion>,
     connections: u64,
     sending_ns: u64,
 }
 
 impl Blocks {
-    /// Of a run with so many connections.
-    pub fn new(connections: u32) -> Self {
-        Self { connections: connections.into(), sending_ns: 0 }
+    /// Of a run with so many connections, for a search with that SLO.
+    pub fn new(slo: &[Criterion], connections: u32) -> Self {
+        Self { slo: slo.to_vec(), connections: connections.into(), sending_ns: 0 }
     }
 
     /// The next second.
@@ -33,6 +34,11 @@ impl Blocks {
             is_paced: true,
         };
         self.sending_ns = sending_ns;
-        Block::of_second(length_ns, counts, stats.latency.clone(), Spoilt::of_second(figures))
+        let sent_later_than = |ns| {
+            let in_time = stats.schedule_error.histogram().map_or(0, |errors| errors.count_between(0, ns));
+            stats.schedule_error.count().saturating_sub(in_time)
+        };
+        let void = Spoilt::of_second(figures, &self.slo, sent_later_than);
+        Block::of_second(length_ns, counts, stats.latency.clone(), void)
     }
 }

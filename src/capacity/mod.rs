@@ -53,7 +53,7 @@ fn run_alone(args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
     let output = args.output.map(OutputFile::create).transpose()?;
 
     let mut running = arm(plan, machine.options.clone(), &stop)?.start(Instant::now() + START_AHEAD);
-    let mut blocks = Blocks::new(connections);
+    let mut blocks = Blocks::new(&goal.slo, connections);
     let mut failed = None;
     loop {
         if stop.requested() {

@@ -46,7 +46,7 @@ pub fn run(args: SweepArgs, console: &Console) -> Result<ExitCode, Error> {
 
     let mut running = arm(plan, machine.options.clone(), &stop)?.start(Instant::now() + START_AHEAD);
     let stopper = running.stopper();
-    let mut blocks = Blocks::new(connections);
+    let mut blocks = Blocks::new(&[], connections);
     let mut steps = vec![Step::default(); rates.len()];
     let mut failed = None;
     let each_s = args.each.as_secs();

@@ -1,12 +1,12 @@
 //! Who was the limit, on real processes: each is made to be the limit in turn. A machine that others use, too, may make the
 //! generator one; what is wrong never makes the target one that has time left.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Bench, some_run_is, target};
+use super::{Bench, Ended, some_run_is, target};
 use crate::harness::alone;
 
 /// Tries until a run names this limit, by the word and the resource.
@@ -41,16 +41,6 @@ fn a_target_that_stalls_is_named() {
     let _machine = alone();
     let target = target(&["--stall", "700ms/1s"]);
     some_run_names("target", "stall", || limit_of(&[&target.url(), "-c", "8", "-d", "4s"]));
-}
-
-/// Ends what it stands for.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

@@ -429,7 +429,7 @@ fn resumed_search(
     let goal = stored.goal.ok_or_else(|| bad(stored.reason.as_deref().unwrap_or("its goal cannot be read")))?;
     let mut search = CapacitySearch::new(goal).map_err(|error| bad(&error.to_string()))?;
     store::each_second(connection, test_id.as_str(), |second, latency| {
-        search.enter(SearchedSecond::of(&test.record, second, latency));
+        search.enter(SearchedSecond::of(&test.record, search.slo(), second, latency));
         // What it wanted then is among the changes of its test; what it wants now is asked for when the test goes on.
         search.advance(&test.record);
     })?;

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use onrush_protocol::{Amendment, NodeId, Shape, TestId, limits};
-use onrush_search::{Found, Goal, GoalError, Search};
+use onrush_search::{Criterion, Found, Goal, GoalError, Search};
 
 pub use second::SearchedSecond;
 
@@ -100,6 +100,11 @@ enum Load {
 }
 
 impl CapacitySearch {
+    /// What must hold.
+    pub fn slo(&self) -> &[Criterion] {
+        &self.goal.slo
+    }
+
     /// A search that begins with its test.
     pub fn new(goal: Goal) -> Result<Self, GoalError> {
         let search = Search::new(goal.clone())?;

@@ -1,7 +1,7 @@
 //! A sealed second as a search goes by it.
 
 use onrush_protocol::NodeId;
-use onrush_search::{Block, Spoilt};
+use onrush_search::{Block, Criterion, Spoilt, later_by_summary};
 use onrush_stats::{Distribution, DriverFigures};
 
 use crate::aggregate::SealedSecond;
@@ -21,21 +21,23 @@ pub struct SearchedSecond {
 
 impl SearchedSecond {
     /// A second that was just sealed.
-    pub fn of_sealed(record: &TestRecord, sealed: &SealedSecond) -> Self {
+    pub fn of_sealed(record: &TestRecord, slo: &[Criterion], sealed: &SealedSecond) -> Self {
         let all = sealed.all();
-        Self::of(record, &SecondNumbers::of(sealed, &all, 0.0), all.stats.latency)
+        Self::of(record, slo, &SecondNumbers::of(sealed, &all, 0.0), all.stats.latency)
     }
 
     /// A second in numbers, and the latencies of all its drivers. A report that came late is in a second that is stored, and was not
     /// when the search looked at it.
-    pub fn of(record: &TestRecord, second: &SecondNumbers, latency: Distribution) -> Self {
+    pub fn of(record: &TestRecord, slo: &[Criterion], second: &SecondNumbers, latency: Distribution) -> Self {
         let SecondNumbers { second_index, late_reports, all, drivers, .. } = second;
         let is_whole = *late_reports == 0 && drivers.len() == record.participants.len();
         if !is_whole {
             return Self::missing(*second_index, second_index.saturating_add(1));
         }
         // The search counts a second as void that any of its generators spoilt.
-        let void = drivers.iter().find_map(|(name, part)| Spoilt::of_second(figures(record, name, part)));
+        let void = drivers.iter().find_map(|(name, part)| {
+            Spoilt::of_second(figures(record, name, part), slo, later_by_summary(part.schedule_error))
+        });
         Self { index: *second_index, is_whole, block: Block::of_second(all.length_ns, &all.counts, latency, void) }
     }
 

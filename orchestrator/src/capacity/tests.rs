@@ -81,7 +81,7 @@ impl World {
             SealedSecond { second_index: second, missing: Vec::new(), late_reports: 0, sealable_since: None, parts };
         let all = sealed.all();
         self.stored.push((SecondNumbers::of(&sealed, &all, 0.0), all.stats.latency.clone()));
-        self.search.enter(SearchedSecond::of_sealed(&self.record, &sealed));
+        self.search.enter(SearchedSecond::of_sealed(&self.record, self.search.slo(), &sealed));
     }
 
     /// The search looks at what there is, and what it asks for is done.
@@ -109,7 +109,7 @@ impl World {
     fn made_anew(&self) -> CapacitySearch {
         let mut search = CapacitySearch::new(self.search.goal.clone()).expect("it was searched for");
         for (second, latency) in &self.stored {
-            search.enter(SearchedSecond::of(&self.record, second, latency.clone()));
+            search.enter(SearchedSecond::of(&self.record, search.slo(), second, latency.clone()));
             search.advance(&self.record);
         }
         search
@@ -241,7 +241,7 @@ fn seconds_that_nobody_reported_take_time() {
     world.advance();
     let (numbers, latency) = world.stored[0].clone();
     let later = SecondNumbers { second_index: 9, ..numbers };
-    world.search.enter(SearchedSecond::of(&world.record, &later, latency));
+    world.search.enter(SearchedSecond::of(&world.record, world.search.slo(), &later, latency));
     world.search.advance(&world.record);
     assert_eq!(world.search.search.elapsed().as_secs(), 10);
 }

@@ -64,7 +64,7 @@ impl Core {
     pub(super) fn search_seconds(&mut self, test_id: &TestId, sealed: &[SealedSecond], over: bool, now: Now) {
         for second in sealed {
             let (Some(search), Some(test)) = (self.searches.get_mut(test_id), self.tests.get(test_id)) else { return };
-            search.enter(SearchedSecond::of_sealed(&test.record, second));
+            search.enter(SearchedSecond::of_sealed(&test.record, search.slo(), second));
             self.unsaved_searches.insert(test_id.clone());
             if over {
                 // Nobody sends any more: what it wants next does not matter.
