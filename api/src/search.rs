@@ -263,6 +263,10 @@ pub fn ended_text(ended: &search::Ended) -> String {
         ),
         Ended::MaxRate => "the highest rate that may be asked for keeps the SLO; give a higher --max".into(),
         Ended::MinRate => "the lowest rate breaks the SLO already".into(),
+        Ended::TargetGone { at_per_s } => format!(
+            "the server kept the SLO at {}/s before and does not recover there: it died or changed; the bounds are from before",
+            rate_text(*at_per_s)
+        ),
         Ended::Unconfirmed => {
             "the rate that was found broke the SLO when it was held, twice: the server changes meanwhile".into()
         }

@@ -3,7 +3,8 @@
 //! Latencies are correlated in time: one queue that grows breaks the limit for many requests. So the variance of a
 //! count over a trial is a multiple of the binomial one. That multiple is estimated from batches of adjacent blocks
 //! (batch means: Law and Kelton, "Simulation Modeling and Analysis", 9.5.3). Batches that are shorter than the correlation show too little of
-//! it, so the batch size is doubled as long as enough batches are left, and the largest multiple counts.
+//! it, so the batch size is doubled as long as enough batches are left, and the largest multiple counts. How sure it is depends on how many
+//! bursts were seen, and not on how many batches.
 
 /// The fewest degrees of freedom that a batch size above one block must leave.
 const MIN_DEGREES: usize = 12;
@@ -18,7 +19,7 @@ pub struct Dispersion {
 }
 
 /// Before much is known, requests are taken to break in bursts of so many…
-const PRIOR_EFFECT: f64 = 5.0;
+const PRIOR_EFFECT: f64 = 10.0;
 /// …with the weight of so many degrees of freedom. Counting too few bursts makes an estimate sure of what it does not know.
 const PRIOR_DEGREES: f64 = 5.0;
 
@@ -26,7 +27,9 @@ impl Dispersion {
     /// Together with what is taken to be before anything is measured.
     pub fn with_prior(self) -> Self {
         let Self { design_effect, degrees } = self;
-        let weighted = design_effect * degrees + PRIOR_EFFECT * PRIOR_DEGREES;
+        // A burst that was seen is never made smaller.
+        let prior = PRIOR_EFFECT.max(design_effect);
+        let weighted = design_effect * degrees + prior * PRIOR_DEGREES;
         Self { design_effect: weighted / (degrees + PRIOR_DEGREES), degrees: degrees + PRIOR_DEGREES }
     }
 }
@@ -39,6 +42,8 @@ pub struct Series<'a> {
     pub due: &'a [u64],
     /// Requests that broke the limit, block by block.
     pub broken: &'a [i64],
+    /// The share that a curve over all trials says for this load; `None`: the trial's own is taken.
+    pub expected: Option<f64>,
 }
 
 impl Series<'_> {
@@ -55,8 +60,8 @@ pub fn dispersion<'a>(trials: impl Iterator<Item = Series<'a>> + Clone) -> Dispe
     let mut widest = Dispersion { design_effect: 1.0, degrees: 1.0 };
     let mut batch_blocks = 1;
     loop {
-        let Some(found) = of_batches(trials.clone(), batch_blocks) else { return widest };
-        if batch_blocks > 1 && found.degrees < MIN_DEGREES as f64 {
+        let Some((found, free)) = of_batches(trials.clone(), batch_blocks) else { return widest };
+        if batch_blocks > 1 && free < MIN_DEGREES {
             return widest;
         }
         if batch_blocks == 1 || found.design_effect > widest.design_effect {
@@ -66,31 +71,38 @@ pub fn dispersion<'a>(trials: impl Iterator<Item = Series<'a>> + Clone) -> Dispe
     }
 }
 
-/// `None`: no trial has two such batches.
-fn of_batches<'a>(trials: impl Iterator<Item = Series<'a>>, batch_blocks: usize) -> Option<Dispersion> {
-    let (mut squares, mut binomial, mut batches, mut degrees) = (0.0, 0.0, 0_usize, 0_usize);
+/// The dispersion by batches of that size, and how many of them are free to vary. `None`: none is.
+fn of_batches<'a>(trials: impl Iterator<Item = Series<'a>>, batch_blocks: usize) -> Option<(Dispersion, usize)> {
+    let (mut squares, mut fourths, mut binomial, mut batches) = (0.0, 0.0, 0.0, 0_usize);
+    // The shares that were taken from the batches themselves: one for each trial, or the two parameters of a curve.
+    let (mut own_shares, mut curve_parameters) = (0, 0);
     for trial in trials {
-        let share = trial.share();
         let count = trial.due.len().min(trial.broken.len()) / batch_blocks;
-        if count < 2 {
-            continue;
+        match trial.expected {
+            Some(_) => curve_parameters = 2,
+            None if count < 2 => continue,
+            None => own_shares += 1,
         }
+        let share = trial.expected.unwrap_or_else(|| trial.share());
         let pairs = trial.due.chunks_exact(batch_blocks).zip(trial.broken.chunks_exact(batch_blocks));
         for (due, broken) in pairs {
             let due = due.iter().sum::<u64>() as f64;
             let residual = broken.iter().sum::<i64>() as f64 - share * due;
             squares += residual * residual;
+            fourths += residual.powi(4);
             binomial += due * share * (1.0 - share);
         }
         batches += count;
-        degrees += count - 1;
     }
-    if degrees == 0 {
-        return None;
-    }
+    let free = batches.checked_sub(own_shares + curve_parameters).filter(|free| *free > 0)?;
     // Where nothing is broken, or everything, nothing is seen of how it varies.
-    let design_effect = if binomial > 0.0 { squares / binomial * batches as f64 / degrees as f64 } else { 1.0 };
-    Some(Dispersion { design_effect, degrees: degrees as f64 })
+    let design_effect = if binomial > 0.0 { squares / binomial * batches as f64 / free as f64 } else { 1.0 };
+    // A few bursts make up the whole sum however many quiet batches are beside them: as many degrees as a sum of Gaussian squares
+    // that varies as much (Satterthwaite 1946; O'Neill 2014, "Some useful moment results in sampling problems", for its kurtosis).
+    let spread = fourths - squares * squares / batches as f64;
+    let degrees = if spread > 0.0 { (2.0 * squares * squares / spread).clamp(1.0, free as f64) } else { free as f64 };
+    let degrees = if squares > 0.0 { degrees } else { 1.0 };
+    Some((Dispersion { design_effect, degrees }, free))
 }
 
 #[cfg(test)]
@@ -98,7 +110,7 @@ mod tests {
     use super::*;
 
     fn of(due: &[u64], broken: &[i64]) -> Dispersion {
-        dispersion(std::iter::once(Series { due, broken }))
+        dispersion(std::iter::once(Series { due, broken, expected: None }))
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::binomial::Sample;
-use crate::dispersion::{Dispersion, dispersion};
+use crate::dispersion::{Dispersion, Series, dispersion};
 use crate::fit::{Point, Root, logit, root};
 use crate::goal::Goal;
 use crate::math::student_t;
@@ -18,7 +18,7 @@ const SATURATED: f64 = 10.0;
 const WINDOW_LN_RATE: f64 = 0.3;
 
 /// The least degrees of freedom behind a design effect on which a trial may be called a surprise.
-const MIN_DEGREES: f64 = 30.0;
+const MIN_DEGREES: f64 = 8.0;
 
 /// Where the capacity lies, in natural logarithms of rates.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,12 +77,17 @@ pub fn fit<'a>(goal: &Goal, trials: impl Iterator<Item = &'a Trial> + Clone, cri
     let mut window = (f64::NEG_INFINITY, f64::INFINITY);
     let mut found = None;
     // The window depends on the curve and the curve on the window: three times are enough, since the window is wide.
+    let mut curve: Option<Root> = None;
     for _ in 0..3 {
         let inside = |ln_rate: f64| (window.0..=window.1).contains(&ln_rate);
         let is_saturated =
             |trial: &&Trial| trial.tally.total_broken(criterion) as f64 > SATURATED * limit * trial.due as f64;
         let near = trials.clone().filter(|trial| inside(trial.rate_per_s.ln()) && !is_saturated(trial));
-        let dispersion = dispersion(near.map(|trial| trial.tally.series(criterion))).with_prior();
+        let series = near.map(|trial| {
+            let expected = curve.map(|root| root.share_at(limit, trial.rate_per_s.ln()));
+            Series { expected, ..trial.tally.series(criterion) }
+        });
+        let dispersion = dispersion(series).with_prior();
         let points: Vec<Point> = loads
             .values()
             .filter(|(ln_rate, _, _)| inside(*ln_rate))
@@ -94,6 +99,7 @@ pub fn fit<'a>(goal: &Goal, trials: impl Iterator<Item = &'a Trial> + Clone, cri
             .collect();
         let root = root(&points, limit, student_t(goal.confidence, dispersion.degrees))?;
         found = Some(CriterionFit { root, dispersion });
+        curve = Some(root);
         let reach = (WINDOW / root.steepness).min(WINDOW_LN_RATE);
         // A good load below and a bad one above always take part, or nothing would hold the curve.
         let of = |wanted: bool| {
@@ -118,6 +124,11 @@ pub fn fit<'a>(goal: &Goal, trials: impl Iterator<Item = &'a Trial> + Clone, cri
     };
     let mut found = found?;
     let Root { best, lower, upper, steepness: _ } = &mut found.root;
+    // What lies between two loads was not measured: a target that breaks at a step may do so anywhere between them.
+    let below = loads.values().map(|load| load.0).filter(|ln_rate| ln_rate <= best).max_by(f64::total_cmp);
+    let above = loads.values().map(|load| load.0).filter(|ln_rate| ln_rate >= best).min_by(f64::total_cmp);
+    *lower = lower.map(|lower| below.map_or(lower, |below| lower.min(below)));
+    *upper = upper.map(|upper| above.map_or(upper, |above| upper.max(above)));
     if lower.is_none() {
         *lower = clear_loads(Sample::is_below).into_iter().filter(|ln_rate| ln_rate <= best).max_by(f64::total_cmp);
     }
@@ -141,7 +152,8 @@ pub fn surprise(goal: &Goal, trials: &[Trial], index: usize) -> Option<f64> {
         let share = 1.0 / (1.0 + (-eta).exp());
         let due = trial.due as f64;
         let variance = due * share * (1.0 - share) * dispersion.design_effect;
-        (variance > 0.0).then(|| (trial.tally.total_broken(criterion) as f64 - due * share) / variance.sqrt())
+        let student = student_t(0.95, dispersion.degrees) / student_t(0.95, f64::INFINITY);
+        (variance > 0.0).then(|| (trial.tally.total_broken(criterion) as f64 - due * share) / variance.sqrt() / student)
     };
     (0..goal.slo.len()).filter_map(of).max_by(f64::total_cmp)
 }

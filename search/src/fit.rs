@@ -36,6 +36,13 @@ pub struct Root {
     pub steepness: f64,
 }
 
+impl Root {
+    /// The share that the curve says for a load.
+    pub fn share_at(&self, limit: f64, ln_rate: f64) -> f64 {
+        1.0 / (1.0 + (-(logit(limit) + self.steepness * (ln_rate - self.best))).exp())
+    }
+}
+
 /// A share that takes a hundredfold rate for a hundredfold share; less counts as no rise at all.
 const MIN_STEEPNESS: f64 = 1.0;
 /// A share that rises tenfold within a thousandth of the rate: a step.

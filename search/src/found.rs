@@ -35,6 +35,12 @@ pub enum Ended {
     MinRate,
     /// The load that was found broke the SLO when it was held, twice: the target changes while it is searched.
     Unconfirmed,
+    /// The target broke the SLO at a load that it had kept, and did not recover: it died, or it is no longer the same. The bounds are
+    /// from before.
+    TargetGone {
+        /// The load at which it did not recover, per second.
+        at_per_s: f64,
+    },
 }
 
 /// What a search found: the capacity as an interval, and everything that led there.
@@ -111,6 +117,9 @@ impl fmt::Display for Found {
             }
             Ended::MaxRate => f.write_str("; the highest rate allowed is still good"),
             Ended::MinRate => f.write_str("; the lowest rate is already bad"),
+            Ended::TargetGone { at_per_s } => {
+                write!(f, "; the target is gone: it kept {at_per_s:.1}/s before and does not any more")
+            }
             Ended::Unconfirmed => f.write_str("; not confirmed: the target changes while it is searched"),
         }
     }

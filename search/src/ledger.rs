@@ -25,6 +25,11 @@ impl Ledger {
         Self { in_flight: 0, overdue: vec![0; criteria] }
     }
 
+    /// Whether more than one request has been in flight for longer than a criterion allows: what an overload left behind is not served yet.
+    pub fn is_behind(&self) -> bool {
+        self.overdue.iter().any(|overdue| *overdue > 1)
+    }
+
     /// How many requests of a block broke each criterion. Below 0 where those counted as overdue ended otherwise.
     pub fn take(&mut self, slo: &[Criterion], block: &Block) -> Vec<i64> {
         if block.void == Some(Spoilt::Lost) {

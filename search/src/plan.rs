@@ -248,8 +248,10 @@ fn narrow(past: &Past<'_>, estimate: &Estimate, bracket: (i32, i32)) -> Next {
     let shortest = (past.blocks / NARROW_PART_OF_BUDGET).clamp(*NARROW_BLOCKS.start(), *NARROW_BLOCKS.end());
     let plan =
         Plan { step: 0, purpose: Purpose::Narrow, max_blocks: part.max(shortest), ending: None, until_clear: false };
-    let measured =
-        past.valid().filter(|trial| trial.purpose != Purpose::Expand && trial.tally.blocks() >= shortest).count();
+    // A load that was given up as far beyond the capacity has said all it can.
+    let is_whole =
+        |trial: &&Trial| trial.tally.blocks() >= shortest || (trial.verdict == Verdict::Bad && trial.is_clear);
+    let measured = past.valid().filter(|trial| trial.purpose != Purpose::Expand).filter(is_whole).count();
     if measured >= MIN_NARROW_TRIALS && estimate.width().is_some_and(|width| width <= past.goal.width) {
         return confirm(Ended::Width);
     }
@@ -262,7 +264,7 @@ fn narrow(past: &Past<'_>, estimate: &Estimate, bracket: (i32, i32)) -> Next {
     if bad - good > 2.0 * WIDE && bracket.1 - bracket.0 > 1 {
         // The curve is not known yet.
         let step = i32::midpoint(bracket.0, bracket.1);
-        return Next::Trial(Plan { step, max_blocks: max_blocks.min(SPLIT_BLOCKS), ..plan });
+        return Next::Trial(Plan { step, max_blocks: max_blocks.min(SPLIT_BLOCKS), until_clear: true, ..plan });
     }
     let half = (0.5 * (upper - lower)).min(WIDE);
     let place = estimate.best + 0.5 * half * poorer_side(past, estimate.best);
@@ -301,9 +303,15 @@ fn open_load(past: &Past<'_>, step: i32, enough: usize) -> i32 {
         times.fold(0.0, f64::max)
     };
     let good = loads.iter().filter(|(_, (blocks, due, broken))| *blocks >= enough && worst(*due, broken) < 1.0 / FAR);
-    let bad = loads.iter().filter(|(_, (_, due, broken))| worst(*due, broken) > FAR);
     let good = good.map(|(step, _)| *step).max().unwrap_or(i32::MIN / 2);
-    let bad = bad.map(|(step, _)| *step).min().unwrap_or(i32::MAX / 2);
+    // One trial does not make a load bad: two must say so, of this load or of lower ones.
+    let is_far = |trial: &&Trial| {
+        let broken: Vec<u64> = (0..past.goal.slo.len()).map(|index| trial.tally.total_broken(index)).collect();
+        2 * trial.tally.blocks() >= enough && worst(trial.due, &broken) > FAR
+    };
+    let mut bad: Vec<i32> = past.valid().filter(is_far).map(|trial| trial.step).collect();
+    bad.sort_unstable();
+    let bad = bad.get(1).copied().unwrap_or(i32::MAX / 2);
     if bad.saturating_sub(good) > CLOSE_STEPS {
         let between = good + 1..=bad - 1;
         let is_far = loads.contains_key(&good) && loads.contains_key(&bad) && !between.contains(&step);

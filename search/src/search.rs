@@ -10,7 +10,7 @@ use onrush_stats::Distribution;
 use crate::block::{Block, Spoilt};
 use crate::estimate::{estimate, surprise};
 use crate::found::{Ended, Found};
-use crate::goal::{Goal, GoalError};
+use crate::goal::{Criterion, Goal, GoalError};
 use crate::grid::Grid;
 use crate::ledger::Ledger;
 use crate::plan::{Next, Past, Plan, next_plan};
@@ -18,14 +18,25 @@ use crate::trial::{Purpose, Tally, Trial, Verdict};
 
 /// The fewest blocks of a trial.
 const MIN_BLOCKS: usize = 3;
+/// Shorter blocks than this are none.
+const MIN_BLOCK_NS: u64 = 1_000_000;
+/// The fewest requests of a trial: at rates below one a second it lasts until so many were due.
+const MIN_DUE: u64 = 10;
+/// A target that kept the SLO with fewer requests than this may not have kept it.
+const MIN_DUE_OF_GOOD: u64 = 100;
 /// So many void blocks, and as many as there are good ones, make a trial void.
 const MAX_VOID_BLOCKS: usize = 5;
 /// So many void trials in a row, and the generator cannot keep that rate.
 const MAX_VOID_TRIALS: u32 = 2;
-/// So many blocks are waited for at most, until a target that was overloaded keeps the SLO again.
-const MAX_REST_BLOCKS: usize = 60;
+/// So many blocks are waited for at least, until a target that was overloaded keeps the SLO again…
+const REST_BLOCKS: usize = 60;
+/// …and at most this part of the budget.
+const REST_PART_OF_BUDGET: usize = 10;
 /// A block in which so large a share broke a criterion leaves a queue behind.
 const OVERLOAD: f64 = 0.5;
+/// A trial that is to last ends early where at least that share broke, and so many times the limit, after so many blocks.
+const OVERLOAD_TIMES: f64 = 1.5;
+const OVERLOAD_BLOCKS: usize = 20;
 /// A trial that broke more than the others say, by so many standard deviations, is repeated.
 const DOUBTFUL: f64 = 6.0;
 /// Blocks of a search at most, however short they are. (24 hours of seconds are 86,400.)
@@ -93,12 +104,12 @@ impl Search {
     pub fn new(goal: Goal) -> Result<Self, GoalError> {
         goal.check()?;
         let plan = Plan::first();
-        Ok(Self {
+        let mut search = Self {
             grid: Grid::new(goal.start_per_s, goal.max_per_s, goal.width),
             trials: Vec::new(),
             latency: BTreeMap::new(),
             ledger: Ledger::new(goal.slo.len()),
-            stage: Stage::WarmUp { left: plan.warm_up_blocks(&goal) },
+            stage: Stage::Trial,
             plan,
             tally: Tally::new(goal.slo.len()),
             tally_latency: Distribution::default(),
@@ -115,7 +126,9 @@ impl Search {
             blocks: 0,
             found: None,
             goal,
-        })
+        };
+        search.warm_up();
+        Ok(search)
     }
 
     /// What to do next. It stays the same until a block is taken.
@@ -137,6 +150,11 @@ impl Search {
             Stage::WarmUp { .. } | Stage::Trial => self.plan.step,
         };
         self.grid.rate_per_s(step)
+    }
+
+    /// Why the trial that is under way is held.
+    pub fn purpose(&self) -> Purpose {
+        self.plan.purpose
     }
 
     /// What was found; `None`: the search goes on.
@@ -205,9 +223,11 @@ impl Search {
     fn take_sound(&mut self, block: &Block, broken: &[i64], began_ns: u64) {
         let share = |broken: i64| broken.max(0) as f64 / block.due.max(1) as f64;
         let keeps = self.goal.slo.iter().zip(broken).all(|(criterion, broken)| share(*broken) < criterion.share());
-        self.overloaded = broken.iter().any(|broken| share(*broken) > OVERLOAD);
+        let has_recovered = keeps && block.due > 0 && !self.ledger.is_behind();
+        self.overloaded = !keeps || self.ledger.is_behind();
         match self.stage {
-            Stage::Rest { left } if keeps || left <= 1 => self.warm_up(),
+            Stage::Rest { .. } if has_recovered => self.warm_up(),
+            Stage::Rest { left } if left <= 1 => self.after_rest(),
             Stage::Rest { left } => self.stage = Stage::Rest { left: left - 1 },
             Stage::WarmUp { left } if left <= 1 => self.stage = Stage::Trial,
             Stage::WarmUp { left } => self.stage = Stage::WarmUp { left: left - 1 },
@@ -251,18 +271,25 @@ impl Search {
 
     fn is_trial_over(&self) -> bool {
         let blocks = self.tally.blocks();
+        if self.tally.total_due() < MIN_DUE || blocks < self.limit_blocks() {
+            return false;
+        }
         if blocks >= self.plan.max_blocks {
             return true;
         }
-        // Looking after every block of a long trial would cost time and be wrong more often.
-        let looks = blocks >= MIN_BLOCKS && (blocks < 16 || blocks.is_multiple_of(blocks / 8));
-        // A queue fills slowly, so a trial near the capacity is not good before it has lasted.
-        let lasted = self.plan.until_clear || 2 * blocks >= self.plan.max_blocks;
-        looks
-            && match self.tally.clear_verdict(&self.goal.slo, &self.design_effects) {
-                Some(Verdict::Good) => lasted,
-                clear => clear.is_some(),
-            }
+        if self.plan.until_clear {
+            // Looking after every block of a long trial would cost time and be wrong more often.
+            let looks = blocks >= MIN_BLOCKS && (blocks < 16 || blocks.is_multiple_of(blocks / 8));
+            return looks && self.tally.clear_verdict(&self.goal.slo, &self.design_effects).is_some();
+        }
+        // A trial that ended as soon as a burst came, or because none had come yet, would count bursts too often, or too seldom. Only a load
+        // that is far beyond the capacity is given up.
+        let is_overload = |(index, criterion): (usize, &Criterion)| {
+            let broken = self.tally.total_broken(index) as f64;
+            let due = self.tally.total_due() as f64;
+            broken > due * OVERLOAD.max((OVERLOAD_TIMES * criterion.share()).min(1.0)) - 0.5
+        };
+        blocks >= OVERLOAD_BLOCKS && self.goal.slo.iter().enumerate().any(is_overload)
     }
 
     /// What was tallied, as a trial.
@@ -361,23 +388,57 @@ impl Search {
         self.from_ns = self.elapsed_ns;
         self.void_blocks = 0;
         if std::mem::take(&mut self.overloaded) {
-            self.stage = Stage::Rest { left: MAX_REST_BLOCKS };
+            let blocks = self.blocks + self.blocks_left();
+            self.stage = Stage::Rest { left: REST_BLOCKS.max(blocks / REST_PART_OF_BUDGET) };
         } else {
             self.warm_up();
         }
     }
 
+    /// The target did not recover at half the rate. If it kept the SLO there before, it is not the load that breaks it now.
+    fn after_rest(&mut self) {
+        let rate_per_s = self.rate_per_s();
+        let was_good = |trial: &&Trial| {
+            let is_good = trial.counts() && trial.verdict == Verdict::Good && trial.due >= MIN_DUE_OF_GOOD;
+            is_good && trial.rate_per_s >= rate_per_s
+        };
+        let Some(last_good) = self.trials.iter().rposition(|trial| was_good(&trial)) else { return self.warm_up() };
+        // Nothing that came after is known to be the target that was searched.
+        for trial in &mut self.trials[last_good + 1..] {
+            trial.is_set_aside |= trial.verdict == Verdict::Bad;
+        }
+        self.doubt = None;
+        self.finish(Ended::TargetGone { at_per_s: rate_per_s }, false);
+    }
+
     fn warm_up(&mut self) {
-        let left = self.plan.warm_up_blocks(&self.goal);
+        // Before the limit has passed nothing can have broken it.
+        let left = self.plan.warm_up_blocks(&self.goal).max(self.limit_blocks());
         self.stage = if left == 0 { Stage::Trial } else { Stage::WarmUp { left } };
+    }
+
+    /// How many blocks the longest latency limit takes.
+    fn limit_blocks(&self) -> usize {
+        let limit_ns = |criterion: &Criterion| match criterion {
+            Criterion::Latency { limit_ns, .. } => *limit_ns,
+            Criterion::Failed { .. } => 0,
+        };
+        let longest_ns = self.goal.slo.iter().map(limit_ns).max().unwrap_or(0);
+        usize::try_from(longest_ns / self.mean_block_ns().max(MIN_BLOCK_NS)).unwrap_or(usize::MAX).min(MAX_BLOCKS)
+    }
+
+    /// Before there is one a block is taken for a second.
+    fn mean_block_ns(&self) -> u64 {
+        if self.blocks == 0 { 1_000_000_000 } else { (self.elapsed_ns / self.blocks as u64).max(1) }
     }
 
     /// How many blocks the budget still has, by the mean length of those so far.
     fn blocks_left(&self) -> usize {
         let budget_ns = u64::try_from(self.goal.budget.as_nanos()).unwrap_or(u64::MAX);
         let left_ns = budget_ns.saturating_sub(self.elapsed_ns);
-        let mean_ns = (self.elapsed_ns / self.blocks.max(1) as u64).max(1);
-        usize::try_from(left_ns / mean_ns).unwrap_or(usize::MAX).min(MAX_BLOCKS.saturating_sub(self.blocks))
+        usize::try_from(left_ns / self.mean_block_ns())
+            .unwrap_or(usize::MAX)
+            .min(MAX_BLOCKS.saturating_sub(self.blocks))
     }
 
     /// The budget is spent: the trial that is under way counts as far as it came.

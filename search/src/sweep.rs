@@ -23,7 +23,7 @@ impl CurvePoint {
                 i64::try_from(above).unwrap_or(i64::MAX)
             };
             let broken: Vec<i64> = blocks.iter().map(above).collect();
-            dispersion(std::iter::once(Series { due: &due, broken: &broken })).design_effect
+            dispersion(std::iter::once(Series { due: &due, broken: &broken, expected: None })).design_effect
         };
         let design_effect = CURVE_QUANTILES.into_iter().map(effect).fold(1.0, f64::max);
         Self::new(rate_per_s, all, &latency, design_effect, confidence)

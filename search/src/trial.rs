@@ -134,7 +134,7 @@ impl Tally {
 
     /// For the dispersion.
     pub fn series(&self, criterion: usize) -> Series<'_> {
-        Series { due: &self.due, broken: &self.broken[criterion] }
+        Series { due: &self.due, broken: &self.broken[criterion], expected: None }
     }
 
     /// The dispersion of this trial alone.
@@ -150,7 +150,7 @@ impl Tally {
         let mut verdict = Some(Verdict::Good);
         for (index, criterion) in slo.iter().enumerate() {
             let (due, broken) = (self.total_due(), self.total_broken(index));
-            let mut dispersion = self.dispersion(index);
+            let mut dispersion = self.dispersion(index).with_prior();
             dispersion.design_effect = dispersion.design_effect.max(design_effects.get(index).copied().unwrap_or(1.0));
             let sample = Sample::effective(due, broken, dispersion, EARLY_CONFIDENCE);
             if sample.is_above(criterion.share(), EARLY_CONFIDENCE) {
@@ -217,9 +217,9 @@ mod tests {
 
     #[test]
     fn what_breaks_in_bursts_takes_longer_to_be_clear() {
-        let good = tally(&[(1_000, 0, 0); 20]);
+        let good = tally(&[(10_000, 0, 0); 20]);
         assert_eq!(good.clear_verdict(&SLO, &[1.0, 1.0]), Some(Verdict::Good));
-        assert_eq!(good.clear_verdict(&SLO, &[50.0, 1.0]), None);
+        assert_eq!(good.clear_verdict(&SLO, &[500.0, 1.0]), None);
     }
 
     #[test]

@@ -17,8 +17,8 @@ const ENOUGH: usize = 38;
 
 fn goal(limit_ms: u64) -> Goal {
     let slo = vec![Criterion::quantile(0.99, Duration::from_millis(limit_ms))];
-    // A 95 % interval of 5 % leaves room for what 3 % allows to each side. At the p99 of a queue that takes its time: an hour or more.
-    Goal { width: 0.05, budget: Duration::from_secs(7_200), ..Goal::new(slo) }
+    // An interval of 6 % at 95 % claims what bisection is asked for: within 3 % in 38 of 40 runs.
+    Goal { width: 0.06, budget: Duration::from_secs(7_200), ..Goal::new(slo) }
 }
 
 /// Runs a search to its end; what it found, and how many seconds it took.
@@ -89,11 +89,30 @@ fn bisection_s(service: Service, limit_ms: u64, theory: f64) -> (usize, f64) {
     }
 }
 
-/// `covered_at_least`: how many intervals hold the capacity; 38 of 40 are what they claim. `part`: of the time that bisection takes.
-fn comes_close(service: Service, limit_ms: u64, covered_at_least: usize, part: f64) {
+/// The fewest of so many 95 % intervals that may hold the capacity: with fewer, a binomial test refuses at 5 % that they are what they claim.
+fn fewest_that_hold(intervals: u64) -> usize {
+    let (n, confidence) = (intervals as f64, 0.95_f64);
+    // P(none), and from it each P(k), up to where their sum reaches 5 %.
+    let mut exactly = (1.0 - confidence).powf(n);
+    let (mut at_most, mut k) = (exactly, 0);
+    while at_most < 0.05 {
+        exactly *= (n - f64::from(k)) / f64::from(k + 1) * confidence / (1.0 - confidence);
+        at_most += exactly;
+        k += 1;
+    }
+    k as usize
+}
+
+/// What a search of a queue must show: close, its intervals honest, and at most half of the time that bisection takes for the same closeness.
+fn comes_close(service: Service, limit_ms: u64) {
     let theory = capacity_per_s(service, limit_ms as f64 / 1e3);
     let runs: Vec<(Found, f64)> =
         (0..RUNS).map(|seed| search(&mut Queue::new(service, seed), goal(limit_ms))).collect();
+    for (seed, (found, elapsed_s)) in runs.iter().enumerate() {
+        if found.best_per_s.is_none_or(|best| (best / theory - 1.0).abs() > CLOSE) {
+            println!("seed {seed}: {found} after {elapsed_s:.0} s, most likely {:?}", found.best_per_s);
+        }
+    }
     let errors = || runs.iter().map(|(found, _)| found.best_per_s.unwrap_or(0.0) / theory - 1.0);
     let close = errors().filter(|error| error.abs() <= CLOSE).count();
     let covers = |found: &Found| {
@@ -109,40 +128,44 @@ fn comes_close(service: Service, limit_ms: u64, covered_at_least: usize, part: f
         rms * 100.0
     );
     assert!(close >= ENOUGH, "{close} of {RUNS} are close");
-    assert!(covered >= covered_at_least, "{covered} of {RUNS} intervals hold the capacity");
-    assert!(mean_s <= part * bisection_s, "{mean_s} s, bisection {bisection_s} s");
+    assert!(covered >= fewest_that_hold(RUNS), "{covered} of {RUNS} intervals hold the capacity");
+    assert!(mean_s <= 0.5 * bisection_s, "{mean_s} s, bisection {bisection_s} s");
 }
 
 #[test]
 fn exponential_service_50_ms() {
-    comes_close(Service::Exponential, 50, 34, 0.5);
+    comes_close(Service::Exponential, 50);
 }
 
 #[test]
 fn exponential_service_100_ms() {
-    comes_close(Service::Exponential, 100, 34, 0.5);
+    comes_close(Service::Exponential, 100);
 }
 
-// At nine tenths of what the server can serve, bursts last longer than most batches: the intervals are too narrow there.
 #[test]
 fn exponential_service_200_ms() {
-    comes_close(Service::Exponential, 200, 30, 0.5);
+    comes_close(Service::Exponential, 200);
 }
 
 #[test]
 fn fixed_service_50_ms() {
-    comes_close(Service::Fixed, 50, 34, 0.5);
+    comes_close(Service::Fixed, 50);
 }
 
 #[test]
 fn fixed_service_100_ms() {
-    comes_close(Service::Fixed, 100, 34, 0.5);
+    comes_close(Service::Fixed, 100);
 }
 
-// The share rises so steeply with the load that trials of two minutes do for bisection, which needs no more to tell good from bad.
 #[test]
 fn fixed_service_200_ms() {
-    comes_close(Service::Fixed, 200, 30, 0.9);
+    comes_close(Service::Fixed, 200);
+}
+
+#[test]
+fn the_fewest_that_hold_are_those_of_the_binomial_distribution() {
+    // P(at most 35 of 40) is 4.80 %, P(at most 36) 13.81 %; P(at most 184 of 200) 4.5 %, P(at most 185) 7.8 %.
+    assert_eq!((fewest_that_hold(40), fewest_that_hold(200)), (36, 185));
 }
 
 #[test]
@@ -178,7 +201,7 @@ fn a_short_budget_gives_a_wide_interval_that_says_so() {
         held += usize::from(!above && !below);
     }
     println!("five minutes: {held} of {RUNS} intervals hold the capacity");
-    assert!(held >= 34, "{held} of {RUNS}");
+    assert!(held >= fewest_that_hold(RUNS), "{held} of {RUNS}");
 }
 
 #[test]
@@ -203,7 +226,7 @@ fn a_generator_beyond_the_targets_capacity_does_not_matter() {
     let mut queue = Queue::new(Service::Fixed, 5);
     queue.generator_per_s = 230.0;
     let theory = capacity_per_s(Service::Fixed, 0.05);
-    let (found, _) = search(&mut queue, goal(50));
+    let (found, _) = search(&mut queue, Goal { start_per_s: 9.0, ..goal(50) });
     let best = found.best_per_s.expect("it is bounded on both sides");
     assert!((best / theory - 1.0).abs() < 0.04, "{found} {theory}");
     assert!(found.trials.iter().any(|trial| matches!(trial.verdict, Verdict::Void(_))));

@@ -30,6 +30,10 @@ pub struct Queue {
     pub hiccup_at_s: Option<(f64, f64)>,
     /// The share of requests that fail, for each request per second.
     pub failed_share_per_s: f64,
+    /// Above this rate every request is answered with an error, at once.
+    pub errors_above_per_s: f64,
+    /// From when on every connection is refused.
+    pub dies_at_s: f64,
 }
 
 /// What the server can serve.
@@ -51,7 +55,14 @@ impl Queue {
             generator_per_s: f64::INFINITY,
             hiccup_at_s: None,
             failed_share_per_s: 0.0,
+            errors_above_per_s: f64::INFINITY,
+            dies_at_s: f64::INFINITY,
         }
+    }
+
+    /// The same with a server that serves so many requests a second.
+    pub fn serving(service: Service, seed: u64, served_per_s: f64) -> Self {
+        Self { mean_s: 1.0 / served_per_s, ..Self::new(service, seed) }
     }
 
     fn exponential(&mut self) -> f64 {
@@ -62,7 +73,7 @@ impl Queue {
     pub fn run(&mut self, rate_per_s: f64) -> &Block {
         let sent_per_s = rate_per_s.min(self.generator_per_s);
         self.block.void = (rate_per_s > self.generator_per_s).then_some(Spoilt::Cpu);
-        (self.block.due, self.block.failed) = (0, 0);
+        (self.block.due, self.block.failed, self.block.without_response) = (0, 0, 0);
         self.block.latency.clear();
         let end_s = self.now_s + BLOCK_S;
         if let Some((_, length_s)) = self.hiccup_at_s.take_if(|(at_s, _)| *at_s <= self.now_s) {
@@ -70,7 +81,24 @@ impl Queue {
         }
         // A Poisson process forgets: the next arrival is drawn anew at a change of rate.
         self.next_arrival_s = self.now_s + self.exponential() / sent_per_s;
+        if self.now_s >= self.dies_at_s {
+            // Whoever waited loses the connection.
+            self.block.without_response = self.under_way.len() as u64;
+            self.block.failed = self.block.without_response;
+            self.under_way.clear();
+        }
         while self.next_arrival_s < end_s {
+            let is_dead = self.now_s >= self.dies_at_s;
+            if is_dead || sent_per_s > self.errors_above_per_s {
+                self.block.due += 1;
+                self.block.failed += 1;
+                match is_dead {
+                    true => self.block.without_response += 1,
+                    false => self.block.latency.record(100_000),
+                }
+                self.next_arrival_s += self.exponential() / sent_per_s;
+                continue;
+            }
             let served_s = match self.service {
                 Service::Exponential => self.mean_s * self.exponential(),
                 Service::Fixed => self.mean_s,
