@@ -26,6 +26,8 @@ const NARROW_PART: usize = 5;
 const FAR: f64 = 5.0;
 /// Loads so many steps apart are close together.
 const CLOSE_STEPS: i32 = 4;
+/// A trial that is to last is given up as overload after so many blocks at the earliest.
+pub const OVERLOAD_BLOCKS: usize = 20;
 /// So many trials of that length at least stand behind an interval.
 const MIN_NARROW_TRIALS: usize = 8;
 /// The confirmation takes at least so many blocks, and this part of all that were counted.
@@ -249,8 +251,10 @@ fn narrow(past: &Past<'_>, estimate: &Estimate, bracket: (i32, i32)) -> Next {
     let plan =
         Plan { step: 0, purpose: Purpose::Narrow, max_blocks: part.max(shortest), ending: None, until_clear: false };
     // A load that was given up as far beyond the capacity has said all it can.
-    let is_whole =
-        |trial: &&Trial| trial.tally.blocks() >= shortest || (trial.verdict == Verdict::Bad && trial.is_clear);
+    let is_whole = |trial: &&Trial| {
+        let is_given_up = trial.verdict == Verdict::Bad && trial.is_clear && trial.tally.blocks() >= OVERLOAD_BLOCKS;
+        trial.tally.blocks() >= shortest || is_given_up
+    };
     let measured = past.valid().filter(|trial| trial.purpose != Purpose::Expand).filter(is_whole).count();
     if measured >= MIN_NARROW_TRIALS && estimate.width().is_some_and(|width| width <= past.goal.width) {
         return confirm(Ended::Width);

@@ -13,7 +13,7 @@ use crate::found::{Ended, Found};
 use crate::goal::{Criterion, Goal, GoalError};
 use crate::grid::Grid;
 use crate::ledger::Ledger;
-use crate::plan::{Next, Past, Plan, next_plan};
+use crate::plan::{Next, OVERLOAD_BLOCKS, Past, Plan, next_plan};
 use crate::trial::{Purpose, Tally, Trial, Verdict};
 
 /// The fewest blocks of a trial.
@@ -34,9 +34,8 @@ const REST_BLOCKS: usize = 60;
 const REST_PART_OF_BUDGET: usize = 10;
 /// A block in which so large a share broke a criterion leaves a queue behind.
 const OVERLOAD: f64 = 0.5;
-/// A trial that is to last ends early where at least that share broke, and so many times the limit, after so many blocks.
+/// A trial that is to last ends early where at least that share broke, and so many times the limit.
 const OVERLOAD_TIMES: f64 = 1.5;
-const OVERLOAD_BLOCKS: usize = 20;
 /// A trial that broke more than the others say, by so many standard deviations, is repeated.
 const DOUBTFUL: f64 = 6.0;
 /// Blocks of a search at most, however short they are. (24 hours of seconds are 86,400.)

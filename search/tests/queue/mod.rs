@@ -1,5 +1,7 @@
 //! One server with a queue, in simulated time, and what theory says of it.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+
 use std::collections::VecDeque;
 
 use onrush_search::{Block, Spoilt};
