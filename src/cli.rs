@@ -7,9 +7,11 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use onrush_target::{Delay, Stall};
 
+use crate::ab::AbArgs;
 use crate::args::{EngineArgs, IoArg, TopicArgs};
 use crate::bench::BenchArgs;
 use crate::capacity::CapacityArgs;
+use crate::compare::CompareArgs;
 use crate::doctor::{DoctorArgs, HealthArgs};
 use crate::logging::LogFormat;
 use crate::parse::{self, Cpus};
@@ -23,6 +25,8 @@ Examples:
 
   onrush bench http://web:8080/ -d 30s        one machine loads a web server, nothing else needed
   onrush capacity http://web:8080/ --slo 'p99<50ms'   how much it takes
+  onrush ab http://old:8080/ http://new:8080/         which of two is faster
+  onrush compare before.json after.json               two results of bench, or of tests
 
   onrush orchestrator --brokers kafka:9092    once; dashboard on http://127.0.0.1:7400
   onrush driver --brokers kafka:9092          on each machine that makes load
@@ -37,7 +41,7 @@ Exit codes:
   0    done, and the result is exact or unproved
   1    it did not work, or a test failed, was stopped, is incomplete or invalid
   2    the command line is wrong
-  99   the test is sound, and a --threshold is not kept
+  99   the test is sound, and a --threshold is not kept, or a --gate is proven to be broken
   130  ended by Ctrl-C";
 
 /// A distributed HTTP load tester whose results can be proved.
@@ -77,6 +81,10 @@ pub enum Command {
     Capacity(Box<CapacityArgs>),
     /// Measure the latency of a web server at rates that rise in steps, from this machine alone
     Sweep(Box<SweepArgs>),
+    /// Compare two results: how large the differences are, and which are proven
+    Compare(CompareArgs),
+    /// Load two web servers in turn from this machine alone, and compare them
+    Ab(Box<AbArgs>),
     /// Recompute an exported run from its raw seconds, and say whether its result is true
     Verify(VerifyArgs),
     /// Check this machine before a test, and say what to do

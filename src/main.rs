@@ -3,10 +3,12 @@
 //! Reading order: `cli` (what can be asked for), `nodes` (orchestrator, driver, target), `test` (the REST client's
 //! commands), `bench`, `doctor`, `demo`. This package refuses to know how load is made, merged or stored.
 
+mod ab;
 mod args;
 mod bench;
 mod capacity;
 mod cli;
+mod compare;
 mod console;
 mod demo;
 mod doctor;
@@ -59,6 +61,8 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(*args, &console),
         Command::Capacity(args) => capacity::run(*args, &console),
         Command::Sweep(args) => sweep::run(*args, &console),
+        Command::Compare(args) => compare::run(args, &console),
+        Command::Ab(args) => ab::run(*args, &console),
         Command::Verify(args) => verify::run(&args, &console),
         Command::Doctor(args) => doctor::run(args, &console),
         Command::Health(args) => doctor::health(args),

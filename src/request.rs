@@ -155,6 +155,21 @@ impl<const ALONE: bool, const SEARCHED: bool> OptionArgs<ALONE, SEARCHED> {
         self.given.iter().any(|(option, ..)| option.name == name)
     }
 
+    /// These options, with those of `others` in their place where both give one; headers and whatever else may stand several times
+    /// are added.
+    pub fn with(&self, others: &Self) -> Self {
+        let mut all = self.clone();
+        for (option, flag, values) in &others.given {
+            match all.given.iter_mut().find(|(known, ..)| known.name == option.name) {
+                Some((_, _, known)) if matches!(flag.how, How::Each(_)) => known.extend(values.iter().cloned()),
+                Some((_, known_flag, known)) => (*known_flag, *known) = (*flag, values.clone()),
+                None => all.given.push((*option, *flag, values.clone())),
+            }
+        }
+        all.extra.resolve.extend(others.extra.resolve.iter().cloned());
+        all
+    }
+
     /// The test that the flags ask for; reads the files that they name.
     pub fn test(&self, asked: Option<TypeArg>, url: Option<&str>) -> Result<TestConfig, Error> {
         let test_type = test_type(

@@ -4,6 +4,8 @@ mod harness;
 
 #[path = "bench/capacity.rs"]
 mod capacity;
+#[path = "bench/compare.rs"]
+mod compare;
 #[path = "bench/limit.rs"]
 mod limit;
 #[path = "bench/log.rs"]

@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::escape::{escape_json, escaped};
 use crate::sse::{MAX_EVENT_BYTES, SseReader};
-use crate::{DriverView, MetricsView, SearchView, SecondView, StoppedView, TestSummary, TestView};
+use crate::{CompareView, DriverView, MetricsView, SearchView, SecondView, StoppedView, TestSummary, TestView};
 
 /// For connecting to the orchestrator.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -288,6 +288,16 @@ impl Client {
             return Err(self.unreadable(format!("the file ended after {bytes} bytes")));
         }
         Ok(bytes)
+    }
+
+    /// Two tests compared, without so many seconds at their beginnings, and what became of these gates.
+    pub fn compare(&self, [a, b]: [&str; 2], skip_s: u64, gates: &[String]) -> Result<CompareView, ClientError> {
+        let mut url = self.url(&["v1", "compare"]);
+        url.query_pairs_mut().append_pair("a", a).append_pair("b", b).append_pair("skip", &skip_s.to_string());
+        if !gates.is_empty() {
+            url.query_pairs_mut().append_pair("gate", &gates.join(","));
+        }
+        self.read(self.agent.get(url.as_str()).call())
     }
 
     /// Every driver that is known.

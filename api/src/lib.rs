@@ -4,6 +4,7 @@
 //! durations seconds. This crate refuses to know the orchestrator: how tests are run, served or stored.
 
 mod client;
+mod compare;
 mod driver;
 pub mod escape;
 mod limit;
@@ -13,11 +14,13 @@ mod proof;
 mod search;
 mod slo;
 mod sse;
+mod stretch;
 mod test;
 
 pub use client::{
     Client, ClientError, FieldFault, NewLoad, NewSearch, NewTest, Refusal, SealedSecond, StreamEvent, orchestrator_url,
 };
+pub use compare::{CompareView, ComparedRunView, ComparedView, GateView, IntervalView};
 pub use driver::{DriverState, DriverView};
 pub use limit::{LimitView, LimitedBy};
 pub use measured::{
@@ -30,6 +33,7 @@ pub use search::{
     TrialView, ended_text,
 };
 pub use slo::criterion;
+pub use stretch::StretchView;
 pub use test::{
     AmendmentView, ConfigSummary, ConfigView, EventView, ParticipantState, ParticipantView, StoppedView, TestState,
     TestSummary, TestView, ThresholdView,

@@ -3,6 +3,8 @@
 //! What is stored is read from the store, beside the brain; the brain is asked for what only it knows, and for
 //! whatever changes something.
 
+mod compare;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use onrush_api::{CheckView, ConservationView, ScopeView, TestState};
+use onrush_api::{CheckView, ConservationView, ScopeView, StretchView, TestState};
+use onrush_compare::{Stretch, Timeline};
 use onrush_engine::{End, SecondReport};
 use onrush_stats::{
     DriverFigures, FailureCause, LimitWatch, Outcome, SecondStats, TargetTime, Totals, Verdict, balance,
@@ -23,6 +24,7 @@ pub struct Collector {
     seconds: u64,
     rows: Vec<SecondRow>,
     last: Option<ScopeView>,
+    timeline: Timeline,
     /// What the engine counted apart from its seconds.
     claimed: Totals,
     end: Option<End>,
@@ -61,6 +63,7 @@ impl Collector {
             is_paced: self.is_paced,
         };
         self.limits.second(*index, vec![figures]);
+        self.timeline.push(Stretch::of_second(*index, as_ns(sending_in_this), &stats.counts, &stats.latency));
         self.claimed = *totals;
         self.end.clone_from(end);
         let measured = ScopeView::of(stats, length.as_secs_f64(), sending_in_this.as_secs_f64());
@@ -105,6 +108,7 @@ impl Collector {
         let is_rate_kept_to_its_end = state == TestState::Completed && asked.is_rate_over_time();
         let short_of_rate = is_rate_kept_to_its_end.then(|| self.claimed.due.saturating_sub(self.claimed.sent));
         let (thresholds, seconds) = (Vec::new(), self.rows);
+        let stretches = self.timeline.stretches().iter().map(StretchView::from).collect();
         let limit = (&self.limits.whole()).into();
         BenchView {
             state,
@@ -120,6 +124,7 @@ impl Collector {
             thresholds,
             seconds,
             seconds_left_out,
+            stretches,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A bench's result as one value: what is written as JSON, and what the table and the CSV are drawn from. Pure.
 
-use onrush_api::{ConservationView, LimitView, Outcome, ScopeView, TestState, ThresholdView};
+use onrush_api::{ConservationView, LimitView, Outcome, ScopeView, StretchView, TestState, ThresholdView};
 use onrush_protocol::{TargetUrl, TestConfig};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -36,6 +36,8 @@ pub struct BenchView {
     pub seconds: Vec<SecondRow>,
     /// Seconds that are not listed because there are too many.
     pub seconds_left_out: u64,
+    /// The run in 128 stretches of time at most, with their distributions: what `onrush compare` reads.
+    pub stretches: Vec<StretchView>,
 }
 
 /// What was asked for, as it was understood; `null`: no limit.

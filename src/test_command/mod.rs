@@ -138,7 +138,7 @@ fn export(client: &Client, args: &ExportArgs, console: &Console) -> Result<ExitC
 }
 
 /// The test of this id, or the only one whose id begins so, or the newest.
-fn find(client: &Client, wanted: Option<&str>) -> Result<TestView, Error> {
+pub fn find(client: &Client, wanted: Option<&str>) -> Result<TestView, Error> {
     let Some(wanted) = wanted else {
         let newest = client.tests(1)?.into_iter().next();
         let none = || Error::Failed("there is no test yet; `onrush test start` starts one".into());

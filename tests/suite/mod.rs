@@ -7,6 +7,7 @@ pub mod arrivals;
 pub mod changes;
 pub mod checks;
 pub mod clocks;
+pub mod compare;
 pub mod faults;
 pub mod garbage;
 pub mod life;
@@ -46,6 +47,7 @@ macro_rules! instantiate {
             searches: the_capacity_of_a_queue_is_found_over_drivers,
                 a_search_goes_on_after_the_death_of_the_orchestrator_and_is_stopped,
                 a_search_that_cannot_be_is_refused_in_words;
+            compare: two_tests_are_compared;
             rest: each_field_wrong_in_turn, end_states_are_final, the_stream_gives_each_second_once;
             life: a_running_test_is_stopped, a_target_that_is_down_fails_the_test;
             faults: an_orchestrator_that_stood_still_loses_nobody,

@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::time::Duration;
 
-use onrush_api::{DriverView, HistogramView, MetricsView, SearchView, SeriesView, StoppedView, TestView};
+use onrush_api::{CompareView, DriverView, HistogramView, MetricsView, SearchView, SeriesView, StoppedView, TestView};
+use onrush_compare::Gate;
 use onrush_protocol::TestId;
 use tokio::sync::broadcast;
 
@@ -29,6 +30,7 @@ pub(super) trait Api: Clone + Send + Sync + 'static {
     fn series(&self, test_id: TestId, from: u64, limit: usize, max_bytes: usize) -> impl Future<Output = Result<SeriesView, Problem>> + Send;
     fn histogram(&self, test_id: TestId, node_id: Option<String>) -> impl Future<Output = Result<HistogramView, Problem>> + Send;
     fn run_file(&self, test_id: TestId) -> impl Future<Output = Result<File, Problem>> + Send;
+    fn compare(&self, tests: [TestId; 2], skip_s: u64, gates: Vec<Gate>) -> impl Future<Output = Result<CompareView, Problem>> + Send;
     fn exposition(&self) -> impl Future<Output = Result<String, Problem>> + Send;
     fn subscribe(&self, test_id: TestId) -> impl Future<Output = Result<(TestView, broadcast::Receiver<Update>), Problem>> + Send;
 }
@@ -100,6 +102,10 @@ impl Api for Handle {
 
     async fn run_file(&self, test_id: TestId) -> Result<File, Problem> {
         self.run_file(test_id).await
+    }
+
+    async fn compare(&self, tests: [TestId; 2], skip_s: u64, gates: Vec<Gate>) -> Result<CompareView, Problem> {
+        self.compare(tests, skip_s, gates).await
     }
 
     async fn exposition(&self) -> Result<String, Problem> {

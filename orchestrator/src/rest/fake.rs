@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use onrush_api::{
-    ConfigSummary, ConfigView, DistributionView, DriverState, DriverView, FoundView, HistogramView, MetricsView,
-    ScopeView, SearchState, SearchSummary, SearchView, SecondView, SeriesView, StoppedView, SummaryView, TestState,
-    TestSummary, TestView,
+    CompareView, ComparedRunView, ConfigSummary, ConfigView, DistributionView, DriverState, DriverView, FoundView,
+    GateView, HistogramView, MetricsView, ScopeView, SearchState, SearchSummary, SearchView, SecondView, SeriesView,
+    StoppedView, SummaryView, TestState, TestSummary, TestView,
 };
+use onrush_compare::Gate;
 use onrush_protocol::{TestConfig, TestId};
 use tokio::sync::broadcast;
 
@@ -183,6 +184,22 @@ impl Api for Fake {
         let mut file = tempfile::tempfile().expect("a temporary file");
         file.write_all(RUN_FILE).and_then(|()| file.rewind()).expect("it can be written");
         Ok(file)
+    }
+
+    async fn compare(&self, [a, b]: [TestId; 2], skip_s: u64, gates: Vec<Gate>) -> Result<CompareView, Problem> {
+        let names = [self.test(a).await?.test_id, self.test(b).await?.test_id];
+        let run = |name: &String| ComparedRunView { name: name.clone(), seconds: 64 - skip_s.min(64), block_s: 4.0 };
+        let gate =
+            |gate: &Gate| GateView { gate: gate.to_string(), verdict: "open".into(), detail: "nobody knows".into() };
+        Ok(CompareView {
+            a: run(&names[0]),
+            b: run(&names[1]),
+            sentence: "there are too few responses to compare; let both run longer".into(),
+            interleaved: false,
+            rows: Vec::new(),
+            gates: gates.iter().map(gate).collect(),
+            remarks: Vec::new(),
+        })
     }
 
     async fn exposition(&self) -> Result<String, Problem> {

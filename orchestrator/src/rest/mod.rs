@@ -10,6 +10,9 @@ mod api;
 mod assets;
 mod body;
 mod change;
+mod compare;
+#[cfg(test)]
+mod compare_tests;
 mod creation;
 mod events;
 mod export;
@@ -70,6 +73,7 @@ fn router_for<A: Api>(api: A, hosts: Hosts) -> Router {
         .route("/v1/searches", get(search_routes::list_searches::<A>).post(search_routes::create_search::<A>))
         .route("/v1/searches/{id}", get(search_routes::show_search::<A>))
         .route("/v1/searches/{id}/stop", post(search_routes::stop_search::<A>))
+        .route("/v1/compare", get(compare::compare::<A>))
         .route("/v1/options", get(routes::list_options))
         .route("/v1/drivers", get(routes::list_drivers::<A>))
         .route("/healthz", get(routes::health::<A>))

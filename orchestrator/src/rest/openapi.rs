@@ -9,7 +9,7 @@ use onrush_api::ConfigView;
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
 
-use super::{change, events, export, fields, problem, routes, search, search_routes, stream};
+use super::{change, compare, events, export, fields, problem, routes, search, search_routes, stream};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -30,6 +30,7 @@ use super::{change, events, export, fields, problem, routes, search, search_rout
         routes::series,
         routes::histogram,
         export::export,
+        compare::compare,
         stream::stream,
         search_routes::create_search,
         search_routes::list_searches,

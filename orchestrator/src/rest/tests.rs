@@ -18,14 +18,14 @@ use crate::Problem;
 /// Far more than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-struct Answer {
-    status: StatusCode,
+pub(super) struct Answer {
+    pub status: StatusCode,
     headers: HeaderMap,
-    body: Bytes,
+    pub body: Bytes,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {:?}", self.body))
     }
 
@@ -34,7 +34,7 @@ impl Answer {
     }
 
     /// The problem details, checked for their form.
-    fn problem(&self, status: u16) -> Value {
+    pub fn problem(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{:?}", self.body);
         assert_eq!(self.header(header::CONTENT_TYPE), PROBLEM_JSON);
         let problem = self.json();
@@ -58,7 +58,7 @@ async fn send(fake: &Fake, mut request: Request<Body>) -> Answer {
     Answer { status: parts.status, headers: parts.headers, body }
 }
 
-async fn get(fake: &Fake, path: &str) -> Answer {
+pub(super) async fn get(fake: &Fake, path: &str) -> Answer {
     send(fake, Request::get(path).body(Body::empty()).expect("a request")).await
 }
 
@@ -66,7 +66,7 @@ async fn post(fake: &Fake, path: &str, body: impl Into<Body>) -> Answer {
     send(fake, Request::post(path).body(body.into()).expect("a request")).await
 }
 
-fn idle() -> Fake {
+pub(super) fn idle() -> Fake {
     Fake::new(TestState::Configured, 64)
 }
 

@@ -21,6 +21,7 @@ mod second;
 mod snapshot;
 mod tests_table;
 mod thresholds;
+mod timeline;
 mod unreadable;
 
 use std::collections::HashMap;

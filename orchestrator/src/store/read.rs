@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
+use onrush_compare::Timeline;
 use rusqlite::{Connection, OpenFlags};
 
 use super::list::{self, ListPage};
 use super::searches::{self, SearchList, StoredSearch};
 use super::unreadable::Stored;
-use super::{StoreError, measures, tests_table};
+use super::{StoreError, measures, tests_table, timeline};
 use crate::aggregate::Parts;
 use crate::second::SecondNumbers;
 
@@ -90,6 +91,14 @@ impl StoreReader {
         self.read(|connection| {
             let Some(record) = tests_table::test(connection, test_id)? else { return Ok(None) };
             Ok(Some((record, measures::totals(connection, test_id)?)))
+        })
+    }
+
+    /// The sealed seconds of a test as stretches of time, from `from` on.
+    pub fn timeline(&self, test_id: &str, from: u64) -> Result<Option<(Stored, Timeline)>, StoreError> {
+        self.read(|connection| {
+            let Some(record) = tests_table::test(connection, test_id)? else { return Ok(None) };
+            Ok(Some((record, timeline::timeline(connection, test_id, from)?)))
         })
     }
 
