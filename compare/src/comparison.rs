@@ -1,6 +1,6 @@
 //! Both runs together: each quantity's difference, its interval, and whether it is proven.
 
-use crate::dependence::Dependence;
+use crate::dependence::{Dependence, MIN_BLOCKS};
 use crate::gate::{Gate, Judged};
 use crate::quantity::Quantity;
 use crate::resample::{draw, student_of_normal};
@@ -11,8 +11,8 @@ use crate::weighed::Weighed;
 pub const MIN_STRETCHES: usize = 8;
 /// At least so many requests lie beyond a quantile that is compared, on either side; with fewer it is a matter of single requests.
 pub const MIN_BEYOND: u64 = 20;
-/// What lies beyond a quantile that is compared comes from so many separate moments, on either side: what one or two hiccups made says
-/// nothing of the next run.
+/// What lies beyond a quantile that is compared comes from so many separate moments, on either side, or from a third of all there are:
+/// what one or two hiccups made says nothing of the next run.
 const MIN_MOMENTS: f64 = 10.0;
 /// The length of a block is at least this times the cube root of the number of stretches.
 const LEAST_BLOCK: f64 = 1.25;
@@ -174,9 +174,11 @@ impl Comparison {
             quantities.iter().map(|quantity| run.quantity(*quantity, &ones)).collect::<Vec<_>>()
         });
         let is_enough = |index: usize| {
-            let moments = |of: &Option<Dependence>| of.as_ref().is_none_or(|of| of.degrees() >= MIN_MOMENTS);
+            let moments = |(of, run): (&Option<Dependence>, &Weighed)| {
+                of.as_ref().is_none_or(|of| of.degrees() >= MIN_MOMENTS.min(run.len() as f64 / 3.0))
+            };
             let is_quantile = matches!(quantities[index], Quantity::Quantile(_));
-            let in_time = !is_quantile || dependences[index].iter().all(moments);
+            let in_time = !is_quantile || dependences[index].iter().zip(&runs).all(moments);
             in_time && runs.iter().all(|run| has_enough(run, quantities[index]))
         };
         let is_known = |index: usize| is_enough(index) && points.iter().all(|points| points[index].is_some());
@@ -258,8 +260,9 @@ fn dependences(runs: &[Weighed; 2], quantities: &[Quantity], is_paired: bool) ->
 fn block_lengths(runs: &[Weighed; 2], dependences: &Dependences, is_paired: bool) -> [usize; 2] {
     [0, 1].map(|side| {
         let lengths = dependences.iter().filter_map(|of| of[side].as_ref()).map(Dependence::block_length);
-        let least = if is_paired { 1.0 } else { LEAST_BLOCK * (runs[side].len() as f64).cbrt() };
-        lengths.fold(least, f64::max).round() as usize
+        let n = runs[side].len();
+        let least = if is_paired { 1.0 } else { LEAST_BLOCK * (n as f64).cbrt() };
+        (lengths.fold(least, f64::max).round() as usize).min((n / MIN_BLOCKS).max(1))
     })
 }
 

@@ -6,7 +6,7 @@
 //! can no longer be told from none.
 
 /// The fewest blocks that a run is cut into; with fewer, nothing can be said of how they vary.
-const MIN_BLOCKS: usize = 6;
+pub const MIN_BLOCKS: usize = 6;
 /// The window of the correction reaches at least so far: what is too weak to be told from none adds up all the same.
 const MIN_WINDOW: usize = 4;
 /// A correction beyond this is an accident of a short series.

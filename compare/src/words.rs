@@ -112,7 +112,9 @@ impl Judged {
             GateVerdict::Broken => format!("{found}, and that it is beyond {} is proven", limit(gate.limit)),
             GateVerdict::Kept => format!("{found}, and that it is within {} is proven", limit(gate.limit)),
             GateVerdict::Open => format!("{found}; that it is beyond {} is not proven", limit(gate.limit)),
-            GateVerdict::Unknown => format!("too few requests lie beyond {} to judge it", row.subject()),
+            GateVerdict::Unknown => {
+                format!("too few requests, or too few moments, lie beyond {} to judge it", row.subject())
+            }
         }
     }
 }
