@@ -80,7 +80,8 @@ fn merged(a: &[(u64, u64)], b: &[(u64, u64)]) -> Vec<(u64, u64)> {
         let next = match (a.peek(), b.peek()) {
             (Some(x), Some(y)) if x.0 == y.0 => {
                 let both = (x.0, x.1.saturating_add(y.1));
-                (a.next(), b.next());
+                a.next();
+                b.next();
                 both
             }
             (Some(x), Some(y)) if x.0 < y.0 => a.next().unwrap_or(*y),
