@@ -395,6 +395,7 @@ async fn the_description_lists_every_route() {
             "get /healthz",
             "get /metrics",
             "get /openapi.json",
+            "get /v1/compare",
             "get /v1/drivers",
             "get /v1/options",
             "get /v1/tests",
@@ -412,9 +413,17 @@ async fn the_description_lists_every_route() {
         ]
     );
     let schemas = &description["components"]["schemas"];
-    for name in
-        ["NewTest", "ProblemBody", "FieldError", "TestView", "MetricsView", "SeriesView", "HistogramView", "DriverView"]
-    {
+    for name in [
+        "NewTest",
+        "ProblemBody",
+        "FieldError",
+        "TestView",
+        "MetricsView",
+        "SeriesView",
+        "HistogramView",
+        "CompareView",
+        "DriverView",
+    ] {
         assert!(schemas[name].is_object(), "{name} is not described");
     }
     assert_references_resolve(&description, &description);
