@@ -45,7 +45,7 @@ impl World {
     fn rate_per_s(&self, driver: usize, second: u64) -> f64 {
         let made = |place: usize| self.record.participants[driver].amended_at.get(place).copied().flatten();
         let in_effect = |(place, _): &(usize, &Amendment)| made(*place).is_some_and(|at| at <= second);
-        match self.record.config.amendments.iter().enumerate().filter(in_effect).last() {
+        match self.record.config.amendments.iter().enumerate().rfind(in_effect) {
             Some((_, amendment)) => amendment.profile.rate_at(Duration::ZERO).expect("a rate"),
             None => 20.0,
         }
