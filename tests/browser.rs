@@ -11,6 +11,8 @@ mod chromium;
 #[path = "browser/form.rs"]
 mod form;
 mod harness;
+#[path = "browser/load.rs"]
+mod load;
 #[path = "browser/outcome.rs"]
 mod outcome;
 #[path = "browser/page.rs"]

@@ -35,6 +35,6 @@ pub use search::{
 pub use slo::criterion;
 pub use stretch::StretchView;
 pub use test::{
-    AmendmentView, ConfigSummary, ConfigView, EventView, ParticipantState, ParticipantView, StoppedView, TestState,
-    TestSummary, TestView, ThresholdView,
+    AmendmentView, ConfigSummary, ConfigView, EventView, ParticipantState, ParticipantView, PhaseView, StoppedView,
+    TestState, TestSummary, TestView, ThresholdView,
 };

@@ -45,11 +45,32 @@ pub struct TestView {
     /// How the load was changed while the test ran, in the order in which that was asked for.
     #[serde(default)]
     pub amendments: Vec<AmendmentView>,
+    /// What is asked for over time, changes included: one part after another from the test's start to its end.
+    #[serde(default)]
+    pub phases: Vec<PhaseView>,
     /// Who was the limit: while it runs over its newest seconds, in the end over all of it; `null` before there is a measure.
     #[serde(default)]
     pub limit: Option<LimitView>,
     /// What happened, in order.
     pub events: Vec<EventView>,
+}
+
+/// A part of a test's time, and what is asked for in it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PhaseView {
+    /// When it begins, in seconds from the test's start.
+    pub from_s: f64,
+    /// When it ends; `null`: with the number of requests.
+    pub to_s: Option<f64>,
+    /// What is asked for, as people write it: `1k`, `1k..10k`, `1k..10k/5`, `max` or `pause`.
+    pub load: String,
+}
+
+impl TestView {
+    /// When it ends at the latest, in seconds from its start; `None`: its number of requests ends it.
+    pub fn length_s(&self) -> Option<f64> {
+        self.phases.last()?.to_s
+    }
 }
 
 /// A change of the load while the test runs.
@@ -148,15 +169,6 @@ pub struct ConfigView {
     #[serde(flatten)]
     #[schema(ignore)]
     pub others: Map<String, Value>,
-}
-
-impl ConfigView {
-    /// When the test ends at the latest, where that is asked for: its duration, or the length of its profile.
-    pub fn length_s(&self) -> Option<f64> {
-        let phases = || self.others.get("profile")?.get("phases")?.as_array();
-        let length = |phases: &Vec<Value>| phases.iter().filter_map(|phase| phase.get("for_s")?.as_f64()).sum();
-        self.duration_s.or_else(|| phases().map(length))
-    }
 }
 
 impl From<&TestConfig> for ConfigView {

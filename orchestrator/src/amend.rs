@@ -56,6 +56,39 @@ pub fn amendment(config: &TestConfig, change: &LoadChange, at_second: u64) -> Re
     Ok(Amendment { at_second, profile })
 }
 
+/// A stretch of a test's time, and what is asked for in it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stretch {
+    /// When it begins, from the test's start.
+    pub from: Duration,
+    /// When it ends; `None`: with the number of requests.
+    pub to: Option<Duration>,
+    /// What is asked for.
+    pub shape: Shape,
+}
+
+/// What is asked for over the whole of a test, changes included.
+pub fn stretches(config: &TestConfig) -> Vec<Stretch> {
+    let chain = chain(config, config.amendments.len());
+    let starts: Vec<Duration> = chain.iter().map(|(start, _)| *start).collect();
+    let mut stretches = Vec::new();
+    for (place, (start, phases)) in chain.into_iter().enumerate() {
+        let cut = starts.get(place + 1).copied().unwrap_or(Duration::MAX);
+        let mut from = start;
+        for phase in phases {
+            let to = from.saturating_add(phase.length).min(cut);
+            if from < to {
+                stretches.push(Stretch { from, to: Some(to), shape: phase.shape });
+            }
+            from = to;
+        }
+    }
+    if let Some(last) = stretches.last_mut() {
+        last.to = config.length();
+    }
+    stretches
+}
+
 /// What is asked for from a moment on.
 struct Asked {
     phases: Vec<Phase>,
@@ -63,8 +96,8 @@ struct Asked {
     end: Duration,
 }
 
-/// What the first `made` amendments ask for from a moment on.
-fn asked_at(config: &TestConfig, at: Duration, made: usize) -> Asked {
+/// What was asked for at first and what the first `made` amendments ask for, each with its moment and in the order of time.
+fn chain(config: &TestConfig, made: usize) -> Vec<(Duration, Vec<Phase>)> {
     // One that takes effect later or at the same second is replaced by those made after it.
     let mut chain: Vec<(Duration, Vec<Phase>)> = vec![(Duration::ZERO, asked_at_first(config))];
     for amendment in &config.amendments[..made.min(config.amendments.len())] {
@@ -72,6 +105,12 @@ fn asked_at(config: &TestConfig, at: Duration, made: usize) -> Asked {
         chain.retain(|(start, _)| *start < from || start.is_zero());
         chain.push((from, amendment.profile.phases.clone()));
     }
+    chain
+}
+
+/// What the first `made` amendments ask for from a moment on.
+fn asked_at(config: &TestConfig, at: Duration, made: usize) -> Asked {
+    let chain = chain(config, made);
     let last = chain.last().map_or((Duration::ZERO, Duration::ZERO), |(start, phases)| (*start, length_of(phases)));
     let end = last.0.saturating_add(last.1);
     let Some((start, phases)) = chain.into_iter().rev().find(|(start, _)| *start <= at) else {
@@ -166,6 +205,33 @@ mod tests {
         assert_eq!(changed(&mut config, 60, LoadChange::Rate(7.0)).unwrap(), "5s@7");
         let total = LoadChange::Profile("total: 1s@1".parse().unwrap());
         assert!(changed(&mut config, 61, total).unwrap_err().contains("each driver"));
+    }
+
+    /// `from..to load` of each stretch.
+    fn told(config: &TestConfig) -> Vec<String> {
+        let end = |to: Option<Duration>| to.map_or("end".into(), |to| to.as_secs_f64().to_string());
+        let told = |s: Stretch| format!("{}..{} {}", s.from.as_secs_f64(), end(s.to), s.shape);
+        stretches(config).into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn a_test_is_told_from_its_start_to_the_end_that_its_changes_give_it() {
+        let mut config = running("10s@1k, 10s@1k..2k, 5s@max");
+        assert_eq!(told(&config), ["0..10 1k", "10..20 1k..2k", "20..25 max"]);
+        changed(&mut config, 15, LoadChange::Profile("20s@5, 10s@7".parse().unwrap())).unwrap();
+        assert_eq!(told(&config), ["0..10 1k", "10..15 1k..2k", "15..35 5", "35..45 7"]);
+        changed(&mut config, 35, LoadChange::Pause).unwrap();
+        changed(&mut config, 20, LoadChange::Rate(3.0)).unwrap();
+        assert_eq!(told(&config), ["0..10 1k", "10..15 1k..2k", "15..20 5", "20..45 3"], "the pause never comes");
+
+        let mut counted = testing::config("t", 1_000_000);
+        counted.target_throughput_per_s = Some(1500.0);
+        assert_eq!(told(&counted), ["0..end 1500"]);
+        changed(&mut counted, 5, LoadChange::Rate(500.0)).unwrap();
+        assert_eq!(told(&counted), ["0..5 1500", "5..end 500"]);
+        let mut timed = testing::config("t", 1);
+        timed.duration = Some(Duration::from_millis(2500));
+        assert_eq!(told(&timed), ["0..2.5 max"]);
     }
 
     #[test]

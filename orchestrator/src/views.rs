@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use onrush_api::{
     AmendmentView, BucketView, CheckView, ConfigSummary, ConfigView, ConservationView, DistributionView, DriverView,
-    EventView, FoundView, HistogramView, MetricsView, ParticipantView, ScopeView, SearchSummary, SearchView,
+    EventView, FoundView, HistogramView, MetricsView, ParticipantView, PhaseView, ScopeView, SearchSummary, SearchView,
     SecondView, Summaries, SummaryView, TestSummary, TestView, ThresholdView,
 };
 use onrush_protocol::{Amendment, NodeId, TestConfig, Threshold, encode_base64};
@@ -12,6 +12,7 @@ use onrush_search::Goal;
 use onrush_stats::{Distribution, SecondStats};
 
 use crate::aggregate::{DriverPart, Parts, merged};
+use crate::amend::{Stretch, stretches};
 use crate::clock::rfc3339;
 use crate::proof::{Check, Conservation};
 use crate::record::{ParticipantRecord, TestRecord};
@@ -81,6 +82,7 @@ pub fn test(record: &TestRecord) -> TestView {
         conservation: record.conservation.as_ref().map(conservation),
         thresholds: thresholds(record),
         amendments: amendments(record),
+        phases: stretches(&record.config).iter().map(phase).collect(),
         limit: record.limit.as_ref().map(Into::into),
         events: record
             .events
@@ -173,6 +175,14 @@ fn conservation(Conservation { line, checks }: &Conservation) -> ConservationVie
         detail: check.detail.clone(),
     };
     ConservationView { line: line.clone(), checks: checks.iter().map(check).collect() }
+}
+
+fn phase(stretch: &Stretch) -> PhaseView {
+    PhaseView {
+        from_s: stretch.from.as_secs_f64(),
+        to_s: stretch.to.map(|to| to.as_secs_f64()),
+        load: stretch.shape.to_string(),
+    }
 }
 
 fn amendments(record: &TestRecord) -> Vec<AmendmentView> {

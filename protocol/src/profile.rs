@@ -375,12 +375,18 @@ impl fmt::Display for Phase {
         let units =
             [(3_600_000_000_000, "h"), (60_000_000_000, "m"), (1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
         let (unit_ns, unit) = units.into_iter().find(|(unit_ns, _)| ns.is_multiple_of(*unit_ns)).unwrap_or((1, "ns"));
-        write!(f, "{}{unit}@", ns / unit_ns)?;
+        write!(f, "{}{unit}@{}", ns / unit_ns, self.shape)
+    }
+}
+
+/// As it is written behind the `@` of a phase.
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rate = |per_s: f64| {
             let round = [(1e6, "M"), (1e3, "k")].into_iter().find(|(of, _)| per_s >= *of && per_s % of == 0.0);
             round.map_or(per_s.to_string(), |(of, unit)| format!("{}{unit}", per_s / of))
         };
-        match self.shape {
+        match *self {
             Shape::Constant { rate_per_s } => f.write_str(&rate(rate_per_s)),
             Shape::Ramp { from_per_s, to_per_s } => write!(f, "{}..{}", rate(from_per_s), rate(to_per_s)),
             Shape::Steps { from_per_s, to_per_s, steps } => {

@@ -49,13 +49,15 @@ fn share_done(test: &TestView, totals: &MetricsView) -> Option<f64> {
     let drivers = test.participants.iter().filter(|part| runs(part.state)).count() as f64;
     let by_count =
         message_count_per_driver.zip(totals.all.sent).map(|(count, sent)| sent as f64 / (count as f64 * drivers));
-    let by_time = test.config.length_s().map(|duration| totals.elapsed_s / duration);
+    let by_time = test.length_s().map(|duration| totals.elapsed_s / duration);
     let shares = [by_count, by_time].into_iter().flatten().filter(|share| share.is_finite());
     shares.reduce(f64::max).map(|share| share.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
 mod tests {
+    use onrush_api::PhaseView;
+
     use super::super::{sample_metrics, sample_second, sample_test};
     use super::*;
 
@@ -71,7 +73,7 @@ mod tests {
     fn what_is_unknown_is_shown_as_such() {
         let (mut test, mut second, mut totals) = (sample_test(), sample_second(), sample_metrics());
         test.config.message_count_per_driver = None;
-        test.config.duration_s = Some(30.0);
+        test.phases = vec![PhaseView { from_s: 0.0, to_s: Some(30.0), load: "max".into() }];
         totals.elapsed_s = 3.0;
         (totals.all.sent, second.all.latency) = (None, Default::default());
         second.missing = vec!["driver-2".into()];

@@ -44,6 +44,7 @@ pub fn sample_test() -> TestView {
             checks: Vec::new(),
         }),
         amendments: Vec::new(),
+        phases: Vec::new(),
         thresholds: Vec::new(),
         limit: None,
         events: Vec::new(),

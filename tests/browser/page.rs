@@ -138,6 +138,22 @@ impl Page {
         self.chromium.call("Emulation.setEmulatedMedia", features);
     }
 
+    /// A picture of one place of the page, which the window must be high enough for.
+    #[track_caller]
+    pub fn picture_of(&mut self, file: &Path, selector: &str) {
+        // Charts follow their data within this.
+        self.eval::<Value>("new Promise((done) => setTimeout(done, 600))");
+        let [x, y, width, height]: [f64; 4] = self.eval(&format!(
+            "(() => {{ window.scrollTo(0, 0); document.activeElement.blur(); \
+             const box = document.querySelector({}).getBoundingClientRect(); \
+             return [box.x, box.y, box.width, box.height]; }})()",
+            json!(selector)
+        ));
+        // What lies within the window is taken as it stands; beyond it the page would be laid out anew.
+        let clip = json!({"x": x, "y": y, "width": width, "height": height.ceil(), "scale": 1});
+        self.capture(file, &json!({"format": "png", "clip": clip}));
+    }
+
     /// A picture of the page's upper part as far as `until`'s lower end, or of the whole page.
     #[track_caller]
     pub fn picture(&mut self, file: &Path, until: Option<&str>) {
@@ -150,8 +166,12 @@ impl Page {
         // Charts follow their data within this.
         self.eval::<Value>("new Promise((done) => setTimeout(done, 600))");
         let clip = json!({"x": 0, "y": 0, "width": width, "height": height.ceil(), "scale": 1});
-        let params = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
-        let taken = self.chromium.call("Page.captureScreenshot", params);
+        self.capture(file, &json!({"format": "png", "captureBeyondViewport": true, "clip": clip}));
+    }
+
+    #[track_caller]
+    fn capture(&mut self, file: &Path, params: &Value) {
+        let taken = self.chromium.call("Page.captureScreenshot", params.clone());
         let bytes = STANDARD.decode(taken["data"].as_str().unwrap_or_default()).expect("a picture in base64");
         std::fs::write(file, bytes).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     }

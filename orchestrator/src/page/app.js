@@ -6,7 +6,7 @@ import { Follower, hasEnded } from "./follow.js";
 import { setUpForm } from "./form.js";
 import { ask, askList, post, testPath } from "./rest.js";
 import {
-  aboutTest, clock, count, driverRow, element, emptyRow, emptyScope, leftOut, lengthOf, look, milliseconds, numbersRow, pill, rate,
+  aboutTest, clock, count, driverRow, element, emptyRow, emptyScope, leftOut, look, milliseconds, numbersRow, pill, rate,
   seconds, tally, testRow,
 } from "./tables.js";
 
@@ -83,7 +83,7 @@ function drawTest() {
   drawThresholds(test);
   drawLimit(test);
   drawConservation(test);
-  drawCharts({ id, series: followed.series, distribution: shown.distribution, config: test.config, amendments: test.amendments });
+  drawCharts({ id, series: followed.series, distribution: shown.distribution, test });
   const events = test.events.slice(-EVENTS_SHOWN).map((event) =>
     element("li", {}, element("time", { datetime: event.at }, clock(event.at)), ` ${event.kind}`,
       event.node_id ? ` ${event.node_id}` : null, event.detail ? `: ${event.detail}` : null));
@@ -108,7 +108,7 @@ function drawTiles({ test, totals, second }) {
 
 function drawProgress(test, totals) {
   const { message_count_per_driver } = test.config;
-  const length_s = lengthOf(test.config);
+  const length_s = test.phases.at(-1)?.to_s;
   const parts = [];
   if (message_count_per_driver && test.participants.length > 0 && totals?.all.sent != null) {
     parts.push(totals.all.sent / (message_count_per_driver * test.participants.length));

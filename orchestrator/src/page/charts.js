@@ -18,7 +18,7 @@ function loadLibrary() {
   });
 }
 
-/** Builds the charts in `box`; returns `draw(measured)`, where `measured` is `{ id, series, distribution, config, amendments }`. */
+/** Builds the charts in `box`; returns `draw(measured)`, where `measured` is `{ id, series, distribution, test }`. */
 export function setUpCharts(box) {
   const places = FIGURES.map((figure) => {
     const label = `${figure.title}: ${figure.hint}. The table has the numbers.`;
@@ -37,12 +37,13 @@ export function setUpCharts(box) {
   const drawNow = () => {
     waiting = false;
     if (!library || !measured || document.hidden || box.offsetParent === null) return;
-    const { id, series, distribution, config, amendments } = measured;
+    const { id, series, distribution, test } = measured;
+    const { config, phases, amendments } = test;
     const colors = palette(dark.matches);
     const base = baseLayout(id);
     const points = series.points();
     for (const [index, figure] of FIGURES.entries()) {
-      const { traces, layout } = figure.draw({ points, distribution, config, amendments }, colors);
+      const { traces, layout } = figure.draw({ points, distribution, config, phases, amendments }, colors);
       library.react(places[index], traces, merged(base, layout), CONFIG);
     }
     folded.hidden = series.width_s === 1;

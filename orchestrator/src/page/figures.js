@@ -45,38 +45,47 @@ const driversOf = (points) => [...new Set(points.flatMap((point) => Object.keys(
 const isPaced = ({ profile, target_throughput_per_s, total_throughput_per_s, test_message_delay_s }) =>
   profile != null || target_throughput_per_s != null || total_throughput_per_s != null || test_message_delay_s > 0;
 
-/** Phases of a profile behind the lines: every other one shaded, each with its name. */
-function phases({ profile }, amendments, end_s) {
-  const shapes = [], annotations = [];
-  let start_s = 0;
-  for (const [index, { for_s, rate, rate_per_s, from_per_s, to_per_s }] of (profile?.phases ?? []).entries()) {
-    const ends_s = start_s + for_s;
-    if (start_s > end_s) break;
-    if (index % 2 === 1) {
-      shapes.push({
-        type: "rect", layer: "below", xref: "x", yref: "paper", x0: start_s, x1: ends_s, y0: 0, y1: 1, line: { width: 0 },
-        fillcolor: "rgba(127, 127, 127, 0.12)",
-      });
-    }
-    const text = rate ?? (rate_per_s != null ? short(rate_per_s) : `${short(from_per_s)} → ${short(to_per_s)}`);
-    annotations.push({ text, showarrow: false, xref: "x", yref: "paper", x: start_s, y: 1, xanchor: "left", yanchor: "top" });
-    start_s = ends_s;
-  }
-  for (const [index, { at_second }] of amendments.entries()) {
-    shapes.push({
-      type: "line", xref: "x", yref: "paper", x0: at_second, x1: at_second, y0: 0, y1: 1,
-      line: { width: 1.5, dash: "dash", color: "rgba(127, 127, 127, 0.9)" },
-    });
-    annotations.push({
-      text: `change ${index + 1}`, showarrow: false, xref: "x", yref: "paper", x: at_second, y: 0.92, xanchor: "left", yanchor: "top",
-    });
-  }
-  return { shapes, annotations };
+/** A phase that takes less of the time on show has no room for its name. */
+const NAMED_SHARE = 0.07;
+/** The axis goes so much higher than the lines where phases have names. */
+const NAMES_ABOVE = 1.18;
+
+/** The phases that have begun: `changed` by hand at their beginning or not, and as long as they are on show. */
+function begunPhases({ points, phases, amendments }) {
+  const last_s = points.at(-1).start_s;
+  const changes = new Set(amendments.map(({ at_second }) => at_second));
+  return phases.filter(({ from_s }) => from_s <= last_s).map(({ from_s, to_s, load }) => ({
+    from_s, to_s: Math.min(to_s ?? last_s, last_s), load, changed: changes.has(from_s),
+  }));
 }
 
-const short = (per_s) => (per_s >= 1000 ? `${Number((per_s / 1000).toPrecision(3))}k` : `${Number(per_s.toPrecision(3))}`);
+/** What was asked for, behind the lines: every other phase shaded, and a mark where the load was changed by hand. */
+function shapesOf(measured) {
+  const begun = begunPhases(measured);
+  const over = (x0, x1) => ({ xref: "x", yref: "paper", x0, x1, y0: 0, y1: 1 });
+  const shaded = begun.filter((_, index) => index % 2 === 1).map(({ from_s, to_s }) => ({
+    type: "rect", layer: "below", ...over(from_s, to_s), line: { width: 0 }, fillcolor: "rgba(127, 127, 127, 0.12)",
+  }));
+  const marks = begun.filter(({ changed }) => changed).map(({ from_s }) => ({
+    type: "line", ...over(from_s, from_s), line: { width: 1.5, dash: "dash", color: "rgba(127, 127, 127, 0.9)" },
+  }));
+  return [...shaded, ...marks];
+}
 
-function throughput({ points, config, amendments }, colors) {
+/** The names of the phases, each where it begins. */
+function namesOf(measured) {
+  const begun = begunPhases(measured);
+  if (measured.phases.length < 2) return [];
+  const named = begun.filter(({ from_s, to_s }) => to_s - from_s >= NAMED_SHARE * begun.at(-1).to_s);
+  const words = (load) => load.replace("..", "–").replace(/\/(\d+)$/, " in $1 steps");
+  return named.map(({ from_s, load, changed }) => ({
+    text: changed ? `change: ${words(load)}` : words(load), showarrow: false, xref: "x", yref: "paper", x: from_s, y: 1,
+    xanchor: "left", yanchor: "top",
+  }));
+}
+
+function throughput(measured, colors) {
+  const { points, config, amendments } = measured;
   const rate = (point, id, what) => {
     const times = point.drivers[id]?.[what];
     return times == null ? null : times / point.width_s;
@@ -95,8 +104,11 @@ function throughput({ points, config, amendments }, colors) {
       });
     return [of("sent"), of("responses", { dash: "dot", showlegend: false })];
   });
-  const end_s = points.at(-1)?.start_s ?? 0;
-  return { traces: [...asked, ...traces], layout: { ...overTime, ...phases(config, amendments, end_s), yaxis: { ...COUNT, ticksuffix: "/s" } } };
+  const annotations = namesOf(measured);
+  const highest = [...asked, ...traces].reduce((most, { y }) => y.reduce((a, b) => Math.max(a, b), most), 0);
+  // The names stand above the lines.
+  const room = annotations.length > 0 ? { autorangeoptions: { include: NAMES_ABOVE * highest } } : {};
+  return { traces: [...asked, ...traces], layout: { ...overTime, annotations, yaxis: { ...COUNT, ...room, ticksuffix: "/s" } } };
 }
 
 function inFlight({ points }, colors) {
@@ -158,7 +170,7 @@ function distribution({ distribution: measured }, colors) {
   return { traces, layout: { xaxis, yaxis: DURATION, hovermode: "closest" } };
 }
 
-/** `draw` makes `{ traces, layout }` of what was measured: `{ points, distribution }`. */
+/** `draw` makes `{ traces, layout }` of what was measured: `{ points, distribution, config, phases, amendments }`. */
 export const FIGURES = [
   { id: "throughput", title: "Throughput by driver", hint: "sent —, responses ···, asked in grey", draw: throughput },
   { id: "latency", title: "Latency", hint: "of responses, per second, from due to last byte", draw: quantilesOf("latency") },
@@ -166,8 +178,11 @@ export const FIGURES = [
   { id: "in-flight", title: "In flight by driver", hint: "at the end of each second", draw: inFlight },
   { id: "schedule-error", title: "Schedule error", hint: "sent this much later than due", draw: quantilesOf("schedule_error") },
   { id: "failures", title: "Failures by cause", hint: "per second", draw: failures },
-].map((figure) => ({
-  ...figure,
-  draw: (measured, colors) =>
-    measured.points.length > 0 || figure.draw === distribution ? figure.draw(measured, colors) : empty("No second is over yet"),
-}));
+].map((figure) => ({ ...figure, draw: (measured, colors) => drawn(figure, measured, colors) }));
+
+function drawn(figure, measured, colors) {
+  if (figure.draw === distribution) return figure.draw(measured, colors);
+  if (measured.points.length === 0) return empty("No second is over yet");
+  const { traces, layout } = figure.draw(measured, colors);
+  return traces.length > 0 ? { traces, layout: { shapes: shapesOf(measured), ...layout } } : { traces, layout };
+}

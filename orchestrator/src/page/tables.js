@@ -113,10 +113,6 @@ function setting({ name, shown_as, shown_default }, config) {
   return `${name} ${text.length > MAX_SETTING_CHARS ? `${text.slice(0, MAX_SETTING_CHARS)}…` : text}`;
 }
 
-/** When a test ends at the latest, where that was asked for. */
-export const lengthOf = ({ duration_s, profile }) =>
-  duration_s ?? profile?.phases.reduce((sum, phase) => sum + phase.for_s, 0);
-
 /** What a test is, in one line. */
 export function aboutTest({ config }, options) {
   return [

@@ -271,6 +271,7 @@ fn test_view(test_id: &str, state: TestState) -> TestView {
         conservation: None,
         thresholds: Vec::new(),
         amendments: Vec::new(),
+        phases: Vec::new(),
         limit: None,
         events: Vec::new(),
     }
