@@ -26,6 +26,8 @@ QUANTILES = [("0.999", "p99.9"), ("0.99", "p99"), ("0.95", "p95"), ("0.9", "p90"
 # A state's number in the timeline, and its colour.
 STATES = [("alive", "text"), ("idle", "blue"), ("armed", "purple"), ("running", "green"), ("suspect", "orange"),
           ("lost", "red"), ("rejected", "dark-red")]
+# Who was the limit, likewise.
+LIMITS = [("none", "green"), ("target", "blue"), ("network", "purple"), ("generator", "red"), ("unknown", "text")]
 
 
 # What a panel asks.
@@ -110,6 +112,26 @@ def stat(title, description, targets, unit, width=4, empty="–", thresholds=Non
     return panel("stat", title, description, targets, unit, width, empty, thresholds, options=options, **more)
 
 
+def timeline(title, description, targets, width, empty, mappings):
+    """What was so from when to when: a row for each series, a colour for each of its values."""
+    return panel("state-timeline", title, description, targets, "none", width, empty, mappings=mappings,
+                 custom={"fillOpacity": 75, "lineWidth": 0},
+                 options={"mergeValues": True, "showValue": "auto", "alignValue": "left", "rowHeight": 0.8,
+                          "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
+                          "tooltip": {"mode": "single", "sort": "none"}})
+
+
+def number_of(metric, labels, label, names):
+    """One number instead of a series for each name, of which one is 1."""
+    return " or ".join(f'{n} * {metric}{{{labels}, {label}="{name}"}}' for n, (name, _) in enumerate(names, 1))
+
+
+def named(names):
+    """The names and colours of those numbers."""
+    return [{"type": "value", "options": {
+        str(n): {"text": name, "color": colour, "index": n} for n, (name, colour) in enumerate(names, 1)}}]
+
+
 def heat_map(title, description, targets, width, empty):
     options = {"calculate": False, "cellGap": 1, "cellValues": {"unit": "reqps", "decimals": 1},
                "color": {"mode": "scheme", "scheme": "Turbo", "scale": "exponential", "exponent": 0.4, "steps": 64,
@@ -172,6 +194,7 @@ ANNOTATIONS = [
     {"name": "Annotations & Alerts", "type": "dashboard", "builtIn": 1, "enable": True, "hide": True,
      "datasource": {"type": "grafana", "uid": "-- Grafana --"}, "iconColor": "rgba(0, 211, 255, 1)"},
     annotation("Test started", "start", "green", "A test started"),
+    annotation("Load changed", "changed", "purple", "The load is to change, or a driver changed it"),
     annotation("Test ended", "completed", "blue", "A test ended by itself"),
     annotation("Test stopped", "stop", "orange", "A test was stopped"),
     annotation("Driver lost", "lost", "red", "A driver was lost"),
@@ -241,6 +264,22 @@ LIVE_TEST = dashboard("onrush-live-test", "Live test", "What the test that runs 
      stat("Running", "Drivers that run the test", [query('sum(onrush_driver_state{state="running"})')], "none", 3, "0",
           color={"mode": "fixed", "fixedColor": "text"})),
     (9,
+     series("Asked, sent and responses",
+            "Over all drivers, in each second. Dashed: what was due, by rate, profile and changes; where no schedule says what is "
+            "due, it is what was sent", [
+         query(f"sum(onrush_driver_due_per_second{{{TD}}})", "asked"),
+         query(f"sum(onrush_driver_attempts_per_second{{{TD}}})", "sent"),
+         query(f"sum(onrush_driver_throughput_reached{{{TD}}})", "responses")],
+         "reqps", 12, calcs=("lastNotNull", "mean", "max"), overrides=[dashed("^asked$")]),
+     timeline("Who was the limit",
+              "By the newest ten seconds, in the end by the whole test. Of the generator: the figures are a lower bound", [
+         query(f"sum by (test) ({number_of('onrush_test_limit', T, 'limit', LIMITS)}) > 0", "{{test}}")],
+              6, "Nothing was measured yet", named(LIMITS)),
+     timeline("Thresholds", "Whether each is kept: so far while the test runs, then for good", [
+         query(f"max by (threshold) (onrush_test_threshold_kept{{{T}}})", "{{threshold}}")], 6, "No threshold in view",
+              [{"type": "value", "options": {"0": {"text": "not kept", "color": "red", "index": 0},
+                                             "1": {"text": "kept", "color": "green", "index": 1}}}])),
+    (9,
      series("Sent and responses by driver",
             "Full lines: requests sent in each second. Dashed: responses in it", [
          query(f"sum by (driver) (onrush_driver_attempts_per_second{{{TD}}})", "{{driver}} sent"),
@@ -303,9 +342,6 @@ LIVE_TEST = dashboard("onrush-live-test", "Live test", "What the test that runs 
          "reqps", empty="No bundled target is scraped")),
 ])
 
-STATE_NUMBER = " or ".join(f'{n} * onrush_driver_state{{{D}, state="{name}"}}' for n, (name, _) in enumerate(STATES, 1))
-STATE_NAMES = [{"type": "value", "options": {
-    str(n): {"text": name, "color": colour, "index": n} for n, (name, colour) in enumerate(STATES, 1)}}]
 NO_DRIVER = "No driver in view"
 
 DRIVERS = dashboard("onrush-drivers", "Drivers", "Whether the drivers are there, and fit to be believed", [
@@ -324,12 +360,9 @@ DRIVERS = dashboard("onrush-drivers", "Drivers", "Whether the drivers are there,
      stat("Reports waiting, in all", "Seconds that the drivers have measured and the broker has not confirmed", [
          query(f"sum(onrush_driver_reports_waiting{{{D}}})")], "none", thresholds=steps((5, "orange"), (30, "red")))),
     (8,
-     panel("state-timeline", "State",
-           "What each driver did when", [query(f"sum by (driver) ({STATE_NUMBER}) > 0", "{{driver}}")],
-           "none", WIDTH, NO_DRIVER, mappings=STATE_NAMES, custom={"fillOpacity": 75, "lineWidth": 0},
-           options={"mergeValues": True, "showValue": "auto", "alignValue": "left", "rowHeight": 0.8,
-                    "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
-                    "tooltip": {"mode": "single", "sort": "none"}})),
+     timeline("State", "What each driver did when", [
+         query(f"sum by (driver) ({number_of('onrush_driver_state', D, 'state', STATES)}) > 0", "{{driver}}")],
+              WIDTH, NO_DRIVER, named(STATES))),
     (8,
      series("Heartbeat age", "Suspect after 3 s, lost after 5 s", [
          query(f"max by (driver) (onrush_driver_heartbeat_age_seconds{{{D}}})", "{{driver}}")], "s", empty=NO_DRIVER,
@@ -341,7 +374,7 @@ DRIVERS = dashboard("onrush-drivers", "Drivers", "Whether the drivers are there,
          query(f"max by (driver) (onrush_driver_reports_waiting{{{D}}})", "{{driver}}")], "none", empty=NO_DRIVER)),
     (8,
      series("Throughput asked and reached",
-            "Full lines: responses in each second. Dashed: the target throughput, where the test has one", [
+            "Full lines: responses in each second. Dashed: what is asked of the driver, where the test has a rate or a profile", [
          query(f"sum by (driver) (onrush_driver_throughput_reached{{{TD}}})", "{{driver}} reached"),
          query(f"sum by (driver) (onrush_driver_target_throughput_asked{{{TD}}})", "{{driver}} asked")], "reqps",
          overrides=[dashed("asked$")]),

@@ -1,5 +1,5 @@
-//! A run in which everything happens that the dashboards can show: answers, failures, requests that wait, a stop, a
-//! driver that dies, and messages that nobody can read.
+//! A run in which everything happens that the dashboards can show: answers, failures, requests that wait, a change of the
+//! load, a stop, a driver that dies, and messages that nobody can read.
 
 use onrush_api::{DriverState, Outcome, TestState};
 use onrush_protocol::Topic;
@@ -43,9 +43,12 @@ pub fn play(look: impl FnOnce(&Prometheus)) {
 
     let stopped = orchestrator.start(&json!({
         "test_type": "AVALANCHE", "target_url": url, "duration": "60s", "target_throughput": 200, "connections": 8,
-        "name": "stopped",
+        "thresholds": ["p99<5s over 2s", "rate>1M"], "name": "changed and stopped",
     }));
-    orchestrator.wait_for_seconds(&stopped, 4);
+    orchestrator.wait_for_seconds(&stopped, 1);
+    let change = json!({"profile": "30s@100..300, 30s@300", "effective_in": "2s"});
+    orchestrator.patch(&format!("/v1/tests/{stopped}"), &change).expect("it runs");
+    orchestrator.wait_for_seconds(&stopped, 6);
     orchestrator.stop(&stopped).expect("it runs");
     assert_eq!(orchestrator.wait_for_end(&stopped).state, TestState::Stopped);
 

@@ -33,6 +33,10 @@ const HELP: &[(&str, &str)] = &[
     ("onrush_driver_latency_max_seconds", "Greatest latency of the newest sealed second, or of the test so far"),
     ("onrush_driver_connections", "Connections that the driver was told to keep"),
     ("onrush_driver_target_throughput_asked", "Requests a second that the driver was asked for"),
+    (
+        "onrush_driver_due_per_second",
+        "Requests a second that were due in the newest sealed second; of no schedule: as sent",
+    ),
     ("onrush_driver_throughput_reached", "Responses a second in the newest sealed second"),
     ("onrush_driver_attempts_per_second", "Requests a second that it sent in the newest sealed second"),
     // The same test: merged over its drivers.
@@ -72,7 +76,10 @@ const HELP: &[(&str, &str)] = &[
     ("onrush_sealed_seconds_total", "Seconds that were sealed"),
     ("onrush_store_writes_total", "Transactions of the store"),
     ("onrush_store_write_seconds", "Duration of a transaction of the store"),
-    ("onrush_test_events_total", "What happened in tests: starts, stops, lost drivers, completions"),
+    (
+        "onrush_test_events_total",
+        "What happened in tests: starts, changes of the load, stops, lost drivers, completions",
+    ),
     ("onrush_broker_reachable", "1 while the broker answers"),
     ("process_cpu_seconds_total", "CPU time of this process, user and system"),
     ("process_resident_memory_bytes", "Resident memory of this process"),

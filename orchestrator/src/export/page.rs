@@ -90,6 +90,7 @@ impl Page<'_> {
         sink.counter("onrush_store_writes_total", &[], store_write.count());
         let kinds = [
             ("start", TestEvent::Triggered),
+            ("changed", TestEvent::Amended),
             ("stop", TestEvent::Stop),
             ("lost", TestEvent::Lost),
             ("completed", TestEvent::Completed),
@@ -172,7 +173,8 @@ impl Page<'_> {
         if !series.is_lost {
             sink.gauge("onrush_driver_connections", labels, Some(f64::from(test.connections)));
             let due_per_s = series.second.as_ref().and_then(|second| second.due_per_s);
-            let asked_per_s = if test.follows_profile { due_per_s } else { test.throughput_asked_per_s };
+            sink.gauge("onrush_driver_due_per_second", labels, due_per_s);
+            let asked_per_s = if test.load_changes { due_per_s } else { test.throughput_asked_per_s };
             sink.gauge("onrush_driver_target_throughput_asked", labels, asked_per_s);
         }
         if let Some(second) = &series.second {

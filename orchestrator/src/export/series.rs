@@ -44,8 +44,8 @@ pub struct ShownTest {
     pub connections: u32,
     /// Requests a second that each driver is asked for, where that does not change.
     pub throughput_asked_per_s: Option<f64>,
-    /// Whether what is asked for changes: each second has what was due in it.
-    pub follows_profile: bool,
+    /// Whether what is asked for changes, by a profile or by hand: each second has what was due in it.
+    pub load_changes: bool,
     /// The newest sealed second.
     pub second: Option<Summaries>,
     /// Everything that is sealed.
@@ -113,7 +113,7 @@ impl TestSeries {
             thresholds: Vec::new(),
             connections,
             throughput_asked_per_s: record.config.asked_rate_per_s(record.participants.len()),
-            follows_profile: record.config.profile.is_some(),
+            load_changes: false,
             second: None,
             whole: Summaries::default(),
             sealed_at: None,
@@ -133,6 +133,7 @@ impl TestSeries {
         shown.limit = record.limit.as_ref().map(|found| found.limited_by);
         shown.start_skew_ms = views::start_skew_ms(record);
         shown.throughput_asked_per_s = record.config.asked_rate_per_s(record.participants.len());
+        shown.load_changes = record.config.profile.is_some() || !record.config.amendments.is_empty();
         let kept = |place: usize| record.standings.get(place).and_then(|standing| standing.kept);
         let thresholds = record.config.thresholds.iter().enumerate();
         shown.thresholds = thresholds.map(|(place, threshold)| (threshold.to_string(), kept(place))).collect();

@@ -286,6 +286,27 @@ fn what_a_driver_does_not_say_has_no_series() {
 }
 
 #[test]
+fn what_is_asked_for_follows_a_change() {
+    use onrush_protocol::Amendment;
+    let (export, now) = (Export::default(), Instant::now());
+    let mut record = running("t", 40, &NAMES);
+    record.config.target_throughput_per_s = Some(100.0);
+    export.test(&record, now);
+    let mut aggregate = Aggregate::default();
+    take(&export, &mut aggregate, &reports("t", &NAMES, 2, 10), now);
+    let asked = || scrape(&export).get("onrush_driver_target_throughput_asked", "driver=a,test=t");
+    assert_eq!(asked(), Some(100.0));
+    // Ten in the newest second, of which the driver sent for a part.
+    let due_per_s = scrape(&export).get("onrush_driver_due_per_second", "driver=a,test=t");
+    assert!(due_per_s.is_some_and(|due_per_s| due_per_s >= 10.0), "{due_per_s:?}");
+    record.config.amendments.push(Amendment { at_second: 1, profile: "1m@10".parse().unwrap() });
+    export.test(&record, now);
+    assert_eq!(asked(), due_per_s, "what was due in the second");
+    export.events(&[(TestEvent::Amended, 3)].into());
+    assert_eq!(scrape(&export).get("onrush_test_events_total", "kind=changed"), Some(3.0));
+}
+
+#[test]
 fn a_tsunami_asks_for_the_slower_of_its_rates() {
     use onrush_protocol::TestType;
     let asked = |delay_ms, throughput| {
