@@ -291,10 +291,26 @@ mod tests {
 
     use super::*;
     use crate::args::WaitArg;
+    use crate::examples;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_example_of_the_documents_is_accepted() {
+        use clap::error::ErrorKind;
+        let mut accepted = 0;
+        for document in examples::documents() {
+            for example in examples::examples(&document, &["onrush"]) {
+                let read = Cli::try_parse_from(&example.words).map(drop);
+                let refused = read.err().filter(|error| error.kind() != ErrorKind::DisplayHelp);
+                assert!(refused.is_none(), "{}: {:?}: {}", example.place, example.words, refused.expect("it is there"));
+                accepted += 1;
+            }
+        }
+        assert!(accepted >= 25, "the documents have {accepted} examples");
     }
 
     #[test]

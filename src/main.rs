@@ -13,6 +13,9 @@ mod console;
 mod demo;
 mod doctor;
 mod error;
+#[cfg(test)]
+#[path = "../tests/examples/reader.rs"]
+mod examples;
 mod file;
 mod follow;
 mod local_target;
