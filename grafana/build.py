@@ -279,6 +279,16 @@ LIVE_TEST = dashboard("onrush-live-test", "Live test", "What the test that runs 
          query(f"max by (threshold) (onrush_test_threshold_kept{{{T}}})", "{{threshold}}")], 6, "No threshold in view",
               [{"type": "value", "options": {"0": {"text": "not kept", "color": "red", "index": 0},
                                              "1": {"text": "kept", "color": "green", "index": 1}}}])),
+    (8,
+     series("Capacity search",
+            "The rate that a search asks for, over all drivers, and what it knows by then: the highest rate that keeps the SLO "
+            "(lower), and from where on it is broken (upper)", [
+         query(f"max(onrush_search_rate_per_second{{{T}}})", "asked"),
+         query(f"max by (bound) (onrush_search_bound_per_second{{{T}}})", "{{bound}} bound")],
+            "reqps", 12, "No search in view", overrides=[dashed("bound$")]),
+     series("Trials of the search", "How many there were so far. Void: spoilt by the generator; they say nothing of the target", [
+         query(f"max by (verdict) (onrush_search_trials{{{T}}})", "{{verdict}}")], "none", 12, "No search in view", stack=True,
+            overrides=coloured(good="green", bad="red", void="text"))),
     (9,
      series("Sent and responses by driver",
             "Full lines: requests sent in each second. Dashed: responses in it", [

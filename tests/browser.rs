@@ -19,3 +19,5 @@ mod outcome;
 mod page;
 #[path = "browser/recovery.rs"]
 mod recovery;
+#[path = "browser/search.rs"]
+mod search;

@@ -3,10 +3,10 @@
 
 use onrush_api::{DriverState, Outcome, TestState};
 use onrush_protocol::Topic;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::prometheus::Prometheus;
-use crate::harness::{Broker, Peer, System, alone};
+use crate::harness::{Broker, Peer, System, TEST_END, alone, wait_for};
 
 /// Lets it all happen under the eyes of a Prometheus, and looks at that while the nodes are still there.
 pub fn play(look: impl FnOnce(&Prometheus)) {
@@ -51,6 +51,23 @@ pub fn play(look: impl FnOnce(&Prometheus)) {
     orchestrator.wait_for_seconds(&stopped, 6);
     orchestrator.stop(&stopped).expect("it runs");
     assert_eq!(orchestrator.wait_for_end(&stopped).state, TestState::Stopped);
+
+    // No rate keeps what a target that takes 20 ms cannot keep: one trial tells an upper bound.
+    let search: Value = orchestrator
+        .post(
+            "/v1/searches",
+            json!({"target_url": url, "slo": "p99<5ms", "start": 20, "budget": "30s"}).to_string().as_bytes(),
+        )
+        .expect("drivers are there");
+    let path = format!("/v1/searches/{}", search["search_id"].as_str().expect("a name"));
+    wait_for("an upper bound", TEST_END, || {
+        let found: Value = orchestrator.get(&path);
+        if found["upper_per_s"].is_number() || found["state"] != "RUNNING" { Ok(()) } else { Err(format!("{found:#}")) }
+    });
+    prometheus.catch_up();
+    // It may have ended by itself.
+    let _ = orchestrator.post::<Value>(&format!("{path}/stop"), b"");
+    orchestrator.wait_for_idle(2);
 
     let lossy = orchestrator.start(&json!({
         "test_type": "TSUNAMI", "target_url": url, "message_count_per_driver": 600, "test_message_delay": "10ms",

@@ -11,6 +11,7 @@ use super::ask_target::ask_target;
 use super::command::Command;
 use super::{Brain, BrainError, Life, Offsets, places};
 use crate::aggregate::{DriverPart, Parts, SealedSecond};
+use crate::capacity::SearchRecord;
 use crate::clock::Now;
 use crate::core::{Core, Effect, EnteredReport, Unsaved};
 use crate::export::News;
@@ -55,6 +56,7 @@ pub(super) struct After {
     targets: Vec<(TestId, Url)>,
     looks: Vec<(TestId, Url)>,
     answers: Vec<(TestId, Result<(), Problem>)>,
+    searches: Vec<SearchRecord>,
 }
 
 impl Brain {
@@ -156,6 +158,7 @@ impl Brain {
                 self.export.test(&test.record, Instant::now());
             }
         }
+        after.searches.iter().for_each(|record| self.export.search(record));
         for second in after.seconds {
             let over = after.ended.get(&second.test_id).or_else(|| after.amended.get(&second.test_id));
             self.announce_second(core, over, second);
@@ -300,7 +303,10 @@ pub(super) fn apply(
                 store::save_totals(transaction, &record.test_id, &totals)?;
                 after.amended.insert(record.test_id.clone(), (record, totals));
             }
-            Effect::Search(record) => store::save_search(transaction, &record)?,
+            Effect::Search(record) => {
+                store::save_search(transaction, &record)?;
+                after.searches.push(*record);
+            }
             Effect::SaveDriver(identity) => store::save_driver(transaction, &identity)?,
             Effect::RemoveDriver(node_id) => store::remove_driver(transaction, &node_id)?,
         }

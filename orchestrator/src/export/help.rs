@@ -67,6 +67,12 @@ const HELP: &[(&str, &str)] = &[
         "onrush_test_limit",
         "Who was the limit: 1 for it, 0 for the others; of the newest seconds while it runs, of the whole test after it",
     ),
+    ("onrush_search_rate_per_second", "Requests a second that a capacity search asks for now, over all drivers"),
+    (
+        "onrush_search_bound_per_second",
+        "What a capacity search knows so far: lower, the highest rate that keeps the SLO; upper, from where on it is broken",
+    ),
+    ("onrush_search_trials", "Trials of a capacity search, by verdict"),
     ("onrush_last_sealed_second_age_seconds", "Time since a second of the test was last sealed"),
     // The orchestrator itself.
     ("onrush_reports_total", "Reports that came, by what became of them"),

@@ -27,6 +27,7 @@ use self::buckets::{Buckets, DURATION_BOUNDS_NS};
 use self::page::Page;
 use self::series::ShownTest;
 use crate::aggregate::DriverPart;
+use crate::capacity::SearchRecord;
 use crate::core::ReportCounts;
 use crate::event::EventCounts;
 use crate::record::TestRecord;
@@ -135,6 +136,14 @@ impl Export {
         }
         if let Some(test) = state.test.as_mut().filter(|test| test.shown.test_id == *test_id) {
             test.second(view, news, now);
+        }
+    }
+
+    /// Takes what a capacity search knows by now. It is shown with its test.
+    pub fn search(&self, record: &SearchRecord) {
+        let state = &mut *self.lock();
+        if let Some(test) = state.test.as_mut().filter(|test| test.shown.test_id == record.test_id) {
+            test.shown.search.get_or_insert_default().take(record);
         }
     }
 

@@ -127,6 +127,15 @@ impl Page<'_> {
             let is = test.limit.map(|known| f64::from(known == limited_by));
             sink.gauge("onrush_test_limit", &[id, ("limit", limited_by.name())], is);
         }
+        if let Some(search) = &test.search {
+            sink.gauge("onrush_search_rate_per_second", &[id], search.trying_per_s);
+            for (bound, per_s) in [("lower", search.lower_per_s), ("upper", search.upper_per_s)] {
+                sink.gauge("onrush_search_bound_per_second", &[id, ("bound", bound)], per_s);
+            }
+            for (verdict, n) in ["good", "bad", "void"].into_iter().zip(search.trials) {
+                sink.gauge("onrush_search_trials", &[id, ("verdict", verdict)], Some(n as f64));
+            }
+        }
         sink.gauge("onrush_test_start_skew_seconds", &[id], test.start_skew_ms.map(seconds));
         let age = test.sealed_at.map(|at| self.now.saturating_duration_since(at).as_secs_f64());
         sink.gauge("onrush_last_sealed_second_age_seconds", &[], age);

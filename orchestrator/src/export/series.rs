@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use onrush_api::{ScopeView, SecondView, SummaryView};
 use onrush_protocol::{LatencyMs, NodeId, TestConfig, TestId};
+use onrush_search::Verdict;
 use onrush_stats::{Counts, FailureCause, LimitedBy, Outcome, SecondStats};
 
 use super::News;
 use super::buckets::{Buckets, DURATION_BOUNDS_NS, SCHEDULE_ERROR_BOUNDS_NS};
 use crate::aggregate::DriverPart;
+use crate::capacity::SearchRecord;
 use crate::record::TestRecord;
 use crate::state::{ParticipantState, TestState};
 use crate::views;
@@ -39,6 +41,8 @@ pub struct ShownTest {
     /// `None`: nothing was measured yet.
     pub limit: Option<LimitedBy>,
     pub start_skew_ms: Option<f64>,
+    /// The capacity search whose test it is.
+    pub search: Option<SearchSeries>,
     /// Each threshold, and whether it is kept.
     pub thresholds: Vec<(String, Option<bool>)>,
     pub connections: u32,
@@ -54,6 +58,35 @@ pub struct ShownTest {
     pub drivers: BTreeMap<NodeId, DriverSeries>,
     newest_second: Option<u64>,
     ended_at: Option<Instant>,
+}
+
+/// What is shown of a capacity search.
+#[derive(Clone, Copy, Default)]
+pub struct SearchSeries {
+    /// The rate that it asks for now, over all drivers; `None`: it has ended.
+    pub trying_per_s: Option<f64>,
+    pub lower_per_s: Option<f64>,
+    pub upper_per_s: Option<f64>,
+    /// How many trials were good, bad and void.
+    pub trials: [usize; 3],
+}
+
+impl SearchSeries {
+    /// Takes over what is known by now.
+    pub fn take(&mut self, record: &SearchRecord) {
+        self.trying_per_s = record.end.is_none().then_some(record.trying_per_s);
+        let Some(found) = &record.found else { return };
+        (self.lower_per_s, self.upper_per_s) = (found.lower_per_s, found.upper_per_s);
+        self.trials = [0; 3];
+        for trial in &found.trials {
+            let place = match trial.verdict {
+                Verdict::Good => 0,
+                Verdict::Bad => 1,
+                Verdict::Void(_) => 2,
+            };
+            self.trials[place] += 1;
+        }
+    }
 }
 
 /// The three distributions of a second or of a test, in numbers.
@@ -110,6 +143,7 @@ impl TestSeries {
             outcome: None,
             limit: None,
             start_skew_ms: None,
+            search: None,
             thresholds: Vec::new(),
             connections,
             throughput_asked_per_s: record.config.asked_rate_per_s(record.participants.len()),

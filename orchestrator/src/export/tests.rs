@@ -2,11 +2,13 @@
 
 use onrush_protocol::threshold::Standing;
 use onrush_protocol::{LatencyMs, Metrics, NodeState};
+use onrush_search::{Criterion, Goal};
 use onrush_stats::{FailureCause, LimitWatch, LimitedBy, Outcome};
 
 use super::help;
 use super::*;
 use crate::aggregate::{Aggregate, Entered, SealedSecond};
+use crate::capacity::CapacitySearch;
 use crate::clock::Now;
 use crate::event::TestEvent;
 use crate::record::ParticipantRecord;
@@ -148,6 +150,13 @@ fn every_series_is_named_and_every_name_is_a_series() {
         ..Live::default()
     });
     export.events(&[(TestEvent::Lost, 2), (TestEvent::Armed, 5)].into());
+    let mut search = CapacitySearch::new(Goal::new(vec![Criterion::Failed { share: 0.01 }])).expect("a right goal");
+    let mut searched = search.record(&test_id("t"), now.unix_ms);
+    let found = searched.found.as_mut().expect("all that it knows is news");
+    (found.lower_per_s, found.upper_per_s) = (Some(150.0), None);
+    let trying_per_s = searched.trying_per_s;
+    export.search(&searched);
+    export.search(&crate::capacity::SearchRecord { test_id: test_id("another"), trying_per_s: 7.0, ..searched });
     assert_eq!(scrape(&export).get("onrush_test_outcome", "outcome=exact,test=t"), None, "it is not over");
     assert_eq!(scrape(&export).get("onrush_test_limit", "limit=none,test=t"), None, "nothing was measured");
     record.outcome = Some(Outcome::Unproved);
@@ -164,6 +173,10 @@ fn every_series_is_named_and_every_name_is_a_series() {
     let kept = |threshold: &str| shown.get("onrush_test_threshold_kept", &format!("test=t,threshold={threshold}"));
     assert_eq!(["p99<1s over 2s", "failed<1%", "rate>1"].map(kept), [Some(1.0), Some(0.0), None]);
     assert_eq!(shown.get("onrush_test_events_total", "kind=lost"), Some(2.0));
+    assert_eq!(shown.get("onrush_search_rate_per_second", "test=t"), Some(trying_per_s));
+    assert_eq!(shown.get("onrush_search_bound_per_second", "bound=lower,test=t"), Some(150.0));
+    assert_eq!(shown.get("onrush_search_bound_per_second", "bound=upper,test=t"), None);
+    assert_eq!(shown.get("onrush_search_trials", "test=t,verdict=bad"), Some(0.0));
     for (family, kind) in &shown.types {
         assert!(help::all().any(|(name, _)| name == family), "{family} has no line in the list of names");
         assert!(shown.helped.contains(family), "{family} has no HELP");

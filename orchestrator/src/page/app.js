@@ -5,6 +5,7 @@ import { setUpCharts } from "./charts.js";
 import { Follower, hasEnded } from "./follow.js";
 import { setUpForm } from "./form.js";
 import { ask, askList, post, testPath } from "./rest.js";
+import { ShownSearch, drawSearches, setUpSearchForm } from "./search.js";
 import {
   aboutTest, clock, count, driverRow, element, emptyRow, emptyScope, leftOut, look, milliseconds, numbersRow, pill, rate,
   seconds, tally, testRow,
@@ -23,6 +24,9 @@ const byId = (id) => document.getElementById(id);
 
 /** What is on show. `pinned`: the address names the test; otherwise the page follows the newest. */
 const shown = { id: null, pinned: false, ...nothingYet() };
+
+/** The searches of the list: each has the id of its test. */
+let searches = [];
 
 /** What a test can be told, as the server describes it. */
 let options = [];
@@ -46,6 +50,14 @@ function choose(id, pinned) {
   Object.assign(shown, { id, ...nothingYet() });
   if (id) shown.followed = new Follower(id, drawSoon);
   drawTest();
+}
+
+/** A test that a search runs is shown with its search. */
+function chooseSearch() {
+  const named = new URLSearchParams(location.search).get("search");
+  const listed = searches.some(({ search_id }) => search_id === shown.id);
+  shownSearch.choose(named ?? (listed ? shown.id : null));
+  drawSearches(searches, shownSearch.id, visitSearch);
 }
 
 let drawing = null;
@@ -249,10 +261,12 @@ async function drawTests() {
   let tests, more;
   try {
     ({ items: tests, more } = await askList("/v1/tests", testsShown));
+    ({ items: searches } = await askList("/v1/searches", TESTS_A_PAGE));
   } catch {
     return; // The drivers' turn says so.
   }
   if (!shown.pinned && tests.length > 0) choose(tests[0].test_id, false);
+  chooseSearch();
   byId("older").hidden = !more || testsShown >= TESTS_AT_MOST;
   drawHistory(tests);
   const missing = tests.filter((test) => hasEnded(test) && !results.has(resultOf(test)));
@@ -301,9 +315,18 @@ function visit(id) {
   drawTests();
 }
 
+function visitSearch(id) {
+  history.pushState(null, "", `/?search=${encodeURIComponent(id)}`);
+  openAddress();
+  byId("search").scrollIntoView({ block: "start" });
+  drawTests();
+}
+
 function openAddress() {
-  const id = new URLSearchParams(location.search).get("test");
+  const named = new URLSearchParams(location.search);
+  const id = named.get("search") ?? named.get("test");
   choose(id ?? shown.id, id !== null);
+  chooseSearch();
 }
 
 byId("trigger").addEventListener("click", (event) => act(event.currentTarget, "/trigger"));
@@ -322,6 +345,8 @@ byId("older").addEventListener("click", () => {
 });
 window.addEventListener("popstate", openAddress);
 const drawCharts = setUpCharts(byId("charts"));
+const shownSearch = new ShownSearch();
+setUpSearchForm(byId("search-form"), visitSearch);
 async function fillForm() {
   try {
     options = await ask("/v1/options");

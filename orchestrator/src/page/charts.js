@@ -11,22 +11,44 @@ const dark = window.matchMedia("(prefers-color-scheme: dark)");
 /** Where a finger moves the page, dragging must not select a part of a chart. */
 const precise = window.matchMedia("(pointer: fine)");
 
+/** The library, asked for once. */
+let loading = null;
 function loadLibrary() {
-  return new Promise((resolve, reject) => {
+  loading ??= new Promise((resolve, reject) => {
     const script = element("script", { src: "/assets/plotly.js", onload: () => resolve(window.Plotly), onerror: reject });
     document.head.append(script);
   });
+  return loading;
+}
+
+/** An empty chart with its caption in `box`; the place to draw in. */
+function chartIn(box, id, title, hint) {
+  const label = `${title}: ${hint}. The table has the numbers.`;
+  const place = element("div", { class: "chart", id: `chart-${id}`, role: "img", "aria-label": label });
+  box.append(element("figure", {}, element("figcaption", {}, element("strong", {}, title), ` ${hint}`), place));
+  return place;
+}
+
+/** One chart in `box`; returns `draw(of, figure)`: `figure(colors)` makes `{ traces, layout }`, and zooming stays while `of` does. */
+export function setUpChart(box, id, title, hint) {
+  const place = chartIn(box, id, title, hint);
+  let draw = () => {};
+  const drawNow = () => loadLibrary().then((library) => draw(library), () => {});
+  dark.addEventListener("change", drawNow);
+  document.addEventListener("visibilitychange", drawNow);
+  return (of, figure) => {
+    draw = (library) => {
+      if (document.hidden || box.offsetParent === null) return;
+      const { traces, layout } = figure(palette(dark.matches));
+      library.react(place, traces, merged(baseLayout(of), layout), CONFIG);
+    };
+    drawNow();
+  };
 }
 
 /** Builds the charts in `box`; returns `draw(measured)`, where `measured` is `{ id, series, distribution, test }`. */
 export function setUpCharts(box) {
-  const places = FIGURES.map((figure) => {
-    const label = `${figure.title}: ${figure.hint}. The table has the numbers.`;
-    const place = element("div", { class: "chart", id: `chart-${figure.id}`, role: "img", "aria-label": label });
-    const caption = element("figcaption", {}, element("strong", {}, figure.title), ` ${figure.hint}`);
-    box.append(element("figure", {}, caption, place));
-    return place;
-  });
+  const places = FIGURES.map(({ id, title, hint }) => chartIn(box, id, title, hint));
   const folded = element("p", { class: "hint", hidden: true });
   box.after(folded);
 
@@ -100,4 +122,5 @@ const merged = (base, own) => ({
   annotations: own.annotations?.map((note) => ({ ...note, font: { size: 13, color: base.xaxis.tickfont.color } })),
   xaxis: { ...base.xaxis, ...own.xaxis },
   yaxis: { ...base.yaxis, ...own.yaxis },
+  ...(own.yaxis2 ? { yaxis2: { ...base.yaxis, ...own.yaxis2 } } : {}),
 });

@@ -4,11 +4,13 @@ const LIGHT = {
   drivers: ["#0b63ce", "#c2410c", "#12743c", "#7b2cbf", "#8a6100", "#c02672", "#0e7490", "#4b5866"],
   quantiles: ["#0b63ce", "#0e7490", "#a85b00", "#b3261e", "#6b7785"],
   asked: "#d5dbe2",
+  verdicts: { good: "#12743c", bad: "#b3261e", void: "#6b7785" },
 };
 const DARK = {
   drivers: ["#6aacff", "#ff9d5c", "#7bd69c", "#c9a0ff", "#f3c066", "#ff8fc4", "#5fd4e6", "#b4c0cd"],
   quantiles: ["#6aacff", "#5fd4e6", "#f3c066", "#ff9a92", "#9aa7b6"],
   asked: "#3d4855",
+  verdicts: { good: "#7bd69c", bad: "#ff9a92", void: "#9aa7b6" },
 };
 /** The lines over time that latency and schedule error have. */
 const QUANTILES = [["median_ms", "median"], ["p90_ms", "p90"], ["p99_ms", "p99"], ["p999_ms", "p99.9"], ["max_ms", "max"]];
@@ -32,10 +34,10 @@ function line(points, ys, name, color, more = {}) {
 
 const overTime = { xaxis: { ticksuffix: " s", rangemode: "tozero", hoverformat: ",.0f" } };
 /** Powers of ten are enough to read a logarithmic axis by; `s` is prefixed as needed: 10 µs, 1 ms. */
-const DURATION = { type: "log", tickformat: "~s", ticksuffix: "s", dtick: 1 };
+export const DURATION = { type: "log", tickformat: "~s", ticksuffix: "s", dtick: 1 };
 const COUNT = { rangemode: "tozero", tickformat: "~s" };
 const note = (text) => ({ text, showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 });
-const empty = (text) => ({
+export const empty = (text) => ({
   traces: [], layout: { xaxis: { visible: false }, yaxis: { visible: false }, annotations: [note(text)] },
 });
 

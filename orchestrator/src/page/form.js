@@ -55,6 +55,30 @@ function typed(example) {
 /** What an empty field means, or what to write into it. */
 const hintOf = (option) => (option.default && !option.default.endsWith("required") ? option.default : typed(option.example));
 
+/**
+ * Returns `show(problem)`, which says what is wrong beside each field (`errors` and `inputs` by name), the rest in `general`, and opens
+ * `more` where one of them is in it; `null`: nothing is wrong.
+ */
+export function problems(form, inputs, errors, general, more) {
+  return (problem) => {
+    const elsewhere = [];
+    for (const [name, line] of errors) {
+      const mine = (problem?.errors ?? []).filter((error) => error.field === name);
+      line.textContent = mine.map((error) => error.problem).join("; ");
+      line.hidden = mine.length === 0;
+      inputs.get(name)?.setAttribute("aria-invalid", String(mine.length > 0));
+      if (mine.length > 0 && more?.contains(line)) more.open = true;
+    }
+    for (const error of problem?.errors ?? []) {
+      if (!errors.has(error.field)) elsewhere.push(`${error.field} ${error.problem}`);
+    }
+    const named = problem?.errors?.length > 0;
+    general.textContent = !problem ? "" : named ? elsewhere.join("; ") : problem.detail;
+    general.hidden = general.textContent === "";
+    form.querySelector("[aria-invalid=true]")?.focus();
+  };
+}
+
 /** Fills the form with the options of a test; `create(fields)` posts a test and rejects with the problem's details. */
 export function setUpForm(form, options, create) {
   const errors = new Map();
@@ -148,23 +172,7 @@ export function setUpForm(form, options, create) {
     return fields;
   };
 
-  const show = (problem) => {
-    const elsewhere = [];
-    for (const [name, line] of errors) {
-      const mine = (problem?.errors ?? []).filter((error) => error.field === name);
-      line.textContent = mine.map((error) => error.problem).join("; ");
-      line.hidden = mine.length === 0;
-      inputs.get(name)?.setAttribute("aria-invalid", String(mine.length > 0));
-      if (mine.length > 0 && more.contains(line)) more.open = true;
-    }
-    for (const error of problem?.errors ?? []) {
-      if (!errors.has(error.field)) elsewhere.push(`${error.field} ${error.problem}`);
-    }
-    const named = problem?.errors?.length > 0;
-    general.textContent = !problem ? "" : named ? elsewhere.join("; ") : problem.detail;
-    general.hidden = general.textContent === "";
-    form.querySelector("[aria-invalid=true]")?.focus();
-  };
+  const show = problems(form, inputs, errors, general, more);
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();

@@ -27,7 +27,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 const ICON: &str = "image/svg+xml";
 
 /// What the page at `/` is made of: path, type and text.
-const PAGE: [(&str, &str, &str); 11] = [
+const PAGE: [(&str, &str, &str); 13] = [
     ("/", HTML, include_str!("../page/index.html")),
     ("/style.css", STYLE, include_str!("../page/style.css")),
     ("/icon.svg", ICON, include_str!("../page/icon.svg")),
@@ -39,6 +39,8 @@ const PAGE: [(&str, &str, &str); 11] = [
     ("/series.js", SCRIPT, include_str!("../page/series.js")),
     ("/charts.js", SCRIPT, include_str!("../page/charts.js")),
     ("/figures.js", SCRIPT, include_str!("../page/figures.js")),
+    ("/search.js", SCRIPT, include_str!("../page/search.js")),
+    ("/curve.js", SCRIPT, include_str!("../page/curve.js")),
 ];
 const LIBRARY_GZIP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plotly.min.js.gz"));
 
