@@ -133,7 +133,7 @@ mod tests {
         let args = parse(&["http://web/", "--rates", "1k..20k/3", "--for", "5s"]).expect("a right command line");
         assert_eq!(args.rates.rates_per_s(), [1_000.0, 10_500.0, 20_000.0]);
         let config = args.config().expect("a right test");
-        assert_eq!(config.profile.as_ref().expect("a profile").to_string(), "15s@1000..20000/3");
+        assert_eq!(config.profile.as_ref().expect("a profile").to_string(), "15s@1k..20k/3");
         assert!(config.problems().is_empty(), "{:?}", config.problems());
     }
 
