@@ -76,6 +76,8 @@ fn a_capacity_is_found_by_hand_and_its_curve_is_what_rest_has() {
     for (scheme, width_px) in [("light", 1400), ("dark", 1400), ("light", 400), ("dark", 400)] {
         page.prefer(scheme);
         page.resize(width_px, 900, false);
+        let width = "document.querySelector('#chart-search .main-svg').clientWidth";
+        page.wait_for("a chart that fits", &format!("{width} <= {width_px}"));
         let [needed, there]: [f64; 2] = page.eval("[document.documentElement.scrollWidth, innerWidth]");
         assert!(needed <= there, "the page is {needed} wide in a window of {there}");
         page.picture(&picture_file(&format!("search-{scheme}-{width_px}.png"), false), Some("#search"));

@@ -8,6 +8,7 @@ const VERDICTS = ["void", "bad", "good"];
 const SYMBOLS = { good: "circle", bad: "x", void: "diamond-open" };
 /** 1, 2 and 5 of each decade from a microsecond to a thousand seconds: a curve may lie within one of them. */
 const TICKS_S = [-6, -5, -4, -3, -2, -1, 0, 1, 2].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power));
+const tick = (s) => (s >= 1 ? `${s}s` : s >= 9e-4 ? `${Math.round(s * 1e3)}ms` : `${Math.round(s * 1e6)}µs`);
 /** What part of the height is the trials'. */
 const TRIALS_SHARE = 0.2;
 
@@ -84,14 +85,14 @@ function bounds({ lower_per_s, upper_per_s }) {
 export function searchFigure(search, colors) {
   if (search.trials.length === 0) return empty("No trial is over yet");
   const rates = search.trials.map(({ rate_per_s }) => rate_per_s);
-  const range = [0.5 * Math.min(...rates), 1.05 * Math.max(...rates, search.upper_per_s ?? 0)];
+  const range = [0.5 * Math.min(...rates), 1.2 * Math.max(...rates, search.upper_per_s ?? 0)];
   const lines = latencies(search, colors);
   return {
     traces: [...lines, ...limits(search, lines, range), ...trialsOf(search, colors)],
     layout: {
       ...bounds(search),
       xaxis: { anchor: "y2", ticksuffix: "/s", tickformat: "~s", range },
-      yaxis: { ...DURATION, tickvals: TICKS_S, domain: [TRIALS_SHARE + 0.06, 1] },
+      yaxis: { ...DURATION, tickvals: TICKS_S, ticktext: TICKS_S.map(tick), domain: [TRIALS_SHARE + 0.06, 1] },
       yaxis2: {
         domain: [0, TRIALS_SHARE], tickvals: VERDICTS.map((_, row) => row), ticktext: VERDICTS, range: [-0.6, VERDICTS.length - 0.4],
         zeroline: false, showgrid: false, fixedrange: true,
