@@ -27,7 +27,7 @@ Exit codes:
   2    the command line is wrong")]
 pub struct VerifyArgs {
     /// The file of `onrush test export`
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", env = "ONRUSH_VERIFY_FILE")]
     pub file: PathBuf,
     /// How the answer is written
     #[arg(long, value_enum, default_value = "text", env = "ONRUSH_OUTPUT_FORMAT")]

@@ -272,7 +272,7 @@ fn narrow(past: &Past<'_>, estimate: &Estimate, bracket: (i32, i32)) -> Next {
     }
     let half = (0.5 * (upper - lower)).min(WIDE);
     let place = estimate.best + 0.5 * half * poorer_side(past, estimate.best);
-    let step = known_load(past, open_load(past, past.grid.nearest(place), plan.max_blocks));
+    let step = known_load(past, open_load(past, past.grid.nearest(place), plan.max_blocks, bracket.1));
     match past.ceiling {
         Some((ceiling, spoilt)) if step >= ceiling => {
             confirm(Ended::Generator { ends_at_per_s: past.grid.rate_per_s(ceiling), spoilt })
@@ -292,7 +292,8 @@ fn poorer_side(past: &Past<'_>, place: f64) -> f64 {
 }
 
 /// The step itself, or another one if it is not between the loads that are beyond question: those tell nothing more.
-fn open_load(past: &Past<'_>, step: i32, enough: usize) -> i32 {
+/// `lowest_bad`: the lowest load that is bad, beyond question or not.
+fn open_load(past: &Past<'_>, step: i32, enough: usize, lowest_bad: i32) -> i32 {
     let mut loads: BTreeMap<i32, (usize, u64, Vec<u64>)> = BTreeMap::new();
     for trial in past.valid() {
         let criteria = past.goal.slo.len();
@@ -306,7 +307,8 @@ fn open_load(past: &Past<'_>, step: i32, enough: usize) -> i32 {
         let times = broken.iter().zip(&past.goal.slo).map(|(broken, c)| *broken as f64 / (due as f64 * c.share()));
         times.fold(0.0, f64::max)
     };
-    let good = loads.iter().filter(|(_, (blocks, due, broken))| *blocks >= enough && worst(*due, broken) < 1.0 / FAR);
+    let good =
+        loads.iter().filter(|(_, (blocks, due, broken))| 2 * blocks >= enough && worst(*due, broken) < 1.0 / FAR);
     let good = good.map(|(step, _)| *step).max().unwrap_or(i32::MIN / 2);
     // One trial does not make a load bad: two must say so, of this load or of lower ones.
     let is_far = |trial: &&Trial| {
@@ -316,6 +318,10 @@ fn open_load(past: &Past<'_>, step: i32, enough: usize) -> i32 {
     let mut bad: Vec<i32> = past.valid().filter(is_far).map(|trial| trial.step).collect();
     bad.sort_unstable();
     let bad = bad.get(1).copied().unwrap_or(i32::MAX / 2);
+    // An unlucky trial can draw the curve far below what was quiet for long: then the capacity is looked for above that.
+    if step <= good && lowest_bad < bad && lowest_bad.saturating_sub(good) > CLOSE_STEPS {
+        return i32::midpoint(good, lowest_bad);
+    }
     if bad.saturating_sub(good) > CLOSE_STEPS {
         let between = good + 1..=bad - 1;
         let is_far = loads.contains_key(&good) && loads.contains_key(&bad) && !between.contains(&step);

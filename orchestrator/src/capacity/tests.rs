@@ -123,7 +123,7 @@ fn assert_right(found: &Found) {
 
 #[test]
 fn the_load_of_a_test_is_changed_until_the_capacity_is_known() {
-    let mut world = World::new(600);
+    let mut world = World::new(1200);
     let found = world.run();
     assert_eq!((world.search.end(), found.ended), (Some(&SearchEnd::Found), Ended::Width), "{found}");
     assert_right(&found);

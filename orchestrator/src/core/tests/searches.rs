@@ -100,7 +100,7 @@ fn nobody_else_changes_its_load_and_a_stop_ends_both() {
     let record = stored(&world);
     assert_eq!((&record.end, record.ended_unix_ms), (&Some(SearchEnd::Stopped), Some(world.now.unix_ms)));
     let found = record.found.clone().unwrap();
-    assert!(found.lower_per_s.is_some_and(|lower| lower <= 200.0) && found.upper_per_s.is_none(), "{found}");
+    assert!(found.lower_per_s.is_none_or(|lower| lower <= 200.0) && found.upper_per_s.is_none(), "{found}");
     assert!(world.record("t").stop_requested);
     let again = world.core.stop_search(&test_id("none"), world.now);
     assert!(matches!(again, Err(Problem::NotFound(_))));
@@ -115,7 +115,7 @@ fn a_test_that_ends_before_its_search_ends_that_in_words() {
     let record = stored(&world);
     assert!(world.record("t").state.is_end());
     assert!(matches!(&record.end, Some(SearchEnd::Failed(why)) if why.contains("no more memory")), "{:?}", record.end);
-    assert!(record.found.as_ref().is_some_and(|found| found.lower_per_s.is_some() && found.upper_per_s.is_none()));
+    assert!(record.found.as_ref().is_some_and(|found| found.upper_per_s.is_none()));
 }
 
 #[test]
