@@ -45,7 +45,9 @@ fn run_all(document: &str, but: &[&str]) -> usize {
     let requests = requests_of(&path, &target);
     let file = system.file("requests.jsonl");
     std::fs::write(&file, requests).expect("a file");
-    let mut stage = Stage { orchestrator, target, requests: file.display().to_string(), running: None, ended: None };
+    let exported = system.file("run.onrush").display().to_string();
+    let requests = file.display().to_string();
+    let mut stage = Stage { orchestrator, target, requests, exported, running: None, ended: None };
     let examples = examples(&path, &["onrush", "curl"]);
     let mut run = 0;
     for example in examples.iter().filter(|example| !but.contains(&example.words[1].as_str())) {
@@ -72,6 +74,8 @@ struct Stage {
     target: Target,
     /// The file of requests.
     requests: String,
+    /// The file of an exported test.
+    exported: String,
     running: Option<String>,
     ended: Option<String>,
 }
@@ -87,6 +91,10 @@ impl Stage {
                 self.stop_all();
             }
             ["onrush", "test", "show" | "watch" | "list", ..] => self.run_onrush(example, Self::ended),
+            ["onrush", "test", "export", ..] => {
+                self.ended();
+                self.run_onrush(example, Self::ended);
+            }
             _ => {
                 self.stop_all();
                 self.run_onrush(example, |_| String::new());
@@ -108,8 +116,14 @@ impl Stage {
         let endless = command == "bench" && !has(&["-d", "--duration", "-n", "--requests", "--profile"]);
         let remote = command == "test" && !has(&["--orchestrator"]);
         let limits = has(&["--threshold"]);
+        if words[1..].starts_with(&["test".into(), "export".into()]) && !has(&["-o", "--output"]) {
+            args.extend(["-o".into(), self.exported.clone()]);
+        }
         if endless {
             args.extend(["-d".into(), "500ms".into()]);
+        }
+        if command == "capacity" && !has(&["--budget"]) {
+            args.extend(["--budget".into(), "4s".into()]);
         }
         if remote {
             args.extend(["--orchestrator".into(), self.orchestrator.base().to_owned()]);
@@ -134,7 +148,11 @@ impl Stage {
             (_, "requests.jsonl") => self.requests.clone(),
             (_, server) if SERVERS.contains(&server) => self.target.url(),
             (_, word) if ORCHESTRATORS.contains(&word) => self.orchestrator.base().to_owned(),
-            ("-d" | "--duration" | "--for", _) => "500ms".into(),
+            // Where `onrush test export` leaves the newest test, if it is not told.
+            (_, "TEST.onrush") => self.exported.clone(),
+            ("--rates", _) => "100..200/2".into(),
+            ("--for", _) => "5s".into(),
+            ("-d" | "--duration", _) => "500ms".into(),
             ("--budget", _) => "4s".into(),
             ("-n" | "--requests", _) => "500".into(),
             ("--profile", profile) if !id.is_empty() => profile.to_owned(),

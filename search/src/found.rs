@@ -52,7 +52,7 @@ pub struct Found {
     pub upper_per_s: Option<f64>,
     /// The most likely capacity; `None` where one of the bounds is missing.
     pub best_per_s: Option<f64>,
-    /// How sure the interval is meant to be. Of the 95 % intervals for queues whose capacity is known 36 of 40 or more held it
+    /// How sure the interval is meant to be. Of the 95 % intervals for queues whose capacity is known 35 of 40 or more held it
     /// (`tests/oracle.rs`).
     pub confidence: f64,
     /// Whether the load that was found was held once more and kept the SLO.

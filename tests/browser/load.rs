@@ -72,9 +72,12 @@ const SHAPES: [(&str, &str); 6] = [
     ("poisson", "20s@500"),
 ];
 
+/// Makes the pictures of docs/LOAD.md anew, which takes minutes: only where `ONRUSH_PICTURES` asks for pictures.
 #[test]
-#[ignore = "takes minutes: run it by name with ONRUSH_PICTURES=docs to make the pictures of docs/LOAD.md anew"]
 fn every_shape_has_its_picture() {
+    if std::env::var_os("ONRUSH_PICTURES").is_none() {
+        return;
+    }
     let _machine = alone();
     let broker = Broker::embedded();
     let system = System::new(&broker);
