@@ -115,6 +115,7 @@ impl Stage {
         let command = words[1].as_str();
         let endless = command == "bench" && !has(&["-d", "--duration", "-n", "--requests", "--profile"]);
         let remote = command == "test" && !has(&["--orchestrator"]);
+        let unlimited = command == "capacity" && !has(&["--budget"]);
         let limits = has(&["--threshold"]);
         if words[1..].starts_with(&["test".into(), "export".into()]) && !has(&["-o", "--output"]) {
             args.extend(["-o".into(), self.exported.clone()]);
@@ -122,7 +123,7 @@ impl Stage {
         if endless {
             args.extend(["-d".into(), "500ms".into()]);
         }
-        if command == "capacity" && !has(&["--budget"]) {
+        if unlimited {
             args.extend(["--budget".into(), "4s".into()]);
         }
         if remote {
