@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::{Ended, some_run_is, target};
 use crate::harness::alone;
 
-/// What a search of twenty seconds finds.
-fn found(url: &str, slo: &str) -> (Option<i32>, Value, String) {
+/// What a search of so long finds.
+fn found(url: &str, slo: &str, budget: &str) -> (Option<i32>, Value, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_onrush"));
-    command.args(["capacity", url, "--slo", slo, "--budget", "20s", "--start", "50", "--output-format", "json"]);
+    command.args(["capacity", url, "--slo", slo, "--budget", budget, "--start", "50", "--output-format", "json"]);
     let output = command.output().expect("the binary starts");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or(Value::Null), said)
@@ -21,7 +21,7 @@ fn found(url: &str, slo: &str) -> (Option<i32>, Value, String) {
 fn the_capacity_of_a_queue_is_below_what_its_server_can_serve() {
     let _machine = alone();
     let target = target(&["--queue", "1", "--service", "fixed:5ms"]);
-    let (code, found, said) = found(&target.url(), "p99<100ms,failed<1%");
+    let (code, found, said) = found(&target.url(), "p99<100ms,failed<1%", "60s");
     assert_eq!(code, Some(0), "{said}: {found:#}");
     // Evenly spaced requests wait for nobody up to 200 a second; what the machine spoils leaves a bound open, and none wrong.
     let lower = found["lower_per_s"].as_f64().unwrap_or_else(|| panic!("no lower bound: {found:#}"));
@@ -40,7 +40,7 @@ fn the_capacity_of_a_queue_is_below_what_its_server_can_serve() {
 fn a_server_that_never_keeps_the_slo_has_no_capacity() {
     let _machine = alone();
     let target = target(&["--delay", "50ms"]);
-    let (code, found, said) = found(&target.url(), "p99<10ms");
+    let (code, found, said) = found(&target.url(), "p99<10ms", "20s");
     assert_eq!(code, Some(1), "{said}: {found:#}");
     assert!(
         found["lower_per_s"].is_null() && said.contains("no rate was found that keeps the SLO"),
