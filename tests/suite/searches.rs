@@ -44,7 +44,7 @@ pub fn the_capacity_of_a_queue_is_found_over_drivers(broker: &Broker) {
     let url = target.url();
     let args = [
         &["capacity", &url, "--orchestrator", orchestrator.base(), "--slo", "p99<100ms,failed<5%"][..],
-        &["--budget", "26s", "--start", "100", "--width", "30%", "--arrivals", "poisson", "--output-format", "json"],
+        &["--budget", "60s", "--start", "100", "--width", "30%", "--arrivals", "poisson", "--output-format", "json"],
     ];
     let output = Process::command(&args.concat()).output().expect("the binary starts");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -95,7 +95,9 @@ pub fn a_search_goes_on_after_the_death_of_the_orchestrator_and_is_stopped(broke
     let path = format!("/v1/searches/{search_id}/stop");
     let stopped: SearchView = orchestrator.post(&path, b"").unwrap_or_else(|refusal| panic!("{refusal:?}"));
     assert_eq!((stopped.state, stopped.trying_per_s), (SearchState::Stopped, None), "{stopped:#?}");
-    assert!(stopped.found.lower_per_s.is_some_and(|lower| lower <= 205.0), "{stopped:#?}");
+    // A few seconds may prove no bound.
+    assert!(stopped.found.lower_per_s.is_none_or(|lower| lower <= 205.0), "{stopped:#?}");
+    assert!(!stopped.found.trials.is_empty(), "{stopped:#?}");
     let test = orchestrator.wait_for_end(&search_id);
     assert_eq!(test.state, TestState::Stopped, "{test:#?}");
     assert_consistent(&orchestrator, &search_id);
