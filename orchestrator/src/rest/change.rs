@@ -92,7 +92,7 @@ fn load(option: &'static TestOption, value: &Value) -> Result<LoadChange, String
 }
 
 schema_body!(
-    /// Stands for [`schema`].
+    /// Stands for [`schema()`].
     ChangeBody, "LoadChange"
 );
 

@@ -183,7 +183,7 @@ fn rate(value: &Value) -> Result<f64, String> {
 }
 
 schema_body!(
-    /// Stands for [`schema`].
+    /// Stands for [`schema()`].
     NewSearchBody, "NewSearch"
 );
 
