@@ -78,8 +78,8 @@ fn a_capacity_is_found_by_hand_and_its_curve_is_what_rest_has() {
         page.resize(width_px, 900, false);
         let width = "document.querySelector('#chart-search .main-svg').clientWidth";
         page.wait_for("a chart that fits", &format!("{width} <= {width_px}"));
-        let [needed, there]: [f64; 2] = page.eval("[document.documentElement.scrollWidth, innerWidth]");
-        assert!(needed <= there, "the page is {needed} wide in a window of {there}");
+        // The other charts follow in their own time.
+        page.wait_for("a page that fits", "document.documentElement.scrollWidth <= innerWidth");
         page.picture(&picture_file(&format!("search-{scheme}-{width_px}.png"), false), Some("#search"));
     }
     page.resize(1400, 900, false);
