@@ -4,28 +4,17 @@ mod queue;
 
 use std::time::Duration;
 
-use onrush_search::{Criterion, Ended, Found, Goal, Purpose, Search, Step};
-use queue::{Queue, Service, capacity_per_s};
+use onrush_search::{Criterion, Ended, Found, Goal, Purpose, Search};
+use queue::{Queue, Service, capacity_per_s, searched};
 
 fn goal(limit_ms: u64, budget_s: u64) -> Goal {
     let slo = vec![Criterion::quantile(0.99, Duration::from_millis(limit_ms))];
     Goal { width: 0.06, budget: Duration::from_secs(budget_s), ..Goal::new(slo) }
 }
 
-/// Runs a search to its end; `watch` may change the queue before each second.
-fn watched(queue: &mut Queue, goal: Goal, mut watch: impl FnMut(&Search, &mut Queue)) -> Found {
-    let mut search = Search::new(goal).expect("it can be searched for");
-    let mut rate_per_s = 0.0;
-    loop {
-        match search.next() {
-            Step::Hold => {}
-            Step::Change { rate_per_s: asked_per_s } => rate_per_s = asked_per_s,
-            Step::Done => break,
-        }
-        watch(&search, queue);
-        search.take(queue.run(rate_per_s));
-    }
-    let found = search.found().expect("it is done").clone();
+/// What a search finds; `watch` may change the queue before each second.
+fn watched(queue: &mut Queue, goal: Goal, watch: impl FnMut(&Search, &mut Queue)) -> Found {
+    let found = searched(queue, goal, watch).found().expect("it is done").clone();
     println!("{found}");
     found
 }

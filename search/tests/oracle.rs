@@ -6,8 +6,8 @@ mod queue;
 
 use std::time::Duration;
 
-use onrush_search::{Criterion, Ended, Found, Goal, Search, Step, Verdict};
-use queue::{Queue, SERVED_PER_S, Service, capacity_per_s, fixed_share_above};
+use onrush_search::{Criterion, Ended, Found, Goal, Verdict};
+use queue::{Queue, SERVED_PER_S, Service, capacity_per_s, fixed_share_above, searched};
 
 const RUNS: u64 = 40;
 /// How close the capacity must come to theory…
@@ -21,20 +21,10 @@ fn goal(limit_ms: u64) -> Goal {
     Goal { width: 0.06, budget: Duration::from_secs(7_200), ..Goal::new(slo) }
 }
 
-/// Runs a search to its end; what it found, and how many seconds it took.
+/// What a search finds, and how many seconds it takes.
 fn search(queue: &mut Queue, goal: Goal) -> (Found, f64) {
-    let mut search = Search::new(goal).expect("it can be searched for");
-    let mut rate_per_s = 0.0;
-    loop {
-        match search.next() {
-            Step::Hold => {}
-            Step::Change { rate_per_s: asked_per_s } => rate_per_s = asked_per_s,
-            Step::Done => break,
-        }
-        search.take(queue.run(rate_per_s));
-    }
-    let elapsed_s = search.elapsed().as_secs_f64();
-    (search.found().expect("it is done").clone(), elapsed_s)
+    let search = searched(queue, goal, |_, _| {});
+    (search.found().expect("it is done").clone(), search.elapsed().as_secs_f64())
 }
 
 /// Doubling and then bisection to 2 %, each load held as long; a load is good if its share is below the limit. What every script does.

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use onrush_search::{Block, Spoilt};
+use onrush_search::{Block, Goal, Search, Spoilt, Step};
 
 /// How long a request is served.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -160,4 +160,19 @@ pub fn fixed_share_above(load: f64, services: usize) -> f64 {
     // At most `j` wait: at most `j + 1` in the system.
     let at_most_waiting = |j: usize| system[..=j + 1].iter().sum::<f64>();
     1.0 - (0..=waits).map(|j| at_most_waiting(waits - j) * arrivals[j]).sum::<f64>()
+}
+
+/// A search that was run to its end; `watch` may change the queue before each second.
+pub fn searched(queue: &mut Queue, goal: Goal, mut watch: impl FnMut(&Search, &mut Queue)) -> Search {
+    let mut search = Search::new(goal).expect("it can be searched for");
+    let mut rate_per_s = 0.0;
+    loop {
+        match search.next() {
+            Step::Hold => {}
+            Step::Change { rate_per_s: asked_per_s } => rate_per_s = asked_per_s,
+            Step::Done => return search,
+        }
+        watch(&search, queue);
+        search.take(queue.run(rate_per_s));
+    }
 }
