@@ -120,12 +120,8 @@ pub fn open_aggregate(
     Ok(aggregate)
 }
 
-/// A sealed second, merged anew from its reports, and when it was sealed. What is known of its sealing stays.
-pub fn second_of(
-    connection: &Connection,
-    test_id: &TestId,
-    second_index: u64,
-) -> Result<(SealedSecond, Option<f64>), StoreError> {
+/// A second merged anew from its reports; nothing is told of its sealing.
+pub fn merged_second(connection: &Connection, test_id: &TestId, second_index: u64) -> Result<SealedSecond, StoreError> {
     let sql =
         format!("SELECT {REPORT_COLUMNS} FROM driver_seconds WHERE test_id = ?1 AND second_index = ?2 ORDER BY rowid");
     let mut second = SealedSecond {
@@ -142,6 +138,16 @@ pub fn second_of(
         second.late_reports += u64::from(late);
         second.parts.entry(node_id).or_default().extend(&report);
     }
+    Ok(second)
+}
+
+/// A sealed second, merged anew from its reports, and when it was sealed. What is known of its sealing stays.
+pub fn second_of(
+    connection: &Connection,
+    test_id: &TestId,
+    second_index: u64,
+) -> Result<(SealedSecond, Option<f64>), StoreError> {
+    let mut second = merged_second(connection, test_id, second_index)?;
     let (seconds, _) = seconds(connection, test_id.as_str(), second_index, 1, 0)?;
     let known = seconds.into_iter().find(|known| known.second_index == second_index);
     let sealed_unix_ms = known.map(|known| {

@@ -13,8 +13,15 @@ use crate::clock::Now;
 use crate::record::TestRecord;
 use crate::store::Stored;
 
-/// What belongs to a test, in the order in which rows may refer to one another.
-const TABLES: [&str; 6] = ["tests", "participants", "events", "driver_seconds", "seconds", "totals"];
+/// What belongs to a test, in the order in which rows may refer to one another, and how the rows of each are ordered.
+const TABLES: [(&str, &str); 6] = [
+    ("tests", "rowid"),
+    ("participants", "node_id"),
+    ("events", "position"),
+    ("driver_seconds", "rowid"),
+    ("seconds", "rowid"),
+    ("totals", "rowid"),
+];
 
 /// Copies a test out of the store at `from`, as of one moment, into a new file at `to`, without its private key. False: there
 /// is no such test.
@@ -28,10 +35,9 @@ pub fn copy_test(from: &Path, test_id: &str, to: &Path) -> Result<bool, StoreErr
     copy.execute("ATTACH ?1 AS store", [from.to_string_lossy()])?;
     let transaction = copy.transaction()?;
     let mut is_there = false;
-    for table in TABLES {
+    for (table, order) in TABLES {
         // The columns are in the same order: both files came here by the same steps.
-        let sql = format!("INSERT INTO main.{table} SELECT * FROM store.{table} WHERE test_id = ?1 ORDER BY rowid");
-        let sql = if table == "participants" || table == "events" { sql.replace(" ORDER BY rowid", "") } else { sql };
+        let sql = format!("INSERT INTO main.{table} SELECT * FROM store.{table} WHERE test_id = ?1 ORDER BY {order}");
         let rows = transaction.execute(&sql, [test_id])?;
         is_there |= table == "tests" && rows == 1;
     }
@@ -120,7 +126,7 @@ impl OneTest {
         record: &TestRecord,
         second_index: u64,
     ) -> Result<(SealedSecond, Option<WrittenSecond>), StoreError> {
-        let (merged, _) = measures::second_of(&self.0, &record.test_id, second_index)?;
+        let merged = measures::merged_second(&self.0, &record.test_id, second_index)?;
         Ok((merged, measures::sealed(&self.0, &record.test_id, second_index)?))
     }
 
