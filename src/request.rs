@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use onrush_api::DECIDED_BY_SEARCH;
 use onrush_protocol::options::people::Wrong;
 use onrush_protocol::options::{Control, Flag, How, Section};
 use onrush_protocol::{ConnectTo, OPTIONS, TestConfig, TestId, TestOption, TestType, limits};
@@ -26,17 +27,6 @@ pub enum TypeArg {
     /// A request every --delay, whatever the responses do.
     Tsunami,
 }
-
-/// What a search for the capacity decides by itself: how much load, and when it ends.
-const DECIDED: [&str; 7] = [
-    "test_message_delay",
-    "message_count_per_driver",
-    "duration",
-    "target_throughput",
-    "total_throughput",
-    "profile",
-    "abort_on_fail",
-];
 
 /// The options of a test that are given: by `test start`, or by `bench`, whose engine runs `ALONE`, or by `capacity`, where the
 /// load is `SEARCHED`.
@@ -90,7 +80,7 @@ impl<const ALONE: bool, const SEARCHED: bool> FromArgMatches for OptionArgs<ALON
 }
 
 fn is_offered(name: &str, searched: bool) -> bool {
-    !(searched && DECIDED.contains(&name))
+    !(searched && DECIDED_BY_SEARCH.contains(&name))
 }
 
 fn arg(option: &'static TestOption, flag: Flag, alone: bool, searched: bool) -> Arg {

@@ -29,8 +29,8 @@ pub use measured::{
 pub use options::{OptionView, options};
 pub use proof::{CheckView, ConservationView, Outcome, Verdict};
 pub use search::{
-    BrokenView, CriterionView, CurvePointView, CurveQuantileView, FoundView, SearchState, SearchSummary, SearchView,
-    TrialView, ended_text,
+    BrokenView, CriterionView, CurvePointView, CurveQuantileView, DECIDED_BY_SEARCH, FoundView, SearchState,
+    SearchSummary, SearchView, TrialView, ended_text,
 };
 pub use slo::criterion;
 pub use stretch::StretchView;

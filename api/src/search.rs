@@ -7,6 +7,19 @@ use utoipa::ToSchema;
 
 use crate::Outcome;
 
+/// The options of a test that a search decides by itself: how much load, in what way, and when it ends.
+pub const DECIDED_BY_SEARCH: [&str; 9] = [
+    "test_type",
+    "trigger",
+    "test_message_delay",
+    "message_count_per_driver",
+    "duration",
+    "target_throughput",
+    "total_throughput",
+    "profile",
+    "abort_on_fail",
+];
+
 /// A capacity search. Its id is that of the test that it runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SearchView {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use onrush_api::DECIDED_BY_SEARCH;
 use onrush_protocol::options::{people, schema};
 use onrush_protocol::{OPTIONS, TestId, human, limits};
 use onrush_search::{Criterion, Goal, MAX_BUDGET, MAX_CRITERIA, MAX_WIDTH, MIN_WIDTH};
@@ -32,19 +33,6 @@ const START: &str = "start";
 const MAX: &str = "max";
 const OWN: [&str; 6] = [SLO, BUDGET, WIDTH, CONFIDENCE, START, MAX];
 
-/// What a search decides by itself: how much load, in what way, and when it ends.
-const DECIDED: [&str; 9] = [
-    "test_type",
-    "trigger",
-    "test_message_delay",
-    "message_count_per_driver",
-    "duration",
-    "target_throughput",
-    "total_throughput",
-    "profile",
-    "abort_on_fail",
-];
-
 /// The search that the fields describe, or all that is wrong with them; at most so many drivers will take part.
 pub(super) fn parse(
     fields: &Map<String, Value>,
@@ -59,7 +47,7 @@ pub(super) fn parse(
     for (key, value) in fields {
         let Some(name) = own_named(key) else {
             match field_named(key) {
-                Some(name) if DECIDED.contains(&name) => {
+                Some(name) if DECIDED_BY_SEARCH.contains(&name) => {
                     let problem = "is decided by the search; leave it out".to_owned();
                     errors.push(|| FieldError::new(key, problem));
                 }
@@ -211,7 +199,7 @@ pub(super) fn schema() -> Value {
     ]);
     let mut properties: Map<String, Value> = OPTIONS
         .iter()
-        .filter(|option| !DECIDED.contains(&option.name))
+        .filter(|option| !DECIDED_BY_SEARCH.contains(&option.name))
         .map(|option| (option.name.to_owned(), option.schema()))
         .collect();
     let mut name = schema::line(MAX_LABEL_CHARS);
@@ -323,7 +311,7 @@ mod tests {
         for name in OWN {
             assert!(schema["properties"][name]["description"].is_string(), "{name}");
         }
-        for name in DECIDED {
+        for name in DECIDED_BY_SEARCH {
             assert!(schema["properties"].get(name).is_none(), "{name}");
         }
     }
