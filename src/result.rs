@@ -120,14 +120,7 @@ impl ResultWriter {
             OutputFormat::Json => json(&Document { test, metrics, thresholds: &outcomes }),
             OutputFormat::Text => Ok(text(columns)),
         };
-        let shown_format = match self.file {
-            None => self.format,
-            Some(file) => {
-                file.write(&document(self.format, None)?)?;
-                OutputFormat::Text
-            }
-        };
-        show(console, &document(shown_format, stdout_columns())?)?;
+        deliver(console, self.file, [self.format, OutputFormat::Text], document)?;
         match verdict(test, &outcomes).filter(|_| judge) {
             None => Ok(ExitCode::SUCCESS),
             Some((code, words)) => {
@@ -154,8 +147,37 @@ pub fn not_kept(outcomes: &[ThresholdView]) -> Option<String> {
     (!broken.is_empty()).then(|| format!("not kept: {}", broken.join(", ")))
 }
 
+/// Writes a result as `document` makes it, in a format and for so many columns: the file gets the format that was asked for; the
+/// screen, too, unless there is a file: then it gets the `text`.
+pub fn deliver<F: Copy>(
+    console: &Console,
+    output: Option<OutputFile>,
+    [format, text]: [F; 2],
+    document: impl Fn(F, Option<usize>) -> Result<String, Error>,
+) -> Result<(), Error> {
+    let shown_format = match output {
+        None => format,
+        Some(file) => {
+            file.write(&document(format, None)?)?;
+            text
+        }
+    };
+    show(console, &document(shown_format, stdout_columns())?)
+}
+
+/// Success, or the exit code of a failure that is said.
+pub fn exit_code(trouble: Option<String>, console: &Console) -> ExitCode {
+    match trouble {
+        None => ExitCode::SUCCESS,
+        Some(words) => {
+            console.error(&words);
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
 /// Nobody may be reading; the exit code says the verdict all the same.
-pub fn show(console: &Console, text: &str) -> Result<(), Error> {
+fn show(console: &Console, text: &str) -> Result<(), Error> {
     match console.result(text) {
         Err(Error::OutputClosed) => Ok(()),
         shown => shown,

@@ -10,7 +10,7 @@ use onrush_protocol::human;
 use super::turns::Turns;
 use super::words::words;
 use crate::args::{EngineArgs, WaitArg};
-use crate::bench::plan_of;
+use crate::bench::{DEFAULT_CONNECTIONS, plan_of};
 use crate::compare::GateArgs;
 use crate::error::Error;
 use crate::parse::{self, Cpus};
@@ -18,8 +18,6 @@ use crate::request::{OptionArgs, TypeArg};
 
 /// How long it takes where nothing else is asked for.
 const DEFAULT_DURATION: Duration = Duration::from_secs(60);
-/// Connections of each where none are given, as in `bench`.
-const DEFAULT_CONNECTIONS: u32 = 64;
 /// The longest run: a profile has no more phases than this many turns.
 const MAX_PAIRS: u64 = 450;
 

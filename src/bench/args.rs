@@ -15,7 +15,7 @@ use crate::threshold::{self, Threshold};
 /// How long it loads where neither a duration nor a number of requests is given.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 /// Connections where none are given: the same for both types, as the flag's help says.
-const DEFAULT_CONNECTIONS: u32 = 64;
+pub const DEFAULT_CONNECTIONS: u32 = 64;
 
 /// Options of `onrush bench`.
 #[derive(Clone, Debug, Args)]

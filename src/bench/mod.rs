@@ -21,8 +21,8 @@ use std::time::{Duration, Instant, SystemTime};
 use onrush_api::TestState;
 use onrush_engine::{Armed, Options, Plan};
 
-pub use args::BenchArgs;
 use args::BenchFormat;
+pub use args::{BenchArgs, DEFAULT_CONNECTIONS};
 use collect::Collector;
 use csv::csv;
 use gate::Gate;
@@ -33,14 +33,14 @@ use target::TargetWatch;
 use text::text;
 use view::{AskedView, BenchView, EngineView};
 
-use crate::console::{Console, stdout_columns};
+use crate::console::Console;
 use crate::error::{EXIT_FAILED, EXIT_THRESHOLD, Error};
 use crate::report;
-use crate::result::{OutputFile, json, not_kept, show, verdicts};
+use crate::result::{OutputFile, deliver, json, not_kept, verdicts};
 use crate::signals::{LOOK_EVERY, Stop};
 
 /// The threads know of the start so much earlier.
-const START_AHEAD: Duration = Duration::from_millis(20);
+pub const START_AHEAD: Duration = Duration::from_millis(20);
 
 /// `onrush bench`.
 pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
@@ -132,21 +132,13 @@ fn engine(machine: &Runs, armed: &Armed) -> EngineView {
     }
 }
 
-/// The file gets the format that was asked for; the screen, too, unless there is a file.
 fn write(view: &BenchView, format: BenchFormat, output: Option<OutputFile>, console: &Console) -> Result<(), Error> {
     let document = |format, columns| match format {
         BenchFormat::Text => Ok(text(view, columns) + &verdicts(&view.thresholds)),
         BenchFormat::Json => json(view),
         BenchFormat::Csv => Ok(csv(view)),
     };
-    let shown_format = match output {
-        None => format,
-        Some(file) => {
-            file.write(&document(format, None)?)?;
-            BenchFormat::Text
-        }
-    };
-    show(console, &document(shown_format, stdout_columns())?)
+    deliver(console, output, [format, BenchFormat::Text], document)
 }
 
 /// What is wrong with a result, as exit code and in words; `None`: nothing.

@@ -16,7 +16,7 @@ use crate::request::{OptionArgs, TypeArg};
 use crate::result::OutputFormat;
 
 /// Connections where none are given: as many as requests overlap at 2,500 a second with 100 ms each.
-const DEFAULT_CONNECTIONS: u32 = 256;
+pub const DEFAULT_CONNECTIONS: u32 = 256;
 /// After a change of rate so many seconds do not count: it takes effect at the second after the next one, and queues and caches
 /// have to follow it.
 const WARM_UP_S: usize = 5;
@@ -118,12 +118,17 @@ impl CapacityArgs {
         }
     }
 
-    /// The search over drivers.
-    pub fn new_search(&self) -> Result<NewSearch, Error> {
+    /// The test without its load. What it cannot send in time it drops: a backlog would be sent at the rates that follow.
+    fn test(&self) -> Result<TestConfig, Error> {
         let mut config = self.options.test(Some(TypeArg::Avalanche), self.url.as_deref())?;
         config.connections.get_or_insert(DEFAULT_CONNECTIONS);
+        Ok(config)
+    }
+
+    /// The search over drivers.
+    pub fn new_search(&self) -> Result<NewSearch, Error> {
         Ok(NewSearch {
-            config,
+            config: self.test()?,
             slo: self.slo.iter().map(ToString::to_string).collect(),
             width: self.width,
             budget: self.budget,
@@ -132,11 +137,9 @@ impl CapacityArgs {
         })
     }
 
-    /// The test that begins with a rate, and ends after a time at the latest. What it cannot send in time it drops: a backlog
-    /// would be sent at the rates that follow.
+    /// The test that begins with a rate, and ends after a time at the latest.
     pub fn config(&self, rate_per_s: f64, longest: Duration) -> Result<TestConfig, Error> {
-        let mut config = self.options.test(Some(TypeArg::Avalanche), self.url.as_deref())?;
-        config.connections.get_or_insert(DEFAULT_CONNECTIONS);
+        let mut config = self.test()?;
         (config.target_throughput_per_s, config.duration) = (Some(rate_per_s), Some(longest));
         Ok(config)
     }

@@ -15,21 +15,19 @@ use std::time::{Duration, Instant};
 use onrush_engine::{End, Phase, Shape};
 use onrush_search::{Search, Step};
 
-pub use args::CapacityArgs;
+pub use args::{CapacityArgs, DEFAULT_CONNECTIONS};
 pub use block::Blocks;
 use view::CapacityView;
 pub use view::curve_table;
 
-use crate::bench::{Runs, arm, plan_of};
-use crate::console::{Console, Line, stdout_columns};
-use crate::error::{EXIT_FAILED, Error};
+use crate::bench::{Runs, START_AHEAD, arm, plan_of};
+use crate::console::{Console, Line};
+use crate::error::Error;
 use crate::report::grouped;
 use crate::report::numbers::rate;
-use crate::result::{OutputFile, OutputFormat, json, show};
+use crate::result::{OutputFile, OutputFormat, deliver, exit_code, json};
 use crate::signals::{LOOK_EVERY, Stop};
 
-/// The threads know of the start so much earlier.
-const START_AHEAD: Duration = Duration::from_millis(20);
 /// What a run lasts longer than its search may take.
 const SPARE: Duration = Duration::from_secs(60);
 
@@ -93,25 +91,12 @@ fn write(
     output: Option<OutputFile>,
     console: &Console,
 ) -> Result<ExitCode, Error> {
-    let text = view.text(stdout_columns());
-    let document = match format {
-        OutputFormat::Json => json(view)?,
-        OutputFormat::Text => text.clone(),
+    let document = |format, columns| match format {
+        OutputFormat::Json => json(view),
+        OutputFormat::Text => Ok(view.text(columns)),
     };
-    match output {
-        Some(file) => {
-            file.write(&document)?;
-            console.result(&text)?;
-        }
-        None => show(console, &document)?,
-    }
-    match view.trouble() {
-        None => Ok(ExitCode::SUCCESS),
-        Some(words) => {
-            console.error(&words);
-            Ok(ExitCode::from(EXIT_FAILED))
-        }
-    }
+    deliver(console, output, [format, OutputFormat::Text], document)?;
+    Ok(exit_code(view.trouble(), console))
 }
 
 /// How far it has come: what it tries now, how many trials there were, and the last of them with its verdict.

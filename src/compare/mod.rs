@@ -16,9 +16,9 @@ use onrush_compare::{Comparison, Settings};
 pub use args::{CompareArgs, CompareFormat, GateArgs};
 use file::BenchFile;
 
-use crate::console::{Console, stdout_columns};
+use crate::console::Console;
 use crate::error::{EXIT_THRESHOLD, Error};
-use crate::result::{OutputFile, json, show};
+use crate::result::{OutputFile, deliver, json};
 use crate::test_command::find;
 
 /// `onrush compare`.
@@ -57,7 +57,7 @@ fn of_files(paths: [&str; 2], args: &CompareArgs) -> Result<CompareView, Error> 
     Ok(CompareView::of(&comparison, paths.map(Into::into), remarks))
 }
 
-/// The file gets the format that was asked for; the screen, too, unless there is a file.
+/// Writes a comparison to where it was asked for.
 pub fn write(
     view: &CompareView,
     format: CompareFormat,
@@ -69,14 +69,7 @@ pub fn write(
         CompareFormat::Json => json(view),
         CompareFormat::Markdown => Ok(view::markdown(view)),
     };
-    let shown_format = match output {
-        None => format,
-        Some(file) => {
-            file.write(&document(format, None)?)?;
-            CompareFormat::Text
-        }
-    };
-    show(console, &document(shown_format, stdout_columns())?)
+    deliver(console, output, [format, CompareFormat::Text], document)
 }
 
 /// Exit code 99 where a gate is proven to be broken.

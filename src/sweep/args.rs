@@ -8,13 +8,12 @@ use onrush_protocol::{Phase, Profile, RateOf, Shape, TestConfig, human, limits};
 
 use super::WARM_UP_S;
 use crate::args::EngineArgs;
+use crate::capacity::DEFAULT_CONNECTIONS;
 use crate::error::Error;
 use crate::parse::{self, Cpus};
 use crate::request::{OptionArgs, TypeArg};
 use crate::result::OutputFormat;
 
-/// Connections where none are given: as many as requests overlap at 2,500 a second with 100 ms each.
-const DEFAULT_CONNECTIONS: u32 = 256;
 /// The fewest seconds of a step that count.
 const MIN_COUNTED_S: u64 = 3;
 

@@ -4,7 +4,7 @@ mod args;
 mod view;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use onrush_engine::End;
 use onrush_search::Block;
@@ -12,16 +12,14 @@ use onrush_search::Block;
 pub use args::SweepArgs;
 use view::SweepView;
 
-use crate::bench::{Runs, arm, plan_of};
+use crate::bench::{Runs, START_AHEAD, arm, plan_of};
 use crate::capacity::Blocks;
-use crate::console::{Console, Line, stdout_columns};
-use crate::error::{EXIT_FAILED, Error};
+use crate::console::{Console, Line};
+use crate::error::Error;
 use crate::report::numbers::rate;
-use crate::result::{OutputFile, OutputFormat, json, show};
+use crate::result::{OutputFile, OutputFormat, deliver, exit_code, json};
 use crate::signals::{LOOK_EVERY, Stop};
 
-/// The threads know of the start so much earlier.
-const START_AHEAD: Duration = Duration::from_millis(20);
 /// Seconds after each change of rate that do not count: queues and caches have to follow it.
 pub const WARM_UP_S: u64 = 2;
 
@@ -81,23 +79,10 @@ pub fn run(args: SweepArgs, console: &Console) -> Result<ExitCode, Error> {
     console.end_progress();
 
     let view = SweepView::new(&config, &rates, &steps, failed);
-    let text = view.text(stdout_columns());
-    let document = match args.output_format {
-        OutputFormat::Json => json(&view)?,
-        OutputFormat::Text => text.clone(),
+    let document = |format, columns| match format {
+        OutputFormat::Json => json(&view),
+        OutputFormat::Text => Ok(view.text(columns)),
     };
-    match output {
-        Some(file) => {
-            file.write(&document)?;
-            console.result(&text)?;
-        }
-        None => show(console, &document)?,
-    }
-    match view.trouble() {
-        None => Ok(ExitCode::SUCCESS),
-        Some(words) => {
-            console.error(&words);
-            Ok(ExitCode::from(EXIT_FAILED))
-        }
-    }
+    deliver(console, output, [args.output_format, OutputFormat::Text], document)?;
+    Ok(exit_code(view.trouble(), console))
 }
