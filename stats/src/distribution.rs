@@ -1,5 +1,7 @@
 //! A distribution of durations that merges without loss.
 
+use std::sync::LazyLock;
+
 use hdrhistogram::Histogram;
 
 /// Three significant digits: a quantile is at most 0.1 % off, and about 260 KiB hold nanoseconds to hours.
@@ -28,6 +30,13 @@ pub struct Distribution {
     min_ns: u64,
     max_ns: u64,
 }
+
+/// Nothing but one 0.
+static ONE_ZERO: LazyLock<Histogram<u64>> = LazyLock::new(|| {
+    let mut histogram = empty_histogram();
+    histogram.saturating_record(0);
+    histogram
+});
 
 impl Distribution {
     /// An empty distribution that has its memory already, for use on a hot path.
@@ -89,6 +98,11 @@ impl Distribution {
         let (Some(ours), Some(theirs)) = (&mut self.histogram, histogram) else { return };
         // It fails only where counters were at their end, and then nothing is exact.
         let _ = ours.subtract(theirs);
+        if ours.count_at(0) > 0 {
+            // hdrhistogram 7.6 looks for the smallest value above 0 anew only where the smallest of all was taken away.
+            ours.saturating_record(0);
+            let _ = ours.subtract(&*ONE_ZERO);
+        }
         self.sum_ns = self.sum_ns.saturating_sub(*sum_ns);
         if ours.is_empty() {
             *self = Self::default();

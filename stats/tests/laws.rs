@@ -126,6 +126,16 @@ proptest! {
     }
 
     #[test]
+    fn also_the_smallest_beside_zeros(zeros in 1..9_usize, least in 1..9_u64, b in values()) {
+        let values = [vec![0; zeros], b.iter().map(|value| value + 9).collect()].concat();
+        let (rest, part) = (distribution(&values), distribution(&[least]));
+        let mut sum = rest.clone();
+        sum.merge(&part);
+        sum.subtract(&part);
+        prop_assert_eq!(sum.histogram(), rest.histogram());
+    }
+
+    #[test]
     fn summary_is_ordered_and_exact_at_the_ends(values in values().prop_filter("not empty", |v| !v.is_empty())) {
         let d = distribution(&values);
         let s = d.summary().expect("not empty");
