@@ -24,6 +24,9 @@ const PRIOR_EFFECT: f64 = 10.0;
 const PRIOR_DEGREES: f64 = 5.0;
 
 impl Dispersion {
+    /// Every request stands for itself, and that is known.
+    pub const INDEPENDENT: Self = Self { design_effect: 1.0, degrees: f64::INFINITY };
+
     /// Together with what is taken to be before anything is measured.
     pub fn with_prior(self) -> Self {
         let Self { design_effect, degrees } = self;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::binomial::Sample;
 use crate::dispersion::{Dispersion, Series, dispersion};
 use crate::fit::{Point, Root, logit, root};
-use crate::goal::Goal;
+use crate::goal::{Criterion, Goal};
 use crate::math::student_t;
 use crate::trial::Trial;
 
@@ -112,18 +112,24 @@ pub fn fit<'a>(goal: &Goal, trials: impl Iterator<Item = &'a Trial> + Clone, cri
         const ROUNDING: f64 = 1e-9;
         window = (below.min(root.best - reach) - ROUNDING, above.max(root.best + reach) + ROUNDING);
     }
-    // Where the curve leaves an end open, a load whose own interval lies on one side bounds it, since the share rises with the load.
-    let clear_loads = |side: fn(Sample, f64, f64) -> bool| {
-        let is_clear = |step: i32, due: u64, broken: u64| {
-            let here = trials.clone().filter(|trial| trial.step == step);
-            let dispersion = dispersion(here.map(|trial| trial.tally.series(criterion))).with_prior();
-            side(Sample::effective(due, broken, dispersion, goal.confidence), limit, goal.confidence)
-        };
-        let clear = loads.iter().filter(|(step, (_, due, broken))| is_clear(**step, *due, *broken));
-        clear.map(|(_, (ln_rate, _, _))| *ln_rate).collect::<Vec<f64>>()
-    };
     let mut found = found?;
     let Root { best, lower, upper, steepness: _ } = &mut found.root;
+    // Where the curve leaves an end open, a load bounds it whose interval lies on one side, alone or together with loads towards the
+    // most likely place: since the share rises with the load, those break more than it does below that place, and less above it.
+    let clear_loads = |side: fn(Sample, f64, f64) -> bool| {
+        let is_clear = |ln_rate: f64, other: f64| {
+            let between = ln_rate.min(other)..=ln_rate.max(other);
+            let here = || trials.clone().filter(|trial| between.contains(&trial.rate_per_s.ln()));
+            let due = here().map(|trial| trial.due).sum();
+            let broken = here().map(|trial| trial.tally.total_broken(criterion)).sum();
+            let dispersion = dispersion(here().map(|trial| trial.tally.series(criterion))).with_prior();
+            side(Sample::effective(due, broken, dispersion, goal.confidence), limit, goal.confidence)
+        };
+        let all = || loads.values().map(|load| load.0);
+        let towards = |ln_rate: f64, other: f64| (ln_rate - other) * (other - *best) >= 0.0;
+        let clear = |ln_rate: &f64| all().any(|other| towards(*ln_rate, other) && is_clear(*ln_rate, other));
+        all().filter(clear).collect::<Vec<f64>>()
+    };
     // What lies between two loads was not measured: a target that breaks at a step may do so anywhere between them.
     let below = loads.values().map(|load| load.0).filter(|ln_rate| ln_rate <= best).max_by(f64::total_cmp);
     let above = loads.values().map(|load| load.0).filter(|ln_rate| ln_rate >= best).min_by(f64::total_cmp);
@@ -132,10 +138,25 @@ pub fn fit<'a>(goal: &Goal, trials: impl Iterator<Item = &'a Trial> + Clone, cri
     if lower.is_none() {
         *lower = clear_loads(Sample::is_below).into_iter().filter(|ln_rate| ln_rate <= best).max_by(f64::total_cmp);
     }
+    if matches!(goal.slo[criterion], Criterion::Failed { .. }) {
+        *lower = (*lower).into_iter().chain(unfailed_up_to(&loads, limit, goal.confidence)).max_by(f64::total_cmp);
+    }
     if upper.is_none() {
         *upper = clear_loads(Sample::is_above).into_iter().filter(|ln_rate| ln_rate >= best).min_by(f64::total_cmp);
     }
     Some(found)
+}
+
+/// The highest load at which nothing failed though enough was due, there and at higher loads where nothing failed either, to have
+/// seen it: the share that fails does not fall with the load. Failures that never came show no bursts, so each request counts.
+fn unfailed_up_to(loads: &BTreeMap<i32, Load>, limit: f64, confidence: f64) -> Option<f64> {
+    let unfailed: Vec<&Load> = loads.values().take_while(|(_, _, broken)| *broken == 0).collect();
+    let mut size = 0.0;
+    let enough = unfailed.iter().rev().find(|(_, due, _)| {
+        size += *due as f64;
+        Sample { size, broken: 0.0 }.is_below(limit, confidence)
+    });
+    enough.map(|(ln_rate, _, _)| *ln_rate)
 }
 
 /// By how many standard deviations a trial broke more than all others say of its load: the criterion that surprises most. `None`: the

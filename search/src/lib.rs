@@ -8,6 +8,7 @@
 //!
 //! - A criterion like `p99<50ms` is a share: fewer than 1 % of the requests due break it. A share has an exact interval
 //!   (`binomial`), on the effective number of requests, since latencies are correlated in time (`dispersion`).
+//!   Failures that never came show no bursts: there each request counts by itself, and all loads from one on together (`estimate`).
 //! - A **trial** is a stretch of time at one **load**, after a warm-up that does not count. It is good, bad or **void**: what the
 //!   generator spoilt says nothing of the target (`trial`). While the capacity is far it ends as soon as its intervals lie on one side of the SLO. Near
 //!   the capacity it lasts as long as it was planned: one that ended with the first burst, or before it, would count bursts wrongly.

@@ -302,7 +302,7 @@ impl Search {
             from: Duration::from_nanos(self.from_ns),
             length: Duration::from_nanos(self.tally_length_ns),
             due: self.tally.total_due(),
-            broken: self.tally.shares(self.goal.confidence),
+            broken: self.tally.shares(&self.goal.slo, self.goal.confidence),
             step: self.plan.step,
             tally: self.tally.clone(),
         }

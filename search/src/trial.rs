@@ -142,6 +142,12 @@ impl Tally {
         dispersion(std::iter::once(self.series(criterion)))
     }
 
+    /// Failures that never came show nothing of how they would come: then each request stands for itself. Requests that are too late
+    /// come in bursts in every queue, also before the first is seen.
+    fn is_unfailed(&self, criterion: Criterion, index: usize) -> bool {
+        matches!(criterion, Criterion::Failed { .. }) && self.total_broken(index) == 0
+    }
+
     /// On which side of the SLO the intervals lie; `None`: on neither.
     ///
     /// One criterion that is broken makes a trial bad; all must be kept for it to be good. `design_effects` are those seen at
@@ -150,6 +156,10 @@ impl Tally {
         let mut verdict = Some(Verdict::Good);
         for (index, criterion) in slo.iter().enumerate() {
             let (due, broken) = (self.total_due(), self.total_broken(index));
+            if due > 0 && self.is_unfailed(*criterion, index) {
+                // Whether enough was due to have seen one is asked of all trials together.
+                continue;
+            }
             let mut dispersion = self.dispersion(index).with_prior();
             dispersion.design_effect = dispersion.design_effect.max(design_effects.get(index).copied().unwrap_or(1.0));
             let sample = Sample::effective(due, broken, dispersion, EARLY_CONFIDENCE);
@@ -174,16 +184,18 @@ impl Tally {
     }
 
     /// The shares with their intervals.
-    pub fn shares(&self, confidence: f64) -> Vec<Broken> {
+    pub fn shares(&self, slo: &[Criterion], confidence: f64) -> Vec<Broken> {
         let due = self.total_due();
-        let of = |criterion| {
-            let count = self.total_broken(criterion);
-            let sample = Sample::effective(due, count, self.dispersion(criterion), confidence);
+        let of = |(index, criterion): (usize, &Criterion)| {
+            let count = self.total_broken(index);
+            let is_unfailed = self.is_unfailed(*criterion, index);
+            let dispersion = if is_unfailed { Dispersion::INDEPENDENT } else { self.dispersion(index) };
+            let sample = Sample::effective(due, count, dispersion, confidence);
             let (lower, upper) = sample.interval(confidence);
             let share = if due == 0 { 0.0 } else { count as f64 / due as f64 };
             Broken { count, share, lower, upper, effective: sample.size }
         };
-        (0..self.broken.len()).map(of).collect()
+        slo.iter().enumerate().map(of).collect()
     }
 }
 
@@ -237,7 +249,7 @@ mod tests {
     fn nothing_due_says_nothing() {
         let empty = tally(&[(0, 0, 0); 9]);
         assert_eq!(empty.clear_verdict(&SLO, &[]), None);
-        assert!(empty.shares(0.95).iter().all(|broken| broken.share == 0.0 && broken.upper == 1.0));
+        assert!(empty.shares(&SLO, 0.95).iter().all(|broken| broken.share == 0.0 && broken.upper == 1.0));
     }
 
     #[test]

@@ -86,6 +86,27 @@ fn a_target_that_answers_errors_from_a_rate_on_is_bounded_there() {
 }
 
 #[test]
+fn a_failure_that_never_comes_needs_no_longer_search() {
+    let slo = vec![Criterion::quantile(0.99, Duration::from_millis(100)), Criterion::Failed { share: 0.001 }];
+    for service in [Service::Exponential, Service::Fixed] {
+        let theory = capacity_per_s(service, 0.1);
+        // Five minutes of some 150 requests a second.
+        let found: Vec<Found> = (0..8)
+            .map(|seed| search(&mut Queue::new(service, seed), Goal { slo: slo.clone(), ..goal(100, 300) }))
+            .collect();
+        let bounded = found.iter().filter(|found| found.lower_per_s.is_some_and(|lower| lower > 0.6 * theory)).count();
+        // The latency alone, which comes in bursts, needs longer in some of them.
+        assert!(bounded >= 5, "{bounded} of 8, in truth {theory}");
+        found.iter().for_each(|found| assert!(found.lower_per_s.is_none_or(|lower| lower < 1.03 * theory), "{found}"));
+    }
+    // As many failures as are allowed are seen in time.
+    let mut queue = Queue::new(Service::Fixed, 1);
+    queue.failed_share_per_s = 0.001 / 60.0;
+    let found = search(&mut queue, Goal { slo, ..goal(100, 300) });
+    assert!(found.lower_per_s.is_none_or(|lower| lower < 80.0), "in truth 60: {found}");
+}
+
+#[test]
 fn a_hiccup_in_any_trial_does_not_decide() {
     let theory = capacity_per_s(Service::Fixed, 0.05);
     let mut wrong = Vec::new();
