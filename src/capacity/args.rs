@@ -103,6 +103,9 @@ pub struct CapacityArgs {
     /// Write the result to this file in the --output-format; the terminal still gets the table
     #[arg(short, long, value_name = "FILE", env = "ONRUSH_CAPACITY_OUTPUT", help_heading = "Result")]
     pub output: Option<PathBuf>,
+    /// Draw the curve of latency over load into this file, as a picture (SVG)
+    #[arg(long, value_name = "FILE", env = "ONRUSH_CAPACITY_CHART", help_heading = "Result")]
+    pub chart: Option<PathBuf>,
 }
 
 impl CapacityArgs {

@@ -1,14 +1,16 @@
 //! `onrush capacity`: the highest rate at which a server keeps an SLO, found with the engine of `bench`.
 //!
-//! Reading order: `args` (the command line), `block` (what a second of the engine says), `view` (the
-//! result), then the run, below; `over_drivers` has an orchestrator do it. What to try next is the search's to say (`onrush_search`); here the load of one run is changed,
-//! so that connections stay open.
+//! Reading order: `args` (the command line), `block` (what a second of the engine says), `view` (the result), `chart` (its picture),
+//! then the run, below; `over_drivers` has an orchestrator do it. What to try next is the search's to say (`onrush_search`); here the
+//! load of one run is changed, so that connections stay open.
 
 mod args;
 mod block;
+mod chart;
 mod over_drivers;
 mod view;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,7 @@ use onrush_search::{Search, Step};
 
 pub use args::{CapacityArgs, DEFAULT_CONNECTIONS};
 pub use block::Blocks;
+pub use chart::Chart;
 use view::CapacityView;
 pub use view::curve_table;
 
@@ -48,7 +51,7 @@ fn run_alone(args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
     let mut search = Search::new(goal.clone()).map_err(|error| Error::Usage(error.to_string()))?;
     let stop = Stop::on_signals()?;
     let machine = Runs::look(args.cpus.as_ref(), &args.engine)?;
-    let output = args.output.map(OutputFile::create).transpose()?;
+    let files = Files::create(args.output, args.chart)?;
 
     let mut running = arm(plan, machine.options.clone(), &stop)?.start(Instant::now() + START_AHEAD);
     let mut blocks = Blocks::new(&goal.slo, connections);
@@ -81,22 +84,32 @@ fn run_alone(args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
 
     let found = search.found().expect("it was stopped, or has ended by itself");
     let view = CapacityView::new(&config, &goal, found, failed);
-    write(&view, args.output_format, output, console)
+    write(&view, args.output_format, files, console)
+}
+
+/// Open before the search starts, so that none is made in vain.
+struct Files {
+    output: Option<OutputFile>,
+    chart: Option<OutputFile>,
+}
+
+impl Files {
+    fn create(output: Option<PathBuf>, chart: Option<PathBuf>) -> Result<Self, Error> {
+        let create = |path: Option<PathBuf>| path.map(OutputFile::create).transpose();
+        Ok(Self { output: create(output)?, chart: create(chart)? })
+    }
 }
 
 /// The result as it was asked for, and the exit code.
-fn write(
-    view: &CapacityView,
-    format: OutputFormat,
-    output: Option<OutputFile>,
-    console: &Console,
-) -> Result<ExitCode, Error> {
+fn write(view: &CapacityView, format: OutputFormat, files: Files, console: &Console) -> Result<ExitCode, Error> {
     let document = |format, columns| match format {
         OutputFormat::Json => json(view),
         OutputFormat::Text => Ok(view.text(columns)),
     };
-    deliver(console, output, [format, OutputFormat::Text], document)?;
-    Ok(exit_code(view.trouble(), console))
+    deliver(console, files.output, [format, OutputFormat::Text], document)?;
+    let code = exit_code(view.trouble(), console);
+    view.chart().write(files.chart)?;
+    Ok(code)
 }
 
 /// How far it has come: what it tries now, how many trials there were, and the last of them with its verdict.

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use onrush_api::{Client, ClientError, Outcome, SearchView};
 
 use super::view::CapacityView;
-use super::{CapacityArgs, progress, write};
+use super::{CapacityArgs, Files, progress, write};
 use crate::console::Console;
 use crate::error::{EXIT_FAILED, Error};
-use crate::result::OutputFile;
 use crate::signals::{LOOK_EVERY, Stop};
 
 /// How often the search is asked for.
@@ -24,7 +23,7 @@ pub fn run(mut args: CapacityArgs, console: &Console) -> Result<ExitCode, Error>
     let Some(url) = args.orchestrator.take() else { return Err(Error::Usage("--orchestrator is missing".into())) };
     let client = Client::new(url);
     let new = args.new_search()?;
-    let output = args.output.take().map(OutputFile::create).transpose()?;
+    let files = Files::create(args.output.take(), args.chart.take())?;
     // From here on Ctrl-C ends the search and not only this process.
     let stop = Stop::on_signals()?;
     let search = client.create_search(&new)?;
@@ -32,7 +31,7 @@ pub fn run(mut args: CapacityArgs, console: &Console) -> Result<ExitCode, Error>
     let search = follow(&client, search, new.budget, &stop, console)?;
     console.end_progress();
     let outcome = search.outcome;
-    let code = write(&CapacityView::of_drivers(search), args.output_format, output, console)?;
+    let code = write(&CapacityView::of_drivers(search), args.output_format, files, console)?;
     if outcome == Some(Outcome::Invalid) {
         console.error("the result of the search's test is invalid: its counts do not add up");
         return Ok(ExitCode::from(EXIT_FAILED));

@@ -1,10 +1,11 @@
 //! What a capacity search found, as one value: what is written as JSON, and what the tables are drawn from. Pure.
 
-use onrush_api::{CurvePointView, FoundView, SearchView, TrialView, ended_text};
+use onrush_api::{CriterionView, CurvePointView, FoundView, SearchView, TrialView, ended_text};
 use onrush_protocol::TestConfig;
 use onrush_search::{CURVE_QUANTILES, Found, Goal};
 use serde::Serialize;
 
+use super::Chart;
 use crate::report::numbers::rate;
 use crate::report::{grouped, line};
 use crate::table::{Column, Group, draw};
@@ -14,6 +15,8 @@ use crate::table::{Column, Group, draw};
 pub struct CapacityView {
     url: Option<String>,
     slo: Vec<String>,
+    #[serde(skip)]
+    criteria: Vec<CriterionView>,
     connections: u32,
     arrivals: String,
     #[serde(flatten)]
@@ -31,6 +34,7 @@ impl CapacityView {
         Self {
             url: config.target_url.clone(),
             slo: goal.slo.iter().map(ToString::to_string).collect(),
+            criteria: goal.slo.iter().map(CriterionView::from).collect(),
             connections: config.connections.unwrap_or_default(),
             arrivals: config.arrivals.name().into(),
             found: FoundView::of(found, Some(ended_text(&found.ended))),
@@ -41,23 +45,46 @@ impl CapacityView {
 
     /// The result of a search over drivers.
     pub fn of_drivers(search: SearchView) -> Self {
-        let SearchView { url, slo, connections, arrivals, found, reason: error, .. } = search;
-        Self { url, slo, connections, arrivals, found, error, maker: "the search" }
+        let SearchView { url, slo, criteria, connections, arrivals, found, reason: error, .. } = search;
+        Self { url, slo, criteria, connections, arrivals, found, error, maker: "the search" }
     }
 
     /// Why this is no result that can be relied on, if it is not.
     pub fn trouble(&self) -> Option<String> {
         match (&self.error, self.found.lower_per_s) {
             (Some(error), _) => Some(format!("{} could not go on: {error}", self.maker)),
-            (None, None) => Some(format!("no rate was found that keeps the SLO: {}", self.ended())),
+            (None, None) => Some(match self.kept_in_a_trial_per_s() {
+                Some(kept) => format!(
+                    "no rate was proved to keep the SLO: {}/s kept it in a trial that is too short to prove it; give a longer --budget, \
+                     or a limit that more requests are allowed to break",
+                    rate(kept)
+                ),
+                None => format!("no rate was found that keeps the SLO: {}", self.ended()),
+            }),
             (None, Some(_)) => None,
         }
+    }
+
+    /// Its curve, with the limits and the bounds.
+    pub fn chart(&self) -> Chart<'_> {
+        let limit = |view: &CriterionView| view.limit_ms.map(|ms| (view.criterion.clone(), ms));
+        Chart {
+            title: self.title(),
+            curve: self.found.curve.iter().collect(),
+            limits: self.criteria.iter().filter_map(limit).collect(),
+            lower_per_s: self.found.lower_per_s,
+            upper_per_s: self.found.upper_per_s,
+        }
+    }
+
+    fn title(&self) -> String {
+        format!("{}: {}", self.url.as_deref().unwrap_or("several URLs"), self.slo.join(", "))
     }
 
     /// As people read it.
     pub fn text(&self, max_columns: Option<usize>) -> String {
         let mut text = String::new();
-        line(&mut text, format!("{}: {}", self.url.as_deref().unwrap_or("several URLs"), self.slo.join(", ")));
+        line(&mut text, self.title());
         line(&mut text, self.headline());
         line(&mut text, format!("ended: {}", self.ended()));
         line(&mut text, "");
@@ -65,6 +92,13 @@ impl CapacityView {
         line(&mut text, "");
         text += &curve_table(&self.found.curve.iter().collect::<Vec<_>>(), max_columns);
         text
+    }
+
+    /// The highest rate that was good when it was tried, below the bound from which the SLO is broken.
+    fn kept_in_a_trial_per_s(&self) -> Option<f64> {
+        let good = self.found.trials.iter().filter(|trial| trial.verdict == "good" && !trial.is_set_aside);
+        let rates = good.map(|trial| trial.rate_per_s);
+        rates.filter(|rate| self.found.upper_per_s.is_none_or(|upper| *rate < upper)).max_by(f64::total_cmp)
     }
 
     fn ended(&self) -> &str {

@@ -65,6 +65,9 @@ pub struct SweepArgs {
     /// Write the result to this file in the --output-format; the terminal still gets the table
     #[arg(short, long, value_name = "FILE", env = "ONRUSH_SWEEP_OUTPUT", help_heading = "Result")]
     pub output: Option<PathBuf>,
+    /// Draw the curve of latency over load into this file, as a picture (SVG)
+    #[arg(long, value_name = "FILE", env = "ONRUSH_SWEEP_CHART", help_heading = "Result")]
+    pub chart: Option<PathBuf>,
 }
 
 /// Rates in equal steps.

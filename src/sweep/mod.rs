@@ -40,6 +40,7 @@ pub fn run(args: SweepArgs, console: &Console) -> Result<ExitCode, Error> {
     let stop = Stop::on_signals()?;
     let machine = Runs::look(args.cpus.as_ref(), &args.engine)?;
     let output = args.output.clone().map(OutputFile::create).transpose()?;
+    let chart = args.chart.clone().map(OutputFile::create).transpose()?;
     let rates = args.rates.rates_per_s();
 
     let mut running = arm(plan, machine.options.clone(), &stop)?.start(Instant::now() + START_AHEAD);
@@ -84,5 +85,7 @@ pub fn run(args: SweepArgs, console: &Console) -> Result<ExitCode, Error> {
         OutputFormat::Text => Ok(view.text(columns)),
     };
     deliver(console, output, [args.output_format, OutputFormat::Text], document)?;
-    Ok(exit_code(view.trouble(), console))
+    let code = exit_code(view.trouble(), console);
+    view.chart().write(chart)?;
+    Ok(code)
 }

@@ -6,7 +6,7 @@ use onrush_search::CurvePoint;
 use serde::Serialize;
 
 use super::Step;
-use crate::capacity::curve_table;
+use crate::capacity::{Chart, curve_table};
 use crate::report::line;
 use crate::report::numbers::{number_of, rate};
 
@@ -66,13 +66,24 @@ impl SweepView {
         (!missing.is_empty()).then(|| format!("nothing was measured at {}/s", missing.join(", ")))
     }
 
+    /// The curve as a picture.
+    pub fn chart(&self) -> Chart<'_> {
+        Chart { title: self.title().into(), curve: self.curve(), ..Chart::default() }
+    }
+
+    fn title(&self) -> &str {
+        self.url.as_deref().unwrap_or("several URLs")
+    }
+
+    fn curve(&self) -> Vec<&CurvePointView> {
+        self.steps.iter().map(|step| &step.point).filter(|point| point.due > 0).collect()
+    }
+
     /// As people read it.
     pub fn text(&self, max_columns: Option<usize>) -> String {
         let mut text = String::new();
-        line(&mut text, self.url.as_deref().unwrap_or("several URLs"));
-        let curve: Vec<&CurvePointView> =
-            self.steps.iter().map(|step| &step.point).filter(|point| point.due > 0).collect();
-        text += &curve_table(&curve, max_columns);
+        line(&mut text, self.title());
+        text += &curve_table(&self.curve(), max_columns);
         for step in &self.steps {
             let at = rate(step.point.rate_per_s);
             if step.failed > 0 {

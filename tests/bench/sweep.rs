@@ -9,7 +9,10 @@ use crate::harness::beside_others;
 fn a_sweep_measures_each_rate_by_itself() {
     let _machine = beside_others();
     let target = target(&["--delay", "5ms"]);
-    let args = ["sweep", &target.url(), "--rates", "50..150/3", "--for", "5s", "--output-format", "json"];
+    let folder = tempfile::tempdir().expect("a folder");
+    let chart = folder.path().join("curve.svg").display().to_string();
+    let args =
+        ["sweep", &target.url(), "--rates", "50..150/3", "--for", "5s", "--output-format", "json", "--chart", &chart];
     some_run_is("without a step that this machine spoilt", || {
         let output = command(&args);
         let (out, err) = said(&output);
@@ -34,6 +37,12 @@ fn a_sweep_measures_each_rate_by_itself() {
                 );
             }
         }
+        let drawn = std::fs::read_to_string(&chart).expect("a picture");
+        assert!(
+            drawn.starts_with("<svg")
+                && [">p50<", ">p99.9<", ">100<"].iter().all(|text| drawn.replace('\n', "").contains(text)),
+            "{drawn}"
+        );
         assert_eq!(output.status.code(), Some(if all_measured { 0 } else { 1 }), "{err}");
         (all_measured, format!("{swept:#}"))
     });
