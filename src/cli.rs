@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 use clap::{Args, Parser, Subcommand};
 use onrush_target::{Delay, Stall};
 
@@ -135,6 +136,15 @@ pub struct OrchestratorArgs {
         env = "ONRUSH_MAX_DRIVERS", help_heading = "Orchestrator"
     )]
     pub max_drivers: usize,
+    /// Delete tests that ended longer ago than this (90d, 12h, 2w) [default: all are kept]
+    #[arg(long, value_name = "AGE", value_parser = parse::age, env = "ONRUSH_KEEP", help_heading = "Orchestrator")]
+    pub keep: Option<Duration>,
+    /// Keep so many tests that are over, the newest, and delete the others [default: all are kept]
+    #[arg(
+        long, value_name = "N", value_parser = RangedU64ValueParser::<u64>::new().range(1..), env = "ONRUSH_KEEP_TESTS",
+        help_heading = "Orchestrator"
+    )]
+    pub keep_tests: Option<u64>,
     /// A name by which the REST interface may be asked, repeatable. Addresses, `localhost` and this machine's own name
     /// always may; requests for any other name are refused, so that no web site can reach it through a browser
     #[arg(

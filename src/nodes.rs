@@ -11,7 +11,7 @@ use onrush_driver::DriverConfig;
 use onrush_engine::Wait;
 use onrush_host::cpus::Claim;
 use onrush_host::limits::check_room;
-use onrush_orchestrator::{Orchestrator, OrchestratorConfig};
+use onrush_orchestrator::{Orchestrator, OrchestratorConfig, Retention};
 use onrush_protocol::NodeId;
 use onrush_target::{Queue, Target, TargetConfig};
 
@@ -39,7 +39,9 @@ const SHUTDOWN_AT_MOST: Duration = Duration::from_secs(10);
 
 /// `onrush orchestrator`.
 pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
-    let OrchestratorArgs { brokers, topics, listen, store, min_drivers, max_drivers, allow_hosts } = args;
+    let OrchestratorArgs { brokers, topics, listen, store, min_drivers, max_drivers, keep, keep_tests, allow_hosts } =
+        args;
+    let retention = Retention { max_age_ms: keep.map(|age| age.as_secs_f64() * 1e3), max_tests: keep_tests };
     if min_drivers > max_drivers {
         let problem = format!("--min-drivers {min_drivers} is more than --max-drivers {max_drivers}");
         return Err(Error::Usage(problem));
@@ -60,7 +62,7 @@ pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
         given => (None, discover(given)?),
     };
     let bus = bus_config(brokers, topics, "onrush-orchestrator".into());
-    let config = OrchestratorConfig { bus, listen, store, min_drivers, max_drivers, allow_hosts };
+    let config = OrchestratorConfig { bus, listen, store, min_drivers, max_drivers, retention, allow_hosts };
     let runtime = orchestrator_runtime()?;
     let ended = runtime.block_on(async {
         let start = Orchestrator::start(config);

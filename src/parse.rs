@@ -15,6 +15,19 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     human::duration(text).map_err(|right| format!("{text:?} is not a duration; {right}"))
 }
 
+/// How long ago: `90d`, `2w`, and every duration.
+pub fn age(text: &str) -> Result<Duration, String> {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let trimmed = text.trim();
+    let of = |suffix| trimmed.strip_suffix(suffix).and_then(human::number);
+    let days = of('d').or_else(|| of('w').map(|weeks| 7.0 * weeks));
+    let age = match days {
+        Some(days) => Duration::try_from_secs_f64(days * DAY.as_secs_f64()).ok(),
+        None => human::duration(text).ok(),
+    };
+    age.filter(|age| !age.is_zero()).ok_or_else(|| format!("{text:?} is not an age; write 90d, 2w or 12h"))
+}
+
 /// A number of requests, at least 1: `1000`, `100_000`, `10k`, `1.5M`.
 pub fn count(text: &str) -> Result<u64, String> {
     match human::count(text) {
@@ -136,6 +149,15 @@ pub fn option(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_age_has_days_and_weeks() {
+        let hours = |text| age(text).map(|age| age.as_secs_f64() / 3_600.0);
+        assert_eq!([hours("90d"), hours("2w"), hours("12h"), hours(" 1.5d ")], [2160.0, 336.0, 12.0, 36.0].map(Ok));
+        for wrong in ["", "d", "0d", "-1d", "1y", "1e300d", "0s", "NaNd"] {
+            assert!(age(wrong).expect_err(wrong).contains("90d"), "{wrong}");
+        }
+    }
 
     #[test]
     fn values_are_read_as_everywhere_and_errors_name_them() {

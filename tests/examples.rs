@@ -47,7 +47,8 @@ fn run_all(document: &str, but: &[&str]) -> usize {
     std::fs::write(&file, requests).expect("a file");
     let exported = system.file("run.onrush").display().to_string();
     let requests = file.display().to_string();
-    let mut stage = Stage { orchestrator, target, requests, exported, running: None, ended: None };
+    let chart = system.file("curve.svg").display().to_string();
+    let mut stage = Stage { orchestrator, target, requests, exported, chart, running: None, ended: None };
     let examples = examples(&path, &["onrush", "curl"]);
     let mut run = 0;
     for example in examples.iter().filter(|example| !but.contains(&example.words[1].as_str())) {
@@ -76,6 +77,8 @@ struct Stage {
     requests: String,
     /// The file of an exported test.
     exported: String,
+    /// The file of a picture.
+    chart: String,
     running: Option<String>,
     ended: Option<String>,
 }
@@ -91,6 +94,10 @@ impl Stage {
                 self.stop_all();
             }
             ["onrush", "test", "show" | "watch" | "list", ..] => self.run_onrush(example, Self::ended),
+            ["onrush", "test", "delete", ..] => {
+                self.run_onrush(example, Self::ended);
+                self.ended = None;
+            }
             ["onrush", "test", "export", ..] => {
                 self.ended();
                 self.run_onrush(example, Self::ended);
@@ -136,7 +143,7 @@ impl Stage {
             Some(0) => true,
             Some(99) => limits,
             // A search of a few seconds need not come to a rate.
-            Some(1) => command == "capacity" && err.contains("no rate was found"),
+            Some(1) => command == "capacity" && err.contains("no rate was "),
             _ => false,
         };
         assert!(is_well, "{place}: {words:?}, run as {args:?}, ends with {}: {out}{err}", output.status);
@@ -151,6 +158,7 @@ impl Stage {
             (_, word) if ORCHESTRATORS.contains(&word) => self.orchestrator.base().to_owned(),
             // Where `onrush test export` leaves the newest test, if it is not told.
             (_, "TEST.onrush") => self.exported.clone(),
+            ("--chart", _) => self.chart.clone(),
             ("--rates", _) => "100..200/2".into(),
             ("--for", _) => "5s".into(),
             ("-d" | "--duration", _) => "500ms".into(),
@@ -186,6 +194,10 @@ impl Stage {
             let test =
                 json!({"test_type": "AVALANCHE", "target_url": self.target.url(), "message_count_per_driver": 10});
             self.orchestrator.create(&test).expect("a right test").test_id
+        } else if method.as_deref() == Some("DELETE") {
+            let id = self.ended();
+            self.ended = None;
+            id
         } else if method.is_none() {
             self.ended()
         } else {

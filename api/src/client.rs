@@ -244,6 +244,12 @@ impl Client {
         self.post(&["v1", "stop"], b"")
     }
 
+    /// Forgets a test that is over.
+    pub fn delete(&self, test_id: &str) -> Result<(), ClientError> {
+        let answer = self.agent.delete(self.url(&["v1", "tests", test_id]).as_str()).call();
+        self.accepted(answer.map_err(|e| self.unreachable(&e))?).map(|_| ())
+    }
+
     /// One test.
     pub fn test(&self, test_id: &str) -> Result<TestView, ClientError> {
         self.get(&["v1", "tests", test_id])
@@ -251,11 +257,16 @@ impl Client {
 
     /// At most `limit` (500) tests, the newest first.
     pub fn tests(&self, limit: usize) -> Result<Vec<TestSummary>, ClientError> {
+        self.tests_where(limit, &[])
+    }
+
+    /// The same of those that REST finds with these parameters.
+    pub fn tests_where(&self, limit: usize, asked: &[(&str, &str)]) -> Result<Vec<TestSummary>, ClientError> {
         let mut tests: Vec<TestSummary> = Vec::new();
         // A page ends where it becomes long.
         while tests.len() < limit {
             let mut url = self.url(&["v1", "tests"]);
-            url.query_pairs_mut().append_pair("limit", &(limit - tests.len()).to_string());
+            url.query_pairs_mut().append_pair("limit", &(limit - tests.len()).to_string()).extend_pairs(asked);
             if let Some(oldest) = tests.last() {
                 url.query_pairs_mut().append_pair("before", &oldest.test_id);
             }

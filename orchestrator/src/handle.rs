@@ -25,7 +25,7 @@ use crate::core::{NewSearch, NewTest};
 use crate::export::Export;
 use crate::problem::Problem;
 use crate::run_file;
-use crate::store::{READERS, SearchList, StoreError, StoreReader, Stored, StoredSearch};
+use crate::store::{ListFilter, READERS, SearchList, StoreError, StoreReader, Stored, StoredSearch};
 use crate::trouble::Trouble;
 use crate::updates::Update;
 use crate::views;
@@ -130,6 +130,11 @@ impl Handle {
         self.unless_ended(&test_id, done).await.map_err(told)
     }
 
+    /// Forgets a test that is over, and everything that was measured in it.
+    pub async fn delete(&self, test_id: TestId) -> Result<(), Problem> {
+        self.ask(|reply| Command::Delete(test_id, reply)).await?
+    }
+
     /// Stops every test that is open, and whatever else drivers say that they are armed for or run.
     pub async fn stop_all(&self) -> Result<StoppedView, Problem> {
         let stopped = self.ask(Command::StopAll).await??;
@@ -160,10 +165,17 @@ impl Handle {
         stored.ok_or_else(|| Problem::no_such_test(&test_id))
     }
 
-    /// The newest tests first, created before the test `before`: at most `limit`, and as many as fit into `max_bytes`.
-    pub async fn tests(&self, limit: usize, before: Option<TestId>, max_bytes: usize) -> Result<TestPage, Problem> {
+    /// The newest tests of that kind first, created before the test `before`: at most `limit`, and as many as fit into `max_bytes`.
+    pub async fn tests(
+        &self,
+        filter: ListFilter,
+        limit: usize,
+        before: Option<TestId>,
+        max_bytes: usize,
+    ) -> Result<TestPage, Problem> {
         let id = before.as_ref().map(ToString::to_string);
-        let page = self.read(&self.turn().await?, move |reader| reader.tests(limit, id.as_deref(), max_bytes)).await?;
+        let read = move |reader: &StoreReader| reader.tests(&filter, limit, id.as_deref(), max_bytes);
+        let page = self.read(&self.turn().await?, read).await?;
         let page = page.ok_or_else(|| before.as_ref().map_or_else(ending, Problem::no_such_test))?;
         Ok(TestPage { tests: page.tests.iter().map(views::summary).collect(), more: page.more })
     }

@@ -48,6 +48,8 @@ pub use handle::{Handle, SearchPage, TestPage};
 pub use problem::Problem;
 pub use rest::allowed_host;
 pub use run_file::{RunFile, RunFileError, Verified};
+pub(crate) use store::ListFilter;
+pub use store::Retention;
 pub use target_look::target_look;
 pub use updates::{Shown, Update};
 
@@ -86,6 +88,8 @@ pub struct OrchestratorConfig {
     pub min_drivers: usize,
     /// A driver beyond this number is rejected.
     pub max_drivers: usize,
+    /// Which tests are kept.
+    pub retention: Retention,
     /// Names by which REST may be asked, beside addresses, `localhost` and the machine's own name.
     pub allow_hosts: Vec<String>,
 }
@@ -135,7 +139,8 @@ impl Orchestrator {
     }
 
     async fn try_start(config: OrchestratorConfig) -> Result<Self, Reason> {
-        let OrchestratorConfig { bus, listen, store, min_drivers: min, max_drivers: max, allow_hosts } = config;
+        let OrchestratorConfig { bus, listen, store, min_drivers: min, max_drivers: max, retention, allow_hosts } =
+            config;
         if min == 0 || min > max {
             return Err(Reason::Seats { min, max });
         }
@@ -153,7 +158,7 @@ impl Orchestrator {
         let (ended, has_ended) = oneshot::channel::<()>();
         let trouble = Trouble::default();
         let seats = Seats { min, max };
-        let brain_config = BrainConfig { bus, store: store.clone(), seats, trouble: trouble.clone() };
+        let brain_config = BrainConfig { bus, store: store.clone(), seats, retention, trouble: trouble.clone() };
         let export = Export::default();
         let (own_commands, own_stop, own_export) = (commands.clone(), stop.clone(), export.clone());
         let run = move || {

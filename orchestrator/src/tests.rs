@@ -20,7 +20,7 @@ use onrush_protocol::{EndReason, NodeState, TestConfig, Topic, Trigger};
 use onrush_stats::SecondStats;
 
 use crate::testing::{Exposition, SimDriver, config, stats, test_id};
-use crate::{Handle, NewTest, Orchestrator, OrchestratorConfig, Problem, Update};
+use crate::{Handle, ListFilter, NewTest, Orchestrator, OrchestratorConfig, Problem, Retention, Update};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -36,6 +36,7 @@ fn bus(broker: &EmbeddedBroker, client_id: &str) -> BusConfig {
 
 fn config_of(broker: &EmbeddedBroker, store: &Path) -> OrchestratorConfig {
     OrchestratorConfig {
+        retention: Retention::default(),
         bus: bus(broker, "orchestrator"),
         listen: ANY_PORT,
         store: store.to_owned(),
@@ -249,9 +250,19 @@ async fn a_test_on_two_drivers_is_seen_stored_and_exact() {
 
     // And once more on the same drivers, stopped in the middle.
     handle.create(NewTest { trigger: false, ..new("u", 1_000_000) }).await.unwrap();
-    assert_eq!(handle.tests(10, None, usize::MAX).await.unwrap().tests.len(), 2);
+    assert_eq!(handle.tests(ListFilter::default(), 10, None, usize::MAX).await.unwrap().tests.len(), 2);
     handle.stop(test_id("u")).await.unwrap();
     assert_eq!(until_ended(&handle, "u").await.state, TestState::Stopped);
+
+    handle.create(NewTest { trigger: false, ..new("v", 1_000_000) }).await.unwrap();
+    let open = handle.delete(test_id("v")).await;
+    assert!(matches!(&open, Err(Problem::Conflict(why)) if why.contains("stop it first")), "{open:?}");
+    handle.delete(test_id("t")).await.unwrap();
+    assert!(matches!(handle.delete(test_id("t")).await, Err(Problem::NotFound(_))));
+    assert!(matches!(handle.metrics(test_id("t")).await, Err(Problem::NotFound(_))));
+    assert!(matches!(handle.create(new("t", 50)).await, Err(Problem::Conflict(_))), "its name is not free");
+    let left = handle.tests(ListFilter::default(), 10, None, usize::MAX).await.unwrap().tests;
+    assert_eq!(left.iter().map(|test| test.test_id.as_str()).collect::<Vec<_>>(), ["v", "u"]);
     orchestrator.shutdown().await;
 }
 
@@ -392,6 +403,7 @@ async fn what_is_taken_is_said_at_the_start() {
     let broker = EmbeddedBroker::start("").unwrap();
     let first = orchestrator(&broker, &store).await;
     let config = |listen, store: &Path, min_drivers| OrchestratorConfig {
+        retention: Retention::default(),
         bus: bus(&broker, "second"),
         listen,
         store: store.to_owned(),

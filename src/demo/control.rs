@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use onrush_bus::{BusConfig, EmbeddedBroker};
-use onrush_orchestrator::{Orchestrator, OrchestratorConfig};
+use onrush_orchestrator::{Orchestrator, OrchestratorConfig, Retention};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -44,6 +44,7 @@ impl Control {
             store,
             min_drivers: MIN_DRIVERS.min(drivers),
             max_drivers: drivers,
+            retention: Retention::default(),
             allow_hosts: Vec::new(),
         };
         let started = runtime.block_on(Orchestrator::start(config));

@@ -54,6 +54,8 @@ pub enum TestCommand {
     Set(SetArgs),
     /// Stop a test, or all; what was measured so far is kept
     Stop(StopArgs),
+    /// Delete tests that are over, and everything that was measured in them
+    Delete(DeleteArgs),
     /// Follow a running test to its end
     Watch(ShowArgs),
     /// Write everything of a test to one file, which `onrush verify` can prove
@@ -128,6 +130,12 @@ pub struct ListArgs {
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_LISTED as u64)
     )]
     pub limit: usize,
+    /// Only tests whose name has this in it, in whatever case
+    #[arg(long, value_name = "PART", env = "ONRUSH_LIST_NAME")]
+    pub name: Option<String>,
+    /// Only tests in this state (running, completed, stopped, failed, configured, armed)
+    #[arg(long, env = "ONRUSH_LIST_STATE")]
+    pub state: Option<String>,
 }
 
 /// Options of `onrush test show` and `watch`.
@@ -150,6 +158,14 @@ pub struct StopArgs {
     /// Everything: open tests, and what drivers run though nobody here knows of it
     #[arg(long, env = "ONRUSH_TEST_STOP_ALL", value_parser = BoolishValueParser::new())]
     pub all: bool,
+}
+
+/// Options of `onrush test delete`.
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// The tests' ids, or the start of each
+    #[arg(value_name = "TEST", required = true)]
+    pub test_ids: Vec<String>,
 }
 
 /// Options of `onrush test set`.

@@ -12,7 +12,9 @@ use crate::report;
 use crate::result::{OutputFormat, ResultWriter, json};
 use crate::signals::Stop;
 pub use args::TestArgs;
-use args::{ExportArgs, ListArgs, MAX_LISTED, NamedArgs, SetArgs, ShowArgs, StartArgs, StopArgs, TestCommand};
+use args::{
+    DeleteArgs, ExportArgs, ListArgs, MAX_LISTED, NamedArgs, SetArgs, ShowArgs, StartArgs, StopArgs, TestCommand,
+};
 use onrush_api::{Client, ClientError, TestState, TestSummary, TestView};
 
 /// `onrush test`.
@@ -26,6 +28,7 @@ pub fn run(args: TestArgs, console: &Console) -> Result<ExitCode, Error> {
         TestCommand::Set(args) => set(&client, &args, console),
         TestCommand::Stop(args) => stop(&client, &args, console),
         TestCommand::Watch(args) => watch(&client, args, console),
+        TestCommand::Delete(args) => delete(&client, &args, console),
         TestCommand::Export(args) => export(&client, &args, console),
     }
 }
@@ -55,9 +58,12 @@ fn start(client: &Client, mut args: StartArgs, console: &Console) -> Result<Exit
 }
 
 fn list(client: &Client, args: &ListArgs, console: &Console) -> Result<ExitCode, Error> {
-    let tests = client.tests(args.limit)?;
+    let asked = [("name", &args.name), ("state", &args.state)];
+    let asked: Vec<(&str, &str)> = asked.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
+    let tests = client.tests_where(args.limit, &asked)?;
     match args.output_format {
         OutputFormat::Json => console.result(&json(&tests)?)?,
+        OutputFormat::Text if tests.is_empty() && !asked.is_empty() => console.note("no test is like that"),
         OutputFormat::Text if tests.is_empty() => console.note("no tests yet; `onrush test start` starts one"),
         OutputFormat::Text => console.result(&report::tests(&tests))?,
     }
@@ -105,6 +111,17 @@ fn stop(client: &Client, args: &StopArgs, console: &Console) -> Result<ExitCode,
     let test = client.stop(&id_of(client, test_id)?)?;
     let words = if test.state.is_end() { "has ended" } else { "is stopping" };
     console.note(&format!("test {} {words}; `onrush test show {}` shows its result", test.test_id, test.test_id));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn delete(client: &Client, args: &DeleteArgs, console: &Console) -> Result<ExitCode, Error> {
+    // A part of an id that fits several is noticed before anything is gone.
+    let found: Vec<TestView> =
+        args.test_ids.iter().map(|wanted| find(client, Some(wanted))).collect::<Result<_, _>>()?;
+    for test in found {
+        client.delete(&test.test_id)?;
+        console.note(&format!("test {} is deleted", test.test_id));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

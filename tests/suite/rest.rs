@@ -1,10 +1,10 @@
 //! REST as a client meets it: refusals that name the field, states that are final, a stream without gaps.
 
-use onrush_api::{SecondView, TestState, TestView};
+use onrush_api::{SecondView, TestState, TestSummary, TestView};
 use serde_json::{Value, json};
 
 use super::checks::{assert_exact, avalanche, tsunami};
-use crate::harness::{Broker, System, beside_others};
+use crate::harness::{Broker, Process, System, beside_others};
 
 /// Each wrong in turn, with the field that the refusal must name.
 fn wrong_fields() -> Vec<(&'static str, Value)> {
@@ -122,6 +122,14 @@ pub fn end_states_are_final(broker: &Broker) {
         }
         assert_eq!(orchestrator.test(test_id), before);
     }
+    let of_state = |state: &str| orchestrator.get::<Vec<TestSummary>>(&format!("/v1/tests?state={state}"));
+    assert_eq!(of_state("STOPPED").iter().map(|test| &test.test_id).collect::<Vec<_>>(), [&stopped]);
+    let deleted = Process::command(&["test", "delete", &stopped, "--orchestrator", orchestrator.base()])
+        .output()
+        .expect("it runs");
+    assert!(deleted.status.success() && String::from_utf8_lossy(&deleted.stderr).contains("is deleted"), "{deleted:?}");
+    assert_eq!(orchestrator.try_get(&format!("/v1/tests/{stopped}")).expect("it answers").0, 404);
+    assert!(of_state("STOPPED").is_empty() && orchestrator.tests().len() == 1);
     assert_eq!(target.counted().0, 20, "a stopped test ran");
 }
 

@@ -46,6 +46,8 @@ pub enum Command {
     Amend(TestId, LoadChange, Duration, oneshot::Sender<Result<TestView, Problem>>),
     /// Stop a test.
     Stop(TestId, oneshot::Sender<Result<TestView, Problem>>),
+    /// Forget a test that is over.
+    Delete(TestId, oneshot::Sender<Result<(), Problem>>),
     /// Stop every test; which were told to stop.
     StopAll(oneshot::Sender<Result<Vec<TestId>, Problem>>),
     /// Who is there?
@@ -151,6 +153,11 @@ impl Brain {
                 let amended = life.core.amend(&test_id, &change, effective_in, now);
                 self.answer(life, &test_id, amended, reply)?;
             }
+            Command::Delete(test_id, reply) => {
+                // Whatever was measured is stored before it goes.
+                self.step(life, Vec::new())?;
+                drop(reply.send(self.delete(life, &test_id, now)?));
+            }
             Command::StopAll(reply) => {
                 let stopped = life.core.stop_all(now);
                 self.step(life, Vec::new())?;
@@ -225,6 +232,8 @@ impl Brain {
 
 /// Whether no test had that name; else, why none can be made of it.
 fn is_free(life: &Life, test_id: &TestId) -> Result<Result<(), Problem>, BrainError> {
-    let taken = life.core.test(test_id).is_none() && store::exists(life.store.connection(), test_id.as_str())?;
+    let (connection, id) = (life.store.connection(), test_id.as_str());
+    let is_stored = store::exists(connection, id)? || store::was_deleted(connection, id)?;
+    let taken = life.core.test(test_id).is_none() && is_stored;
     Ok(if taken { Err(Problem::conflict(format!("there was a test {test_id} already"))) } else { Ok(()) })
 }

@@ -7,6 +7,7 @@
 mod ask_target;
 mod command;
 mod commit;
+mod deleting;
 mod places;
 mod waiting;
 
@@ -32,7 +33,7 @@ use crate::export::{Export, Live, TestSeries};
 use crate::intake::{Intake, News};
 use crate::problem::Problem;
 use crate::state::TestState;
-use crate::store::{self, Store, StoreError, Stored, StoredSearch};
+use crate::store::{self, Retention, Store, StoreError, Stored, StoredSearch};
 use crate::trouble::Trouble;
 use crate::updates::Update;
 
@@ -74,6 +75,8 @@ pub struct BrainConfig {
     pub store: PathBuf,
     /// How many drivers.
     pub seats: Seats,
+    /// Which tests are kept.
+    pub retention: Retention,
     /// Where it says what keeps it from its work.
     pub trouble: Trouble,
 }
@@ -87,6 +90,7 @@ impl BrainConfig {
 }
 
 use command::Held;
+use deleting::Cleaning;
 use places::Places;
 
 /// What was read of which partition: the next offset.
@@ -114,6 +118,7 @@ pub struct Brain {
     updates: HashMap<TestId, broadcast::Sender<Update>>,
     waiters: HashMap<TestId, TriggerWaiter>,
     held: Vec<Held>,
+    cleaning: Cleaning,
     commands: mpsc::Receiver<Command>,
     /// For the threads that ask targets.
     own_commands: mpsc::Sender<Command>,
@@ -152,6 +157,7 @@ impl Brain {
             updates: HashMap::new(),
             waiters: HashMap::new(),
             held: Vec::new(),
+            cleaning: Cleaning::default(),
             own_commands: commands.0,
             commands: commands.1,
             export,
@@ -290,6 +296,8 @@ impl Brain {
                     }
                     self.confirm(&mut life)?;
                     self.release_held(&mut life)?;
+                    let now = self.now(&mut life);
+                    self.clean_up(&mut life, now)?;
                     self.show(&life);
                 }
             }

@@ -116,6 +116,7 @@ impl Command {
             }
             Self::CreateSearch(_, reply) | Self::StopSearch(_, reply) => drop(reply.send(Err(problem.clone()))),
             Self::Amend(_, _, _, reply) => drop(reply.send(Err(problem.clone()))),
+            Self::Delete(_, reply) => drop(reply.send(Err(problem.clone()))),
             Self::StopAll(reply) => drop(reply.send(Err(problem.clone()))),
             Self::Drivers(reply) => drop(reply.send(Err(problem.clone()))),
             Self::Totals(_, reply) => drop(reply.send(None)),

@@ -159,6 +159,13 @@ impl Core {
         closed.insert(test_id.clone(), Closed { used: now.mono, is_ours: record.is_some() });
     }
 
+    /// A test that is over was deleted: nothing enters it any more.
+    pub fn forget(&mut self, test_id: &TestId, now: Now) {
+        if let Some(Reopened { test, .. }) = self.past.reopened.remove(test_id) {
+            self.note_closed(test_id, Some(&test.record), now);
+        }
+    }
+
     /// A test begins: what the target counts from now on is not for those before.
     pub(super) fn follow_all(&mut self) {
         self.past.reopened.values_mut().for_each(|reopened| reopened.followed = true);

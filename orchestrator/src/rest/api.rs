@@ -8,7 +8,7 @@ use onrush_compare::Gate;
 use onrush_protocol::TestId;
 use tokio::sync::broadcast;
 
-use crate::{Handle, LoadChange, NewSearch, NewTest, Problem, SearchPage, TestPage, Update};
+use crate::{Handle, ListFilter, LoadChange, NewSearch, NewTest, Problem, SearchPage, TestPage, Update};
 
 /// The questions of [`Handle`], which says what they mean.
 #[rustfmt::skip]
@@ -20,7 +20,8 @@ pub(super) trait Api: Clone + Send + Sync + 'static {
     fn stop(&self, test_id: TestId) -> impl Future<Output = Result<TestView, Problem>> + Send;
     fn stop_all(&self) -> impl Future<Output = Result<StoppedView, Problem>> + Send;
     fn test(&self, test_id: TestId) -> impl Future<Output = Result<TestView, Problem>> + Send;
-    fn tests(&self, limit: usize, before: Option<TestId>, max_bytes: usize) -> impl Future<Output = Result<TestPage, Problem>> + Send;
+    fn delete(&self, test_id: TestId) -> impl Future<Output = Result<(), Problem>> + Send;
+    fn tests(&self, filter: ListFilter, limit: usize, before: Option<TestId>, max_bytes: usize) -> impl Future<Output = Result<TestPage, Problem>> + Send;
     fn create_search(&self, search: NewSearch) -> impl Future<Output = Result<SearchView, Problem>> + Send;
     fn stop_search(&self, search_id: TestId) -> impl Future<Output = Result<SearchView, Problem>> + Send;
     fn search(&self, search_id: TestId) -> impl Future<Output = Result<SearchView, Problem>> + Send;
@@ -64,8 +65,18 @@ impl Api for Handle {
         self.test(test_id).await
     }
 
-    async fn tests(&self, limit: usize, before: Option<TestId>, max_bytes: usize) -> Result<TestPage, Problem> {
-        self.tests(limit, before, max_bytes).await
+    async fn delete(&self, test_id: TestId) -> Result<(), Problem> {
+        self.delete(test_id).await
+    }
+
+    async fn tests(
+        &self,
+        filter: ListFilter,
+        limit: usize,
+        before: Option<TestId>,
+        max_bytes: usize,
+    ) -> Result<TestPage, Problem> {
+        self.tests(filter, limit, before, max_bytes).await
     }
 
     async fn create_search(&self, search: NewSearch) -> Result<SearchView, Problem> {

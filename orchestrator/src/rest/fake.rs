@@ -16,7 +16,7 @@ use onrush_protocol::{TestConfig, TestId};
 use tokio::sync::broadcast;
 
 use super::api::Api;
-use crate::{LoadChange, NewSearch, NewTest, Problem, SearchPage, TestPage, Update};
+use crate::{ListFilter, LoadChange, NewSearch, NewTest, Problem, SearchPage, TestPage, Update};
 
 /// What every run is exported as.
 pub(super) const RUN_FILE: &[u8] = b"onrush-run of a fake";
@@ -34,6 +34,8 @@ pub(super) struct Inner {
     pub tests: Vec<TestView>,
     pub searches: Vec<SearchView>,
     pub seconds: Vec<SecondView>,
+    /// What the list was last asked for.
+    pub filter: ListFilter,
     pub updates: broadcast::Sender<Update>,
     /// What every question about a driver gets.
     pub out_of_order: Option<Problem>,
@@ -47,6 +49,7 @@ impl Fake {
             tests: vec![test_view(TEST_ID, state)],
             searches: Vec::new(),
             seconds: Vec::new(),
+            filter: ListFilter::default(),
             updates: broadcast::Sender::new(queued_updates),
             out_of_order: None,
         })))
@@ -114,8 +117,24 @@ impl Api for Fake {
         found.ok_or_else(|| Problem::no_such_test(&test_id))
     }
 
-    async fn tests(&self, limit: usize, before: Option<TestId>, _: usize) -> Result<TestPage, Problem> {
-        let inner = self.lock();
+    async fn delete(&self, test_id: TestId) -> Result<(), Problem> {
+        let test = self.test(test_id.clone()).await?;
+        if !test.state.is_end() {
+            return Err(Problem::conflict("it is not over"));
+        }
+        self.lock().tests.retain(|other| other.test_id != test_id.as_str());
+        Ok(())
+    }
+
+    async fn tests(
+        &self,
+        filter: ListFilter,
+        limit: usize,
+        before: Option<TestId>,
+        _: usize,
+    ) -> Result<TestPage, Problem> {
+        let mut inner = self.lock();
+        inner.filter = filter;
         let skip = before.map_or(0, |id| {
             1 + inner.tests.iter().position(|test| test.test_id == id.as_str()).unwrap_or(usize::MAX - 1)
         });

@@ -61,7 +61,10 @@ pub(crate) fn router(handle: Handle, hosts: Hosts) -> Router {
 fn router_for<A: Api>(api: A, hosts: Hosts) -> Router {
     Router::new()
         .route("/v1/tests", get(routes::list_tests::<A>).post(routes::create_test::<A>))
-        .route("/v1/tests/{id}", get(routes::show_test::<A>).patch(routes::change_test::<A>))
+        .route(
+            "/v1/tests/{id}",
+            get(routes::show_test::<A>).patch(routes::change_test::<A>).delete(routes::delete_test::<A>),
+        )
         .route("/v1/tests/{id}/trigger", post(routes::trigger_test::<A>))
         .route("/v1/tests/{id}/stop", post(routes::stop_test::<A>))
         .route("/v1/stop", post(routes::stop_all::<A>))

@@ -25,6 +25,7 @@ use super::{change, compare, events, export, fields, problem, routes, search, se
         routes::trigger_test,
         routes::change_test,
         routes::stop_test,
+        routes::delete_test,
         routes::stop_all,
         routes::metrics,
         routes::series,

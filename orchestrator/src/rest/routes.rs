@@ -15,17 +15,19 @@ use onrush_api::{
     DriverView, HistogramView, MetricsView, OptionView, SeriesView, StoppedView, TestSummary, TestView, options,
 };
 use onrush_protocol::TestId;
+use onrush_protocol::options::people::short;
 use serde_json::{Value, json};
 
 use super::api::Api;
 use super::body::json_object;
 use super::change::{self, ChangeBody};
 use super::creation;
-use super::fields::NewTestBody;
-use super::problem::{Failure, ProblemBody};
+use super::fields::{MAX_LABEL_CHARS, NewTestBody};
+use super::problem::{Failure, MAX_NAME_CHARS, ProblemBody};
 use super::query::Query;
 use super::room::Rooms;
-use crate::TestPage;
+use crate::state::TestState;
+use crate::{ListFilter, TestPage};
 
 const DEFAULT_TESTS: u64 = 50;
 const MAX_TESTS: u64 = 500;
@@ -108,6 +110,8 @@ pub(super) async fn create_test<A: Api>(
     params(
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 500, description = "At most this many, 1 to 500 (default 50)"),
         ("before" = Option<String>, Query, pattern = r"^[!-~]([ -~]{0,198}[!-~])?$", description = "Only tests created before this one"),
+        ("name" = Option<String>, Query, min_length = 1, max_length = 200, description = "Only tests whose name has this in it, in whatever case (of the letters A to Z)"),
+        ("state" = Option<String>, Query, pattern = "^(CONFIGURED|ARMED|RUNNING|COMPLETED|STOPPED|FAILED)$", description = "Only tests in this state"),
     ),
     responses(
         (status = 200, description = "Tests", body = Vec<TestSummary>, headers(("link" = String, description = "The next page"))),
@@ -120,31 +124,57 @@ pub(super) async fn list_tests<A: Api>(
     Extension(rooms): Extension<Rooms>,
     uri: Uri,
 ) -> Result<impl IntoResponse, Failure> {
-    let (limit, before) = page_asked(&uri, "is no test; give the test_id of one")?;
+    let mut query = Query::of(&uri, &["limit", "before", "name", "state"]);
+    let (limit, before) = page_asked(&mut query, "is no test; give the test_id of one");
+    let filter = filter_asked(&mut query);
+    let kept: Vec<(String, String)> = ["name", "state"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), query.text(name)?.to_owned())))
+        .collect();
+    query.finish()?;
     let claim = rooms.answers.claim().await?;
-    let TestPage { tests, more } = api.tests(limit, before, MAX_PAGE_BYTES).await?;
+    let TestPage { tests, more } = api.tests(filter, limit, before, MAX_PAGE_BYTES).await?;
     let oldest = tests.last().filter(|_| more).map(|test| test.test_id.as_str());
-    Ok((next_page("/v1/tests", limit, oldest), claim.json(&tests)))
+    Ok((next_page("/v1/tests", limit, &kept, oldest), claim.json(&tests)))
 }
 
 /// Which part of a list is asked for: how many at most, and before which one. `no_name`: what is wrong with a name that is none.
-pub(super) fn page_asked(uri: &Uri, no_name: &str) -> Result<(usize, Option<TestId>), Failure> {
-    let mut query = Query::of(uri, &["limit", "before"]);
+pub(super) fn page_asked(query: &mut Query, no_name: &str) -> (usize, Option<TestId>) {
     let limit = query.whole_number("limit", 1..=MAX_TESTS).unwrap_or(DEFAULT_TESTS);
     let before = query.text("before").map(TestId::new);
     if before == Some(None) {
         query.wrong("before", no_name.to_owned());
     }
-    query.finish()?;
-    Ok((limit as usize, before.flatten()))
+    (limit as usize, before.flatten())
 }
 
-/// The header that names the next page of a list, where there is one: behind the `oldest` of this page.
-pub(super) fn next_page(path: &str, limit: usize, oldest: Option<&str>) -> Option<[(HeaderName, String); 1]> {
+/// Which tests are asked for.
+fn filter_asked(query: &mut Query) -> ListFilter {
+    let name_part = query.text("name").map(str::to_owned);
+    if name_part.as_ref().is_some_and(|part| part.is_empty() || part.chars().count() > MAX_LABEL_CHARS) {
+        query.wrong("name", format!("has no or too many characters; give 1 to {MAX_LABEL_CHARS} of the test's name"));
+    }
+    let asked = query.text("state").map(str::to_owned);
+    let state = asked.as_ref().and_then(|word| TestState::from_name(&word.to_ascii_uppercase()));
+    if let (Some(word), None) = (asked, state) {
+        let states = TestState::ALL.iter().map(|state| state.name()).collect::<Vec<_>>().join(", ");
+        query.wrong("state", format!("is {}; give one of {states}", short(&word, MAX_NAME_CHARS)));
+    }
+    ListFilter { name_part, state }
+}
+
+/// The header that names the next page of a list, where there is one: behind the `oldest` of this page, with what else was asked for.
+pub(super) fn next_page(
+    path: &str,
+    limit: usize,
+    asked: &[(String, String)],
+    oldest: Option<&str>,
+) -> Option<[(HeaderName, String); 1]> {
     oldest.map(|oldest| {
         let parameters = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("limit", &limit.to_string())
             .append_pair("before", oldest)
+            .extend_pairs(asked)
             .finish();
         [(header::LINK, format!("<{path}?{parameters}>; rel=\"next\""))]
     })
@@ -246,6 +276,24 @@ pub(super) async fn stop_test<A: Api>(
 ) -> Result<(StatusCode, Response), Failure> {
     let view = api.stop(id).await?;
     Ok((StatusCode::ACCEPTED, rooms.answers.claim().await?.json(&view)))
+}
+
+/// Delete a test
+///
+/// And everything that was measured in it; one that is not over is not deleted.
+#[utoipa::path(
+    delete, path = "/v1/tests/{id}", tag = "tests",
+    params(("id" = String, Path, description = "The test_id")),
+    responses(
+        (status = 204, description = "It is forgotten"),
+        (status = 403, description = "A page of another origin asked", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such test", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It is not over", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn delete_test<A: Api>(State(api): State<A>, InPath(id): InPath) -> Result<StatusCode, Failure> {
+    api.delete(id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Stop everything

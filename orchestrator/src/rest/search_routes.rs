@@ -11,6 +11,7 @@ use onrush_api::{SearchSummary, SearchView};
 use super::api::Api;
 use super::body::json_object;
 use super::problem::{Failure, ProblemBody};
+use super::query::Query;
 use super::room::Rooms;
 use super::routes::{InPath, MAX_PAGE_BYTES, new_test_id, next_page, page_asked};
 use super::search::{self, NewSearchBody};
@@ -69,11 +70,13 @@ pub(super) async fn list_searches<A: Api>(
     Extension(rooms): Extension<Rooms>,
     uri: Uri,
 ) -> Result<impl IntoResponse, Failure> {
-    let (limit, before) = page_asked(&uri, "is no search; give the search_id of one")?;
+    let mut query = Query::of(&uri, &["limit", "before"]);
+    let (limit, before) = page_asked(&mut query, "is no search; give the search_id of one");
+    query.finish()?;
     let claim = rooms.answers.claim().await?;
     let SearchPage { searches, more } = api.searches(limit, before, MAX_PAGE_BYTES).await?;
     let oldest = searches.last().filter(|_| more).map(|search| search.search_id.as_str());
-    Ok((next_page("/v1/searches", limit, oldest), claim.json(&searches)))
+    Ok((next_page("/v1/searches", limit, &[], oldest), claim.json(&searches)))
 }
 
 /// Show a capacity search

@@ -13,7 +13,7 @@ use super::body::MAX_BODY_BYTES;
 use super::fake::{Fake, TEST_ID};
 use super::problem::PROBLEM_JSON;
 use super::{Hosts, router_for};
-use crate::Problem;
+use crate::{ListFilter, Problem};
 
 /// Far more than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -184,10 +184,45 @@ async fn tests_are_listed_a_page_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_part_of_the_list_is_asked_for_to_its_end() {
+    let fake = idle();
+    post(&fake, "/v1/tests", r#"{"test_type": "AVALANCHE", "requests": 1}"#).await;
+    let page = get(&fake, "/v1/tests?limit=1&name=a%26b&state=completed").await;
+    let filter = ListFilter { name_part: Some("a&b".into()), state: Some(crate::state::TestState::Completed) };
+    assert_eq!(fake.lock().filter, filter);
+    let next = page.header(header::LINK).to_owned();
+    assert!(next.contains("&name=a%26b&state=completed>"), "{next}");
+    fake.lock().filter = ListFilter::default();
+    get(&fake, next[1..].split_once('>').expect("a link").0).await;
+    assert_eq!(fake.lock().filter, filter);
+}
+
+#[tokio::test]
+async fn only_what_is_over_is_deleted() {
+    let path = format!("/v1/tests/{TEST_ID}");
+    let delete = |fake: &Fake| {
+        let request = Request::delete(&path).header(header::HOST, "127.0.0.1:7400").body(Body::empty());
+        let fake = fake.clone();
+        async move { send(&fake, request.expect("a request")).await }
+    };
+    let open = Fake::new(TestState::Running, 1);
+    delete(&open).await.problem(409);
+    let over = Fake::new(TestState::Completed, 1);
+    assert_eq!(delete(&over).await.status, StatusCode::NO_CONTENT);
+    delete(&over).await.problem(404);
+    // Of a page of another origin.
+    let foreign =
+        Request::delete(&path).header(header::HOST, "127.0.0.1:7400").header(header::ORIGIN, "http://evil.example");
+    send(&over, foreign.body(Body::empty()).expect("a request")).await.problem(403);
+}
+
+#[tokio::test]
 async fn wrong_parameters_are_all_named() {
     for (path, fields) in [
         ("/v1/tests?limit=0&before=", &["limit", "before"][..]),
         ("/v1/tests?limit=501", &["limit"]),
+        ("/v1/tests?state=over&name=", &["name", "state"]),
+        ("/v1/searches?state=RUNNING", &["state"]),
         ("/v1/tests?limit=x&lmit=5", &["lmit", "limit"]),
         ("/v1/tests?limit=5&limit=6", &["limit"]),
         ("/v1/tests?before=%ff%0a", &["before"]),
@@ -392,6 +427,7 @@ async fn the_description_lists_every_route() {
     assert_eq!(
         routes,
         [
+            "delete /v1/tests/{id}",
             "get /healthz",
             "get /metrics",
             "get /openapi.json",

@@ -75,6 +75,15 @@ impl ListedTest {
     }
 }
 
+/// Which tests of the list are asked for; by itself: all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ListFilter {
+    /// Those whose name has this in it, in whatever case.
+    pub name_part: Option<String>,
+    /// Those in this state.
+    pub state: Option<TestState>,
+}
+
 /// A part of the list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListPage {
@@ -84,10 +93,11 @@ pub struct ListPage {
     pub more: bool,
 }
 
-/// The newest tests first, created before the test `before`: at most `limit`, and no more than fit into `max_bytes` (at least
+/// The newest tests of that kind first, created before the test `before`: at most `limit`, and no more than fit into `max_bytes` (at least
 /// one). `None`: there is no such test.
 pub fn newest_tests(
     connection: &Connection,
+    filter: &ListFilter,
     limit: usize,
     before: Option<&str>,
     max_bytes: usize,
@@ -102,10 +112,13 @@ pub fn newest_tests(
             ordinal
         }
     };
-    let sql = "SELECT ordinal, test_id, listed FROM tests WHERE ordinal < ?1 ORDER BY ordinal DESC LIMIT ?2";
+    let sql = "SELECT ordinal, test_id, listed FROM tests WHERE ordinal < ?1 AND (?3 IS NULL OR state = ?3)
+        AND (?4 IS NULL OR instr(lower(coalesce(name, '')), lower(?4)) > 0) ORDER BY ordinal DESC LIMIT ?2";
     let mut statement = connection.prepare_cached(sql)?;
     // One more than asked for says whether there are older ones.
-    let mut rows = statement.query(params![before, i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)])?;
+    let one_more = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+    let ListFilter { name_part, state } = filter;
+    let mut rows = statement.query(params![before, one_more, state.map(TestState::name), name_part])?;
     let (mut tests, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         let test = listed(connection, row)?;

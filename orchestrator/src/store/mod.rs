@@ -7,6 +7,7 @@
 //! and the offsets go back with their effects.
 
 mod coding;
+mod deleting;
 mod disk;
 mod limit;
 mod list;
@@ -35,8 +36,9 @@ use rusqlite::{Connection, ErrorCode, Row, Transaction, params};
 use crate::clock::Now;
 use crate::registry::Identity;
 
+pub use deleting::{Retention, expired, was_deleted};
 pub use limit::limits;
-pub use list::ListedTest;
+pub use list::{ListFilter, ListedTest};
 pub use measures::{open_aggregate, save_report, save_sealed, save_totals, second_of};
 pub use one_test::{OneTest, copy_test};
 pub use read::{READERS, StoreReader};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use onrush_compare::Timeline;
 use rusqlite::{Connection, OpenFlags};
 
-use super::list::{self, ListPage};
+use super::list::{self, ListFilter, ListPage};
 use super::searches::{self, SearchList, StoredSearch};
 use super::unreadable::Stored;
 use super::{StoreError, measures, tests_table, timeline};
@@ -66,9 +66,15 @@ impl StoreReader {
         self.read(|connection| tests_table::test(connection, test_id))
     }
 
-    /// The newest tests first, as many as fit into `max_bytes`; `None`: there is no test `before`.
-    pub fn tests(&self, limit: usize, before: Option<&str>, max_bytes: usize) -> Result<Option<ListPage>, StoreError> {
-        self.read(|connection| list::newest_tests(connection, limit, before, max_bytes))
+    /// The newest tests of that kind first, as many as fit into `max_bytes`; `None`: there is no test `before`.
+    pub fn tests(
+        &self,
+        filter: &ListFilter,
+        limit: usize,
+        before: Option<&str>,
+        max_bytes: usize,
+    ) -> Result<Option<ListPage>, StoreError> {
+        self.read(|connection| list::newest_tests(connection, filter, limit, before, max_bytes))
     }
 
     /// One capacity search, with its test.

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// Each step brings a file one version further; the version is SQLite's `user_version`.
-const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9];
+const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10];
 
 const V1: &str = "
 CREATE TABLE offsets (
@@ -100,6 +100,12 @@ CREATE TABLE searches (
 CREATE INDEX searches_by_state ON searches (state);
 ";
 
+/// Tests that were deleted; `is_swept`: nothing is left of them.
+const V10: &str = "
+CREATE TABLE deleted_tests (
+    test_id TEXT PRIMARY KEY, triggered_unix_ms REAL, published_order INTEGER NOT NULL, is_swept INTEGER NOT NULL) WITHOUT ROWID;
+";
+
 /// Brings the file to this version; refuses one of a later version.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let version: usize =
@@ -192,6 +198,6 @@ mod tests {
         assert!(super::super::search(store.connection(), "t").unwrap().is_none());
         assert!(super::super::open_searches(store.connection()).unwrap().is_empty());
         let version: i64 = store.connection().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-        assert_eq!(version, 9);
+        assert_eq!(version as usize, STEPS.len());
     }
 }

@@ -149,7 +149,7 @@ fn tests_are_listed_newest_first_by_pages() {
     }
     let reader = StoreReader::open(&path).unwrap();
     let page = |before: Option<&str>, max_bytes| {
-        let page = reader.tests(2, before, max_bytes).unwrap()?;
+        let page = reader.tests(&ListFilter::default(), 2, before, max_bytes).unwrap()?;
         Some((page.tests.into_iter().map(|test| test.test_id).collect::<Vec<_>>(), page.more))
     };
     let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -159,6 +159,99 @@ fn tests_are_listed_newest_first_by_pages() {
     assert_eq!(page(Some("unheard of"), usize::MAX), None);
     // However small a page must be, it goes on.
     assert_eq!(page(None, 1).unwrap(), (names(&["t4"]), true));
+}
+
+#[test]
+fn the_list_can_be_asked_for_names_and_states() {
+    let (_folder, path) = folder();
+    let mut store = Store::open(&path).unwrap();
+    for (id, name, state) in [
+        ("t0", Some("Login, nightly"), TestState::Completed),
+        ("t1", Some("checkout"), TestState::Completed),
+        ("t2", None, TestState::Completed),
+        ("t3", Some("NIGHTLY 100%"), TestState::Failed),
+    ] {
+        save(&mut store, &TestRecord { name: name.map(Into::into), state, ..running(id, 1, &["a"]) });
+    }
+    let reader = StoreReader::open(&path).unwrap();
+    let found = |name_part: Option<&str>, state| {
+        let filter = ListFilter { name_part: name_part.map(Into::into), state };
+        let page = reader.tests(&filter, 9, None, usize::MAX).unwrap().unwrap();
+        page.tests.into_iter().map(|test| test.test_id).collect::<Vec<_>>()
+    };
+    assert_eq!(found(Some("nightly"), None), ["t3", "t0"]);
+    assert_eq!(found(Some("nightly"), Some(TestState::Completed)), ["t0"]);
+    assert_eq!(found(None, Some(TestState::Failed)), ["t3"]);
+    // Neither a pattern nor SQL.
+    assert_eq!(found(Some("%"), None), ["t3"]);
+    assert!(found(Some("' OR 1"), None).is_empty() && found(Some("_"), None).is_empty());
+}
+
+/// What the tables hold of a test.
+fn rows_of(store: &Store, test_id: &str) -> i64 {
+    let tables = ["tests", "participants", "events", "driver_seconds", "seconds", "totals", "snapshots", "searches"]
+        .map(|table| {
+            let sql = format!("SELECT count(*) FROM {table} WHERE test_id = ?1");
+            store.connection().query_row(&sql, [test_id], |row| row.get::<_, i64>(0)).unwrap()
+        });
+    tables.iter().sum()
+}
+
+#[test]
+fn nothing_is_left_of_a_deleted_test_but_that_there_was_one() {
+    let (_folder, path) = folder();
+    let mut store = Store::open(&path).unwrap();
+    measured(&mut store, 700, 650);
+    let mut record = running("other", 1, &["a"]);
+    save(&mut store, &record);
+    assert!(!store.delete_test("t").unwrap(), "it is not over");
+    record = test(store.connection(), "t").unwrap().unwrap().record();
+    (record.state, record.triggered_unix_ms, record.published_order) = (TestState::Completed, Some(7_000.0), 12);
+    save(&mut store, &record);
+    let (before, other) = (rows_of(&store, "t"), rows_of(&store, "other"));
+    assert!(before > 2_000, "{before}");
+    assert!(store.delete_test("t").unwrap());
+    assert!(!store.delete_test("t").unwrap() && !store.delete_test("never").unwrap());
+    assert!(!exists(store.connection(), "t").unwrap() && was_deleted(store.connection(), "t").unwrap());
+    // A restart in the middle of it.
+    assert!(store.sweep().unwrap());
+    drop(store);
+    let mut store = Store::open(&path).unwrap();
+    let mut sweeps = 0;
+    while store.sweep().unwrap() {
+        sweeps += 1;
+    }
+    assert!((2..10).contains(&sweeps), "{sweeps}");
+    assert_eq!((rows_of(&store, "t"), rows_of(&store, "other")), (0, other));
+    assert!(triggered_since(store.connection(), Some(6_999.0)).unwrap(), "the target counts its requests all the same");
+    assert!(!triggered_since(store.connection(), Some(7_000.0)).unwrap());
+    assert_eq!(last_published_order(store.connection()).unwrap(), 12);
+    // What refers to nothing is refused again.
+    let orphan = "INSERT INTO events (test_id, position, at_unix_ms, kind, detail) VALUES ('t', 0, 1, 'created', '')";
+    assert!(store.connection().execute(orphan, []).is_err());
+}
+
+#[test]
+fn what_is_kept_is_what_is_young_or_among_the_newest() {
+    let (_folder, path) = folder();
+    let mut store = Store::open(&path).unwrap();
+    for i in 0..6 {
+        let ended_unix_ms = Some(f64::from(i) * 1_000.0);
+        save(
+            &mut store,
+            &TestRecord { state: TestState::Stopped, ended_unix_ms, ..running(&format!("t{i}"), 1, &["a"]) },
+        );
+    }
+    save(&mut store, &running("open", 1, &["a"]));
+    let expired = |max_age_ms, max_tests, limit| {
+        expired(store.connection(), Retention { max_age_ms, max_tests }, 6_000.0, limit).unwrap()
+    };
+    assert!(expired(None, None, 9).is_empty());
+    assert_eq!(expired(Some(3_500.0), None, 9), ["t0", "t1", "t2"]);
+    assert_eq!(expired(None, Some(4), 9), ["t0", "t1"]);
+    assert_eq!(expired(Some(3_500.0), Some(1), 9), ["t0", "t1", "t2", "t3", "t4"]);
+    assert_eq!(expired(Some(0.5), None, 2), ["t0", "t1"]);
+    assert!(expired(Some(1e12), Some(u64::MAX), 9).is_empty());
 }
 
 #[test]

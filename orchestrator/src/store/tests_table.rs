@@ -122,12 +122,16 @@ pub fn open_tests(connection: &Connection) -> Result<Vec<Stored>, StoreError> {
 
 /// How many configs were published.
 pub fn last_published_order(connection: &Connection) -> Result<i64, StoreError> {
-    Ok(connection.query_row("SELECT coalesce(max(published_order), 0) FROM tests", [], |row| row.get(0))?)
+    let sql = "SELECT max(coalesce((SELECT max(published_order) FROM tests), 0),
+        coalesce((SELECT max(published_order) FROM deleted_tests), 0))";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }
 
 /// Whether any test was triggered after that moment.
 pub fn triggered_since(connection: &Connection, unix_ms: Option<f64>) -> Result<bool, StoreError> {
-    Ok(connection.prepare_cached("SELECT 1 FROM tests WHERE triggered_unix_ms > ?1")?.exists([unix_ms])?)
+    let sql = "SELECT 1 FROM tests WHERE triggered_unix_ms > ?1
+        UNION ALL SELECT 1 FROM deleted_tests WHERE triggered_unix_ms > ?1";
+    Ok(connection.prepare_cached(sql)?.exists([unix_ms])?)
 }
 
 /// One test.
