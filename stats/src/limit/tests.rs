@@ -356,6 +356,52 @@ fn nothing_measured_is_unknown_and_nothing_divides_by_zero() {
     assert_limit(&verdict_of(None, &drained), LimitedBy::Unknown, None);
 }
 
+/// A run of one second part, with so many requests of 4 ms over one connection.
+fn run_of(requests: u64, length_ms: u64) -> DriverFigures {
+    let mut run = second();
+    let mut counts = Counts { sent: requests, due: requests, ..Counts::default() };
+    counts.statuses.insert(200, requests);
+    (run.counts, run.service_time, run.connections) = (counts, summary(requests, 4.0), 1);
+    (run.length_ns, run.sending_ns) = (length_ms * 1_000_000, length_ms * 1_000_000);
+    run
+}
+
+fn verdict_of_run(run: DriverFigures) -> FoundLimit {
+    let mut watch = LimitWatch::default();
+    watch.second(0, vec![run]);
+    watch.whole()
+}
+
+#[test]
+fn a_few_requests_or_a_moment_are_too_little_to_judge_by() {
+    for (requests, length_ms, words) in [
+        (1, 4, "1 request in 4.0 ms; run for longer"),
+        (1_000, 90, "1,000 requests in 90.0 ms; run for longer"),
+        (1, 200, "1 request in 200.0 ms; send more, or run for longer"),
+        (9, 1_000, "9 requests in 1.0 s; send more, or run for longer"),
+    ] {
+        let found = verdict_of_run(run_of(requests, length_ms));
+        assert_limit(&found, LimitedBy::Unknown, None);
+        assert_eq!(found.line(), format!("limit: unknown: too little to judge by: {words}"));
+    }
+    assert_limit(&verdict_of_run(run_of(10, 100)), LimitedBy::Target, Some(Resource::ResponseTime));
+    // Few and slow ones over a long time say enough.
+    assert_limit(&verdict_of_each(None, &[run_of(1, 1_000)]), LimitedBy::Target, Some(Resource::ResponseTime));
+}
+
+#[test]
+fn what_the_system_says_or_what_was_reached_needs_no_more() {
+    let mut refused = run_of(0, 4);
+    (refused.counts.sent, refused.counts.due) = (1, 1);
+    refused.counts.failures.insert(FailureCause::DescriptorsExhausted, 1);
+    assert_limit(&verdict_of_run(refused), LimitedBy::Generator, Some(Resource::Descriptors));
+    let reached = DriverFigures { is_paced: true, ..run_of(1, 4) };
+    assert_limit(&verdict_of_run(reached), LimitedBy::None, None);
+    let mut starved = run_of(1, 1_000);
+    starved.counts.engine_cpu_ns = 990_000_000;
+    assert_limit(&verdict_of_run(starved), LimitedBy::Generator, Some(Resource::Cpu));
+}
+
 #[test]
 fn names_round_trip() {
     for limited_by in LimitedBy::ALL {

@@ -25,6 +25,12 @@ const LOSSY: f64 = 0.005;
 /// Requests that go out later than this though connections are free are late by the generator's fault.
 const LATE_MS: f64 = 5.0;
 
+/// A shorter run has opened its connections and hardly used them.
+const SHORT_NS: u64 = 100_000_000;
+/// What fewer requests met may be chance, unless they went on for this long.
+const FEW_REQUESTS: u64 = 10;
+const LONG_NS: u64 = 5_000_000_000;
+
 /// The verdict on a stretch of a run, by driver; `target`: what the target says of its CPU time.
 pub(super) fn verdict(drivers: &[Stretch], target: Option<TargetShare>) -> FoundLimit {
     let mut all = Stretch::default();
@@ -47,12 +53,14 @@ impl Case<'_> {
         self.exhausted()
             .or_else(|| if self.is_reached() { Some(self.none()) } else { None })
             .or_else(|| self.connecting())
+            .or_else(|| self.too_short())
             .or_else(|| self.generator_cpu())
             .or_else(|| self.target_cpu())
             .or_else(|| self.silence())
             .or_else(|| self.full_link())
             .or_else(|| self.loss())
             .or_else(|| self.buffers())
+            .or_else(|| self.too_few())
             .or_else(|| self.stalls())
             .or_else(|| self.failures())
             .or_else(|| self.closed_loop())
@@ -77,6 +85,24 @@ impl Case<'_> {
         let rest = [Some(self.generator_left()), target].into_iter().flatten();
         let rest: Vec<String> = rest.collect();
         found(LimitedBy::None, None, format!("the asked {rate} were reached; {}", rest.join(", ")))
+    }
+
+    fn too_short(&self) -> Option<FoundLimit> {
+        (self.all.length_ns < SHORT_NS).then(|| self.too_little("run for longer"))
+    }
+
+    fn too_few(&self) -> Option<FoundLimit> {
+        let all = &self.all;
+        let is_few = all.counts.sent < FEW_REQUESTS && all.length_ns < LONG_NS;
+        is_few.then(|| self.too_little("send more, or run for longer"))
+    }
+
+    fn too_little(&self, advice: &str) -> FoundLimit {
+        let (sent, time_ms) = (self.all.counts.sent, self.all.length_ns as f64 / 1e6);
+        let requests = if sent == 1 { "request" } else { "requests" };
+        let time = if time_ms < 1e3 { ms(time_ms) } else { format!("{:.1} s", time_ms / 1e3) };
+        let reasons = format!("too little to judge by: {} {requests} in {time}; {advice}", thousands(sent));
+        found(LimitedBy::Unknown, None, reasons)
     }
 
     fn unknown(&self) -> FoundLimit {
