@@ -270,13 +270,19 @@ LIVE_TEST = dashboard("onrush-live-test", "Live test", "What the test that runs 
          query(f"sum(onrush_driver_due_per_second{{{TD}}})", "asked"),
          query(f"sum(onrush_driver_attempts_per_second{{{TD}}})", "sent"),
          query(f"sum(onrush_driver_throughput_reached{{{TD}}})", "responses")],
-         "reqps", 12, calcs=("lastNotNull", "mean", "max"), overrides=[dashed("^asked$")]),
+         "reqps", 10, calcs=("lastNotNull", "mean", "max"), overrides=[dashed("^asked$")]),
+     series("CPU of the target",
+            "The share of its CPUs that the target used in each second, and what it wanted and others had: of the bundled target, or "
+            "where the test names metrics of the target's machine (target_metrics)", [
+         query(f"max(onrush_test_target_cpu_used_ratio{{{T}}})", "used"),
+         query(f"max(onrush_test_target_cpu_waited_ratio{{{T}}})", "wanted and not got")],
+         "percentunit", 6, "The target does not tell", overrides=[dashed("^wanted")], max=1),
      timeline("Who was the limit",
               "By the newest ten seconds, in the end by the whole test. Of the generator: the figures are a lower bound", [
          query(f"sum by (test) ({number_of('onrush_test_limit', T, 'limit', LIMITS)}) > 0", "{{test}}")],
-              6, "Nothing was measured yet", named(LIMITS)),
+              4, "Nothing was measured yet", named(LIMITS)),
      timeline("Thresholds", "Whether each is kept: so far while the test runs, then for good", [
-         query(f"max by (threshold) (onrush_test_threshold_kept{{{T}}})", "{{threshold}}")], 6, "No threshold in view",
+         query(f"max by (threshold) (onrush_test_threshold_kept{{{T}}})", "{{threshold}}")], 4, "No threshold in view",
               [{"type": "value", "options": {"0": {"text": "not kept", "color": "red", "index": 0},
                                              "1": {"text": "kept", "color": "green", "index": 1}}}])),
     (8,

@@ -16,6 +16,8 @@ use harness::{Broker, Orchestrator, Process, System, Target, beside_others, wait
 
 /// The addresses that documents have for a server to load.
 const SERVERS: [&str; 4] = ["URL", "http://web:8080/", "http://127.0.0.1:8080/ping", "http://target:8080/ping"];
+/// The beginning of those that documents have for metrics of its machine.
+const METRICS: &str = "http://web:9100";
 /// Those of the orchestrator.
 const ORCHESTRATORS: [&str; 3] = ["http://127.0.0.1:7400", "http://orchestrator:7400", "$O"];
 
@@ -155,6 +157,7 @@ impl Stage {
             (_, "ID") => id.to_owned(),
             (_, "requests.jsonl") => self.requests.clone(),
             (_, server) if SERVERS.contains(&server) => self.target.url(),
+            (_, word) if word.starts_with(METRICS) => self.target.url().replace("/ping", "/metrics"),
             (_, word) if ORCHESTRATORS.contains(&word) => self.orchestrator.base().to_owned(),
             // Where `onrush test export` leaves the newest test, if it is not told.
             (_, "TEST.onrush") => self.exported.clone(),

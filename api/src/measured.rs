@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use onrush_stats::{Counts, Distribution, DueSummary, Examples, SecondStats, Summary};
+use onrush_stats::{Counts, Distribution, DueSummary, Examples, SecondStats, Summary, TargetCpu};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -215,6 +215,25 @@ pub struct SecondView {
     pub all: ScopeView,
     /// Each driver.
     pub drivers: Vec<ScopeView>,
+    /// What the target used of its CPUs in this second; `null`: it does not tell.
+    pub target_cpu: Option<TargetCpuView>,
+}
+
+/// What the target used of its CPUs from one look to the next, as it or its machine tells.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TargetCpuView {
+    /// How many CPUs it has.
+    pub cores: u64,
+    /// The share of them that it used, 0 to 1.
+    pub used_share: f64,
+    /// The share of them that it wanted and others had, 0 to 1.
+    pub waited_share: f64,
+}
+
+impl From<&TargetCpu> for TargetCpuView {
+    fn from(cpu: &TargetCpu) -> Self {
+        Self { cores: cpu.cores, used_share: cpu.used_share(), waited_share: cpu.waited_share() }
+    }
 }
 
 /// Distributions that can be merged further: HdrHistogram V2 compressed, base64, nanoseconds.

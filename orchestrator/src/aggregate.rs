@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use onrush_protocol::{EndReason, Measured, NodeId, limits};
-use onrush_stats::{SecondStats, Totals};
+use onrush_stats::{SecondStats, TargetCpu, Totals};
 
 pub use self::restored::Snapshot;
 pub use self::sequences::Sequences;
@@ -101,6 +101,8 @@ pub struct SealedSecond {
     pub sealable_since: Option<Instant>,
     /// Each driver's part.
     pub parts: BTreeMap<NodeId, DriverPart>,
+    /// What the target used of its CPUs since the last second that has it, as far as it tells.
+    pub target: Option<TargetCpu>,
 }
 
 impl SealedSecond {
@@ -249,7 +251,14 @@ impl Aggregate {
             self.sealable_since = self.sealable_since.max(since.filter(|_| complete || waited));
             let sealable_since = self.sealable_since;
             let parts = second.parts;
-            sealed.push(SealedSecond { second_index: first, missing, late_reports: 0, sealable_since, parts });
+            sealed.push(SealedSecond {
+                second_index: first,
+                missing,
+                late_reports: 0,
+                sealable_since,
+                parts,
+                target: None,
+            });
         }
         sealed
     }

@@ -33,6 +33,8 @@ named! {
         Clock = "clock",
         /// A threshold is not kept.
         Threshold = "threshold",
+        /// The metrics of the target's machine cannot be read.
+        TargetMetrics = "target metrics",
         /// The drivers were told to stop.
         Stop = "stop",
         /// A driver is lost.
@@ -81,6 +83,8 @@ impl TestEvent {
             }
             // Once for each.
             E::Threshold => false,
+            // Once.
+            E::TargetMetrics => false,
             // Of each driver at most as often as a load may be changed.
             E::Amended => false,
             E::Checked | E::Late | E::CompletedLate | E::ImpossibleReport => false,
@@ -130,6 +134,11 @@ impl EventLog {
     /// Whether something of this kind happened to a driver.
     pub fn has(&self, kind: TestEvent, node_id: &NodeId) -> bool {
         self.kept.iter().any(|event| event.kind == kind && event.node_id.as_ref() == Some(node_id))
+    }
+
+    /// Whether something of this kind happened.
+    pub fn has_any(&self, kind: TestEvent) -> bool {
+        self.kept.iter().any(|event| event.kind == kind)
     }
 
     /// Counts what happened since the last call.

@@ -33,6 +33,7 @@ mod state;
 mod store;
 mod target_check;
 mod target_look;
+mod target_metrics;
 mod trouble;
 mod updates;
 mod views;
@@ -50,7 +51,8 @@ pub use rest::allowed_host;
 pub use run_file::{RunFile, RunFileError, Verified};
 pub(crate) use store::ListFilter;
 pub use store::Retention;
-pub use target_look::target_look;
+pub use target_check::{TimeSource, time_source};
+pub use target_look::look_at_target;
 pub use updates::{Shown, Update};
 
 use std::net::SocketAddr;

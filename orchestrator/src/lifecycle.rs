@@ -1,9 +1,10 @@
 //! One test: who takes part, who is ready, what is taken from whom. Pure: time and registry are given.
-//! [`watch`] has what follows from silence, [`judge`] what its thresholds say, [`end`] how it ends and what enters it
-//! afterwards.
+//! [`watch`] has what follows from silence, [`judge`] what its thresholds say, [`look`] what its target tells, [`end`] how it
+//! ends and what enters it afterwards.
 
 mod end;
 mod judge;
+mod look;
 mod plausible;
 mod watch;
 
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use onrush_protocol::threshold::Watch;
 use onrush_protocol::{EndReason, Metrics, NodeId, Share, TestConfig};
-use onrush_stats::{Counts, DriverFigures, LimitWatch, Outcome, Summary, TargetTime};
+use onrush_stats::{Counts, DriverFigures, LimitWatch, Outcome, Summary};
 
 use crate::aggregate::{Aggregate, DriverPart, Entered, SealedSecond};
 use crate::clock::Now;
@@ -20,6 +21,8 @@ use crate::event::TestEvent;
 use crate::record::{DriverLife, ParticipantRecord, TestRecord};
 use crate::registry::{Registry, clock_warning};
 use crate::state::{ParticipantState, TestState};
+
+use look::Looks;
 
 pub use judge::Finding;
 
@@ -64,9 +67,9 @@ pub struct OpenTest {
     stopped_at: Option<Instant>,
     /// When the target's counters were asked for after the end.
     pub asked_target: Option<Instant>,
-    /// Whether the target is being asked for its CPU time.
-    pub looks_at_target: bool,
-    /// Who is the limit. Of the seconds before a restart it knows what is stored: all but the target's CPU time.
+    /// What the target tells of its CPU time.
+    looks: Looks,
+    /// Who is the limit.
     limits: LimitWatch,
     clocks: BTreeMap<NodeId, PartClock>,
     /// By how much drivers' wall clocks were wrong when it was triggered, where they were.
@@ -123,7 +126,7 @@ impl OpenTest {
             running_since: running.then_some(now.mono),
             stopped_at: record.stop_requested.then_some(now.mono),
             asked_target: None,
-            looks_at_target: false,
+            looks: Looks::default(),
             limits: LimitWatch::default(),
             clocks: BTreeMap::new(),
             clock_offsets_ms: BTreeMap::new(),
@@ -387,8 +390,11 @@ impl OpenTest {
 
     /// Closes the seconds that can be closed; all that are open where it is `over`.
     pub fn seal(&mut self, over: bool, now: Now) -> Vec<SealedSecond> {
-        let Self { record, aggregate, reporting, limits, .. } = self;
-        let sealed = aggregate.seal(reporting.get_or_insert_with(|| Self::list_reporting(record)), over, now.mono);
+        let Self { record, aggregate, reporting, limits, looks, .. } = self;
+        let mut sealed = aggregate.seal(reporting.get_or_insert_with(|| Self::list_reporting(record)), over, now.mono);
+        if let Some(newest) = sealed.last_mut() {
+            newest.target = looks.take();
+        }
         for second in &sealed {
             let parts = second.parts.iter();
             let figures = |(name, part): (&NodeId, &DriverPart)| {
@@ -396,7 +402,7 @@ impl OpenTest {
                 let (service_time, schedule_error) = (stats.service_time.summary(), stats.schedule_error.summary());
                 figures(&record.config, name, [*length_ns, *sending_ns], &stats.counts, [service_time, schedule_error])
             };
-            limits.second(second.second_index, parts.map(figures).collect());
+            limits.second(second.second_index, parts.map(figures).collect(), second.target);
         }
         if let Some(newest) = limits.newest().filter(|_| !sealed.is_empty()) {
             record.limit = Some(newest.clone());
@@ -407,12 +413,6 @@ impl OpenTest {
     /// Goes on looking for its limit behind what the store has of it.
     pub fn limits_from(&mut self, limits: LimitWatch) {
         self.limits = limits;
-    }
-
-    /// The target told its CPU time, or did not.
-    pub fn target_seen(&mut self, time: Option<TargetTime>) {
-        self.looks_at_target = false;
-        time.into_iter().for_each(|time| self.limits.target(time));
     }
 
     /// The drivers that are expected to report seconds.

@@ -2,7 +2,7 @@
 //! measured.
 
 use onrush_protocol::NodeId;
-use onrush_stats::{Counts, DueSummary, Examples, SecondStats, Summary};
+use onrush_stats::{Counts, DueSummary, Examples, SecondStats, Summary, TargetCpu};
 
 use crate::aggregate::{DriverPart, SealedSecond};
 
@@ -21,6 +21,8 @@ pub struct SecondNumbers {
     pub all: PartNumbers,
     /// Each driver.
     pub drivers: Vec<(NodeId, PartNumbers)>,
+    /// What the target used of its CPUs, as in [`SealedSecond`].
+    pub target: Option<TargetCpu>,
 }
 
 /// One driver's part of it, or all drivers merged.
@@ -41,7 +43,7 @@ pub struct PartNumbers {
 impl SecondNumbers {
     /// The numbers of a second; `all` are its drivers merged.
     pub fn of(sealed: &SealedSecond, all: &DriverPart, sealed_unix_ms: f64) -> Self {
-        let SealedSecond { second_index, missing, late_reports, sealable_since: _, parts } = sealed;
+        let SealedSecond { second_index, missing, late_reports, sealable_since: _, parts, target } = sealed;
         Self {
             second_index: *second_index,
             sealed_unix_ms,
@@ -49,6 +51,7 @@ impl SecondNumbers {
             late_reports: *late_reports,
             all: PartNumbers::of(all),
             drivers: parts.iter().map(|(node_id, part)| (node_id.clone(), PartNumbers::of(part))).collect(),
+            target: *target,
         }
     }
 }

@@ -27,6 +27,27 @@ pub enum Probe {
     Unknown(String),
 }
 
+/// Where the CPU time of a test's target can be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TimeSource {
+    /// The bundled target, which tells it beside its counters.
+    Bundled(Url),
+    /// A page of metrics of its machine.
+    Metrics(Url),
+}
+
+/// Where the CPU time of a test's target is to be asked for: where the test says, or else of the target itself if it `is_bundled`.
+pub fn time_source(config: &TestConfig, is_bundled: bool) -> Option<TimeSource> {
+    match &config.target_metrics {
+        Some(url) => {
+            let url = TargetUrl::of_metrics(url).ok()?;
+            Url::parse(&url.to_string()).ok().map(TimeSource::Metrics)
+        }
+        None if is_bundled => address(config).ok().map(TimeSource::Bundled),
+        None => None,
+    }
+}
+
 /// Where the counters of a test's target would be, or why they can be of no use to it.
 pub fn address(config: &TestConfig) -> Result<Url, String> {
     let (server, _) = counted(config)?;
@@ -118,5 +139,26 @@ mod tests {
         assert_eq!(address(&config).unwrap().as_str(), "http://shop.example/metrics");
         config.unix_socket = Some("/run/x".into());
         assert!(address(&config).unwrap_err().contains("socket"));
+    }
+
+    #[test]
+    fn cpu_time_is_asked_where_the_test_says_or_of_the_bundled_target() {
+        let mut config = TestConfig::new(TestId::new("t").unwrap(), TestType::Avalanche);
+        config.target_url = Some("http://127.0.0.1:8080/ping".into());
+        let url = |text| Url::parse(text).unwrap();
+        assert_eq!(time_source(&config, false), None);
+        let own = TimeSource::Bundled(url("http://127.0.0.1:8080/metrics"));
+        assert_eq!(time_source(&config, true), Some(own));
+        for (asked, asks) in [
+            ("web1:9100", "http://web1:9100/metrics"),
+            ("http://web1:9100/metrics?collect[]=cpu", "http://web1:9100/metrics?collect[]=cpu"),
+            ("http://prometheus:9090/federate?match[]=x", "http://prometheus:9090/federate?match[]=x"),
+        ] {
+            config.target_metrics = Some(asked.into());
+            assert_eq!(time_source(&config, true), Some(TimeSource::Metrics(url(asks))), "{asked}");
+        }
+        config.target_metrics = Some("https://web1:9100".into());
+        assert_eq!(time_source(&config, true), None, "no TLS is spoken");
+        assert!(config.problems().iter().any(|problem| problem.to_string().contains("without TLS")));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use onrush_api::{
     AmendmentView, BucketView, CheckView, ConfigSummary, ConfigView, ConservationView, DistributionView, DriverView,
     EventView, FoundView, HistogramView, MetricsView, ParticipantView, PhaseView, ScopeView, SearchSummary, SearchView,
-    SecondView, Summaries, SummaryView, TestSummary, TestView, ThresholdView,
+    SecondView, Summaries, SummaryView, TargetCpuView, TestSummary, TestView, ThresholdView,
 };
 use onrush_protocol::{Amendment, NodeId, TestConfig, Threshold, encode_base64};
 use onrush_search::Goal;
@@ -359,7 +359,7 @@ fn seconds(ns: u64) -> f64 {
 
 /// A sealed second.
 pub fn second(second: &SecondNumbers) -> SecondView {
-    let SecondNumbers { second_index, sealed_unix_ms, missing, late_reports, all, drivers } = second;
+    let SecondNumbers { second_index, sealed_unix_ms, missing, late_reports, all, drivers, target } = second;
     SecondView {
         second_index: *second_index,
         sealed_at: rfc3339(*sealed_unix_ms),
@@ -367,6 +367,7 @@ pub fn second(second: &SecondNumbers) -> SecondView {
         late_reports: *late_reports,
         all: numbers(None, all),
         drivers: drivers.iter().map(|(node_id, part)| numbers(Some(node_id), part)).collect(),
+        target_cpu: target.as_ref().map(TargetCpuView::from),
     }
 }
 

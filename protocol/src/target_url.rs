@@ -45,6 +45,17 @@ impl TargetUrl {
         Ok(Self { tls, host, port, request_target: request_target(behind) })
     }
 
+    /// Reads the URL of a page of metrics, which is `/metrics` where none is named, and http: whoever asks for it speaks no TLS.
+    /// The error continues "the URL …".
+    pub fn of_metrics(text: &str) -> Result<Self, String> {
+        let url = Self::parse(text)?;
+        if url.tls {
+            return Err("is https, and metrics are asked for without TLS; give an http:// address".into());
+        }
+        let request_target = if url.request_target == "/" { "/metrics".into() } else { url.request_target };
+        Ok(Self { request_target, ..url })
+    }
+
     /// Reads a URL, or a path at the server of `base` (`/login?next=x`).
     pub fn parse_beside(base: Option<&Self>, text: &str) -> Result<Self, String> {
         let trimmed = text.trim_matches(|c: char| c.is_ascii_whitespace());
@@ -265,6 +276,21 @@ mod tests {
         ] {
             assert_eq!(shown(text), url, "{text}");
         }
+    }
+
+    #[test]
+    fn metrics_are_asked_for_by_http_and_where_they_usually_are() {
+        for (text, url) in [
+            ("web1:9100", "http://web1:9100/metrics"),
+            ("http://web1:9100/", "http://web1:9100/metrics"),
+            ("http://web1:9100/own/metrics?collect[]=cpu", "http://web1:9100/own/metrics?collect[]=cpu"),
+            ("http://prometheus:9090/?x", "http://prometheus:9090/?x"),
+        ] {
+            assert_eq!(TargetUrl::of_metrics(text).map(|url| url.to_string()).as_deref(), Ok(url), "{text}");
+        }
+        let refused = |text| TargetUrl::of_metrics(text).expect_err("it is no URL of metrics");
+        assert!(refused("https://web1:9100").contains("give an http:// address"));
+        assert!(refused("http://user:word@web1").contains("user name"));
     }
 
     #[test]

@@ -339,6 +339,10 @@ pub(crate) fn url_problem(url: &str, base: Option<&TargetUrl>) -> Option<String>
     TargetUrl::parse_beside(base, url).err()
 }
 
+pub(crate) fn metrics_url_problem(url: &str) -> Option<String> {
+    url_problem(url, None).or_else(|| TargetUrl::of_metrics(url).err())
+}
+
 pub(crate) fn unix_socket_problem(path: &str) -> Option<String> {
     if !path.starts_with('/') && !path.starts_with('@') {
         return Some(format!("is {}; give a path from the root, like /run/web.sock", quoted(path)));

@@ -35,7 +35,7 @@ impl Spoilt {
         let is_late = |criterion: &Criterion| is_late(criterion, counts.due, given_up, &sent_later_than);
         let was_late = !all_busy(&figures) && slo.iter().any(is_late);
         let mut watch = LimitWatch::default();
-        watch.second(0, vec![figures]);
+        watch.second(0, vec![figures], None);
         let found = watch.whole();
         if found.limited_by == LimitedBy::Generator {
             return Some(match found.resource {

@@ -109,6 +109,11 @@ impl AbArgs {
             let problem = "--wait poll is not for ab: the run that pauses would take the other's CPU; leave it out";
             return Err(Error::Usage(problem.into()));
         }
+        if self.options.has("target_metrics") {
+            return Err(Error::Usage(
+                "--target-metrics is not for ab, which judges neither target; leave it out".into(),
+            ));
+        }
         for (name, flag) in [
             ("message_count_per_driver", "--requests"),
             ("profile", "--profile"),

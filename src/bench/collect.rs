@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use onrush_api::{CheckView, ConservationView, ScopeView, StretchView, TestState};
+use onrush_api::{CheckView, ConservationView, ScopeView, StretchView, TargetCpuView, TestState};
 use onrush_compare::{Stretch, Timeline};
 use onrush_engine::{End, SecondReport};
 use onrush_stats::{
-    DriverFigures, FailureCause, LimitWatch, Outcome, SecondStats, TargetTime, Totals, Verdict, balance,
+    DriverFigures, FailureCause, LimitWatch, Outcome, SecondStats, TargetCpu, Totals, Verdict, balance,
 };
 
 use super::view::{AskedView, BenchView, EngineView, SecondRow};
@@ -40,13 +40,8 @@ impl Collector {
         Self { connections, is_paced, ..Self::default() }
     }
 
-    /// What the target tells of its CPU time, once a second.
-    pub fn target(&mut self, time: TargetTime) {
-        self.limits.target(time);
-    }
-
-    /// The next second of the run.
-    pub fn add(&mut self, second: &SecondReport) {
+    /// The next second of the run, and what the target used of its CPUs since the last second of which that is known.
+    pub fn add(&mut self, second: &SecondReport, target: Option<TargetCpu>) {
         let SecondReport { index, length, stats, totals, sending, started: _, end } = second;
         self.all.append(stats);
         let sending_in_this = sending.saturating_sub(self.sending);
@@ -62,13 +57,14 @@ impl Collector {
             connections: self.connections,
             is_paced: self.is_paced,
         };
-        self.limits.second(*index, vec![figures]);
+        self.limits.second(*index, vec![figures], target);
         self.timeline.push(Stretch::of_second(*index, as_ns(sending_in_this), &stats.counts, &stats.latency));
         self.claimed = *totals;
         self.end.clone_from(end);
         let measured = ScopeView::of(stats, length.as_secs_f64(), sending_in_this.as_secs_f64());
         if self.rows.len() < MAX_SECONDS {
-            self.rows.push(SecondRow { second_index: *index, measured: measured.clone() });
+            let target_cpu = target.as_ref().map(TargetCpuView::from);
+            self.rows.push(SecondRow { second_index: *index, measured: measured.clone(), target_cpu });
         }
         self.last = Some(measured);
     }
@@ -119,6 +115,7 @@ impl Collector {
             totals,
             short_of_rate,
             limit,
+            target_metrics_problem: None,
             outcome,
             conservation,
             thresholds,

@@ -36,7 +36,7 @@ pub fn csv(view: &BenchView) -> String {
         });
     }
     text.push_str(",statuses,failures\n");
-    for SecondRow { second_index, measured } in &view.seconds {
+    for SecondRow { second_index, measured, target_cpu: _ } in &view.seconds {
         let mut cells = vec![second_index.to_string(), decimal(measured.elapsed_s)];
         cells.extend(counts(measured).map(cell));
         cells.extend([measured.responses_per_s, measured.attempts_per_s].map(decimal));

@@ -29,7 +29,7 @@ use gate::Gate;
 use hdr::HdrFile;
 pub use machine::Runs;
 pub use plan::plan_of;
-use target::TargetWatch;
+pub use target::TargetWatch;
 use text::text;
 use view::{AskedView, BenchView, EngineView};
 
@@ -54,7 +54,7 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
     let armed = arm(plan, machine.options.clone(), &stop)?;
     let asked = AskedView::new(&config);
     let engine = engine(&machine, &armed);
-    let target = TargetWatch::begin(&config);
+    let mut target = TargetWatch::begin(&config);
     let (start, start_wall) = (Instant::now() + START_AHEAD, SystemTime::now() + START_AHEAD);
     let mut log = hdr.as_mut().map(|file| file.begin(start_wall, &asked.url)).transpose()?;
 
@@ -68,8 +68,7 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
             stopper.stop();
         }
         let Some(second) = running.next_second(LOOK_EVERY) else { continue };
-        target.iter().flat_map(TargetWatch::looks).for_each(|time| collector.target(time));
-        collector.add(&second);
+        collector.add(&second, target.as_mut().and_then(TargetWatch::used));
         if let Some(why) = gate.enter(&second, collector.all())
             && why_ended.is_none()
         {
@@ -92,6 +91,7 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
     let thresholds = gate.finish(collector.all());
     let mut view = collector.finish(rfc3339(start_wall), asked, engine);
     view.thresholds = thresholds;
+    view.target_metrics_problem = target.as_ref().and_then(TargetWatch::problem).map(Into::into);
     view.reason = view.reason.or(why_ended);
     write(&view, args.output_format, output, console)?;
     Ok(match verdict(&view) {
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn nothing_but_failures_is_a_failure_and_says_why() {
         let mut collector = Collector::default();
-        collector.add(&second(0, 0, 10, Some(End::Completed)));
+        collector.add(&second(0, 0, 10, Some(End::Completed)), None);
         let sample = sample_run();
         let view = collector.finish(sample.started_at, sample.asked, sample.engine);
         assert_eq!(view.outcome, Outcome::Exact, "{}", view.conservation.line);

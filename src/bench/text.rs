@@ -5,10 +5,10 @@ use onrush_api::{ScopeView, SummaryView};
 use super::csv::in_columns;
 use super::view::{AskedView, BenchView, EngineView};
 use crate::report::numbers::{UNKNOWN, bytes, four_digits, number_of, rate, seconds};
-use crate::report::remarks::{remarks, took};
+use crate::report::remarks::{remarks, took, without_target};
 use crate::report::settings::not_default;
 use crate::report::{counted, grouped, limit_style, line, milliseconds, outcome_style, state_name, state_style};
-use crate::table::{BAD, Column, Group, STRONG, draw, paint};
+use crate::table::{BAD, Column, Group, STRONG, WARN, draw, paint};
 
 /// What was asked for, the counts, the distributions, what went wrong, and the proof.
 pub fn text(view: &BenchView, max_columns: Option<usize>) -> String {
@@ -30,6 +30,9 @@ pub fn text(view: &BenchView, max_columns: Option<usize>) -> String {
     remarks(totals, asked.keepalive).iter().for_each(|remark| line(&mut text, remark));
     if let Some(reason) = &view.reason {
         line(&mut text, paint(BAD, reason));
+    }
+    if let Some(problem) = &view.target_metrics_problem {
+        line(&mut text, paint(WARN, without_target(problem)));
     }
     line(&mut text, paint(limit_style(limit.limited_by), &limit.line));
     line(&mut text, paint(outcome_style(Some(*outcome)), &conservation.line));
@@ -129,6 +132,7 @@ mod tests {
         view.totals.statuses.clear();
         view.asked.rate_per_s = None;
         view.reason = Some("a thread died".into());
+        view.target_metrics_problem = Some("http://web1:9100/metrics answers 404".into());
         let text = plain(&text(&view, None));
         for words in [
             "timeout × 1,003",
@@ -138,6 +142,7 @@ mod tests {
             ", 1 connection,",
             "statuses    none",
             "a thread died",
+            "target metrics: http://web1:9100/metrics answers 404; the verdict goes on without the target's CPU",
         ] {
             assert!(text.contains(words), "{words} is not in\n{text}");
         }

@@ -1,6 +1,8 @@
 //! A bench's result as one value: what is written as JSON, and what the table and the CSV are drawn from. Pure.
 
-use onrush_api::{ConservationView, LimitView, Outcome, ScopeView, StretchView, TestState, ThresholdView};
+use onrush_api::{
+    ConservationView, LimitView, Outcome, ScopeView, StretchView, TargetCpuView, TestState, ThresholdView,
+};
 use onrush_protocol::{TargetUrl, TestConfig};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -26,6 +28,9 @@ pub struct BenchView {
     pub short_of_rate: Option<u64>,
     /// Who was the limit.
     pub limit: LimitView,
+    /// Why a look at `--target-metrics` told nothing, if one did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_metrics_problem: Option<String>,
     /// How far the result can be trusted.
     pub outcome: Outcome,
     /// The proof that nothing was lost.
@@ -149,6 +154,9 @@ pub struct SecondRow {
     /// What it measured; `elapsed_s` is its length, shorter than 1 in the last.
     #[serde(flatten)]
     pub measured: ScopeView,
+    /// What the target used of its CPUs, where it tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_cpu: Option<TargetCpuView>,
 }
 
 #[cfg(test)]

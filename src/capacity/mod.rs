@@ -23,7 +23,7 @@ pub use chart::Chart;
 use view::CapacityView;
 pub use view::curve_table;
 
-use crate::bench::{Runs, START_AHEAD, arm, plan_of};
+use crate::bench::{Runs, START_AHEAD, TargetWatch, arm, plan_of};
 use crate::console::{Console, Line};
 use crate::error::Error;
 use crate::report::grouped;
@@ -53,7 +53,9 @@ fn run_alone(args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
     let machine = Runs::look(args.cpus.as_ref(), &args.engine)?;
     let files = Files::create(args.output, args.chart)?;
 
-    let mut running = arm(plan, machine.options.clone(), &stop)?.start(Instant::now() + START_AHEAD);
+    let armed = arm(plan, machine.options.clone(), &stop)?;
+    let mut target = config.target_metrics.as_ref().and_then(|_| TargetWatch::begin(&config));
+    let mut running = armed.start(Instant::now() + START_AHEAD);
     let mut blocks = Blocks::new(&goal.slo, connections);
     let mut failed = None;
     loop {
@@ -69,7 +71,7 @@ fn run_alone(args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
             search.stop();
             break;
         }
-        search.take(&blocks.block(&second));
+        search.take(&blocks.block(&second, target.as_mut().and_then(TargetWatch::used)));
         if let Step::Change { rate_per_s } = search.next() {
             let phases = [Phase { length: longest, shape: Shape::Constant { rate_per_s } }];
             running.amend_soon(second.index + 2, &phases).map_err(|error| Error::Failed(error.to_string()))?;
@@ -83,7 +85,10 @@ fn run_alone(args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
     console.end_progress();
 
     let found = search.found().expect("it was stopped, or has ended by itself");
-    let view = CapacityView::new(&config, &goal, found, failed);
+    let mut view = CapacityView::new(&config, &goal, found, failed);
+    if let Some(target) = &target {
+        view.of_target(&blocks.limit(), target.problem());
+    }
     write(&view, args.output_format, files, console)
 }
 

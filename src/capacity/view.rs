@@ -1,12 +1,14 @@
 //! What a capacity search found, as one value: what is written as JSON, and what the tables are drawn from. Pure.
 
-use onrush_api::{CriterionView, CurvePointView, FoundView, SearchView, TrialView, ended_text};
+use onrush_api::{CriterionView, CurvePointView, FoundView, LimitView, SearchView, TrialView, ended_text};
 use onrush_protocol::TestConfig;
 use onrush_search::{CURVE_QUANTILES, Found, Goal};
+use onrush_stats::FoundLimit;
 use serde::Serialize;
 
 use super::Chart;
 use crate::report::numbers::rate;
+use crate::report::remarks::without_target;
 use crate::report::{grouped, line};
 use crate::table::{Column, Group, draw};
 
@@ -21,6 +23,12 @@ pub struct CapacityView {
     arrivals: String,
     #[serde(flatten)]
     found: FoundView,
+    /// Who was the limit, where the metrics of the target's machine were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<LimitView>,
+    /// Why a look at them told nothing, if one did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_metrics_problem: Option<String>,
     /// It could not go on, and why.
     error: Option<String>,
     /// Who could not.
@@ -38,15 +46,25 @@ impl CapacityView {
             connections: config.connections.unwrap_or_default(),
             arrivals: config.arrivals.name().into(),
             found: FoundView::of(found, Some(ended_text(&found.ended))),
+            limit: None,
+            target_metrics_problem: None,
             error,
             maker: "the engine",
         }
     }
 
+    /// Adds who was the limit, as far as the metrics of the target's machine tell, and why a look at them told nothing.
+    pub fn of_target(&mut self, limit: &FoundLimit, problem: Option<&str>) {
+        self.limit = Some(limit.into());
+        self.target_metrics_problem = problem.map(Into::into);
+    }
+
     /// The result of a search over drivers.
     pub fn of_drivers(search: SearchView) -> Self {
         let SearchView { url, slo, criteria, connections, arrivals, found, reason: error, .. } = search;
-        Self { url, slo, criteria, connections, arrivals, found, error, maker: "the search" }
+        let (limit, target_metrics_problem) = (None, None);
+        let maker = "the search";
+        Self { url, slo, criteria, connections, arrivals, found, limit, target_metrics_problem, error, maker }
     }
 
     /// Why this is no result that can be relied on, if it is not.
@@ -87,6 +105,8 @@ impl CapacityView {
         line(&mut text, self.title());
         line(&mut text, self.headline());
         line(&mut text, format!("ended: {}", self.ended()));
+        self.target_metrics_problem.iter().for_each(|problem| line(&mut text, without_target(problem)));
+        self.limit.iter().for_each(|limit| line(&mut text, &limit.line));
         line(&mut text, "");
         text += &self.trials_table(max_columns);
         line(&mut text, "");

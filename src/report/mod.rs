@@ -155,6 +155,8 @@ fn remarks(test: &TestView, metrics: &MetricsView) -> Vec<String> {
             remarks.push(paint(BAD, format!("{node_id} {state}: {reason}").trim_end_matches([' ', ':'])));
         }
     }
+    let target_metrics = test.events.iter().filter(|event| event.kind == "target metrics");
+    remarks.extend(target_metrics.map(|event| paint(WARN, format!("{}: {}", event.kind, event.detail))));
     // A sound result needs no word; one that is not has its reason in these.
     match unsound(test) {
         Some(words) if test.state.is_end() => remarks.push(paint(BAD, words)),

@@ -55,6 +55,11 @@ fn left_out(totals: &ScopeView) -> Option<String> {
     ))
 }
 
+/// What is said where a look at the metrics of the target's machine told nothing.
+pub fn without_target(problem: &str) -> String {
+    format!("target metrics: {problem}; the verdict goes on without the target's CPU")
+}
+
 /// `took 2.310 s`, and how long it sent where the rest was waiting.
 pub fn took(elapsed_s: f64, sending_s: Option<f64>) -> String {
     const WORTH_TELLING_S: f64 = 0.01;

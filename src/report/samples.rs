@@ -142,5 +142,6 @@ pub fn sample_second() -> SecondView {
         late_reports: 0,
         all,
         drivers: Vec::new(),
+        target_cpu: None,
     }
 }

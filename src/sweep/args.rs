@@ -90,6 +90,10 @@ impl Steps {
 impl SweepArgs {
     /// The test: one profile of all steps. What it cannot send in time it drops: a backlog would be sent at the rates that follow.
     pub fn config(&self) -> Result<TestConfig, Error> {
+        if self.options.has("target_metrics") {
+            let problem = "--target-metrics is not for sweep, which judges no limit; give it to capacity or bench";
+            return Err(Error::Usage(problem.into()));
+        }
         let mut config = self.options.test(Some(TypeArg::Avalanche), self.url.as_deref())?;
         config.connections.get_or_insert(DEFAULT_CONNECTIONS);
         let Steps { from_per_s, to_per_s, steps } = self.rates;

@@ -54,7 +54,7 @@ pub fn run(args: SweepArgs, console: &Console) -> Result<ExitCode, Error> {
             stopper.stop();
         }
         let Some(second) = running.next_second(LOOK_EVERY) else { continue };
-        let block = blocks.block(&second);
+        let block = blocks.block(&second, None);
         let place = usize::try_from(second.index / each_s).unwrap_or(usize::MAX);
         if let (Some(step), Some(rate_per_s)) = (steps.get_mut(place), rates.get(place)) {
             let is_whole = second.end.is_none() && second.index % each_s >= WARM_UP_S;

@@ -21,7 +21,7 @@ pub use counts::{Counts, Totals};
 pub use distribution::{Distribution, DueSummary, Summary, empty_histogram, same_layout};
 pub use examples::{Examples, MAX_EXAMPLE_BYTES, escaped};
 pub use failure::FailureCause;
-pub use limit::{DriverFigures, FoundLimit, LimitWatch, LimitedBy, Resource, TargetTime};
+pub use limit::{DriverFigures, FoundLimit, LimitWatch, LimitedBy, Resource, TargetCpu, TargetLooks, TargetTime};
 pub use outcome::{Outcome, Verdict};
 
 /// What one node measured in one second of a test.

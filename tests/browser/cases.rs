@@ -305,6 +305,10 @@ fn a_long_run_in_the_light_in_the_dark_and_on_a_phone() {
     let drawn = "document.querySelector('#chart-throughput').data?.[0]?.x.length";
     page.wait_within(TEST_END, "22 seconds in the chart", &format!("{drawn} >= 22"));
     page.wait_for("the distribution", "document.querySelector('#chart-distribution').data?.length === 2");
+    let used = chart(&mut page, "target-cpu");
+    assert_eq!(used.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["used", "wanted and not got"]);
+    let known: Vec<f64> = used[0].1.iter().flatten().copied().collect();
+    assert!(known.len() >= 10 && known.iter().all(|share| (0.0..=1.0).contains(share)), "{known:?}");
 
     let ground = "getComputedStyle(document.body).backgroundColor";
     page.prefer("light");

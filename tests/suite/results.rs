@@ -1,6 +1,6 @@
 //! What a test ends with: exact counts and numbers that agree wherever they are shown.
 
-use onrush_api::{LimitedBy, Outcome, TestState};
+use onrush_api::{LimitedBy, Outcome, SecondView, TestState};
 use serde_json::json;
 
 use super::checks::{assert_consistent, assert_exact, assert_proved, avalanche, tsunami};
@@ -120,7 +120,12 @@ pub fn the_limit_is_shown_live_and_kept(broker: &Broker) {
     let (_, page) = orchestrator.try_get("/metrics").expect("it answers");
     let gauge = format!("onrush_test_limit{{test=\"{test_id}\",limit=\"target\"}} 1");
     assert!(page.lines().any(|line| line == gauge), "{gauge}:\n{page}");
+    let of_target = |second: &SecondView| second.target_cpu;
+    let used: Vec<_> = orchestrator.series(&test_id).iter().filter_map(of_target).collect();
+    assert!(used.len() >= 3, "so few of the seconds have the target's CPU: {used:?}");
+    assert!(used.iter().all(|cpu| cpu.cores >= 1 && (0.0..0.9).contains(&cpu.used_share)), "{used:?}");
     drop(orchestrator);
-    let limit = system.orchestrator().test(&test_id).limit;
-    assert_eq!(limit.expect("it is stored").line, line);
+    let orchestrator = system.orchestrator();
+    assert_eq!(orchestrator.test(&test_id).limit.expect("it is stored").line, line);
+    assert_eq!(orchestrator.series(&test_id).iter().filter_map(of_target).collect::<Vec<_>>(), used);
 }

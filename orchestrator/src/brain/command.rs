@@ -60,8 +60,8 @@ pub enum Command {
     Skipped(oneshot::Sender<BTreeMap<String, u64>>),
     /// The target's counters have come.
     TargetRead(TestId, Probe),
-    /// The target told its CPU time, or did not.
-    TargetSeen(TestId, Option<TargetTime>),
+    /// The target told its CPU time, or why it does not.
+    TargetSeen(TestId, Result<TargetTime, String>),
     /// End.
     Shutdown,
 }
@@ -182,7 +182,7 @@ impl Brain {
             }
             Command::Skipped(reply) => drop(reply.send(life.core.skips.counts())),
             Command::TargetRead(test_id, probe) => life.core.target_read(&test_id, probe, now),
-            Command::TargetSeen(test_id, time) => life.core.target_seen(&test_id, time),
+            Command::TargetSeen(test_id, seen) => life.core.target_seen(&test_id, seen, now),
             Command::Shutdown => self.stop.store(true, std::sync::atomic::Ordering::Relaxed),
         }
         Ok(())

@@ -19,6 +19,7 @@ use crate::problem::Problem;
 use crate::record::TestRecord;
 use crate::second::SecondNumbers;
 use crate::store::{self, Durability, StoreError};
+use crate::target_check::TimeSource;
 use crate::target_look::look_at_target;
 use crate::updates::Update;
 use crate::views;
@@ -54,7 +55,7 @@ pub(super) struct After {
     /// Tests that were over, as they are now.
     amended: HashMap<TestId, (TestRecord, Parts)>,
     targets: Vec<(TestId, Url)>,
-    looks: Vec<(TestId, Url)>,
+    looks: Vec<(TestId, TimeSource)>,
     answers: Vec<(TestId, Result<(), Problem>)>,
     searches: Vec<SearchRecord>,
 }
@@ -150,8 +151,8 @@ impl Brain {
         for (test_id, url) in after.targets {
             self.ask(move || Command::TargetRead(test_id, ask_target(&url)));
         }
-        for (test_id, url) in after.looks {
-            self.ask(move || Command::TargetSeen(test_id, look_at_target(&url)));
+        for (test_id, source) in after.looks {
+            self.ask(move || Command::TargetSeen(test_id, look_at_target(&source)));
         }
         for test_id in &after.changed {
             if let Some(test) = core.test(test_id) {
@@ -288,7 +289,7 @@ pub(super) fn apply(
                 after.seconds.push(ShownSecond { test_id, numbers, sealable_since, news, all_news: all });
             }
             Effect::AskTarget(test_id, url) => after.targets.push((test_id, url)),
-            Effect::LookAtTarget(test_id, url) => after.looks.push((test_id, url)),
+            Effect::LookAtTarget(test_id, source) => after.looks.push((test_id, source)),
             Effect::TriggerAnswer(test_id, answer) => after.answers.push((test_id, answer)),
             Effect::Changed(test_id) => drop(after.changed.insert(test_id)),
             Effect::Ended(test) => {

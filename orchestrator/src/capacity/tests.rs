@@ -77,8 +77,14 @@ impl World {
         let second = self.stored.len() as u64;
         let parts = ["a", "b"].into_iter().take(drivers).enumerate();
         let parts = parts.map(|(place, name)| (node(name), self.part(self.rate_per_s(place, second)))).collect();
-        let sealed =
-            SealedSecond { second_index: second, missing: Vec::new(), late_reports: 0, sealable_since: None, parts };
+        let sealed = SealedSecond {
+            second_index: second,
+            missing: Vec::new(),
+            late_reports: 0,
+            sealable_since: None,
+            parts,
+            target: None,
+        };
         let all = sealed.all();
         self.stored.push((SecondNumbers::of(&sealed, &all, 0.0), all.stats.latency.clone()));
         self.search.enter(SearchedSecond::of_sealed(&self.record, self.search.slo(), &sealed));

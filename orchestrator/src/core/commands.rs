@@ -198,10 +198,10 @@ impl Core {
         Err(format!("{live} of at least {min} drivers are registered; {missing} {are} missing"))
     }
 
-    /// The target told its CPU time while the test runs, or did not.
-    pub fn target_seen(&mut self, test_id: &TestId, time: Option<TargetTime>) {
-        if let Some(test) = self.tests.get_mut(test_id) {
-            test.target_seen(time);
+    /// The target told its CPU time while the test runs, or why it does not.
+    pub fn target_seen(&mut self, test_id: &TestId, seen: Result<TargetTime, String>, now: Now) {
+        if self.tests.get_mut(test_id).is_some_and(|test| test.target_seen(seen, now)) {
+            self.changed(test_id);
         }
     }
 

@@ -34,6 +34,7 @@ use crate::problem::Problem;
 use crate::record::TestRecord;
 use crate::registry::{Identity, Registry};
 use crate::state::TestState;
+use crate::target_check::TimeSource;
 
 /// Tests that may be open at once.
 pub const MAX_OPEN_TESTS: usize = 100;
@@ -79,7 +80,7 @@ pub enum Effect {
     /// Ask the target for its counters, and bring them to [`Core::target_read`].
     AskTarget(TestId, Url),
     /// Ask the target for its CPU time, and bring it to [`Core::target_seen`].
-    LookAtTarget(TestId, Url),
+    LookAtTarget(TestId, TimeSource),
     /// Whoever waits for the trigger of this test has his answer.
     TriggerAnswer(TestId, Result<(), Problem>),
     /// Something of the test changed that people see.

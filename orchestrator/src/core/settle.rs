@@ -36,8 +36,7 @@ impl Core {
     }
 
     /// Closes the seconds of a test that can be closed, all that are open where it is `over`, and stops it where they break a
-    /// threshold that ends it. What they say of its limit is shown, and the bundled target, where it is one, is asked for its CPU
-    /// time.
+    /// threshold that ends it. What they say of its limit is shown.
     fn seal(&mut self, test_id: &TestId, over: bool, now: Now) {
         let Some(test) = self.tests.get_mut(test_id) else { return };
         let limit = |test: &OpenTest| test.record.limit.as_ref().map(|found| (found.limited_by, found.resource));
@@ -45,16 +44,6 @@ impl Core {
         let sealed = test.seal(over, now);
         let finding = test.judge(&sealed, over, now);
         let is_another = limit(test) != before;
-        let is_bundled = matches!(test.record.target_before, Some(Probe::Counters(_)));
-        if !sealed.is_empty()
-            && is_bundled
-            && !over
-            && !test.looks_at_target
-            && let Ok(url) = target_check::address(&test.record.config)
-        {
-            test.looks_at_target = true;
-            self.effects.push(Effect::LookAtTarget(test_id.clone(), url));
-        }
         self.search_seconds(test_id, &sealed, over, now);
         self.effects.extend(sealed.into_iter().map(|second| Effect::Sealed(test_id.clone(), second)));
         match finding {
@@ -166,9 +155,11 @@ impl Core {
     fn settle_running(&mut self, test_id: &TestId, caught_up: bool, now: Now) {
         let Some(test) = self.tests.get_mut(test_id) else { return };
         let (changed, done) = (test.watch(&self.registry, caught_up, now), test.is_done(now));
+        let look = test.look_due(now).filter(|_| !done);
         if changed {
             self.changed(test_id);
         }
+        self.effects.extend(look.map(|source| Effect::LookAtTarget(test_id.clone(), source)));
         self.seal(test_id, done, now);
         let Some(test) = self.tests.get_mut(test_id) else { return };
         if !done {

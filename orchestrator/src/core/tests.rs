@@ -7,6 +7,7 @@ mod ends;
 mod late;
 mod plain;
 mod searches;
+mod target;
 mod thresholds;
 mod trigger;
 

@@ -67,6 +67,15 @@ const HELP: &[(&str, &str)] = &[
         "onrush_test_limit",
         "Who was the limit: 1 for it, 0 for the others; of the newest seconds while it runs, of the whole test after it",
     ),
+    ("onrush_test_target_cores", "CPUs of the target, where it tells what it used of them in the newest second"),
+    (
+        "onrush_test_target_cpu_used_ratio",
+        "The share of its CPUs that the target used in the newest second, where it tells",
+    ),
+    (
+        "onrush_test_target_cpu_waited_ratio",
+        "The share of its CPUs that the target wanted and others had in the newest second, where it tells",
+    ),
     ("onrush_search_rate_per_second", "Requests a second that a capacity search asks for now, over all drivers"),
     (
         "onrush_search_bound_per_second",

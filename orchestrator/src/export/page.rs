@@ -127,6 +127,10 @@ impl Page<'_> {
             let is = test.limit.map(|known| f64::from(known == limited_by));
             sink.gauge("onrush_test_limit", &[id, ("limit", limited_by.name())], is);
         }
+        let target = test.target_cpu;
+        sink.gauge("onrush_test_target_cores", &[id], target.map(|cpu| cpu.cores as f64));
+        sink.gauge("onrush_test_target_cpu_used_ratio", &[id], target.map(|cpu| cpu.used_share));
+        sink.gauge("onrush_test_target_cpu_waited_ratio", &[id], target.map(|cpu| cpu.waited_share));
         if let Some(search) = &test.search {
             sink.gauge("onrush_search_rate_per_second", &[id], search.trying_per_s);
             for (bound, per_s) in [("lower", search.lower_per_s), ("upper", search.upper_per_s)] {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use onrush_api::{ScopeView, SecondView, SummaryView};
+use onrush_api::{ScopeView, SecondView, SummaryView, TargetCpuView};
 use onrush_protocol::{LatencyMs, NodeId, TestConfig, TestId};
 use onrush_search::Verdict;
 use onrush_stats::{Counts, FailureCause, LimitedBy, Outcome, SecondStats};
@@ -40,6 +40,8 @@ pub struct ShownTest {
     pub outcome: Option<Outcome>,
     /// `None`: nothing was measured yet.
     pub limit: Option<LimitedBy>,
+    /// What the target used of its CPUs in the newest sealed second; `None`: it did not tell.
+    pub target_cpu: Option<TargetCpuView>,
     pub start_skew_ms: Option<f64>,
     /// The capacity search whose test it is.
     pub search: Option<SearchSeries>,
@@ -142,6 +144,7 @@ impl TestSeries {
             state: record.state,
             outcome: None,
             limit: None,
+            target_cpu: None,
             start_skew_ms: None,
             search: None,
             thresholds: Vec::new(),
@@ -203,6 +206,7 @@ impl TestSeries {
         }
         shown.newest_second = Some(view.second_index);
         let ScopeView { latency, service_time, schedule_error, .. } = view.all;
+        shown.target_cpu = view.target_cpu;
         shown.second = Some(Summaries { latency, service_time, schedule_error });
         let parts: BTreeMap<&str, &ScopeView> =
             view.drivers.iter().filter_map(|scope| Some((scope.node_id.as_deref()?, scope))).collect();

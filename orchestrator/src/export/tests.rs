@@ -3,7 +3,7 @@
 use onrush_protocol::threshold::Standing;
 use onrush_protocol::{LatencyMs, Metrics, NodeState};
 use onrush_search::{Criterion, Goal};
-use onrush_stats::{FailureCause, LimitWatch, LimitedBy, Outcome};
+use onrush_stats::{FailureCause, LimitWatch, LimitedBy, Outcome, TargetCpu};
 
 use super::help;
 use super::*;
@@ -19,6 +19,7 @@ use crate::testing::{Exposition, SimDriver, node, reports, running, stats, test_
 use crate::views;
 
 const NAMES: [&str; 2] = ["a", "b"];
+const TARGET: TargetCpu = TargetCpu { available_s: 4.0, cpu_s: 3.0, cpu_wait_s: 0.5, cores: 4 };
 
 fn scrape(export: &Export) -> Exposition {
     Exposition::read(&export.render())
@@ -27,6 +28,7 @@ fn scrape(export: &Export) -> Exposition {
 /// Shows sealed seconds as the brain does.
 fn show(export: &Export, seconds: Vec<SealedSecond>, totals: &Aggregate, now: Instant) {
     for second in seconds {
+        let second = SealedSecond { target: Some(TARGET), ..second };
         let all = second.all();
         let view = views::second(&SecondNumbers::of(&second, &all, 0.0));
         let total_of = |node_id: &NodeId| totals.driver(node_id).map(|driver| &driver.part);
@@ -47,6 +49,7 @@ fn take(export: &Export, aggregate: &mut Aggregate, reports: &[Metrics], now: In
                 late_reports: 1,
                 sealable_since: None,
                 parts: BTreeMap::from([(node_id.clone(), DriverPart::of(report))]),
+                target: None,
             };
             show(export, vec![merged], aggregate, now);
         }
@@ -172,6 +175,9 @@ fn every_series_is_named_and_every_name_is_a_series() {
     }
     let kept = |threshold: &str| shown.get("onrush_test_threshold_kept", &format!("test=t,threshold={threshold}"));
     assert_eq!(["p99<1s over 2s", "failed<1%", "rate>1"].map(kept), [Some(1.0), Some(0.0), None]);
+    for (what, is) in [("cores", 4.0), ("cpu_used_ratio", 0.75), ("cpu_waited_ratio", 0.125)] {
+        assert_eq!(shown.get(&format!("onrush_test_target_{what}"), "test=t"), Some(is), "{what}");
+    }
     assert_eq!(shown.get("onrush_test_events_total", "kind=lost"), Some(2.0));
     assert_eq!(shown.get("onrush_search_rate_per_second", "test=t"), Some(trying_per_s));
     assert_eq!(shown.get("onrush_search_bound_per_second", "bound=lower,test=t"), Some(150.0));

@@ -69,7 +69,7 @@ export function setUpCharts(box) {
       library.react(places[index], traces, merged(base, layout), CONFIG);
     }
     folded.hidden = series.width_s === 1;
-    folded.textContent = `Older points of the charts stand for ${series.width_s} seconds each: the mean of rates, the worst of latencies.`;
+    folded.textContent = `Older points of the charts stand for ${series.width_s} seconds each: the mean of rates, the worst of latencies and of the CPU.`;
   };
   const drawSoon = () => {
     if (waiting) return;

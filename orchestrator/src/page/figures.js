@@ -141,6 +141,19 @@ function failures({ points }, colors) {
   return { traces, layout: { ...overTime, barmode: "stack", yaxis: { ...COUNT, ticksuffix: "/s" } } };
 }
 
+/** Seconds without a look at the target lie on the line between those that have one. */
+function targetCpu({ points }, colors) {
+  if (points.every(({ target_cpu }) => !target_cpu)) {
+    return empty("The target does not tell: a test may name metrics of its machine (target_metrics)");
+  }
+  const share = (what, name, more) =>
+    line(points, points.map(({ target_cpu }) => target_cpu?.[what] ?? null), name, colors.drivers[0], {
+      connectgaps: true, hovertemplate: "%{y:.1%}", ...more,
+    });
+  const traces = [share("used_share", "used"), share("waited_share", "wanted and not got", { dash: "dot" })];
+  return { traces, layout: { ...overTime, yaxis: { range: [0, 1], tickformat: ".0%" } } };
+}
+
 /** Percentiles on the axis of 1 / (1 - p): each nine as wide as the one before. */
 function curve({ count, buckets }, name, color, dash) {
   const trace = { type: "scatter", mode: "lines", name, x: [], y: [], customdata: [], line: { color, dash, width: 1.8 } };
@@ -180,6 +193,7 @@ export const FIGURES = [
   { id: "in-flight", title: "In flight by driver", hint: "at the end of each second", draw: inFlight },
   { id: "schedule-error", title: "Schedule error", hint: "sent this much later than due", draw: quantilesOf("schedule_error") },
   { id: "failures", title: "Failures by cause", hint: "per second", draw: failures },
+  { id: "target-cpu", title: "CPU of the target", hint: "used —, wanted and not got ···, of all its CPUs", draw: targetCpu },
 ].map((figure) => ({ ...figure, draw: (measured, colors) => drawn(figure, measured, colors) }));
 
 function drawn(figure, measured, colors) {

@@ -19,7 +19,10 @@ function join(a, b, merge) {
 const load = (scope) => ({ due: scope.due, sent: scope.sent, responses: scope.responses, in_flight: scope.in_flight });
 const quantiles = ({ median_ms, p90_ms, p99_ms, p999_ms, max_ms }) => ({ median_ms, p90_ms, p99_ms, p999_ms, max_ms });
 
-function pointOf({ second_index, all, drivers }) {
+/** `null`: the target does not tell. */
+const cpuOf = (cpu) => (cpu ? { used_share: cpu.used_share, waited_share: cpu.waited_share } : null);
+
+function pointOf({ second_index, all, drivers, target_cpu }) {
   return {
     start_s: second_index,
     width_s: 1,
@@ -27,6 +30,7 @@ function pointOf({ second_index, all, drivers }) {
     latency: quantiles(all.latency),
     schedule_error: quantiles(all.schedule_error),
     failures: all.failures,
+    target_cpu: cpuOf(target_cpu),
   };
 }
 
@@ -42,6 +46,7 @@ function fold(a, b) {
     latency: join(a.latency, b.latency, worst),
     schedule_error: join(a.schedule_error, b.schedule_error, worst),
     failures: join(a.failures, b.failures, add),
+    target_cpu: a.target_cpu && b.target_cpu ? join(a.target_cpu, b.target_cpu, worst) : a.target_cpu ?? b.target_cpu,
   };
 }
 

@@ -384,5 +384,6 @@ fn second_view(second_index: u64) -> SecondView {
         late_reports: 0,
         all: scope_view(None),
         drivers: vec![scope_view(Some("driver-1"))],
+        target_cpu: None,
     }
 }

@@ -40,7 +40,6 @@ pub fn of_text(text: &str) -> Result<FoundLimit, StoreError> {
 }
 
 /// What the sealed seconds of a test that runs say of its limit; `None`: it does not run. One second is in memory at a time.
-/// What the target told of its CPU time is not among them.
 pub fn limits(connection: &Connection, record: &TestRecord) -> Result<Option<LimitWatch>, StoreError> {
     if record.state != TestState::Running {
         return Ok(None);
@@ -55,7 +54,7 @@ pub fn limits(connection: &Connection, record: &TestRecord) -> Result<Option<Lim
             let PartNumbers { length_ns, sending_ns, counts, service_time, schedule_error, .. } = part;
             figures(&record.config, name, [*length_ns, *sending_ns], counts, [*service_time, *schedule_error])
         });
-        limits.second(second.second_index, drivers.collect());
+        limits.second(second.second_index, drivers.collect(), second.target);
     }
     Ok(Some(limits))
 }

@@ -130,6 +130,7 @@ pub fn merged_second(connection: &Connection, test_id: &TestId, second_index: u6
         late_reports: 0,
         sealable_since: None,
         parts: Default::default(),
+        target: None,
     };
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![test_id.as_str(), column(second_index)])?;
@@ -141,7 +142,7 @@ pub fn merged_second(connection: &Connection, test_id: &TestId, second_index: u6
     Ok(second)
 }
 
-/// A sealed second, merged anew from its reports, and when it was sealed. What is known of its sealing stays.
+/// A sealed second, merged anew from its reports, and when it was sealed. What is known of its sealing and of its target stays.
 pub fn second_of(
     connection: &Connection,
     test_id: &TestId,
@@ -151,7 +152,7 @@ pub fn second_of(
     let (seconds, _) = seconds(connection, test_id.as_str(), second_index, 1, 0)?;
     let known = seconds.into_iter().find(|known| known.second_index == second_index);
     let sealed_unix_ms = known.map(|known| {
-        second.missing = known.missing;
+        (second.missing, second.target) = (known.missing, known.target);
         known.sealed_unix_ms
     });
     Ok((second, sealed_unix_ms))

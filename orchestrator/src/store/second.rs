@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use onrush_protocol::NodeId;
-use onrush_stats::{Counts, DueSummary, Examples, FailureCause, Summary};
+use onrush_stats::{Counts, DueSummary, Examples, FailureCause, Summary, TargetCpu};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,6 +22,16 @@ struct SecondRow {
     late_reports: u64,
     all: PartRow,
     drivers: Vec<PartRow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<TargetRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TargetRow {
+    available_s: f64,
+    cpu_s: f64,
+    cpu_wait_s: f64,
+    cores: u64,
 }
 
 #[derive(Serialize, Deserialize, Default)]
@@ -59,7 +69,7 @@ struct SummaryRow {
 
 /// A second as JSON.
 pub fn text(second: &SecondNumbers) -> String {
-    let SecondNumbers { second_index, sealed_unix_ms, missing, late_reports, all, drivers } = second;
+    let SecondNumbers { second_index, sealed_unix_ms, missing, late_reports, all, drivers, target } = second;
     coding::json(&SecondRow {
         second_index: *second_index,
         sealed_unix_ms: Some(*sealed_unix_ms),
@@ -68,12 +78,13 @@ pub fn text(second: &SecondNumbers) -> String {
         late_reports: *late_reports,
         all: PartRow::of(None, all),
         drivers: drivers.iter().map(|(node_id, part)| PartRow::of(Some(node_id), part)).collect(),
+        target: target.map(TargetRow::of),
     })
 }
 
 /// The second of [`text`].
 pub fn of_text(text: &str) -> Result<SecondNumbers, StoreError> {
-    let SecondRow { second_index, sealed_unix_ms, sealed_at, missing, late_reports, all, drivers } =
+    let SecondRow { second_index, sealed_unix_ms, sealed_at, missing, late_reports, all, drivers, target } =
         coding::of_json(text)?;
     let sealed_at = || sealed_at.and_then(|text| Some(text.parse::<jiff::Timestamp>().ok()?.as_millisecond() as f64));
     let no_time = || StoreError::BadValue("a second without the time of its sealing".into());
@@ -88,7 +99,19 @@ pub fn of_text(text: &str) -> Result<SecondNumbers, StoreError> {
         late_reports,
         all: all.numbers()?,
         drivers: drivers.into_iter().map(driver).collect::<Result<_, _>>()?,
+        target: target.map(TargetRow::cpu),
     })
+}
+
+impl TargetRow {
+    fn of(TargetCpu { available_s, cpu_s, cpu_wait_s, cores }: TargetCpu) -> Self {
+        Self { available_s, cpu_s, cpu_wait_s, cores }
+    }
+
+    fn cpu(self) -> TargetCpu {
+        let Self { available_s, cpu_s, cpu_wait_s, cores } = self;
+        TargetCpu { available_s, cpu_s, cpu_wait_s, cores }
+    }
 }
 
 impl PartRow {
@@ -210,6 +233,7 @@ mod tests {
             late_reports: 2,
             sealable_since: None,
             parts: [(node("a"), part(of_a)), (node("b"), part(stats(&[])))].into(),
+            target: None,
         };
         SecondNumbers::of(&sealed, &sealed.all(), 1_700_000_000_123.0)
     }
@@ -217,6 +241,9 @@ mod tests {
     #[test]
     fn a_second_comes_back_as_it_was_stored() {
         assert_eq!(of_text(&text(&second())).unwrap(), second());
+        let target = TargetCpu { available_s: 2.002, cpu_s: 1.25, cpu_wait_s: 0.125, cores: 2 };
+        let of_a_known_target = SecondNumbers { target: Some(target), ..second() };
+        assert_eq!(of_text(&text(&of_a_known_target)).unwrap(), of_a_known_target);
     }
 
     #[test]

@@ -64,6 +64,7 @@ async fn a_page_of_seconds_is_bounded_and_the_next_one_goes_on() {
             late_reports: 0,
             sealable_since: None,
             parts: parts.clone(),
+            target: None,
         };
         let numbers = SecondNumbers::of(&second, &DriverPart::default(), 1000.0);
         save_sealed(&transaction, &test_id("t"), &numbers, &DriverPart::default()).unwrap();

@@ -239,6 +239,13 @@ pub(crate) fn connect_to() -> Value {
     any_of(&[json!({"type": "array", "items": rule, "maxItems": limits::MAX_CONNECT_TO})])
 }
 
+/// The URL of a page of metrics.
+pub(crate) fn metrics_url() -> Value {
+    let mut url = url_text();
+    url["pattern"] = "^http://".into();
+    any_of(&[url])
+}
+
 /// A path of a Unix socket.
 pub(crate) fn unix_socket() -> Value {
     any_of(&[pattern(&format!("^[/@][!-~]{{0,{}}}$", limits::MAX_UNIX_SOCKET_BYTES - 1))])

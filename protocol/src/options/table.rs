@@ -7,7 +7,7 @@ use super::kind::{
     YesAfter, YesNo,
 };
 use super::{How, Section, schema};
-use crate::validate::{checks_problem, thresholds_problem, unix_socket_problem, url_problem};
+use crate::validate::{checks_problem, metrics_url_problem, thresholds_problem, unix_socket_problem, url_problem};
 use crate::{Arrivals, ConnectTo, Expect, Profile, RequestConfig, RequestOrder, TargetUrl, Threshold, limits};
 
 const DURATION: &str = "a duration like \"10ms\", \"250us\", \"1.5s\" or \"1m 30s\"; a bare number means seconds";
@@ -355,6 +355,18 @@ test_options! {
         is_for_drivers: false,
         problem: TestConfig::abort_problem,
     }
+    /// Metrics of the target's machine in Prometheus' text format, as a node_exporter has them: asked for once a second while the
+    /// test runs, at /metrics where the URL has no path, so that the verdict knows the target's CPU. http alone.
+    target_metrics: Option<String> = None,
+        Text { problem: metrics_url_problem, shown: as_asked, schema: schema::metrics_url } => "target_metrics" {
+        label: "Metrics of the target's machine",
+        right: "an http URL like \"http://127.0.0.1:9100/metrics\"",
+        default: "only the bundled target is asked",
+        example: "\"http://127.0.0.1:9100/metrics\"",
+        section: Section::Result,
+        flag: flag!("target-metrics", "URL", "TARGET_METRICS"),
+        is_for_drivers: false,
+    }
     also:
     /// The request's body as bytes in base64, in place of body.
     body: Option<Vec<u8>>, Coded => "body_base64" {
@@ -367,6 +379,11 @@ test_options! {
         ),
         shown_as: "body_bytes",
     }
+}
+
+/// Where metrics are asked for.
+fn as_asked(url: &str) -> String {
+    TargetUrl::of_metrics(url).map_or_else(|_| url.to_owned(), |url| url.to_string())
 }
 
 /// What is sent for a URL that was typed.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use onrush_api::Outcome;
 use onrush_engine::{End, SecondReport};
 use onrush_protocol::{ConnectTo, RequestConfig, TestId, TestType};
-use onrush_stats::{FailureCause, SecondStats, Totals};
+use onrush_stats::{FailureCause, SecondStats, TargetCpu, Totals};
 
 use super::*;
 use crate::bench::collect::Collector;
@@ -72,7 +72,7 @@ fn collected(answered: u64, failed: u64) -> Collector {
     let mut collector = Collector::of(&sample_asked());
     for (index, end) in [None, None, Some(End::Completed)].into_iter().enumerate() {
         assert!(!collector.has_ended());
-        collector.add(&second(index as u64, answered, failed, end));
+        collector.add(&second(index as u64, answered, failed, end), None);
     }
     collector
 }
@@ -95,6 +95,20 @@ fn seconds_become_totals() {
 }
 
 #[test]
+fn each_second_has_what_its_target_used_and_the_verdict_knows_it() {
+    let mut collector = Collector::of(&sample_asked());
+    for (index, end) in [None, Some(End::Completed)].into_iter().enumerate() {
+        let target = TargetCpu { available_s: 2.0, cpu_s: 0.5 + index as f64, cpu_wait_s: 0.25, cores: 2 };
+        collector.add(&second(index as u64, 1_000, 0, end), Some(target));
+    }
+    let view = collector.finish(String::new(), sample_asked(), sample_engine());
+    let used: Vec<_> = view.seconds.iter().filter_map(|second| second.target_cpu).collect();
+    assert_eq!(used.iter().map(|cpu| cpu.used_share).collect::<Vec<_>>(), [0.25, 0.75]);
+    assert!(used.iter().all(|cpu| (cpu.cores, cpu.waited_share) == (2, 0.125)), "{used:?}");
+    assert!(view.limit.line.ends_with("the target's CPU had 38 % left"), "{}", view.limit.line);
+}
+
+#[test]
 fn what_was_due_and_not_sent_is_counted() {
     let timed = || AskedView { requests: None, duration_s: Some(2.5), ..sample_asked() };
     let short_of = |asked: AskedView| collected(1_000, 0).finish(String::new(), asked, sample_engine()).short_of_rate;
@@ -103,13 +117,13 @@ fn what_was_due_and_not_sent_is_counted() {
     let mut report = second(0, 9, 0, Some(End::Completed));
     (report.stats.counts.due, report.stats.counts.dropped) = (12, 3);
     report.totals = report.stats.counts.totals();
-    late.add(&report);
+    late.add(&report, None);
     let late = late.finish(String::new(), timed(), sample_engine());
     assert_eq!((late.short_of_rate, late.outcome), (Some(3), Outcome::Exact));
     assert_eq!(short_of(AskedView { rate_per_s: None, ..timed() }), None);
     assert_eq!(short_of(sample_asked()), None, "a count ends it");
     let mut stopped = Collector::default();
-    stopped.add(&second(0, 9, 0, Some(End::Stopped)));
+    stopped.add(&second(0, 9, 0, Some(End::Stopped)), None);
     assert_eq!(stopped.finish(String::new(), timed(), sample_engine()).short_of_rate, None);
 }
 
@@ -131,7 +145,7 @@ fn what_does_not_add_up_is_named() {
         let mut report = second(0, 9, 1, Some(End::Completed));
         spoil(&mut report);
         let mut collector = Collector::default();
-        collector.add(&report);
+        collector.add(&report, None);
         let BenchView { outcome, conservation, .. } = collector.finish(String::new(), sample_asked(), sample_engine());
         assert_eq!(outcome, Outcome::Invalid);
         assert!(conservation.line.starts_with("conservation: invalid ("), "{}", conservation.line);
@@ -180,7 +194,7 @@ fn a_response_that_fails_its_check_is_a_response() {
     report.stats.counts.failures.insert(FailureCause::CheckFailed, 4);
     (report.totals.answered, report.totals.failed) = (5, 4);
     let mut collector = Collector::default();
-    collector.add(&report);
+    collector.add(&report, None);
     let BenchView { totals, outcome, conservation, .. } =
         collector.finish(String::new(), sample_asked(), sample_engine());
     assert_eq!((totals.responses, totals.answered, totals.failed), (Some(9), Some(5), Some(4)));

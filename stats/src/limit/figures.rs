@@ -1,5 +1,6 @@
 //! What a stretch of a run measured, as far as a limit can be told from it.
 
+use super::target::TargetCpu;
 use crate::{Counts, FailureCause, Summary};
 
 /// What one driver measured in one second.
@@ -23,28 +24,6 @@ pub struct DriverFigures {
     pub is_paced: bool,
 }
 
-/// CPU time of the target, as it tells it itself; the first three only grow.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TargetTime {
-    /// Since it started.
-    pub uptime_s: f64,
-    /// CPU time of all its threads.
-    pub cpu_s: f64,
-    /// For how long its threads were ready and had no CPU.
-    pub cpu_wait_s: f64,
-    /// How many CPUs it can use at a time.
-    pub cores: u64,
-}
-
-impl TargetTime {
-    /// The share of its CPUs that it used or wanted from `before` until now, and the part of that which it only wanted.
-    pub(super) fn shares_since(&self, before: &Self) -> Option<(f64, f64)> {
-        let could_s = (self.uptime_s - before.uptime_s) * self.cores as f64;
-        let (ran_s, waited_s) = (self.cpu_s - before.cpu_s, self.cpu_wait_s - before.cpu_wait_s);
-        (could_s > 0.1 && ran_s >= 0.0 && waited_s >= 0.0).then(|| ((ran_s + waited_s) / could_s, waited_s / could_s))
-    }
-}
-
 /// What the target used of its CPUs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct TargetShare {
@@ -53,6 +32,14 @@ pub(super) struct TargetShare {
     /// That of it which it wanted and did not get.
     pub waited: f64,
     pub cores: u64,
+}
+
+impl TargetShare {
+    /// Of what was used in a stretch of time.
+    pub fn of(cpu: &TargetCpu) -> Self {
+        let (used, waited) = (cpu.used_share(), cpu.waited_share());
+        Self { wanted: used + waited, waited, cores: cpu.cores }
+    }
 }
 
 /// A stretch of a run of one driver, or of all of them together.

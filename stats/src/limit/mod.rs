@@ -1,13 +1,16 @@
 //! Who ended the growth of a run: the target, the generator or the network. Pure rules over figures that were measured.
 //!
-//! `figures` holds what a stretch of a run measured, `rules` draws one verdict from it, and `watch` follows a run second by second.
+//! `figures` holds what a stretch of a run measured and `target` what its target used meanwhile, `rules` draws one verdict from
+//! both, and `watch` follows a run second by second.
 //! Where the evidence does not suffice the verdict is *unknown*, and says what would tell.
 
 mod figures;
 mod rules;
+mod target;
 mod watch;
 
-pub use figures::{DriverFigures, TargetTime};
+pub use figures::DriverFigures;
+pub use target::{TargetCpu, TargetLooks, TargetTime};
 pub use watch::LimitWatch;
 
 /// Who was the limit.

@@ -53,17 +53,8 @@ fn verdict_of(target: Option<f64>, second: &DriverFigures) -> FoundLimit {
 
 fn verdict_of_each(target: Option<f64>, drivers: &[DriverFigures]) -> FoundLimit {
     let mut watch = LimitWatch::default();
-    let time = |index: f64, share: f64| TargetTime {
-        uptime_s: 100.0 + index,
-        cpu_s: 7.0 + index * 2.0 * share,
-        cpu_wait_s: 0.0,
-        cores: 2,
-    };
-    target.iter().for_each(|share| watch.target(time(0.0, *share)));
-    for index in 0..5 {
-        target.iter().for_each(|share| watch.target(time(index as f64 + 1.0, *share)));
-        watch.second(index, drivers.to_vec());
-    }
+    let used = |share: f64| TargetCpu { available_s: 2.0, cpu_s: 2.0 * share, cpu_wait_s: 0.0, cores: 2 };
+    (0..5).for_each(|index| watch.second(index, drivers.to_vec(), target.map(used)));
     watch.whole()
 }
 
@@ -258,7 +249,7 @@ fn seconds_of_silence_are_the_targets_unless_nothing_is_acknowledged() {
     let verdict = |silent: &DriverFigures| {
         let mut watch = LimitWatch::default();
         let seconds = [second(), second(), silent.clone(), silent.clone(), second()];
-        seconds.into_iter().zip(0..).for_each(|(second, index)| watch.second(index, vec![second]));
+        seconds.into_iter().zip(0..).for_each(|(second, index)| watch.second(index, vec![second], None));
         watch.whole()
     };
     let found = verdict(&silent);
@@ -334,13 +325,13 @@ fn late_requests_on_free_connections_are_the_generators() {
 fn the_end_of_a_run_decides_and_a_long_limit_before_it() {
     let mut watch = LimitWatch::default();
     let full = DriverFigures { connections: 64, ..short(&paced(), 20_000) };
-    (0..30).for_each(|index| watch.second(index, vec![paced()]));
+    (0..30).for_each(|index| watch.second(index, vec![paced()], None));
     assert_limit(&watch.whole(), LimitedBy::None, None);
-    (30..50).for_each(|index| watch.second(index, vec![full.clone()]));
+    (30..50).for_each(|index| watch.second(index, vec![full.clone()], None));
     let found = watch.whole();
     assert_limit(&found, LimitedBy::Target, Some(Resource::ResponseTime));
     assert!(found.since_second.is_some_and(|since| (20..=32).contains(&since)), "{found:?}");
-    (50..80).for_each(|index| watch.second(index, vec![paced()]));
+    (50..80).for_each(|index| watch.second(index, vec![paced()], None));
     assert_limit(watch.newest().expect("many seconds"), LimitedBy::None, None);
     assert_limit(&watch.whole(), LimitedBy::Target, Some(Resource::ResponseTime));
 }
@@ -366,9 +357,9 @@ fn run_of(requests: u64, length_ms: u64) -> DriverFigures {
     run
 }
 
-fn verdict_of_run(run: DriverFigures) -> FoundLimit {
+fn verdict_of_run(run: DriverFigures, target: Option<TargetCpu>) -> FoundLimit {
     let mut watch = LimitWatch::default();
-    watch.second(0, vec![run]);
+    watch.second(0, vec![run], target);
     watch.whole()
 }
 
@@ -380,11 +371,11 @@ fn a_few_requests_or_a_moment_are_too_little_to_judge_by() {
         (1, 200, "1 request in 200.0 ms; send more, or run for longer"),
         (9, 1_000, "9 requests in 1.0 s; send more, or run for longer"),
     ] {
-        let found = verdict_of_run(run_of(requests, length_ms));
+        let found = verdict_of_run(run_of(requests, length_ms), None);
         assert_limit(&found, LimitedBy::Unknown, None);
         assert_eq!(found.line(), format!("limit: unknown: too little to judge by: {words}"));
     }
-    assert_limit(&verdict_of_run(run_of(10, 100)), LimitedBy::Target, Some(Resource::ResponseTime));
+    assert_limit(&verdict_of_run(run_of(10, 100), None), LimitedBy::Target, Some(Resource::ResponseTime));
     // Few and slow ones over a long time say enough.
     assert_limit(&verdict_of_each(None, &[run_of(1, 1_000)]), LimitedBy::Target, Some(Resource::ResponseTime));
 }
@@ -394,12 +385,32 @@ fn what_the_system_says_or_what_was_reached_needs_no_more() {
     let mut refused = run_of(0, 4);
     (refused.counts.sent, refused.counts.due) = (1, 1);
     refused.counts.failures.insert(FailureCause::DescriptorsExhausted, 1);
-    assert_limit(&verdict_of_run(refused), LimitedBy::Generator, Some(Resource::Descriptors));
+    assert_limit(&verdict_of_run(refused, None), LimitedBy::Generator, Some(Resource::Descriptors));
     let reached = DriverFigures { is_paced: true, ..run_of(1, 4) };
-    assert_limit(&verdict_of_run(reached), LimitedBy::None, None);
+    assert_limit(&verdict_of_run(reached, None), LimitedBy::None, None);
     let mut starved = run_of(1, 1_000);
     starved.counts.engine_cpu_ns = 990_000_000;
-    assert_limit(&verdict_of_run(starved), LimitedBy::Generator, Some(Resource::Cpu));
+    assert_limit(&verdict_of_run(starved, None), LimitedBy::Generator, Some(Resource::Cpu));
+}
+
+#[test]
+fn a_target_is_judged_by_what_it_used_within_the_window() {
+    let full = TargetCpu { available_s: 2.0, cpu_s: 2.0, cpu_wait_s: 0.0, cores: 2 };
+    let idle = TargetCpu { cpu_s: 0.2, ..full };
+    let mut watch = LimitWatch::default();
+    (0..10).for_each(|index| watch.second(index, vec![second()], Some(idle)));
+    // A look that came late tells of two seconds at once.
+    let late = TargetCpu { available_s: 4.0, cpu_s: 4.0, ..full };
+    (10..20).for_each(|index| watch.second(index, vec![second()], (index % 2 == 1).then_some(late)));
+    assert_limit(watch.newest().expect("many seconds"), LimitedBy::Target, Some(Resource::Cpu));
+    // What it used before is no sign of what it uses now.
+    (20..30).for_each(|index| watch.second(index, vec![second()], None));
+    assert_limit(watch.newest().expect("many seconds"), LimitedBy::Target, Some(Resource::ResponseTime));
+    let mut silent = second();
+    silent.counts.failures.insert(FailureCause::Reset, 1_000);
+    silent.counts.sent += 1_000;
+    let found = verdict_of_run(silent, Some(idle));
+    assert!(found.reasons.ends_with("the generator had 71 % left, the target's CPU had 90 % left"), "{}", found.line());
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::figures::{DriverFigures, Stretch, TargetShare, TargetTime};
+use super::figures::{DriverFigures, Stretch, TargetShare};
 use super::rules::verdict;
+use super::target::TargetCpu;
 use super::{FoundLimit, LimitedBy, Resource};
 
 /// A verdict looks back over so many seconds.
 const WINDOW_SECONDS: usize = 10;
-/// Fewer say too little: connections warm up, and the first look at a target has nothing to compare with.
+/// Fewer say too little: connections warm up.
 const MIN_SECONDS: usize = 2;
 /// A limit that did not hold until the end decides when it held for this share of the run.
 const WORTH_TELLING: f64 = 0.2;
@@ -18,11 +19,17 @@ type Key = (LimitedBy, Option<Resource>);
 /// Draws the verdicts on one run. Its memory: the figures of [`WINDOW_SECONDS`] seconds, and one line for each kind of verdict.
 #[derive(Clone, Debug, Default)]
 pub struct LimitWatch {
-    seconds: VecDeque<(u64, Vec<DriverFigures>)>,
-    target: VecDeque<TargetTime>,
+    seconds: VecDeque<Second>,
     newest: Option<FoundLimit>,
     judged: u64,
     held: BTreeMap<Key, Held>,
+}
+
+#[derive(Clone, Debug)]
+struct Second {
+    index: u64,
+    drivers: Vec<DriverFigures>,
+    target: Option<TargetCpu>,
 }
 
 /// For how many seconds a verdict held, and how it read first and last.
@@ -35,24 +42,13 @@ struct Held {
 }
 
 impl LimitWatch {
-    /// What the target tells of its CPU time. To be called once a second, before that second is added.
-    pub fn target(&mut self, time: TargetTime) {
-        // One that was started anew counts from the beginning.
-        if self.target.back().is_some_and(|last| time.uptime_s < last.uptime_s || time.cores != last.cores) {
-            self.target.clear();
-        }
-        self.target.push_back(time);
-        while self.target.len() > WINDOW_SECONDS + 1 {
-            self.target.pop_front();
-        }
-    }
-
-    /// The next second of each driver. One in which nothing was sent any more says nothing.
-    pub fn second(&mut self, index: u64, drivers: Vec<DriverFigures>) {
+    /// The next second of each driver, and what the target used since the last second of which that is known. One in which nothing
+    /// was sent any more says nothing.
+    pub fn second(&mut self, index: u64, drivers: Vec<DriverFigures>, target: Option<TargetCpu>) {
         if drivers.iter().all(|driver| driver.sending_ns == 0) {
             return;
         }
-        self.seconds.push_back((index, drivers));
+        self.seconds.push_back(Second { index, drivers, target });
         if self.seconds.len() > WINDOW_SECONDS {
             self.seconds.pop_front();
         }
@@ -61,7 +57,7 @@ impl LimitWatch {
         }
         let found = self.judge();
         let key = (found.limited_by, found.resource);
-        let first = self.seconds.front().map_or(index, |(first, _)| *first);
+        let first = self.seconds.front().map_or(index, |first| first.index);
         self.judged += 1;
         let held = self.held.entry(key).or_insert(Held { seconds: 0, since_second: first, found: found.clone() });
         held.seconds += 1;
@@ -95,7 +91,7 @@ impl LimitWatch {
 
     fn judge(&self) -> FoundLimit {
         let mut drivers: Vec<Stretch> = Vec::new();
-        for figures in self.seconds.iter().flat_map(|(_, drivers)| drivers) {
+        for figures in self.seconds.iter().flat_map(|second| &second.drivers) {
             match drivers.iter_mut().find(|stretch| stretch.name == figures.name) {
                 Some(stretch) => stretch.append(figures),
                 None => {
@@ -109,10 +105,12 @@ impl LimitWatch {
     }
 
     fn target_share(&self) -> Option<TargetShare> {
-        let newest = self.target.back()?;
-        let before = self.target.iter().rev().nth(self.seconds.len()).or_else(|| self.target.front())?;
-        let (wanted, waited) = newest.shares_since(before)?;
-        Some(TargetShare { wanted, waited, cores: newest.cores })
+        let add = |mut all: TargetCpu, next: TargetCpu| {
+            all.append(&next);
+            all
+        };
+        let used = self.seconds.iter().filter_map(|second| second.target).reduce(add)?;
+        Some(TargetShare::of(&used))
     }
 }
 

@@ -81,10 +81,16 @@ impl Case<'_> {
 
     fn none(&self) -> FoundLimit {
         let rate = per_s(self.all.due_per_s());
-        let target = self.target.map(|target| format!("the target's CPU {} left", left(target.wanted)));
-        let rest = [Some(self.generator_left()), target].into_iter().flatten();
-        let rest: Vec<String> = rest.collect();
-        found(LimitedBy::None, None, format!("the asked {rate} were reached; {}", rest.join(", ")))
+        found(LimitedBy::None, None, format!("the asked {rate} were reached; {}", self.left_over()))
+    }
+
+    /// What generator and target did not use: `the generator had 71 % left, the target's CPU had 92 % left`.
+    fn left_over(&self) -> String {
+        let generator = self.generator_left();
+        match self.target {
+            Some(target) => format!("{generator}, the target's CPU {} left", left(target.wanted)),
+            None => generator,
+        }
     }
 
     fn too_short(&self) -> Option<FoundLimit> {
@@ -107,8 +113,12 @@ impl Case<'_> {
 
     fn unknown(&self) -> FoundLimit {
         let all = &self.all;
+        let rest = match self.target {
+            Some(_) => self.left_over(),
+            None => "the target's own figures (target_metrics) would tell".into(),
+        };
         let reasons = format!(
-            "{} of {} asked for were answered, and no resource was used up; the target's own figures would tell",
+            "{} of {} asked for were answered, and no resource was used up; {rest}",
             per_s(all.responses_per_s()),
             per_s(all.due_per_s())
         );

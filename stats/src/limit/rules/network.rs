@@ -60,7 +60,7 @@ impl Case<'_> {
             ms(usual_ms),
             ms(rtt_ms),
             ms(min_rtt_ms),
-            self.generator_left()
+            self.left_over()
         );
         Some(found(LimitedBy::Network, Some(Resource::Bandwidth), reasons))
     }
@@ -73,7 +73,7 @@ impl Case<'_> {
                 "loss: {} of the segments were sent again, {} came out of order; {}",
                 percent(all.retransmitted()),
                 percent(all.out_of_order()),
-                self.generator_left()
+                self.left_over()
             )
         };
         (all.lost() >= LOSSY).then(|| found(LimitedBy::Network, Some(Resource::Loss), reasons()))

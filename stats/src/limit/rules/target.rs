@@ -74,7 +74,7 @@ impl Case<'_> {
             let reasons = format!("{silent}, and nobody acknowledges what is sent again");
             found(LimitedBy::Network, Some(Resource::Loss), reasons)
         } else {
-            let reasons = format!("{silent}; its kernel acknowledged them; {}", self.generator_left());
+            let reasons = format!("{silent}; its kernel acknowledged them; {}", self.left_over());
             found(LimitedBy::Target, Some(Resource::Stall), reasons)
         })
     }
@@ -88,7 +88,7 @@ impl Case<'_> {
         let reasons = format!(
             "it stalls: usual responses took {} of the connections' time, the rest waited for few and long ones; {}",
             percent(all.usual_share()),
-            self.generator_left()
+            self.left_over()
         );
         Some(found(LimitedBy::Target, Some(Resource::Stall), reasons))
     }
@@ -104,7 +104,7 @@ impl Case<'_> {
             return None;
         }
         let reasons =
-            format!("{} of the requests failed, most by {cause}; {}", percent(all.unanswered()), self.generator_left());
+            format!("{} of the requests failed, most by {cause}; {}", percent(all.unanswered()), self.left_over());
         Some(found(LimitedBy::Target, Some(Resource::Failures), reasons))
     }
 }
