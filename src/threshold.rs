@@ -17,11 +17,16 @@ pub fn judged(threshold: &Threshold, all: &ScopeView, timeout_s: f64) -> Thresho
     ThresholdView::of(threshold, &standing)
 }
 
-/// Says that a threshold with a window cannot be held against a result, in which its seconds are not told apart.
+/// Says that a threshold with a window, or of one name, cannot be held against a result: its seconds are not told apart there,
+/// and of a name it has no latencies over what was sent.
 pub fn refuse_window(threshold: &Threshold) -> Result<(), String> {
-    match threshold.window_s() {
-        None => Ok(()),
-        Some(_) => Err(format!(
+    match (threshold.window_s(), threshold.name()) {
+        (None, None) => Ok(()),
+        (None, Some(name)) => Err(format!(
+            "--threshold {threshold}: requests of one name are looked at while the test runs; give it to `onrush test start`, \
+             or leave {{{name}}} out"
+        )),
+        (Some(_), _) => Err(format!(
             "--threshold {threshold}: a window is looked at while the test runs; give it to `onrush test start`, or leave \
              out what begins with over"
         )),

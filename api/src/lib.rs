@@ -24,7 +24,7 @@ pub use compare::{CompareView, ComparedRunView, ComparedView, GateView, Interval
 pub use driver::{DriverState, DriverView};
 pub use limit::{LimitView, LimitedBy};
 pub use measured::{
-    BucketView, DistributionView, HistogramView, MetricsView, ScopeView, SecondView, SeriesView, Summaries,
+    BucketView, DistributionView, HistogramView, MetricsView, NameView, ScopeView, SecondView, SeriesView, Summaries,
     SummaryView, TargetCpuView,
 };
 pub use options::{OptionView, options};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use onrush_stats::{Counts, Distribution, DueSummary, Examples, SecondStats, Summary, TargetCpu};
+use onrush_stats::{Counts, Distribution, DueSummary, Examples, NameSummary, SecondStats, Summary, TargetCpu};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -76,8 +76,55 @@ pub struct ScopeView {
     pub service_time: SummaryView,
     /// Send minus due moment.
     pub schedule_error: SummaryView,
+    /// The same by the name of the request, where a test has requests of several names: up to 64, and `other` for what is
+    /// beyond them. In a second of a test only over all drivers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_name: BTreeMap<String, NameView>,
     /// What is not known and why (a driver that speaks only the specification), in words.
     pub note: Option<String>,
+}
+
+/// What was measured of the requests of one name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NameView {
+    /// Requests sent.
+    pub sent: u64,
+    /// Complete responses, those that failed a check included.
+    pub responses: u64,
+    /// Complete responses that failed no check.
+    pub answered: u64,
+    /// Requests without a response, or with one that failed a check.
+    pub failed: u64,
+    /// Throughput: responses per second of sending.
+    pub responses_per_s: Option<f64>,
+    /// Responses by status code.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Failures by cause.
+    pub failures: BTreeMap<String, u64>,
+    /// From due moment to last byte, over the responses.
+    pub latency: SummaryView,
+}
+
+impl NameView {
+    /// The views of what was measured of each name, in a time of which requests were sent for so many seconds.
+    pub fn of_all(names: &BTreeMap<String, NameSummary>, sending_s: f64) -> BTreeMap<String, Self> {
+        names.iter().map(|(name, summary)| (name.clone(), Self::of(summary, sending_s))).collect()
+    }
+
+    fn of(summary: &NameSummary, sending_s: f64) -> Self {
+        let NameSummary { sent, statuses, failures, latency } = summary;
+        let responses = summary.responses();
+        Self {
+            sent: *sent,
+            responses,
+            answered: summary.answered(),
+            failed: summary.failed(),
+            responses_per_s: (sending_s > 0.0).then(|| responses as f64 / sending_s),
+            statuses: statuses.clone(),
+            failures: failures.iter().map(|(cause, n)| (cause.name().to_owned(), *n)).collect(),
+            latency: SummaryView::of_summary(*latency),
+        }
+    }
 }
 
 /// A distribution's numbers in milliseconds; `null` where nothing was measured or reported.
@@ -108,17 +155,18 @@ pub struct Summaries {
 impl ScopeView {
     /// What was measured in so many seconds, of which requests were sent for so many, over all.
     pub fn of(stats: &SecondStats, elapsed_s: f64, sending_s: f64) -> Self {
-        let SecondStats { counts, latency, service_time, schedule_error, examples } = stats;
+        let SecondStats { counts, latency, service_time, schedule_error, examples, by_name } = stats;
         let summaries = Summaries {
             latency: latency.summary(),
             latency_of_due: latency.summary_of_due(counts.due),
             service_time: service_time.summary(),
             schedule_error: schedule_error.summary(),
         };
-        Self::of_numbers(counts, examples, &summaries, elapsed_s, sending_s)
+        let by_name = NameView::of_all(&by_name.summaries(), sending_s);
+        Self { by_name, ..Self::of_numbers(counts, examples, &summaries, elapsed_s, sending_s) }
     }
 
-    /// The same of what was counted and summarised.
+    /// The same of what was counted and summarised, without names.
     pub fn of_numbers(
         counts: &Counts,
         examples: &Examples,
@@ -154,6 +202,7 @@ impl ScopeView {
             latency_of_due: SummaryView::of_due(summaries.latency_of_due, counts.due),
             service_time: SummaryView::of_summary(summaries.service_time),
             schedule_error: SummaryView::of_summary(summaries.schedule_error),
+            by_name: BTreeMap::new(),
             note: None,
         }
     }

@@ -1,9 +1,10 @@
 //! The engine's insides: reading responses, recording what was measured.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use onrush_engine::internals::{Exchange, Recorder, ResponseReader, SecondRecord};
+use onrush_engine::internals::{Breakdown, Exchange, Recorder, ResponseReader, SecondRecord};
 use onrush_stats::SecondStats;
 
 const PONG: &[u8] = b"HTTP/1.1 200 OK\r\nServer: onrush-target\r\nContent-Type: application/json\r\n\
@@ -44,16 +45,19 @@ impl Exchange for Recycle {
     }
 }
 
+/// One address, one name.
+const ONE: Breakdown = Breakdown { addresses: 1, names: 0 };
+
 fn recorder(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("recorder");
-    let mut recorder = Recorder::new(Recycle, 1);
+    let mut recorder = Recorder::new(Recycle, ONE, Arc::default());
     let mut now_ns = 0;
     group.throughput(Throughput::Elements(1));
     group.bench_function("one request", |bencher| {
         bencher.iter(|| {
             now_ns += 5_000;
-            recorder.sent(black_box(now_ns), now_ns - 300);
-            recorder.responded(now_ns + 70_000, now_ns - 300, now_ns, 200, true);
+            recorder.sent(black_box(now_ns), now_ns - 300, 0);
+            recorder.responded(now_ns + 70_000, now_ns - 300, now_ns, 0, 200, true);
             recorder.bytes(60, 130);
         });
     });
@@ -66,16 +70,16 @@ fn recorder(criterion: &mut Criterion) {
         });
     });
     let full = || {
-        let mut recorder = Recorder::new(Recycle, 1);
+        let mut recorder = Recorder::new(Recycle, ONE, Arc::default());
         for k in 0..10_000 {
-            recorder.sent(k * 90_000, k * 90_000);
-            recorder.responded(k * 90_000 + 40_000 + k, k * 90_000, k * 90_000, 200, true);
+            recorder.sent(k * 90_000, k * 90_000, 0);
+            recorder.responded(k * 90_000 + 40_000 + k, k * 90_000, k * 90_000, 0, 200, true);
         }
         recorder.finish(900_000_000)
     };
     let record = full();
     group.bench_function("a second into another", |bencher| {
-        bencher.iter_batched_ref(SecondStats::default, |stats| record.add_to(stats, &[]), BatchSize::LargeInput);
+        bencher.iter_batched_ref(SecondStats::default, |stats| record.add_to(stats, &[], &[]), BatchSize::LargeInput);
     });
     group.finish();
 }

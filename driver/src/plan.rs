@@ -120,7 +120,7 @@ fn request_of(
     target: Option<&TargetUrl>,
     checks: &Arc<[Check]>,
 ) -> Result<Request, FieldProblem> {
-    let RequestConfig { url, method, headers, body, weight, expect: own } = request;
+    let RequestConfig { url, method, headers, body, weight, expect: own, name } = request;
     let wrong = |problem: String| FieldProblem::new("target_url", problem);
     let url = match (url, target) {
         (Some(url), target) => TargetUrl::parse_beside(target, url).map_err(wrong)?,
@@ -139,6 +139,7 @@ fn request_of(
         body: body.clone().unwrap_or_default(),
         weight: *weight,
         checks,
+        name: name.clone(),
     })
 }
 

@@ -98,7 +98,7 @@ impl<F: Future<Output = Received>> Connection<F> {
                 }
                 Err(Failed { cause, connecting, why }) => {
                     self.show(cause, &why);
-                    self.shard.failed(now, self.id, cause);
+                    self.shard.failed(now, self.id, claimed, cause);
                     if connecting && target.pauses_after_failed_connect {
                         self.shard.watch(self.id, now.plus(CONNECT_PAUSE), Alarm::Resume);
                         poll_fn(|cx| self.shard.poll_watch(self.id, cx)).await;

@@ -27,6 +27,7 @@ mod io;
 mod lifetime;
 mod line;
 mod merge;
+mod name_record;
 mod options;
 mod order;
 mod pacer;
@@ -72,5 +73,5 @@ pub use trust::{Identity, Tls};
 pub mod internals {
     pub use crate::clock::Moment;
     pub use crate::http::{Coding, Malformed, Response, ResponseReader, Sink};
-    pub use crate::recorder::{Exchange, Recorder, SecondRecord};
+    pub use crate::recorder::{Breakdown, Exchange, Recorder, SecondRecord};
 }

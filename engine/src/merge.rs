@@ -20,6 +20,8 @@ pub(crate) struct Merger {
     start_instant: Instant,
     /// The names of the addresses; empty where there is but one.
     addresses: Arc<[String]>,
+    /// The names of the requests; empty where there is but one.
+    names: Arc<[String]>,
     finished: bool,
 }
 
@@ -40,9 +42,9 @@ enum ThreadEnd {
 }
 
 impl Merger {
-    pub fn new(threads: usize, start: Moment, addresses: Arc<[String]>) -> Self {
+    pub fn new(threads: usize, start: Moment, addresses: Arc<[String]>, names: Arc<[String]>) -> Self {
         let threads = (0..threads).map(|_| Thread::default()).collect();
-        Self { next_index: 0, threads, start, start_instant: start.to_instant(), addresses, finished: false }
+        Self { next_index: 0, threads, start, start_instant: start.to_instant(), addresses, names, finished: false }
     }
 
     /// A thread whose part of the next second is still missing.
@@ -80,7 +82,7 @@ impl Merger {
         for (index, thread) in self.threads.iter_mut().enumerate() {
             totals.merge(&thread.totals);
             if let Some(mut record) = thread.record.take() {
-                record.add_to(&mut stats, &self.addresses);
+                record.add_to(&mut stats, &self.addresses, &self.names);
                 busiest = busiest.max(record.engine_time());
                 record.clear();
                 recycle(index, record);
@@ -134,25 +136,25 @@ impl Merger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recorder::{Exchange, Recorder};
+    use crate::recorder::{Breakdown, Exchange, Recorder};
 
     /// Keeps the finished second where the test can take it.
     struct Slot(std::rc::Rc<std::cell::RefCell<Vec<Box<SecondRecord>>>>);
 
     impl Exchange for Slot {
         fn exchange(&mut self, record: &mut Box<SecondRecord>) {
-            self.0.borrow_mut().push(std::mem::replace(record, SecondRecord::new(0)));
+            self.0.borrow_mut().push(std::mem::replace(record, SecondRecord::new(Breakdown::default())));
         }
     }
 
     /// The parts of a thread that sends and has answered one request at each of these times.
     fn parts(times_ns: &[u64], end_ns: u64, stopped: bool) -> Vec<ThreadPart> {
         let finished = std::rc::Rc::default();
-        let mut recorder = Recorder::new(Slot(std::rc::Rc::clone(&finished)), 0);
+        let mut recorder = Recorder::new(Slot(std::rc::Rc::clone(&finished)), Breakdown::default(), Arc::default());
         recorder.begin(Moment::now());
         for &time_ns in times_ns {
-            recorder.sent(time_ns, time_ns);
-            recorder.responded(time_ns, time_ns, time_ns, 200, true);
+            recorder.sent(time_ns, time_ns, 0);
+            recorder.responded(time_ns, time_ns, time_ns, 0, 200, true);
         }
         let mut parts: Vec<_> = finished.take().into_iter().map(|record| ThreadPart { record, ended: None }).collect();
         parts.push(ThreadPart { record: recorder.finish(end_ns), ended: Some(Ended { end_ns, stopped }) });
@@ -160,7 +162,7 @@ mod tests {
     }
 
     fn merge(mut threads: Vec<Vec<ThreadPart>>) -> Vec<SecondReport> {
-        let mut merger = Merger::new(threads.len(), Moment::now(), Arc::default());
+        let mut merger = Merger::new(threads.len(), Moment::now(), Arc::default(), Arc::default());
         let mut reports = Vec::new();
         loop {
             while let Some(thread) = merger.missing() {
@@ -204,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_died_fails_the_run() {
-        let mut merger = Merger::new(1, Moment::now(), Arc::default());
+        let mut merger = Merger::new(1, Moment::now(), Arc::default(), Arc::default());
         merger.fail(0, "it died".into());
         let report = merger.take(|_, _| ()).expect("nothing is missing");
         assert_eq!(report.end, Some(End::Failed("it died".into())));

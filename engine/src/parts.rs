@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use crate::control::Control;
-use crate::recorder::{Exchange, SecondRecord};
+use crate::recorder::{Breakdown, Exchange, SecondRecord};
 
-/// So many seconds may wait to be taken. This bounds the memory: a record is some 800 KiB at most.
+/// So many seconds may wait to be taken. This bounds the memory: a record is some 800 KiB at most,
+/// and with 64 names up to 9 MB more.
 const MOST_WAITING: usize = 120;
 /// Records that a thread has from the beginning, beside the one it writes.
 const SPARE_RECORDS: usize = 2;
@@ -40,8 +41,8 @@ pub(crate) struct Outlet {
     parts: SyncSender<FromThread>,
     recycled: Receiver<Box<SecondRecord>>,
     control: Arc<Control>,
-    /// How many addresses its records tell apart.
-    addresses: usize,
+    /// What its records tell apart.
+    breakdown: Breakdown,
 }
 
 /// The owner's end of the way.
@@ -51,20 +52,20 @@ pub(crate) struct Inlet {
 }
 
 /// A way from a thread to the owner.
-pub(crate) fn way(control: Arc<Control>, addresses: usize) -> (Outlet, SyncSender<FromThread>, Inlet) {
+pub(crate) fn way(control: Arc<Control>, breakdown: Breakdown) -> (Outlet, SyncSender<FromThread>, Inlet) {
     let (parts_in, parts) = sync_channel(MOST_WAITING);
     let (recycle, recycled) = sync_channel(MOST_WAITING);
     for _ in 0..SPARE_RECORDS {
         // There is room, and the receiver is right here.
-        let _ = recycle.try_send(SecondRecord::new(addresses));
+        let _ = recycle.try_send(SecondRecord::new(breakdown));
     }
-    (Outlet { parts: parts_in.clone(), recycled, control, addresses }, parts_in, Inlet { parts, recycle })
+    (Outlet { parts: parts_in.clone(), recycled, control, breakdown }, parts_in, Inlet { parts, recycle })
 }
 
 impl Exchange for Outlet {
     fn exchange(&mut self, record: &mut Box<SecondRecord>) {
         // Only an owner that takes nothing makes a new record necessary.
-        let empty = self.recycled.try_recv().unwrap_or_else(|_| SecondRecord::new(self.addresses));
+        let empty = self.recycled.try_recv().unwrap_or_else(|_| SecondRecord::new(self.breakdown));
         let finished = std::mem::replace(record, empty);
         let part = FromThread::Part(ThreadPart { record: finished, ended: None });
         if let Err(TrySendError::Full(_)) = self.parts.try_send(part) {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use onrush_stats::default_name;
+
 use crate::check::Checks;
 use crate::order::Order;
 use crate::plan_error::PlanError;
@@ -91,13 +93,20 @@ pub struct Request {
     pub weight: u32,
     /// What its response must be like; one that is not makes the request a failed one.
     pub checks: Checks,
+    /// The name that its figures stand under; `None`: method and path.
+    pub name: Option<String>,
 }
 
 impl Request {
     /// A GET without headers of its own, body or checks.
     pub fn get(server: Server, target: impl Into<String>) -> Self {
         let (headers, body, checks) = (Vec::new(), Vec::new(), Checks::default());
-        Self { server, target: target.into(), method: http::Method::GET, headers, body, weight: 1, checks }
+        Self { server, target: target.into(), method: http::Method::GET, headers, body, weight: 1, checks, name: None }
+    }
+
+    /// The name that its figures stand under.
+    pub(crate) fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| default_name(self.method.as_str(), &self.target))
     }
 }
 

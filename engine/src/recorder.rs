@@ -3,11 +3,24 @@
 //! Plain arrays and preallocated histograms: recording allocates nothing. A finished second is exchanged for an
 //! empty record; the same few records go round for the whole run.
 
+use std::sync::Arc;
+
 use onrush_stats::{Counts, Distribution, Examples, FailureCause, SecondStats, Totals};
 
 use crate::clock::{Moment, SECOND_NS};
+use crate::name_record::NameRecord;
 
-const STATUSES: usize = 1000;
+/// Status codes have three digits.
+pub(crate) const STATUSES: usize = 1000;
+
+/// How many of a kind a record tells apart.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Breakdown {
+    /// Addresses of the target; 0: there is but one.
+    pub addresses: usize,
+    /// Names of requests; 0: there is but one.
+    pub names: usize,
+}
 
 /// What one thread measured in one second.
 #[derive(Debug)]
@@ -24,6 +37,8 @@ pub struct SecondRecord {
     failures: [u64; FailureCause::ALL.len()],
     /// Requests sent, by the number of the address.
     addresses: Vec<u64>,
+    /// By the number of the name.
+    names: Vec<NameRecord>,
     examples: Examples,
     /// Of this thread's whole run, this second included.
     pub totals: Totals,
@@ -34,8 +49,8 @@ pub struct SecondRecord {
 }
 
 impl SecondRecord {
-    /// An empty record, for so many addresses.
-    pub fn new(addresses: usize) -> Box<Self> {
+    /// An empty record.
+    pub fn new(breakdown: Breakdown) -> Box<Self> {
         Box::new(Self {
             index: 0,
             latency: Distribution::preallocated(),
@@ -44,7 +59,8 @@ impl SecondRecord {
             counts: Counts::default(),
             statuses: [0; STATUSES],
             failures: [0; FailureCause::ALL.len()],
-            addresses: vec![0; addresses],
+            addresses: vec![0; breakdown.addresses],
+            names: (0..breakdown.names).map(|_| NameRecord::default()).collect(),
             examples: Examples::default(),
             totals: Totals::default(),
             sending_ns: 0,
@@ -63,6 +79,7 @@ impl SecondRecord {
             statuses,
             failures,
             addresses,
+            names,
             examples,
             totals,
             sending_ns,
@@ -76,6 +93,7 @@ impl SecondRecord {
         statuses.fill(0);
         failures.fill(0);
         addresses.fill(0);
+        names.iter_mut().for_each(NameRecord::clear);
         examples.clear();
     }
 
@@ -84,8 +102,8 @@ impl SecondRecord {
         EngineTime { ran_ns: self.counts.engine_cpu_ns, waited_ns: self.counts.engine_wait_ns }
     }
 
-    /// Adds this record of one thread to `stats` of the same second; `names` are those of the addresses.
-    pub fn add_to(&self, stats: &mut SecondStats, names: &[String]) {
+    /// Adds this record of one thread to `stats` of the same second, with the names of the addresses and of the requests.
+    pub fn add_to(&self, stats: &mut SecondStats, address_names: &[String], request_names: &[String]) {
         let Self {
             index: _,
             latency,
@@ -95,6 +113,7 @@ impl SecondRecord {
             statuses,
             failures,
             addresses,
+            names,
             examples,
             totals: _,
             sending_ns: _,
@@ -108,8 +127,13 @@ impl SecondRecord {
             *stats.counts.failures.entry(*cause).or_default() += n;
         }
         // Two servers may be at one address.
-        for (name, n) in names.iter().zip(addresses).filter(|(_, n)| **n > 0) {
+        for (name, n) in address_names.iter().zip(addresses).filter(|(_, n)| **n > 0) {
             *stats.counts.addresses.entry(name.clone()).or_default() += n;
+        }
+        for (name, record) in request_names.iter().zip(names) {
+            if let Some(measured) = record.stats() {
+                stats.by_name.add(name, &measured);
+            }
         }
         stats.latency.merge(latency);
         stats.service_time.merge(service_time);
@@ -153,6 +177,8 @@ pub enum SendingEnd {
 pub struct Recorder<E> {
     current: Box<SecondRecord>,
     exchange: E,
+    /// For each request the index of its name; empty where there is but one.
+    names: Arc<[u16]>,
     in_flight: u64,
     totals: Totals,
     began: Moment,
@@ -166,11 +192,12 @@ pub struct Recorder<E> {
 }
 
 impl<E: Exchange> Recorder<E> {
-    /// A recorder that tells so many addresses apart.
-    pub fn new(exchange: E, addresses: usize) -> Self {
+    /// A recorder; `names` has for each request the index of its name, or nothing where there is but one.
+    pub fn new(exchange: E, breakdown: Breakdown, names: Arc<[u16]>) -> Self {
         Self {
-            current: SecondRecord::new(addresses),
+            current: SecondRecord::new(breakdown),
             exchange,
+            names,
             in_flight: 0,
             totals: Totals::default(),
             began: Moment::NEVER,
@@ -198,11 +225,15 @@ impl<E: Exchange> Recorder<E> {
         }
     }
 
-    pub fn sent(&mut self, now_ns: u64, due_ns: u64) {
+    /// The request of this index is sent.
+    pub fn sent(&mut self, now_ns: u64, due_ns: u64, request: usize) {
         self.event(now_ns);
         self.last_sent_ns = now_ns;
         self.current.counts.sent += 1;
         self.current.schedule_error.record(now_ns - due_ns);
+        if let Some(name) = self.name_of(request) {
+            name.sent();
+        }
         self.totals.sent += 1;
         self.in_flight += 1;
     }
@@ -215,13 +246,20 @@ impl<E: Exchange> Recorder<E> {
     }
 
     /// A complete response came, and passed its checks or did not.
-    pub fn responded(&mut self, now_ns: u64, due_ns: u64, sent_ns: u64, status: u16, passed: bool) {
+    pub fn responded(&mut self, now_ns: u64, due_ns: u64, sent_ns: u64, request: usize, status: u16, passed: bool) {
         self.event(now_ns);
         self.last_response_ns = now_ns;
         self.current.latency.record(now_ns - due_ns);
         self.current.service_time.record(now_ns - sent_ns);
         // The reader lets three digits through at most.
-        self.current.statuses[usize::from(status).min(STATUSES - 1)] += 1;
+        let status = usize::from(status).min(STATUSES - 1);
+        self.current.statuses[status] += 1;
+        if let Some(name) = self.name_of(request) {
+            name.responded(now_ns - due_ns, status);
+            if !passed {
+                name.failed(FailureCause::CheckFailed);
+            }
+        }
         if passed {
             self.totals.answered += 1;
         } else {
@@ -232,9 +270,12 @@ impl<E: Exchange> Recorder<E> {
     }
 
     /// A request has no response.
-    pub fn failed(&mut self, now_ns: u64, cause: FailureCause) {
+    pub fn failed(&mut self, now_ns: u64, request: usize, cause: FailureCause) {
         self.event(now_ns);
         self.current.failures[cause as usize] += 1;
+        if let Some(name) = self.name_of(request) {
+            name.failed(cause);
+        }
         self.totals.failed += 1;
         self.in_flight -= 1;
     }
@@ -326,8 +367,13 @@ impl<E: Exchange> Recorder<E> {
     /// The last, partial second, of a run that ends at this time.
     pub fn finish(&mut self, end_ns: u64) -> Box<SecondRecord> {
         self.seal(end_ns);
-        let addresses = self.current.addresses.len();
-        std::mem::replace(&mut self.current, SecondRecord::new(addresses))
+        let breakdown = Breakdown { addresses: self.current.addresses.len(), names: 0 };
+        std::mem::replace(&mut self.current, SecondRecord::new(breakdown))
+    }
+
+    fn name_of(&mut self, request: usize) -> Option<&mut NameRecord> {
+        let name = *self.names.get(request)?;
+        self.current.names.get_mut(usize::from(name))
     }
 
     fn event(&mut self, now_ns: u64) {
@@ -354,17 +400,24 @@ mod tests {
 
     use super::*;
 
+    const BOTH: Breakdown = Breakdown { addresses: 2, names: 2 };
+
+    fn names() -> Arc<[u16]> {
+        [1, 0].into()
+    }
+
     struct Kept<'a>(&'a std::cell::RefCell<Vec<Box<SecondRecord>>>);
 
     impl Exchange for Kept<'_> {
         fn exchange(&mut self, record: &mut Box<SecondRecord>) {
-            self.0.borrow_mut().push(std::mem::replace(record, SecondRecord::new(2)));
+            self.0.borrow_mut().push(std::mem::replace(record, SecondRecord::new(BOTH)));
         }
     }
 
     fn stats(record: &SecondRecord) -> SecondStats {
         let mut stats = SecondStats::default();
-        record.add_to(&mut stats, &["a".to_owned(), "b".to_owned()]);
+        let names = ["a".to_owned(), "b".to_owned()];
+        record.add_to(&mut stats, &names, &names);
         stats
     }
 
@@ -376,11 +429,11 @@ mod tests {
     #[test]
     fn an_event_belongs_to_the_second_of_its_time() {
         let seconds = std::cell::RefCell::default();
-        let mut recorder = Recorder::new(Kept(&seconds), 2);
-        recorder.sent(SECOND_NS - 1, 0);
-        recorder.sent(SECOND_NS, SECOND_NS);
-        recorder.responded(3 * SECOND_NS, 0, SECOND_NS - 1, 200, true);
-        recorder.failed(3 * SECOND_NS + 7, FailureCause::Timeout);
+        let mut recorder = Recorder::new(Kept(&seconds), BOTH, names());
+        recorder.sent(SECOND_NS - 1, 0, 0);
+        recorder.sent(SECOND_NS, SECOND_NS, 1);
+        recorder.responded(3 * SECOND_NS, 0, SECOND_NS - 1, 0, 200, true);
+        recorder.failed(3 * SECOND_NS + 7, 1, FailureCause::Timeout);
         seconds.borrow_mut().push(recorder.finish(u64::MAX));
 
         let seconds: Vec<_> = seconds.take().iter().map(|record| stats(record)).collect();
@@ -397,12 +450,12 @@ mod tests {
     #[test]
     fn a_cleared_record_is_empty() {
         let seconds = std::cell::RefCell::default();
-        let mut recorder = Recorder::new(Kept(&seconds), 2);
+        let mut recorder = Recorder::new(Kept(&seconds), BOTH, names());
         recorder.begin(Moment::now());
         for passed in [true, false] {
-            recorder.sent(5, 1);
+            recorder.sent(5, 1, 0);
             recorder.sent_to(1);
-            recorder.responded(9, 1, 5, 404, passed);
+            recorder.responded(9, 1, 5, 0, 404, passed);
         }
         recorder.bytes(10, 20);
         recorder.skipped(9, 3);
@@ -418,22 +471,23 @@ mod tests {
                 .filter(|n| n.unit == Unit::Nanoseconds || n.name.starts_with("tcp_"))
                 .for_each(|n| *n.of_mut(counts) = 1);
         });
-        recorder.sent(9, 9);
+        recorder.sent(9, 9, 1);
         recorder.example(FailureCause::CheckFailed, "the status is 404");
         let mut record = recorder.finish(10);
         record.index = 7;
         // Every field has a value: one that `clear` forgot would show.
-        let SecondStats { counts, latency, service_time, schedule_error, examples } = stats(&record);
+        let SecondStats { counts, latency, service_time, schedule_error, examples, by_name } = stats(&record);
         for number in Counts::NUMBERS {
             assert!(number.of(&counts) > 0, "{} is not filled", number.name);
         }
         assert!(!(counts.statuses.is_empty() || counts.failures.is_empty() || counts.addresses.is_empty()));
         assert!(!(latency.is_empty() || service_time.is_empty() || schedule_error.is_empty() || examples.is_empty()));
+        assert_eq!(by_name.iter().map(|(name, stats)| (name, stats.sent)).collect::<Vec<_>>(), [("a", 1), ("b", 2)]);
         assert!(Totals::NUMBERS.iter().all(|number| number.of(&record.totals) > 0), "{:?}", record.totals);
         assert!(record.sending_ns > 0 && record.began < Moment::NEVER);
         record.clear();
         // What is written of a record is every field of it.
-        let [cleared, new] = [record, SecondRecord::new(2)].map(|record| format!("{record:?}"));
+        let [cleared, new] = [record, SecondRecord::new(BOTH)].map(|record| format!("{record:?}"));
         assert_eq!(cleared, new);
     }
 
@@ -441,12 +495,12 @@ mod tests {
     fn sending_ends_when_it_is_said_and_not_with_what_is_waited_for() {
         let sending_ns = |end: Option<SendingEnd>| {
             let seconds = std::cell::RefCell::default();
-            let mut recorder = Recorder::new(Kept(&seconds), 0);
-            recorder.sent(5, 5);
-            recorder.sent(10, 10);
+            let mut recorder = Recorder::new(Kept(&seconds), Breakdown::default(), Arc::default());
+            recorder.sent(5, 5, 0);
+            recorder.sent(10, 10, 0);
             end.into_iter().for_each(|end| recorder.end_sending(end));
-            recorder.responded(2 * SECOND_NS, 10, 10, 200, true);
-            recorder.failed(9 * SECOND_NS, FailureCause::Timeout);
+            recorder.responded(2 * SECOND_NS, 10, 10, 0, 200, true);
+            recorder.failed(9 * SECOND_NS, 0, FailureCause::Timeout);
             let last = recorder.finish(9 * SECOND_NS + 1);
             seconds.take().iter().map(|record| record.sending_ns).chain([last.sending_ns]).collect::<Vec<_>>()
         };
@@ -461,22 +515,27 @@ mod tests {
         #[test]
         fn every_second_balances_and_all_add_up(steps in prop::collection::vec((0..700_000_000u64, 0..4u8), 1..200)) {
             let seconds = std::cell::RefCell::default();
-            let mut recorder = Recorder::new(Kept(&seconds), 2);
+            let mut recorder = Recorder::new(Kept(&seconds), BOTH, names());
             let mut now_ns = 0;
             for (step_ns, what) in steps {
                 now_ns += step_ns;
+                let request = usize::from(step_ns % 3 == 0);
                 match what {
-                    0 if recorder.in_flight() > 0 => recorder.responded(now_ns, now_ns, now_ns, 200, step_ns % 2 == 0),
-                    1 if recorder.in_flight() > 0 => recorder.failed(now_ns, FailureCause::Reset),
+                    0 if recorder.in_flight() > 0 => recorder.responded(now_ns, now_ns, now_ns, request, 200, step_ns % 2 == 0),
+                    1 if recorder.in_flight() > 0 => recorder.failed(now_ns, request, FailureCause::Reset),
                     2 => recorder.advance(now_ns),
-                    _ => recorder.sent(now_ns, now_ns),
+                    _ => recorder.sent(now_ns, now_ns, request),
                 }
             }
             seconds.borrow_mut().push(recorder.finish(u64::MAX));
             let (mut sum, mut in_flight) = (Totals::default(), 0);
             for (index, record) in seconds.take().iter().enumerate() {
                 prop_assert_eq!(record.index, index as u64);
-                let counts = stats(record).counts;
+                let SecondStats { counts, latency, by_name, .. } = stats(record);
+                let whole = by_name.whole();
+                prop_assert_eq!((whole.sent, whole.answered(), whole.failed()), (counts.sent, counts.answered(), counts.failed()));
+                prop_assert_eq!((&whole.statuses, &whole.failures), (&counts.statuses, &counts.failures));
+                prop_assert_eq!(whole.latency, (&latency).into());
                 prop_assert_eq!(counts.in_flight + counts.answered() + counts.failed(), in_flight + counts.sent);
                 in_flight = counts.in_flight;
                 sum.merge(&counts.totals());

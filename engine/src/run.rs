@@ -73,6 +73,7 @@ pub struct Armed {
     cpus: Vec<usize>,
     connections_open: u32,
     addresses: Arc<[String]>,
+    names: Arc<[String]>,
     io: Io,
     wait: Wait,
 }
@@ -90,7 +91,7 @@ impl Armed {
         let layout = Layout::new(&plan, resolve)?;
         let io = options.io.usable().map_err(ArmError::IoUring)?;
         enough_descriptors(u64::from(plan.connections) * layout.server_count() as u64)?;
-        let addresses = layout.addresses.clone();
+        let (addresses, names) = (layout.addresses.clone(), layout.names.clone());
         let local_addresses: Arc<[IpAddr]> = options.local_addresses.into();
 
         let no_thread = |source| ArmError::Thread { cpu: cpus[0], source };
@@ -103,7 +104,7 @@ impl Armed {
         let mut threads = Threads { control: control.clone(), members: Vec::with_capacity(cpus.len()) };
         let (armed, armings) = channel();
         for (index, (&cpu, schedule)) in cpus.iter().zip(schedules).enumerate() {
-            let (outlet, parts, inlet) = way(control.clone(), addresses.len());
+            let (outlet, parts, inlet) = way(control.clone(), layout.breakdown());
             let thread = EngineThread {
                 index,
                 cpu,
@@ -137,7 +138,7 @@ impl Armed {
         if cancel.is_cancelled() {
             return Err(ArmError::Cancelled);
         }
-        Ok(Self { threads, course, cpus, connections_open, addresses, io, wait: options.wait })
+        Ok(Self { threads, course, cpus, connections_open, addresses, names, io, wait: options.wait })
     }
 
     /// How the threads reach the network.
@@ -159,7 +160,7 @@ impl Armed {
     pub fn start(self, at: Instant) -> Running {
         let start = Moment::from_instant(at).max(Moment::now());
         self.threads.control.start(start);
-        let merger = Merger::new(self.threads.members.len(), start, self.addresses);
+        let merger = Merger::new(self.threads.members.len(), start, self.addresses, self.names);
         Running { merger, course: self.course, threads: self.threads, scarcity: Scarcity::new(self.cpus) }
     }
 }

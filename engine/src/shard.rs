@@ -18,7 +18,7 @@ use crate::idle::Idle;
 use crate::lifetime::Lifetime;
 use crate::order::Round;
 use crate::parts::{Ended, Outlet, ThreadPart};
-use crate::recorder::{Recorder, SendingEnd};
+use crate::recorder::{Breakdown, Recorder, SendingEnd};
 use crate::schedule::{Claim, Schedule};
 use crate::strain::Strain;
 use crate::think::Thinking;
@@ -55,8 +55,10 @@ pub(crate) struct Setup {
     pub servers: Arc<[usize]>,
     /// How many servers there are.
     pub server_count: usize,
-    /// How many addresses of theirs are told apart.
-    pub addresses: usize,
+    /// What is told apart.
+    pub breakdown: Breakdown,
+    /// For each request the index of its name; empty where there is but one.
+    pub names: Arc<[u16]>,
     pub outlet: Outlet,
     pub control: Arc<Control>,
     pub thread: usize,
@@ -126,7 +128,8 @@ impl Shard {
             round,
             servers,
             server_count,
-            addresses,
+            breakdown,
+            names,
             outlet,
             control,
             thread,
@@ -141,7 +144,7 @@ impl Shard {
                 schedule,
                 round,
                 servers,
-                recorder: Recorder::new(outlet, addresses),
+                recorder: Recorder::new(outlet, breakdown, names),
                 strain: Strain::new(!lead.is_zero()),
                 idle: Idle::new(connections, server_count),
                 parked: (0..connections).map(|_| Parked::default()).collect(),
@@ -168,16 +171,16 @@ impl Shard {
     pub fn responded(&self, now: Moment, connection: usize, claimed: Claimed, status: u16, passed: bool) {
         let inner = &mut *self.inner.borrow_mut();
         let (now_ns, sent_ns) = (inner.observe(now), claimed.sent.since_ns(inner.start));
-        inner.recorder.responded(now_ns, claimed.due_ns, sent_ns, status, passed);
+        inner.recorder.responded(now_ns, claimed.due_ns, sent_ns, claimed.request, status, passed);
         inner.begin_to_rest(now, connection);
         inner.finish_if_done();
     }
 
     /// A connection's claimed request has no response.
-    pub fn failed(&self, now: Moment, connection: usize, cause: FailureCause) {
+    pub fn failed(&self, now: Moment, connection: usize, claimed: Claimed, cause: FailureCause) {
         let inner = &mut *self.inner.borrow_mut();
         let now_ns = inner.observe(now);
-        inner.recorder.failed(now_ns, cause);
+        inner.recorder.failed(now_ns, claimed.request, cause);
         inner.begin_to_rest(now, connection);
         inner.finish_if_done();
     }
@@ -341,8 +344,8 @@ impl Inner {
         self.note_dropped(now_ns);
         match claim {
             Claim::Send { due_ns } => {
-                self.recorder.sent(now_ns, due_ns);
                 let request = self.round.next();
+                self.recorder.sent(now_ns, due_ns, request);
                 self.call_next(now);
                 Poll::Ready(Some(Claimed { due_ns, sent: now, request, waited: called && !self.lead.is_zero() }))
             }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use onrush_stats::Names;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
@@ -17,6 +18,7 @@ use crate::encode::request_bytes;
 use crate::io::Io;
 use crate::plan::{Mode, Plan, Request, Route, Server};
 use crate::plan_error::PlanError;
+use crate::recorder::Breakdown;
 use crate::trust::{own_sessions, server_name};
 
 /// A plan's requests go to at most so many different servers: every connection keeps one open to each.
@@ -75,6 +77,10 @@ pub(crate) struct Layout {
     pub slots: Arc<[u32]>,
     /// The names of the addresses that results tell apart; empty where there is but one.
     pub addresses: Arc<[String]>,
+    /// The names that requests are counted under; empty where there is but one.
+    pub names: Arc<[String]>,
+    /// For each request the index of its name; empty where `names` is.
+    pub name_of_request: Arc<[u16]>,
     /// Where a server is spoken to by TLS.
     tls: Option<Arc<ClientConfig>>,
 }
@@ -106,11 +112,25 @@ impl Layout {
         let mut addresses: Vec<String> = servers.iter().flat_map(|s| &s.endpoints).map(Endpoint::to_string).collect();
         addresses.truncate(if addresses.len() > 1 { MAX_NAMED_ADDRESSES } else { 0 });
         let slots = plan.round()?.into();
-        Ok(Self { servers, of_request: of_request.into(), slots, addresses: addresses.into(), tls })
+        let Names { told, of_request: name_of_request, folded: _ } = Names::of(plan.requests.iter().map(Request::name));
+        Ok(Self {
+            servers,
+            of_request: of_request.into(),
+            slots,
+            addresses: addresses.into(),
+            names: told.into(),
+            name_of_request: name_of_request.into(),
+            tls,
+        })
     }
 
     pub fn server_count(&self) -> usize {
         self.servers.len()
+    }
+
+    /// What results tell apart.
+    pub fn breakdown(&self) -> Breakdown {
+        Breakdown { addresses: self.addresses.len(), names: self.names.len() }
     }
 }
 

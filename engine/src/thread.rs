@@ -110,7 +110,8 @@ impl EngineThread {
             schedule,
             servers: layout.of_request.clone(),
             server_count: layout.server_count(),
-            addresses: layout.addresses.len(),
+            breakdown: layout.breakdown(),
+            names: layout.name_of_request.clone(),
             outlet,
             control: control.clone(),
             thread: index,
@@ -238,6 +239,7 @@ mod tests {
     use super::*;
     use crate::parts::way;
     use crate::plan::tests::plan;
+    use crate::recorder::Breakdown;
     use crate::schedule::Course;
 
     #[test]
@@ -246,7 +248,7 @@ mod tests {
         let control = Arc::new(Control::new(Vec::new()));
         let plan = Arc::new(plan("http://127.0.0.1:1/"));
         let schedule = Schedule::for_threads(&plan, &Arc::new(Course::of(&plan, 1)), 1).remove(0);
-        let (outlet, parts, inlet) = way(control.clone(), 0);
+        let (outlet, parts, inlet) = way(control.clone(), Breakdown::default());
         let (armed, arming) = channel();
         let cpu = onrush_host::cpus::allowed().expect("a process may ask for its own CPUs")[0];
         let layout = Layout::new(&plan, |_, _| Ok::<_, ArmError>(Vec::new())).expect("a good plan");

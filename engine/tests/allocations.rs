@@ -84,7 +84,8 @@ fn serve() -> SocketAddr {
 }
 
 /// A run of one thread that is ready to start.
-fn arm(address: SocketAddr, mode: Mode, count: u64, connections: u32) -> Armed {
+fn arm(address: SocketAddr, mode: Mode, count: u64, connections: u32, names: usize) -> Armed {
+    let server = Server { tls: false, host: address.ip().to_string(), port: address.port() };
     let plan = Plan {
         mode,
         target_throughput_per_s: None,
@@ -98,7 +99,7 @@ fn arm(address: SocketAddr, mode: Mode, count: u64, connections: u32) -> Armed {
         keepalive: true,
         timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),
-        requests: vec![Request::get(Server { tls: false, host: address.ip().to_string(), port: address.port() }, "/")],
+        requests: (0..names).map(|name| Request::get(server.clone(), format!("/{name}"))).collect(),
         resend: true,
         routes: Vec::new(),
         unix_socket: None,
@@ -113,8 +114,8 @@ fn arm(address: SocketAddr, mode: Mode, count: u64, connections: u32) -> Armed {
 }
 
 /// How often the engine's threads allocated from the start of a run to its end.
-fn allocations(address: SocketAddr, mode: Mode, count: u64) -> u64 {
-    let armed = arm(address, mode, count, 8);
+fn allocations(address: SocketAddr, mode: Mode, count: u64, names: usize) -> u64 {
+    let armed = arm(address, mode, count, 8, names);
     let before = COUNTED.load(Ordering::Relaxed);
     let mut running = armed.start(Instant::now());
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -134,11 +135,12 @@ fn a_request_allocates_nothing() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     LEFT_OUT.set(true);
     let address = serve();
-    for mode in [Mode::Avalanche, Mode::Tsunami { delay: Duration::from_micros(20) }] {
-        let (few, many) = (allocations(address, mode, 2_000), allocations(address, mode, 42_000));
+    let tsunami = Mode::Tsunami { delay: Duration::from_micros(20) };
+    for (mode, names) in [(Mode::Avalanche, 1), (tsunami, 1), (Mode::Avalanche, 8), (tsunami, 64)] {
+        let (few, many) = (allocations(address, mode, 2_000, names), allocations(address, mode, 42_000, names));
         assert!(COUNTED.load(Ordering::Relaxed) > 0, "arming allocates, and that was not counted");
         // A second that ends takes a record or two; 40,000 requests more take no more than that.
-        assert!(many < few + 200, "{mode:?}: {few} allocations for 2,000 requests, {many} for 42,000");
+        assert!(many < few + 200, "{mode:?}, {names} names: {few} allocations for 2,000 requests, {many} for 42,000");
     }
 }
 
@@ -155,6 +157,25 @@ fn hold() -> SocketAddr {
 }
 
 #[test]
+fn sixty_four_names_take_less_than_32_mib_a_thread() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    LEFT_OUT.set(true);
+    let address = hold();
+    // The records are made by whoever arms a run.
+    let live_bytes = |names| {
+        let before = LIVE_BYTES.load(Ordering::Relaxed);
+        LEFT_OUT.set(false);
+        let armed = arm(address, Mode::Avalanche, 1, 1, names);
+        let bytes = LIVE_BYTES.load(Ordering::Relaxed) - before;
+        drop(armed);
+        LEFT_OUT.set(true);
+        bytes
+    };
+    let (one, most) = (live_bytes(1), live_bytes(65));
+    assert!((20 << 20..32 << 20).contains(&(most - one)), "{one} bytes with one name, {most} with 65");
+}
+
+#[test]
 fn a_connection_that_waits_takes_less_than_eight_kib() {
     const FEW: u32 = 50;
     const MANY: u32 = 450;
@@ -163,7 +184,7 @@ fn a_connection_that_waits_takes_less_than_eight_kib() {
     let address = hold();
     let live_bytes = |connections| {
         let before = LIVE_BYTES.load(Ordering::Relaxed);
-        let armed = arm(address, Mode::Avalanche, 1, connections);
+        let armed = arm(address, Mode::Avalanche, 1, connections, 1);
         assert_eq!(armed.connections_open(), connections);
         LIVE_BYTES.load(Ordering::Relaxed) - before
     };

@@ -6,7 +6,9 @@ mod shared;
 use std::collections::BTreeMap;
 
 use onrush_protocol::{Amendment, NodeId};
-use onrush_stats::{FailureCause, Outcome, SecondStats, Totals, Verdict, balance, thousands};
+use onrush_stats::{
+    ByName, Counts, Distribution, FailureCause, NameStats, Outcome, SecondStats, Totals, Verdict, balance, thousands,
+};
 
 use crate::aggregate::{Aggregate, DriverTotal};
 use crate::proof::{Check, Conservation, TARGET_CHECK};
@@ -83,7 +85,7 @@ fn driver_checks(record: &TestRecord, participant: &ParticipantRecord, total: Op
         (_, Some(total)) => total,
     };
     let claimed = total.claimed;
-    let SecondStats { counts, latency, service_time, schedule_error, examples: _ } = &total.part.stats;
+    let SecondStats { counts, latency, service_time, schedule_error, examples: _, by_name } = &total.part.stats;
     let (sums, responses) = (counts.totals(), counts.responses());
     let mut checks = vec![
         equal(
@@ -130,8 +132,44 @@ fn driver_checks(record: &TestRecord, participant: &ParticipantRecord, total: Op
         let detail = format!("asked for {count}, sent {}", claimed.sent);
         checks.push(equal("sent = count per driver", node_id, count, claimed.sent, detail));
     }
+    checks.extend(names_check(node_id, counts, latency, by_name));
     checks.extend(amended_checks(record, participant, total.part.length_ns));
     checks
+}
+
+/// What was measured by name must be the whole; nothing to check where names are not told apart.
+fn names_check(node_id: &NodeId, counts: &Counts, latency: &Distribution, by_name: &ByName) -> Option<Check> {
+    if by_name.is_empty() {
+        return None;
+    }
+    let whole = by_name.whole();
+    let expected = NameStats {
+        sent: counts.sent,
+        statuses: counts.statuses.clone(),
+        failures: counts.failures.clone(),
+        latency: latency.into(),
+    };
+    let names = plural(by_name.iter().len() as u64, "name");
+    let sums = |of: &NameStats| format!("{} sent, {} answered, {} failed", of.sent, of.answered(), of.failed());
+    let detail = if whole == expected {
+        format!("{names} add up to {}, and their latencies bucket by bucket", sums(&expected))
+    } else {
+        format!(
+            "{names} add up to {} and {} latencies, and the whole is {} and {}",
+            sums(&whole),
+            whole.latency.count(),
+            sums(&expected),
+            expected.latency.count()
+        )
+    };
+    Some(Check {
+        name: "names add up to the whole".into(),
+        node_id: Some(node_id.clone()),
+        verdict: if whole == expected { Verdict::Exact } else { Verdict::Breach },
+        expected: Some(expected.sent),
+        actual: Some(whole.sent),
+        detail,
+    })
 }
 
 /// A change of the load is one schedule only where every driver that still ran made it at the same second.

@@ -1,8 +1,10 @@
 //! A sealed second in numbers, as people are shown it and as it is stored: what was counted, and summaries of what was
 //! measured.
 
+use std::collections::BTreeMap;
+
 use onrush_protocol::NodeId;
-use onrush_stats::{Counts, DueSummary, Examples, SecondStats, Summary, TargetCpu};
+use onrush_stats::{Counts, DueSummary, Examples, NameSummary, SecondStats, Summary, TargetCpu};
 
 use crate::aggregate::{DriverPart, SealedSecond};
 
@@ -38,6 +40,8 @@ pub struct PartNumbers {
     pub latency_of_due: DueSummary,
     pub service_time: Option<Summary>,
     pub schedule_error: Option<Summary>,
+    /// Of all drivers merged alone: names and drivers together would make a second as large as one likes.
+    pub by_name: BTreeMap<String, NameSummary>,
 }
 
 impl SecondNumbers {
@@ -49,7 +53,7 @@ impl SecondNumbers {
             sealed_unix_ms,
             missing: missing.clone(),
             late_reports: *late_reports,
-            all: PartNumbers::of(all),
+            all: PartNumbers { by_name: all.stats.by_name.summaries(), ..PartNumbers::of(all) },
             drivers: parts.iter().map(|(node_id, part)| (node_id.clone(), PartNumbers::of(part))).collect(),
             target: *target,
         }
@@ -57,10 +61,10 @@ impl SecondNumbers {
 }
 
 impl PartNumbers {
-    /// The numbers of a part.
+    /// The numbers of a part, without names.
     pub fn of(part: &DriverPart) -> Self {
         let DriverPart { length_ns, sending_ns, stats } = part;
-        let SecondStats { counts, latency, service_time, schedule_error, examples } = stats;
+        let SecondStats { counts, latency, service_time, schedule_error, examples, by_name: _ } = stats;
         Self {
             length_ns: *length_ns,
             sending_ns: *sending_ns,
@@ -70,6 +74,7 @@ impl PartNumbers {
             latency_of_due: latency.summary_of_due(counts.due),
             service_time: service_time.summary(),
             schedule_error: schedule_error.summary(),
+            by_name: BTreeMap::new(),
         }
     }
 }

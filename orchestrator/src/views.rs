@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use onrush_api::{
     AmendmentView, BucketView, CheckView, ConfigSummary, ConfigView, ConservationView, DistributionView, DriverView,
-    EventView, FoundView, HistogramView, MetricsView, ParticipantView, PhaseView, ScopeView, SearchSummary, SearchView,
-    SecondView, Summaries, SummaryView, TargetCpuView, TestSummary, TestView, ThresholdView,
+    EventView, FoundView, HistogramView, MetricsView, NameView, ParticipantView, PhaseView, ScopeView, SearchSummary,
+    SearchView, SecondView, Summaries, SummaryView, TargetCpuView, TestSummary, TestView, ThresholdView,
 };
 use onrush_protocol::{Amendment, NodeId, TestConfig, Threshold, encode_base64};
 use onrush_search::Goal;
@@ -333,12 +333,14 @@ fn unknown_scope(node_id: Option<&NodeId>) -> ScopeView {
         latency_of_due: SummaryView::default(),
         service_time: SummaryView::default(),
         schedule_error: SummaryView::default(),
+        by_name: BTreeMap::new(),
         note: None,
     }
 }
 
 fn scope(node_id: Option<&NodeId>, total: &DriverPart) -> ScopeView {
-    numbers(node_id, &PartNumbers::of(total))
+    let by_name = total.stats.by_name.summaries();
+    numbers(node_id, &PartNumbers { by_name, ..PartNumbers::of(total) })
 }
 
 fn numbers(node_id: Option<&NodeId>, part: &PartNumbers) -> ScopeView {
@@ -350,7 +352,8 @@ fn numbers(node_id: Option<&NodeId>, part: &PartNumbers) -> ScopeView {
     };
     let (length_s, sending_s) = (seconds(part.length_ns), seconds(part.sending_ns));
     let scope = ScopeView::of_numbers(&part.counts, &part.examples, &summaries, length_s, sending_s);
-    ScopeView { node_id: node_id.map(ToString::to_string), ..scope }
+    let by_name = NameView::of_all(&part.by_name, sending_s);
+    ScopeView { node_id: node_id.map(ToString::to_string), by_name, ..scope }
 }
 
 fn seconds(ns: u64) -> f64 {

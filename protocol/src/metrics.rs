@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use onrush_stats::{Counts, Distribution, Examples, FailureCause, Number, SecondStats, Totals, Unit};
+use onrush_stats::{
+    ByName, Counts, Distribution, Examples, FailureCause, MAX_NAME_BYTES, NameStats, Number, OTHER, SecondStats,
+    Totals, Unit, escaped,
+};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::fields::{Fields, ReadError};
+use crate::fields::{Fields, MAX_MESSAGE_BYTES, ReadError};
 use crate::{NodeId, SessionId, TestId, histogram, limits};
 
 /// More bytes than any test moves; a number up to here is exact in every JSON reader.
@@ -16,6 +19,12 @@ const MAX_NANOSECONDS: u64 = 1 << 53;
 /// Addresses of a target that are told apart in one report; the requests to further ones are not.
 const MAX_ADDRESSES: usize = 200;
 const MAX_ADDRESS_BYTES: usize = 200;
+/// Names of requests that are read of one report. Those beyond what is told apart are added to the others; more than this is no
+/// report, since each costs a histogram to unpack.
+const MAX_READ_NAMES: usize = 256;
+/// A report that is longer has the figures of its names folded into one: a broker takes no longer message, and so much is
+/// left for its framing.
+const MAX_REPORT_BYTES: usize = MAX_MESSAGE_BYTES - 64 * 1024;
 /// No second of a test lies later: its longest duration, and the longest time its last answers may take.
 const MAX_SECOND_INDEX: u64 = limits::MAX_DURATION.as_secs() + limits::MAX_TIMEOUT.as_secs();
 
@@ -157,6 +166,27 @@ struct WireMeasured<'a> {
     schedule_error: WireDistribution,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     examples: BTreeMap<&'static str, &'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    names: Vec<WireName<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireName<'a> {
+    name: &'a str,
+    sent: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    statuses: &'a BTreeMap<u16, u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    failures: BTreeMap<&'static str, u64>,
+    latency: WireDistribution,
+}
+
+impl<'a> WireName<'a> {
+    fn of((name, stats): (&'a str, &'a NameStats)) -> Self {
+        let NameStats { sent, statuses, failures, latency } = stats;
+        let failures = failures.iter().map(|(cause, n)| (cause.name(), *n)).collect();
+        Self { name, sent: *sent, statuses, failures, latency: WireDistribution::of(&latency.into()) }
+    }
 }
 
 /// Numbers in the order of their declaration, but those that a reader knows all the same: most reports lack several.
@@ -237,6 +267,22 @@ impl Metrics {
 
     /// Writes the message.
     pub fn write(&self) -> Vec<u8> {
+        let written = self.write_whole();
+        match &self.measured {
+            Some(measured) if written.len() > MAX_REPORT_BYTES && measured.stats.by_name.iter().len() > 1 => {
+                let mut short = self.clone();
+                if let Some(measured) = &mut short.measured {
+                    let whole = measured.stats.by_name.whole();
+                    measured.stats.by_name.clear();
+                    measured.stats.by_name.add(OTHER, &whole);
+                }
+                short.write_whole()
+            }
+            _ => written,
+        }
+    }
+
+    fn write_whole(&self) -> Vec<u8> {
         let Self { node_id, test_id, report_id, latency, measured } = self;
         let LatencyMs { mean, median, min, max } = *latency;
         histogram::to_json(&Wire {
@@ -262,7 +308,7 @@ fn wire_measured(measured: &Measured) -> WireMeasured<'_> {
         end,
         engine,
     } = measured;
-    let SecondStats { counts, latency, service_time, schedule_error, examples } = stats;
+    let SecondStats { counts, latency, service_time, schedule_error, examples, by_name } = stats;
     WireMeasured {
         schema: crate::SCHEMA,
         session_id,
@@ -279,6 +325,7 @@ fn wire_measured(measured: &Measured) -> WireMeasured<'_> {
         service_time: WireDistribution::of(service_time),
         schedule_error: WireDistribution::of(schedule_error),
         examples: examples.iter().map(|(cause, example)| (cause.name(), example)).collect(),
+        names: by_name.iter().map(WireName::of).collect(),
     }
 }
 
@@ -315,6 +362,7 @@ fn measured(fields: &Fields) -> Result<Option<Measured>, ReadError> {
         service_time: distribution("service_time")?,
         schedule_error: distribution("schedule_error")?,
         examples: examples(fields)?,
+        by_name: by_name(fields)?,
     };
     Ok(Some(Measured {
         session_id: fields.session_id()?.ok_or_else(need("session_id"))?,
@@ -349,13 +397,17 @@ fn read_number<S>(fields: &Fields, number: &Number<S>) -> Result<Option<u64>, Re
     fields.at_most(number.name, most)
 }
 
-fn counts(fields: &Fields) -> Result<Counts, ReadError> {
+fn statuses(fields: &Fields) -> Result<BTreeMap<u16, u64>, ReadError> {
     let mut statuses = BTreeMap::new();
     for (status, n) in fields.counts("statuses", limits::MAX_COUNT)? {
         let code = status.parse::<u16>().ok().filter(|code| (100..1000).contains(code));
         let code = code.ok_or_else(|| ReadError::bad("statuses", "holds a status that is not 100 to 999"))?;
         statuses.insert(code, n);
     }
+    Ok(statuses)
+}
+
+fn failures(fields: &Fields) -> Result<BTreeMap<FailureCause, u64>, ReadError> {
     let mut failures = BTreeMap::new();
     for (name, n) in fields.counts("failures", limits::MAX_COUNT)? {
         let cause = FailureCause::from_name(&name).ok_or_else(|| {
@@ -363,6 +415,11 @@ fn counts(fields: &Fields) -> Result<Counts, ReadError> {
         })?;
         failures.insert(cause, n);
     }
+    Ok(failures)
+}
+
+fn counts(fields: &Fields) -> Result<Counts, ReadError> {
+    let (statuses, failures) = (statuses(fields)?, failures(fields)?);
     let mut counts = Counts { statuses, failures, addresses: addresses(fields)?, ..Counts::default() };
     for number in Counts::NUMBERS {
         let implied = number.implied(&counts).unwrap_or(0);
@@ -381,6 +438,28 @@ fn addresses(fields: &Fields) -> Result<BTreeMap<String, u64>, ReadError> {
         return Err(ReadError::bad(FIELD, format!("holds more than {MAX_ADDRESSES} addresses, or a very long one")));
     }
     Ok(addresses.into_iter().collect())
+}
+
+/// The figures by name, where there are any; a part that is missing was not measured.
+fn by_name(fields: &Fields) -> Result<ByName, ReadError> {
+    const FIELD: &str = "names";
+    let mut by_name = ByName::default();
+    if fields.list(FIELD)?.is_some_and(|list| list.len() > MAX_READ_NAMES) {
+        return Err(ReadError::bad(FIELD, format!("holds more than {MAX_READ_NAMES} names")));
+    }
+    for fields in fields.objects(FIELD)?.unwrap_or_default() {
+        let name =
+            fields.text("name")?.map(|name| escaped(name.as_bytes(), MAX_NAME_BYTES)).filter(|name| !name.is_empty());
+        let latency = fields.object("latency")?.map(|latency| read_distribution(&latency, FIELD)).transpose()?;
+        let stats = NameStats {
+            sent: fields.at_most("sent", limits::MAX_COUNT)?.unwrap_or(0),
+            statuses: statuses(&fields)?,
+            failures: failures(&fields)?,
+            latency: latency.as_ref().map(Into::into).unwrap_or_default(),
+        };
+        by_name.add(name.as_deref().unwrap_or(OTHER), &stats);
+    }
+    Ok(by_name)
 }
 
 /// One of a cause that we do not know is left out: nothing depends on it.

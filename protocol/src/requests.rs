@@ -26,11 +26,14 @@ pub struct RequestConfig {
     pub weight: u32,
     /// What its answer must be like, beside what the test asks of every answer.
     pub expect: Vec<Expect>,
+    /// The name that its figures stand under; `None`: method and path.
+    pub name: Option<String>,
 }
 
 impl Default for RequestConfig {
     fn default() -> Self {
-        Self { url: None, method: "GET".into(), headers: Vec::new(), body: None, weight: 1, expect: Vec::new() }
+        let (method, headers, expect) = ("GET".into(), Vec::new(), Vec::new());
+        Self { url: None, method, headers, body: None, weight: 1, expect, name: None }
     }
 }
 
@@ -65,7 +68,8 @@ impl RequestOrder {
 
 impl RequestConfig {
     /// The keys of a request.
-    pub const FIELDS: [&'static str; 7] = ["url", "method", "headers", "body", "body_base64", "weight", "expect"];
+    pub const FIELDS: [&'static str; 8] =
+        ["url", "method", "headers", "body", "body_base64", "weight", "expect", "name"];
 
     /// The key that is meant by this one: case, underscores and dashes do not matter.
     pub fn field_named(key: &str) -> Option<&'static str> {
@@ -89,6 +93,7 @@ impl RequestConfig {
             body: body(fields)?,
             weight: weight.map_or(1, |weight| u32::try_from(weight).unwrap_or(u32::MAX)),
             expect: texts(fields, "expect")?,
+            name: fields.text("name")?.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()),
         })
     }
 }
@@ -114,14 +119,17 @@ struct WireRequest<'a> {
     weight: u32,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     expect: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
 }
 
 impl<'a> WireRequest<'a> {
     fn of(request: &'a RequestConfig) -> Self {
-        let RequestConfig { url, method, headers, body, weight, expect } = request;
+        let RequestConfig { url, method, headers, body, weight, expect, name } = request;
         let (text, coded) = json_body(body.as_deref());
         let expect = expect.iter().map(ToString::to_string).collect();
-        Self { url: url.as_deref(), method, headers, body: text, body_base64: coded, weight: *weight, expect }
+        let (url, name) = (url.as_deref(), name.as_deref());
+        Self { url, method, headers, body: text, body_base64: coded, weight: *weight, expect, name }
     }
 }
 

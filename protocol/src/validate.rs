@@ -1,9 +1,11 @@
 //! What a test must be to run: the same rules for whoever writes a test (REST) and whoever runs it (a driver).
 
+use onrush_stats::{MAX_NAME_BYTES, MAX_NAMES, Names, OTHER, default_name};
+
 use crate::fields::{MAX_MESSAGE_BYTES, quoted};
 use crate::ids::MAX_ID_BYTES;
 use crate::options::{Kind, MessageWriter, OPTIONS, Pem, Rate, TestOption};
-use crate::{Arrivals, Expect, RequestConfig, TargetUrl, TestConfig, TestType, Threshold};
+use crate::{Arrivals, Expect, RequestConfig, TargetUrl, TestConfig, TestType};
 
 /// What a participant takes of a message at most: two names, each character of which JSON may have to escape, and what
 /// stands around them.
@@ -68,7 +70,7 @@ pub mod limits {
     /// Thresholds of a test.
     pub const MAX_THRESHOLDS: usize = 20;
     /// A threshold, in bytes.
-    pub const MAX_THRESHOLD_BYTES: usize = 100;
+    pub const MAX_THRESHOLD_BYTES: usize = 200;
     /// The seconds that a threshold looks back.
     pub const MAX_THRESHOLD_WINDOW: Duration = Duration::from_secs(3600);
     /// A certificate with those above it, or a key, in bytes.
@@ -243,6 +245,45 @@ impl TestConfig {
         (n > limits::MAX_CONNECT_TO).then(|| format!("has {n} rules; at most {} fit", limits::MAX_CONNECT_TO))
     }
 
+    pub(crate) fn thresholds_problem(&self) -> Option<String> {
+        let (n, most) = (self.thresholds.len(), limits::MAX_THRESHOLDS);
+        if n > most {
+            return Some(format!("has {n} thresholds; at most {most} fit"));
+        }
+        let wanted = || self.thresholds.iter().filter_map(|threshold| Some((threshold, threshold.name()?)));
+        wanted().next()?;
+        let names = self.names()?;
+        let (threshold, name) = wanted().find(|(_, name)| !names.told.iter().any(|told| told == name))?;
+        Some(if names.told.is_empty() {
+            format!("{threshold} asks for {}, but all requests have one name; leave {{{name}}} out", quoted(name))
+        } else {
+            let known: Vec<String> = names.told.iter().take(5).map(|name| quoted(name)).collect();
+            let more = if names.told.len() > known.len() { ", …" } else { "" };
+            format!(
+                "{threshold} asks for {}, which no request is named; there are {}{more}",
+                quoted(name),
+                known.join(", ")
+            )
+        })
+    }
+
+    /// The names that its requests are counted under; `None`: the paths of some are known to the drivers alone.
+    fn names(&self) -> Option<Names> {
+        let base = self.target_url.as_deref().map(TargetUrl::parse).transpose().ok()?;
+        let name_of = |request: &RequestConfig| match &request.name {
+            Some(name) => Some(name.clone()),
+            None => {
+                let url = match &request.url {
+                    Some(url) => TargetUrl::parse_beside(base.as_ref(), url).ok()?,
+                    None => base.clone()?,
+                };
+                Some(default_name(&request.method, &url.request_target))
+            }
+        };
+        let names = self.requests.iter().map(name_of).collect::<Option<Vec<_>>>()?;
+        Some(Names::of(names.into_iter()))
+    }
+
     pub(crate) fn abort_problem(&self) -> Option<String> {
         let after = self.abort_on_fail?;
         if self.thresholds.is_empty() {
@@ -270,7 +311,7 @@ impl RequestConfig {
     /// What keeps it from being sent beside the test's own URL, with what would be right. A missing `url`, or a path, is no
     /// problem here: where the test has no URL, a driver may have one.
     pub fn problem(&self, base: Option<&TargetUrl>) -> Option<FieldProblem> {
-        let Self { url, method, headers, weight, expect, body: _ } = self;
+        let Self { url, method, headers, weight, expect, name, body: _ } = self;
         let problem = |field, problem: Option<String>| problem.map(|problem| FieldProblem { field, problem });
         let url = url.as_deref().filter(|_| base.is_some() || !self.needs_base());
         problem("url", url.and_then(|url| url_problem(url, base)))
@@ -278,12 +319,26 @@ impl RequestConfig {
             .or_else(|| problem("headers", headers_problem(headers)))
             .or_else(|| problem("weight", (*weight == 0).then(|| "is 0; give at least 1".to_owned())))
             .or_else(|| problem("expect", checks_problem(expect)))
+            .or_else(|| problem("name", name.as_deref().and_then(name_problem)))
     }
 
     /// Whether it needs a URL beside it: it has none, or a path alone.
     pub fn needs_base(&self) -> bool {
         self.url.as_deref().is_none_or(|url| url.trim_start().starts_with(['/', '?']))
     }
+}
+
+fn name_problem(name: &str) -> Option<String> {
+    let unusable = |character: char| character.is_control() || matches!(character, '{' | '}' | ',');
+    if name.len() > MAX_NAME_BYTES {
+        return Some(format!("has {} bytes; at most {MAX_NAME_BYTES} fit", name.len()));
+    }
+    if name == OTHER {
+        return Some(format!(
+            "is {OTHER:?}, which is what names beyond the first {MAX_NAMES} are counted as; take another"
+        ));
+    }
+    name.contains(unusable).then(|| format!("is {}; leave braces, commas and control characters out", quoted(name)))
 }
 
 fn round_problem(requests: &[RequestConfig]) -> Option<String> {
@@ -298,9 +353,10 @@ fn greatest_common_divisor(a: u32, b: u32) -> u32 {
 }
 
 fn request_bytes(request: &RequestConfig) -> usize {
-    let RequestConfig { url, method, headers, body, .. } = request;
+    let RequestConfig { url, method, headers, body, name, .. } = request;
     let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    url.as_ref().map_or(0, String::len) + method.len() + headers + body.as_ref().map_or(0, Vec::len)
+    let name = name.as_ref().map_or(0, String::len);
+    name + url.as_ref().map_or(0, String::len) + method.len() + headers + body.as_ref().map_or(0, Vec::len)
 }
 
 pub(crate) fn checks_problem(checks: &[Expect]) -> Option<String> {
@@ -310,11 +366,6 @@ pub(crate) fn checks_problem(checks: &[Expect]) -> Option<String> {
     let bytes: usize = checks.iter().map(check_bytes).sum();
     let most = limits::MAX_CHECKS_BYTES;
     (bytes > most).then(|| format!("has checks of {bytes} bytes together; at most {most} fit"))
-}
-
-pub(crate) fn thresholds_problem(thresholds: &[Threshold]) -> Option<String> {
-    let (n, most) = (thresholds.len(), limits::MAX_THRESHOLDS);
-    (n > most).then(|| format!("has {n} thresholds; at most {most} fit"))
 }
 
 /// A check as it travels.

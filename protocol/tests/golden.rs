@@ -6,12 +6,12 @@ mod common;
 
 use std::time::Duration;
 
-use common::{id, measured_second, node, session, text};
+use common::{id, mask_histograms, measured_second, node, session, text};
 use onrush_protocol::{
     Arrivals, EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeState, Participant, Refusal, Register,
     RequestConfig, RequestOrder, TestConfig, TestType, Trigger,
 };
-use onrush_stats::{Counts, FailureCause, SecondStats, Totals};
+use onrush_stats::{Counts, FailureCause, NameStats, OTHER, SecondStats, Totals};
 
 #[test]
 fn register() {
@@ -275,6 +275,53 @@ fn what_seldom_happens_is_written_where_it_happened() {
     let golden = r#"{"node_id":"driver-1","test_id":"test-1","report_id":null,"metrics":{"mean_latency":null,"median_latency":null,"min_latency":null,"max_latency":null},"schema":1,"session_id":"s-1","sequence":0,"second_index":0,"length_s":1.0,"sending_s":0.75,"started_at":1700000000000.0,"counts":{"sent":5,"skipped":0,"dropped":2,"resent":1,"unsolicited":3,"connects":4,"in_flight":0,"bytes_sent":0,"bytes_received":0,"statuses":{"200":4},"failures":{"malformed":1},"addresses":{"10.0.0.1:80":2,"10.0.0.2:80":3}},"totals":{"sent":5,"answered":4,"failed":1,"skipped":0,"dropped":2,"resent":1,"unsolicited":3},"latency":{"count":0,"sum_ns":0,"min_ns":null,"max_ns":null,"histogram":""},"service_time":{"count":0,"sum_ns":0,"min_ns":null,"max_ns":null,"histogram":""},"schedule_error":{"count":0,"sum_ns":0,"min_ns":null,"max_ns":null,"histogram":""},"examples":{"malformed":"no colon: \"a\""}}"#;
     assert_eq!(text(message.write()), golden);
     assert_eq!(Metrics::read(golden.as_bytes()), Ok(message));
+}
+
+/// Figures by name are written where a test has requests of several names.
+#[test]
+fn what_was_measured_by_name_is_written_behind_the_rest() {
+    let mut stats = SecondStats::default();
+    let mut slow = NameStats { sent: 3, statuses: [(200, 2)].into(), ..NameStats::default() };
+    slow.failures.insert(FailureCause::Timeout, 1);
+    [1_000_000, 3_000_000].into_iter().for_each(|ns| slow.latency.record(ns));
+    stats.by_name.add("GET /slow", &slow);
+    stats.by_name.add(OTHER, &NameStats { sent: 1, ..NameStats::default() });
+    let message = Metrics {
+        node_id: node("driver-1"),
+        test_id: id("test-1"),
+        report_id: None,
+        latency: LatencyMs::default(),
+        measured: Some(Box::new(Measured {
+            session_id: session("s-1"),
+            sequence: 0,
+            second_index: 0,
+            length_s: 1.0,
+            sending_s: None,
+            started_at_unix_ms: 0.0,
+            totals: Totals::default(),
+            stats,
+            end: None,
+            engine: None,
+        })),
+    };
+    let golden = r#""histogram":""},"names":[{"name":"GET /slow","sent":3,"statuses":{"200":2},"failures":{"timeout":1},"latency":{"count":2,"sum_ns":4000000,"min_ns":1000000,"max_ns":3000000,"histogram":"…"}},{"name":"other","sent":1,"latency":{"count":0,"sum_ns":0,"min_ns":null,"max_ns":null,"histogram":""}}]}"#;
+    let written = text(message.write());
+    assert!(mask_histograms(&written).ends_with(golden), "{written}");
+    assert_eq!(Metrics::read(written.as_bytes()), Ok(message));
+}
+
+#[test]
+fn a_request_has_a_name_where_it_was_given_one() {
+    let request = RequestConfig { name: Some("sign in".into()), ..RequestConfig::default() };
+    let message = TestConfig {
+        requests: vec![request],
+        count_per_driver: Some(5),
+        ..TestConfig::new(id("test-1"), TestType::Avalanche)
+    };
+    let written = text(message.write());
+    let golden = r#""targets":[{"method":"GET","weight":1,"name":"sign in"}]"#;
+    assert!(written.contains(golden), "{written}");
+    assert_eq!(TestConfig::read(written.as_bytes()), Ok(message));
 }
 
 /// A backlog: in such a second something else is due than is sent, skipped or dropped.

@@ -9,6 +9,7 @@ use onrush_protocol::{
     EndReason, ErrorKind, Heartbeat, LatencyMs, MAX_MESSAGE_BYTES, Measured, Metrics, ReadError, Register, TestConfig,
     Trigger,
 };
+use onrush_stats::{MAX_NAME_BYTES, MAX_NAMES, NameStats, OTHER, SecondStats, SparseDistribution};
 use serde_json::{Value, json};
 
 /// Reads a payload as each of the five messages.
@@ -424,4 +425,89 @@ fn what_a_driver_says_of_itself_is_cut() {
         assert!((190..=200).contains(&text.len()) && text.ends_with('…'), "{} bytes", text.len());
     }
     assert_eq!(register.version, Some(exact));
+}
+
+/// Names are read with bounds: what is beyond those that are told apart is counted together, and a flood is no report.
+#[test]
+fn names_of_requests_are_read_with_bounds() {
+    let report = |names: Vec<String>| {
+        let distribution = r#"{"histogram":""}"#;
+        let text = format!(
+            r#"{{"node_id":"n","test_id":"t","session_id":"s","sequence":0,"second_index":0,"started_at":0,
+            "counts":{{"sent":0}},"totals":{{"sent":0,"answered":0,"failed":0,"skipped":0}},"latency":{distribution},
+            "service_time":{distribution},"schedule_error":{distribution},"Names":[{}]}}"#,
+            names.join(",")
+        );
+        Metrics::read(text.as_bytes()).map(|metrics| metrics.measured.expect("it has a sequence").stats.by_name)
+    };
+    let flood = |n: usize| (0..n).map(|k| format!(r#"{{"name":"{k:05}","sent":1}}"#)).collect::<Vec<_>>();
+    let read = report(flood(200)).expect("a good report");
+    assert_eq!(read.iter().len(), MAX_NAMES + 1);
+    assert_eq!((read.whole().sent, read.get(OTHER).map(|other| other.sent)), (200, Some(136)));
+    let error = report(flood(10_000)).expect_err("a flood");
+    assert!(error.field == Some("names") && error.problem.contains("more than 256 names"), "{error}");
+    // What is long, odd or missing is read as well as it can be.
+    let odd = [
+        format!(r#"{{"name":"{}","sent":"2"}}"#, "x".repeat(5_000)),
+        r#"{"sent":3}"#.into(),
+        r#"{"name":"\u001b[2J"}"#.into(),
+    ];
+    let read = report(odd.to_vec()).expect("a good report");
+    let names: Vec<(&str, u64)> = read.iter().map(|(name, stats)| (name, stats.sent)).collect();
+    assert_eq!((names[0], names[1]), (("\\u{1b}[2J", 0), ("other", 3)));
+    assert!(names[2].0.len() <= MAX_NAME_BYTES && names[2].1 == 2, "{names:?}");
+    for (wrong, field) in [
+        (r#"{"name":"a","sent":-1}"#, "sent"),
+        (r#"{"name":"a","statuses":{"20":1}}"#, "statuses"),
+        (r#"{"name":"a","failures":{"bad luck":1}}"#, "failures"),
+        (r#"{"name":"a","latency":{"histogram":"!"}}"#, "names"),
+        ("7", "names"),
+    ] {
+        assert_eq!(report(vec![wrong.into()]).expect_err(wrong).field, Some(field), "{wrong}");
+    }
+}
+
+/// A report of many names that no broker would take is written with their figures folded into one.
+#[test]
+fn a_report_that_would_be_too_long_folds_its_names() {
+    let mut stats = SecondStats::default();
+    // Marsaglia's xorshift.
+    let mut state = 1_u64;
+    let mut noise = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for name in 0..64_u64 {
+        // Noise, which cannot be packed well.
+        let buckets = (0..33_000_u16).map(|bucket| (bucket, 1 + noise() % 60));
+        let latency = SparseDistribution::from_parts(buckets.collect(), 1 << 50, 0, 1 << 41).expect("in order");
+        stats.by_name.add(&name.to_string(), &NameStats { sent: 20_000, latency, ..NameStats::default() });
+    }
+    let whole = stats.by_name.whole();
+    let message = Metrics {
+        node_id: node("n"),
+        test_id: id("t"),
+        report_id: None,
+        latency: LatencyMs::default(),
+        measured: Some(Box::new(Measured {
+            session_id: session("s"),
+            sequence: 0,
+            second_index: 0,
+            length_s: 1.0,
+            sending_s: None,
+            started_at_unix_ms: 0.0,
+            totals: stats.counts.totals(),
+            stats,
+            end: None,
+            engine: None,
+        })),
+    };
+    let written = message.write();
+    assert!(written.len() < MAX_MESSAGE_BYTES, "{} bytes", written.len());
+    let read = Metrics::read(&written).expect("our own").measured.expect("it has a second").stats.by_name;
+    let other = read.get(OTHER).expect("all of them");
+    assert_eq!((read.iter().len(), other.sent), (1, whole.sent));
+    assert_eq!(other.latency.buckets(), whole.latency.buckets());
 }

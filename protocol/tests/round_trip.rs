@@ -9,7 +9,9 @@ use onrush_protocol::{
     EndReason, Heartbeat, LatencyMs, Measured, Metrics, NodeId, NodeState, Participant, Refusal, Register, SessionId,
     Share, TestConfig, TestId, TestType, Trigger, limits,
 };
-use onrush_stats::{Counts, Distribution, Examples, FailureCause, Number, SecondStats, Totals, Unit};
+use onrush_stats::{
+    ByName, Counts, Distribution, Examples, FailureCause, NameStats, Number, SecondStats, Totals, Unit,
+};
 use proptest::prelude::*;
 
 fn name() -> impl Strategy<Value = String> {
@@ -155,6 +157,20 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn by_name()(
+        list in prop::collection::vec((r"[a-z /]{1,20}", 0..limits::MAX_COUNT, 0u64..9, 0u64..9, distributions()), 0..4),
+    ) -> ByName {
+        let mut by_name = ByName::default();
+        for (name, sent, answered, timed_out, latency) in &list {
+            let statuses = [(200, *answered)].into_iter().filter(|_| *answered > 0).collect();
+            let failures = [(FailureCause::Timeout, *timed_out)].into_iter().filter(|_| *timed_out > 0).collect();
+            by_name.add(name, &NameStats { sent: *sent, statuses, failures, latency: latency.into() });
+        }
+        by_name
+    }
+}
+
+prop_compose! {
     fn measured()(
         session_id in session_id(), sequence in 0u64..1_000_000, second_index in 0u64..1_000_000, length_s in 0.0f64..=1.0,
         started_at_unix_ms in milliseconds(), counts in counts(), latency in distributions(),
@@ -163,9 +179,10 @@ prop_compose! {
             Just(EndReason::Completed), Just(EndReason::Stopped), "no .{0,40}".prop_map(EndReason::Failed),
         ]),
         engine in maybe(".{0,40}"),
-        totals in numbers(Totals::NUMBERS, Totals::default()), sending_s in maybe(0.0f64..1e6), examples in examples(),
+        totals in numbers(Totals::NUMBERS, Totals::default()), sending_s in maybe(0.0f64..1e6),
+        (examples, by_name) in (examples(), by_name()),
     ) -> Measured {
-        let stats = SecondStats { counts, latency, service_time, schedule_error, examples };
+        let stats = SecondStats { counts, latency, service_time, schedule_error, examples, by_name };
         Measured { session_id, sequence, second_index, length_s, sending_s, started_at_unix_ms, stats, totals, end, engine }
     }
 }

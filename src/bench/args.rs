@@ -79,7 +79,8 @@ pub struct BenchArgs {
     /// What the result must keep, else the exit code is 99; repeatable. For instance 'p99<200ms' (99 % of what was due got
     /// its response within 200 ms), 'failed<1%', 'rate>=10k', 'p99<200ms over 10s' (in any ten seconds of it); metrics:
     /// mean, median, p50, p90, p95, p99, p99.9, min, max (with response_ in front: over the responses alone; with service_
-    /// or schedule_error_: of those times), failed, skipped, dropped, rate
+    /// or schedule_error_: of those times), failed, skipped, dropped, rate; {NAME} behind it looks at
+    /// the requests of one name ('p99{login}<200ms')
     #[arg(
         long = "threshold", value_name = "METRIC<LIMIT", value_parser = threshold::parse, value_delimiter = ',',
         env = "ONRUSH_BENCH_THRESHOLD", help_heading = "Result"

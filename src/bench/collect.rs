@@ -6,7 +6,8 @@ use onrush_api::{CheckView, ConservationView, ScopeView, StretchView, TargetCpuV
 use onrush_compare::{Stretch, Timeline};
 use onrush_engine::{End, SecondReport};
 use onrush_stats::{
-    DriverFigures, FailureCause, LimitWatch, Outcome, SecondStats, TargetCpu, Totals, Verdict, balance,
+    DriverFigures, FailureCause, LimitWatch, Outcome, SecondStats, SparseDistribution, TargetCpu, Totals, Verdict,
+    balance,
 };
 
 use super::view::{AskedView, BenchView, EngineView, SecondRow};
@@ -138,7 +139,7 @@ fn conservation(
     seconds: u64,
     is_complete: bool,
 ) -> (onrush_api::Outcome, ConservationView) {
-    let SecondStats { counts, latency, service_time, schedule_error, examples: _ } = all;
+    let SecondStats { counts, latency, service_time, schedule_error, examples: _, by_name } = all;
     let (sums, responses, sent) = (counts.totals(), counts.responses(), claimed.sent);
     let check = |name: &str, expected: u64, actual: u64| CheckView {
         name: name.into(),
@@ -163,6 +164,20 @@ fn conservation(
         check("service time values = responses", responses, service_time.count()),
         check("schedule error values = sent", sent, schedule_error.count()),
     ]);
+    if !by_name.is_empty() {
+        let whole = by_name.whole();
+        checks.extend([
+            check("names: sent = sent of all", counts.sent, whole.sent),
+            check("names: answered = answered of all", counts.answered(), whole.answered()),
+            check("names: failed = failed of all", counts.failed(), whole.failed()),
+            check("names: latency values = latency values of all", latency.count(), whole.latency.count()),
+        ]);
+        let same = whole.statuses == counts.statuses
+            && whole.failures == counts.failures
+            && whole.latency == SparseDistribution::from(latency);
+        let name = "names: statuses, causes and latency buckets are those of all";
+        checks.push(check(name, 1, same.into()));
+    }
     let broken: Vec<String> = checks
         .iter()
         .filter(|check| check.verdict != Verdict::Exact.into())

@@ -47,8 +47,11 @@ impl Gate {
 
     /// What became of them in a run that is over, in which this was measured.
     pub fn finish(mut self, all: &SecondStats) -> Vec<ThresholdView> {
-        let figures = Figures::of(all, nanoseconds(self.sending), self.timeout.as_secs_f64() * 1e3);
+        let (sending_ns, timeout_ms) = (nanoseconds(self.sending), self.timeout.as_secs_f64() * 1e3);
+        let whole = Figures::of(all, sending_ns, timeout_ms);
+        let of_name = |name| Figures::of_name(&all.by_name, name, sending_ns, timeout_ms).unwrap_or_default();
         for (threshold, standing) in self.thresholds.iter().zip(&mut self.standings) {
+            let figures = threshold.name().map_or(whole, of_name);
             standing.conclude(threshold, &figures);
         }
         self.thresholds.iter().zip(&self.standings).map(|(of, standing)| ThresholdView::of(of, standing)).collect()

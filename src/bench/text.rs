@@ -7,7 +7,9 @@ use super::view::{AskedView, BenchView, EngineView};
 use crate::report::numbers::{UNKNOWN, bytes, four_digits, number_of, rate, seconds};
 use crate::report::remarks::{remarks, took, without_target};
 use crate::report::settings::not_default;
-use crate::report::{counted, grouped, limit_style, line, milliseconds, outcome_style, state_name, state_style};
+use crate::report::{
+    counted, grouped, limit_style, line, milliseconds, outcome_style, paragraph, state_name, state_style,
+};
 use crate::table::{BAD, Column, Group, STRONG, WARN, draw, paint};
 
 /// What was asked for, the counts, the distributions, what went wrong, and the proof.
@@ -27,6 +29,7 @@ pub fn text(view: &BenchView, max_columns: Option<usize>) -> String {
     text.push('\n');
     text.push_str(&distributions(totals, max_columns));
     text.push('\n');
+    text.push_str(&paragraph(crate::report::names(totals, max_columns)));
     remarks(totals, asked.keepalive).iter().for_each(|remark| line(&mut text, remark));
     if let Some(reason) = &view.reason {
         line(&mut text, paint(BAD, reason));

@@ -1,6 +1,7 @@
 //! A test's result as people read it: pure functions from what REST shows to text with colours (which are removed
 //! where they are not wanted).
 
+mod names;
 pub mod numbers;
 mod progress;
 pub mod remarks;
@@ -18,6 +19,7 @@ use onrush_api::{
     SummaryView, TestState, TestSummary, TestView, Verdict,
 };
 
+pub use names::names;
 pub use numbers::{grouped, milliseconds};
 pub use progress::{progress_line, progress_of};
 #[cfg(test)]
@@ -45,6 +47,7 @@ pub fn result(test: &TestView, metrics: &MetricsView, max_columns: Option<usize>
     text.push('\n');
     text.push_str(&numbers_table(metrics, max_columns));
     text.push('\n');
+    text.push_str(&paragraph(names(&metrics.all, max_columns)));
     for remark in remarks(test, metrics) {
         line(&mut text, remark);
     }
@@ -59,6 +62,11 @@ pub fn result(test: &TestView, metrics: &MetricsView, max_columns: Option<usize>
         }
     }
     text
+}
+
+/// A text that is set apart from what follows, where there is one.
+pub fn paragraph(text: String) -> String {
+    if text.is_empty() { text } else { text + "\n" }
 }
 
 /// Adds a line.

@@ -113,6 +113,7 @@ fn scope(node_id: Option<&str>, sent: u64, responses_per_s: f64, scale: f64) -> 
         latency_of_due: latency,
         service_time: latency,
         schedule_error,
+        by_name: [].into(),
         note: None,
     }
 }

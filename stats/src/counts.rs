@@ -169,25 +169,25 @@ impl Totals {
     }
 }
 
-fn sum<'a>(counts: impl Iterator<Item = &'a u64>) -> u64 {
+pub(crate) fn sum<'a>(counts: impl Iterator<Item = &'a u64>) -> u64 {
     counts.fold(0, |sum, n| sum.saturating_add(*n))
 }
 
-fn add(sum: &mut u64, n: u64) {
+pub(crate) fn add(sum: &mut u64, n: u64) {
     *sum = sum.saturating_add(n);
 }
 
-fn take_away(sum: &mut u64, n: u64) {
+pub(crate) fn take_away(sum: &mut u64, n: u64) {
     *sum = sum.saturating_sub(n);
 }
 
-fn add_each<K: Ord + Clone>(sums: &mut BTreeMap<K, u64>, parts: &BTreeMap<K, u64>) {
+pub(crate) fn add_each<K: Ord + Clone>(sums: &mut BTreeMap<K, u64>, parts: &BTreeMap<K, u64>) {
     for (key, n) in parts {
         add(sums.entry(key.clone()).or_default(), *n);
     }
 }
 
-fn take_each_away<K: Ord>(sums: &mut BTreeMap<K, u64>, parts: &BTreeMap<K, u64>) {
+pub(crate) fn take_each_away<K: Ord>(sums: &mut BTreeMap<K, u64>, parts: &BTreeMap<K, u64>) {
     for (key, n) in parts {
         if let Some(sum) = sums.get_mut(key) {
             take_away(sum, *n);

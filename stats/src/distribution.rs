@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 /// Three significant digits: a quantile is at most 0.1 % off, and about 260 KiB hold nanoseconds to hours.
 const SIGNIFICANT_DIGITS: u8 = 3;
 /// One hour; longer values are recorded as one hour (the exact maximum is kept beside).
-const HIGHEST_NS: u64 = 3_600_000_000_000;
+pub(crate) const HIGHEST_NS: u64 = 3_600_000_000_000;
 
 /// The histogram that every node uses, so that adding one to another loses nothing.
 pub fn empty_histogram() -> Histogram<u64> {
@@ -172,9 +172,7 @@ impl Distribution {
         let due = due.max(self.count());
         let complete = due == self.count();
         let ms = |ns: u64| ns as f64 / 1e6;
-        // A thousandth of a thousandth is for a product that is not exact.
-        let quantile_ms =
-            |quantile: f64| self.at_rank_ns((quantile * due as f64 - 1e-6).ceil().max(1.0) as u64).map(ms);
+        let quantile_ms = |quantile: f64| self.at_rank_ns(rank_of_due(quantile, due)).map(ms);
         DueSummary {
             mean_ms: self.mean_ns().filter(|_| complete).map(|ns| ns / 1e6),
             min_ms: self.min_ns().map(ms),
@@ -208,6 +206,11 @@ impl Distribution {
     pub fn histogram(&self) -> Option<&Histogram<u64>> {
         self.histogram.as_ref().filter(|h| !h.is_empty())
     }
+}
+
+/// The rank of a quantile among everything that was due. A thousandth of a thousandth is for a product that is not exact.
+pub(crate) fn rank_of_due(quantile: f64, due: u64) -> u64 {
+    (quantile * due as f64 - 1e-6).ceil().max(1.0) as u64
 }
 
 /// The numbers of [`Distribution::summary_of_due`], in milliseconds.

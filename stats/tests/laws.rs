@@ -1,6 +1,9 @@
 //! Merging is a law: order and grouping do not matter, and nothing is lost.
 
-use onrush_stats::{Counts, Distribution, Examples, FailureCause, Kind, SecondStats, Totals};
+use onrush_stats::{
+    ByName, Counts, Distribution, Examples, FailureCause, Kind, MAX_NAMES, NameStats, NarrowRecorder, OTHER,
+    SecondStats, SparseDistribution, Totals,
+};
 use proptest::prelude::*;
 
 fn distribution(values: &[u64]) -> Distribution {
@@ -34,9 +37,38 @@ prop_compose! {
     }
 }
 
+fn sparse(values: &[u64]) -> SparseDistribution {
+    (&distribution(values)).into()
+}
+
 prop_compose! {
-    fn second()(counts in counts(), examples in examples(), a in values(), b in values(), c in values()) -> SecondStats {
+    fn name_stats()(
+        sent in 1u64..1000,
+        statuses in prop::collection::btree_map(100u16..600, 1u64..1000, 0..3),
+        failures in prop::collection::btree_map(prop::sample::select(FailureCause::ALL), 1u64..1000, 0..3),
+        values in values(),
+    ) -> NameStats {
+        NameStats { sent, statuses, failures, latency: sparse(&values) }
+    }
+}
+
+/// Of few names, so that some are in several, and now and then of more than are told apart.
+fn by_name() -> impl Strategy<Value = ByName> {
+    let few = prop::collection::vec(("[a-d]|other", name_stats()), 0..6);
+    let many = prop::collection::vec(("[a-e][a-z]", name_stats()), 0..2 * MAX_NAMES);
+    prop_oneof![4 => few, 1 => many].prop_map(|list| {
+        let mut by_name = ByName::default();
+        list.iter().for_each(|(name, stats)| by_name.add(name, stats));
+        by_name
+    })
+}
+
+prop_compose! {
+    fn second()(
+        counts in counts(), examples in examples(), by_name in by_name(), a in values(), b in values(), c in values(),
+    ) -> SecondStats {
         SecondStats {
+            by_name,
             counts,
             latency: distribution(&a),
             service_time: distribution(&b),
@@ -44,6 +76,10 @@ prop_compose! {
             examples,
         }
     }
+}
+
+fn dense_buckets(distribution: &Distribution) -> Vec<(u16, u64)> {
+    SparseDistribution::from(distribution).buckets().to_vec()
 }
 
 fn merged(parts: &[&SecondStats]) -> SecondStats {
@@ -136,6 +172,54 @@ proptest! {
     }
 
     #[test]
+    fn a_sparse_distribution_is_the_same_in_less_memory(a in values(), b in values(), missing in 0..200u64) {
+        let (mut both, mut dense) = (sparse(&a), distribution(&a));
+        both.merge(&sparse(&b));
+        dense.merge(&distribution(&b));
+        prop_assert_eq!(&both, &SparseDistribution::from(&dense));
+        prop_assert_eq!(&Distribution::from(&both), &dense);
+        prop_assert_eq!(both.summary(), dense.summary());
+        let due = dense.count() + missing;
+        prop_assert_eq!(both.summary_of_due(due), dense.summary_of_due(due));
+        let mut recorder = NarrowRecorder::default();
+        a.iter().chain(&b).for_each(|value| recorder.record(*value));
+        prop_assert_eq!(&recorder.distribution(), &both);
+        recorder.clear();
+        b.iter().for_each(|value| recorder.record(*value));
+        prop_assert_eq!(recorder.distribution(), sparse(&b));
+        both.subtract(&sparse(&b));
+        let rest = sparse(&a);
+        prop_assert_eq!(both.buckets(), rest.buckets());
+        prop_assert_eq!((both.count(), both.sum_ns()), (a.len() as u64, a.iter().sum()));
+        let parts = SparseDistribution::from_parts(dense_buckets(&dense), dense.sum_ns(), dense.min_ns().unwrap_or(0),
+            dense.max_ns().unwrap_or(0));
+        prop_assert_eq!(parts, Some(SparseDistribution::from(&dense)));
+    }
+
+    #[test]
+    fn names_that_were_added_can_be_taken_away(a in by_name(), b in by_name()) {
+        prop_assume!(a.iter().len() + b.iter().len() <= MAX_NAMES);
+        let mut rest = a.clone();
+        rest.merge(&b);
+        rest.subtract(&b);
+        let told = |all: &ByName| all.iter().map(|(name, s)| (name.to_owned(), s.sent, s.latency.buckets().to_vec())).collect::<Vec<_>>();
+        prop_assert_eq!(told(&rest), told(&a));
+    }
+
+    #[test]
+    fn names_are_bounded_and_nothing_is_lost(list in prop::collection::vec(("[a-z]{2}", name_stats()), 0..300)) {
+        let (mut all, mut whole) = (ByName::default(), NameStats::default());
+        for (name, stats) in &list {
+            all.add(name, stats);
+            whole.merge(stats);
+        }
+        prop_assert!(all.iter().len() <= MAX_NAMES + 1);
+        prop_assert_eq!(all.whole(), whole);
+        let names: std::collections::BTreeSet<_> = list.iter().map(|(name, _)| name).collect();
+        prop_assert_eq!(all.get(OTHER).is_some(), names.len() > MAX_NAMES);
+    }
+
+    #[test]
     fn summary_is_ordered_and_exact_at_the_ends(values in values().prop_filter("not empty", |v| !v.is_empty())) {
         let d = distribution(&values);
         let s = d.summary().expect("not empty");
@@ -210,4 +294,12 @@ fn clearing_forgets_everything() {
     assert_eq!(d.summary(), None);
     d.record(7);
     assert_eq!((d.min_ns(), d.max_ns(), d.sum_ns()), (Some(7), Some(7), 7));
+}
+
+#[test]
+fn buckets_out_of_order_or_empty_are_no_distribution() {
+    for wrong in [vec![(2, 1), (1, 1)], vec![(1, 1), (1, 1)], vec![(1, 0)], vec![(u16::MAX, 1)]] {
+        assert_eq!(SparseDistribution::from_parts(wrong, 1, 1, 1), None);
+    }
+    assert_eq!(SparseDistribution::from_parts(Vec::new(), 9, 9, 9), Some(SparseDistribution::default()));
 }

@@ -116,6 +116,10 @@ fn request(random: &mut Rng, url: &str) -> Value {
         let most = any(random, &[5, 1000, 1_000_000, u32::MAX]);
         request.insert("weight".into(), random.u32(1..=most).into());
     }
+    if often(random, 0.3) {
+        let name = text(random, 20, |c| !c.is_control() && !"{},".contains(c));
+        request.insert("name".into(), name.into());
+    }
     Value::Object(request)
 }
 

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod loss;
 mod made;
 pub mod membership;
+pub mod names;
 pub mod profiles;
 #[allow(dead_code, reason = "the Python peers belong to the Kafka suite alone")]
 pub mod python;
@@ -38,6 +39,7 @@ macro_rules! instantiate {
                 a_flood_of_registrations_shuts_nobody_out;
             loss: orchestrator_killed_in_mid_test, driver_killed_in_mid_test, driver_restarted_under_its_name,
                 reports_replayed_in_any_order;
+            names: names_have_figures_that_add_up, ten_thousand_names_are_bounded;
             rates: target_throughput_is_never_exceeded;
             profiles: a_profile_is_followed_by_every_driver, drivers_share_one_schedule,
                 a_driver_of_the_bare_specification_refuses_a_profile;

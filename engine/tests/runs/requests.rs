@@ -32,6 +32,24 @@ fn requests_go_out_in_their_order() {
 }
 
 #[test]
+fn names_have_figures_of_their_own_that_add_up() {
+    let server = Server::start(|_| ok());
+    let failing = Server::start(|_| raw("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"));
+    let named = Request { name: Some("sign in".into()), ..get(&server, "/login", 1) };
+    let checked = Request { checks: [Check::Status(vec![(200, 299)])].into(), ..get(&failing, "/bad", 2) };
+    let requests = vec![named, checked, get(&server, "/a?x=1", 1), get(&server, "/a?x=2", 1)];
+    let all = run(Plan { requests, count: Some(500), ..plan(&server.url()) }).stats();
+    let told: Vec<_> = all.by_name.iter().map(|(name, of)| (name, of.sent, of.answered(), of.failed())).collect();
+    assert_eq!(told, [("GET /a", 200, 200, 0), ("GET /bad", 200, 0, 200), ("sign in", 100, 100, 0)]);
+    assert_eq!(all.by_name.get("GET /bad").map(|of| of.statuses.clone()), Some([(503, 200)].into()));
+    let whole = all.by_name.whole();
+    assert_eq!((&whole.statuses, &whole.failures), (&all.counts.statuses, &all.counts.failures));
+    assert_eq!(whole.latency, (&all.latency).into());
+    let alone = run(Plan { count: Some(5), ..plan(&server.url()) }).stats();
+    assert!(alone.by_name.is_empty(), "one name is the whole");
+}
+
+#[test]
 fn weights_are_kept_over_all_connections() {
     let server = Server::start(|_| ok());
     let requests = vec![get(&server, "/often", 3), get(&server, "/seldom", 1)];

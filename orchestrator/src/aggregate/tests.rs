@@ -231,3 +231,29 @@ fn any_number_of_reports_after_a_gap_is_taken() {
     let total = aggregate.driver(&node("a")).unwrap();
     assert_eq!((total.reports(), total.without_gap(), total.part.stats.counts.sent), (6_000, true, 1));
 }
+
+/// 10,000 names of a driver that makes them up as it goes are bounded, and what it measured of them is not lost.
+#[test]
+fn a_flood_of_names_is_bounded() {
+    use onrush_stats::{MAX_NAMES, NameStats};
+
+    let now = Instant::now();
+    let mut aggregate = Aggregate::default();
+    let mut all = reports("t", &["a"], 160, 64);
+    for (second, metrics) in all.iter_mut().enumerate() {
+        let by_name = &mut metrics.measured.as_mut().unwrap().stats.by_name;
+        for name in 0..64 {
+            let mut of_name = NameStats { sent: 1, statuses: [(200, 1)].into(), ..NameStats::default() };
+            of_name.latency.record(1_000_000);
+            by_name.add(&format!("{:04}", (second * 64 + name) * 7_919 % 10_240), &of_name);
+        }
+        enter(&mut aggregate, metrics, now).unwrap();
+        aggregate.seal(&[node("a")], false, now);
+    }
+    for stats in [aggregate.all(), &aggregate.driver(&node("a")).unwrap().part.stats] {
+        assert_eq!(stats.by_name.iter().len(), MAX_NAMES + 1);
+        let whole = stats.by_name.whole();
+        assert_eq!((whole.sent, whole.latency.count()), (10_240, 10_240));
+        assert_eq!(stats.by_name.iter().next().map(|(name, _)| name), Some("0000"));
+    }
+}

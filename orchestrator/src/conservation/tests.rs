@@ -268,3 +268,49 @@ fn targets_counters_that_add_up_to_more_than_there_is_are_unknown() {
     let (_, proof) = checked(&record, &aggregate, &counters(1 << 63, (1 << 63) + 2));
     assert_eq!(check_of(&proof, TARGET_CHECK).verdict, Verdict::Unknown, "{proof:#?}");
 }
+
+/// What was measured by name is the whole: one request, status, cause or latency that is not, and the proof is broken.
+#[test]
+fn names_add_up_to_the_whole_or_are_a_breach() {
+    const NAMES: &str = "names add up to the whole";
+    let mut named = reports("t", &["a", "b"], 3, 4);
+    for metrics in &mut named {
+        let stats = &mut metrics.measured.as_mut().unwrap().stats;
+        let whole = NameStats {
+            sent: stats.counts.sent,
+            statuses: stats.counts.statuses.clone(),
+            failures: stats.counts.failures.clone(),
+            latency: (&stats.latency).into(),
+        };
+        stats.by_name.add("GET /all", &whole);
+        stats.by_name.add("GET /none", &NameStats::default());
+    }
+    let after = counters("one", Some(124));
+    let (record, aggregate) = over(&named, 12);
+    let (outcome, proof) = checked(&record, &aggregate, &after);
+    assert_eq!(outcome, Outcome::Exact, "{proof:#?}");
+    let check = check_of(&proof, NAMES);
+    let detail = "2 names add up to 12 sent, 12 answered, 0 failed, and their latencies bucket by bucket";
+    assert_eq!((check.detail.as_str(), check.expected), (detail, Some(12)));
+    let changes: [fn(&mut NameStats); 4] = [
+        |of| of.sent += 1,
+        |of| _ = of.statuses.insert(500, 1),
+        |of| _ = of.failures.insert(FailureCause::Timeout, 1),
+        |of| of.latency.record(7),
+    ];
+    for change in changes {
+        let mut wrong = named.clone();
+        let stats = &mut wrong[1].measured.as_mut().unwrap().stats;
+        let mut more = NameStats::default();
+        change(&mut more);
+        stats.by_name.add("GET /all", &more);
+        let (record, aggregate) = over(&wrong, 12);
+        let (outcome, proof) = checked(&record, &aggregate, &after);
+        assert_eq!(outcome, Outcome::Invalid, "{more:?}");
+        let broken = proof.checks.iter().find(|check| check.verdict == Verdict::Breach).unwrap();
+        assert_eq!((broken.name.as_str(), &broken.node_id), (NAMES, &Some(node("b"))));
+    }
+    let (record, aggregate) = over(&reports("t", &["a", "b"], 3, 4), 12);
+    let (_, proof) = checked(&record, &aggregate, &after);
+    assert!(proof.checks.iter().all(|check| check.name != NAMES), "one name is the whole");
+}

@@ -1,5 +1,6 @@
 //! One scrape: values become series with names and labels. What is not known has no series; it is never 0.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Instant;
 
@@ -153,6 +154,7 @@ impl Page<'_> {
             sink.gauge("onrush_test_latency_min_seconds", labels, latency.min_ms.map(seconds));
             sink.gauge("onrush_test_latency_max_seconds", labels, latency.max_ms.map(seconds));
         }
+        names(sink, id, test);
         for (node_id, series) in &test.drivers {
             let labels: Labels<'_> = &[id, ("driver", node_id.as_str())];
             match series {
@@ -276,6 +278,30 @@ impl Sink {
         self.gauge("onrush_driver_latency_mean_seconds", &labels, mean);
         self.gauge("onrush_driver_latency_min_seconds", &labels, min);
         self.gauge("onrush_driver_latency_max_seconds", &labels, max);
+    }
+}
+
+/// What was measured by the name of the request, over all drivers: at most 65 names, and of each the classes of status and the
+/// causes that there were.
+fn names(sink: &Sink, id: (&'static str, &str), test: &ShownTest) {
+    for (name, view) in &test.by_name {
+        let labels: Labels<'_> = &[id, ("request", name)];
+        sink.counter("onrush_test_request_sent_total", labels, view.sent);
+        let mut classes = BTreeMap::<u16, u64>::new();
+        view.statuses.iter().for_each(|(status, n)| *classes.entry(status / 100).or_default() += n);
+        for (class, n) in classes {
+            let class = format!("{class}xx");
+            sink.counter("onrush_test_request_answers_total", &with(labels, ("status_class", &class)), n);
+        }
+        for (cause, n) in &view.failures {
+            sink.counter("onrush_test_request_failures_total", &with(labels, ("cause", cause)), *n);
+        }
+    }
+    for (window, names) in [("second", &test.second_by_name), ("test", &test.by_name)] {
+        for (name, view) in names {
+            let labels: Labels<'_> = &[id, ("request", name), ("window", window)];
+            sink.quantiles("onrush_test_request_latency_quantile_seconds", labels, &view.latency);
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! What is shown of one test: the one that runs, or the last that ran. Pure: parts of seconds go in.
 //!
-//! Memory: three histograms for the test; per driver its counts and three times as many numbers as there are bounds.
+//! Memory: three histograms for the test, and a sparse one for each of at most 65 names; per driver its counts and three times as
+//! many numbers as there are bounds.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use onrush_api::{ScopeView, SecondView, SummaryView, TargetCpuView};
+use onrush_api::{NameView, ScopeView, SecondView, SummaryView, TargetCpuView};
 use onrush_protocol::{LatencyMs, NodeId, TestConfig, TestId};
 use onrush_search::Verdict;
 use onrush_stats::{Counts, FailureCause, LimitedBy, Outcome, SecondStats};
@@ -56,6 +57,9 @@ pub struct ShownTest {
     pub second: Option<Summaries>,
     /// Everything that is sealed.
     pub whole: Summaries,
+    /// The newest sealed second by the name of the request, and everything that is sealed: at most 65 names.
+    pub second_by_name: BTreeMap<String, NameView>,
+    pub by_name: BTreeMap<String, NameView>,
     pub sealed_at: Option<Instant>,
     pub drivers: BTreeMap<NodeId, DriverSeries>,
     newest_second: Option<u64>,
@@ -153,6 +157,8 @@ impl TestSeries {
             load_changes: false,
             second: None,
             whole: Summaries::default(),
+            second_by_name: BTreeMap::new(),
+            by_name: BTreeMap::new(),
             sealed_at: None,
             drivers: BTreeMap::new(),
             newest_second: None,
@@ -205,6 +211,7 @@ impl TestSeries {
             shown.sealed_at = Some(now);
         }
         shown.newest_second = Some(view.second_index);
+        shown.second_by_name.clone_from(&view.all.by_name);
         let ScopeView { latency, service_time, schedule_error, .. } = view.all;
         shown.target_cpu = view.target_cpu;
         shown.second = Some(Summaries { latency, service_time, schedule_error });
@@ -235,7 +242,9 @@ impl TestSeries {
                 measured.add(stats);
             }
         }
-        let SecondStats { latency, service_time, schedule_error, .. } = &self.total;
+        let SecondStats { latency, service_time, schedule_error, by_name, .. } = &self.total;
+        // No throughput is shown of a name; it follows from its counters.
+        self.shown.by_name = NameView::of_all(&by_name.summaries(), 0.0);
         self.shown.whole = Summaries {
             latency: SummaryView::of(latency),
             service_time: SummaryView::of(service_time),
@@ -262,7 +271,7 @@ impl ShownTest {
 
 impl MeasuredSeries {
     fn add(&mut self, stats: &SecondStats) {
-        let SecondStats { counts, latency, service_time, schedule_error, examples: _ } = stats;
+        let SecondStats { counts, latency, service_time, schedule_error, examples: _, by_name: _ } = stats;
         self.counts.append(counts);
         self.latency.add(latency);
         self.service_time.add(service_time);

@@ -3,7 +3,7 @@
 use onrush_protocol::threshold::Standing;
 use onrush_protocol::{LatencyMs, Metrics, NodeState};
 use onrush_search::{Criterion, Goal};
-use onrush_stats::{FailureCause, LimitWatch, LimitedBy, Outcome, TargetCpu};
+use onrush_stats::{FailureCause, LimitWatch, LimitedBy, MAX_NAMES, NameStats, OTHER, Outcome, TargetCpu};
 
 use super::help;
 use super::*;
@@ -137,7 +137,11 @@ fn every_series_is_named_and_every_name_is_a_series() {
     record.participants[0].started_at_unix_ms = Some(1.0);
     export.test(&record, now.mono);
     let mut aggregate = Aggregate::default();
-    take(&export, &mut aggregate, &reports("t", &NAMES, 2, 10), now.mono);
+    let mut named = reports("t", &NAMES, 2, 10);
+    for measured in named.iter_mut().filter_map(|metrics| metrics.measured.as_mut()) {
+        measured.stats.by_name.add("login", &of_name());
+    }
+    take(&export, &mut aggregate, &named, now.mono);
     let mut registry = Registry::new(8, Vec::new(), now);
     let mut heartbeat = SimDriver::new("a", "s").heartbeat(NodeState::Running, Some("t"));
     heartbeat.timestamp_unix_ms = Some(now.unix_ms + 250.0);
@@ -339,4 +343,38 @@ fn a_tsunami_asks_for_the_slower_of_its_rates() {
     assert_eq!(asked(2, Some(100.0)), Some(100.0));
     assert_eq!(asked(20, Some(100.0)), Some(50.0));
     assert_eq!(asked(0, None), None);
+}
+
+/// Three requests of one name: two responses, and a time-out.
+fn of_name() -> NameStats {
+    let mut of_name = NameStats { sent: 3, statuses: [(200, 2)].into(), ..NameStats::default() };
+    of_name.failures.insert(FailureCause::Timeout, 1);
+    of_name.latency.record(2_000_000);
+    of_name
+}
+
+#[test]
+fn names_of_requests_are_series_of_their_own_and_bounded() {
+    let (export, now) = (Export::default(), Instant::now());
+    export.test(&running("t", 40, &NAMES), now);
+    let mut all = reports("t", &NAMES, 2, 10);
+    for (flood, metrics) in all.iter_mut().enumerate() {
+        let Some(measured) = &mut metrics.measured else { continue };
+        for name in 0..50 {
+            measured.stats.by_name.add(&format!("{flood}/{name:02}"), &of_name());
+        }
+    }
+    let mut aggregate = Aggregate::default();
+    take(&export, &mut aggregate, &all, now);
+    let shown = scrape(&export);
+    let get = |series: &str, labels: &str| shown.get(series, labels);
+    assert_eq!(get("onrush_test_request_sent_total", "request=0/00,test=t"), Some(3.0));
+    assert_eq!(get("onrush_test_request_answers_total", "request=0/00,status_class=2xx,test=t"), Some(2.0));
+    assert_eq!(get("onrush_test_request_failures_total", "cause=timeout,request=0/00,test=t"), Some(1.0));
+    let labels = "quantile=0.99,request=0/00,test=t,window=test";
+    assert_eq!(get("onrush_test_request_latency_quantile_seconds", labels), Some(0.002));
+    // Of 200 names the least 64 are told apart, and nothing is lost.
+    let others = 3.0 * (200 - MAX_NAMES) as f64;
+    assert_eq!(get("onrush_test_request_sent_total", &format!("request={OTHER},test=t")), Some(others));
+    assert_eq!(get("onrush_test_request_sent_total", "request=3/49,test=t"), None);
 }

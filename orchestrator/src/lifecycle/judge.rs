@@ -78,10 +78,19 @@ impl OpenTest {
             return;
         }
         let figures = self.figures();
+        let all = self.aggregate.all();
+        let (sending_ns, timeout_ms) = (self.aggregate.sending_ns(), self.record.config.timeout.as_secs_f64() * 1e3);
+        let counts_all = figures.due.is_some();
+        let of_name = |name: &str| {
+            Figures::of_name(&all.by_name, name, sending_ns, timeout_ms).filter(|_| counts_all).unwrap_or_default()
+        };
         let TestConfig { thresholds, .. } = &self.record.config;
         self.record.standings.resize_with(thresholds.len(), Standing::default);
         for (threshold, standing) in thresholds.iter().zip(&mut self.record.standings) {
-            standing.conclude(threshold, &figures);
+            match threshold.name() {
+                Some(name) => standing.conclude(threshold, &of_name(name)),
+                None => standing.conclude(threshold, &figures),
+            }
         }
     }
 

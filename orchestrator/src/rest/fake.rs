@@ -367,6 +367,7 @@ fn scope_view(node_id: Option<&str>) -> ScopeView {
         latency_of_due: SummaryView::default(),
         service_time: SummaryView::default(),
         schedule_error: SummaryView::default(),
+        by_name: BTreeMap::new(),
         note: None,
     }
 }

@@ -1,7 +1,9 @@
 //! Recomputes a run from its reports, and says where that differs from what its result says.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use onrush_protocol::TestId;
-use onrush_stats::{Outcome, SecondStats, Verdict};
+use onrush_stats::{NameFigures, Outcome, SecondStats, Verdict};
 
 use crate::aggregate::{Aggregate, DriverPart};
 use crate::conservation;
@@ -114,7 +116,7 @@ fn compare_parts(what: &str, said: &DriverPart, recomputed: &DriverPart, differe
         format!("{what}: {:?} ns of length and of sending, the result says {:?}", lengths(recomputed), lengths(said))
     });
     let (theirs, ours) = (&said.stats, &recomputed.stats);
-    let SecondStats { counts, latency, service_time, schedule_error, examples } = ours;
+    let SecondStats { counts, latency, service_time, schedule_error, examples, by_name } = ours;
     differences.unless(*counts == theirs.counts, || {
         format!("{what}: the counts; {} sent, the result says {}", counts.sent, theirs.counts.sent)
     });
@@ -126,6 +128,26 @@ fn compare_parts(what: &str, said: &DriverPart, recomputed: &DriverPart, differe
     ] {
         differences.unless(ours == theirs, || format!("{what}: the distribution of {name}"));
     }
+    compare_names(what, theirs.by_name.iter(), by_name.iter(), differences);
+}
+
+fn compare_names<'a, L: PartialEq + 'a>(
+    what: &str,
+    said: impl Iterator<Item = (&'a str, &'a NameFigures<L>)>,
+    recomputed: impl Iterator<Item = (&'a str, &'a NameFigures<L>)>,
+    differences: &mut Differences,
+) {
+    let (said, recomputed): (BTreeMap<_, _>, BTreeMap<_, _>) = (said.collect(), recomputed.collect());
+    let names: BTreeSet<&str> = said.keys().chain(recomputed.keys()).copied().collect();
+    for name in names {
+        let (theirs, ours) = (said.get(name), recomputed.get(name));
+        differences.unless(ours == theirs, || match [ours, theirs].map(|of| of.map_or(0, |of| of.sent)) {
+            [sent, said] if sent == said => {
+                format!("{what}: the requests named {name}: their statuses, causes or latencies")
+            }
+            [sent, said] => format!("{what}: the requests named {name}; {sent} sent, the result says {said}"),
+        });
+    }
 }
 
 /// How many seconds were compared.
@@ -134,14 +156,17 @@ fn compare_seconds(file: &OneTest, record: &TestRecord, differences: &mut Differ
     let said = file.seconds()?;
     for second in &reported {
         let (merged, said) = file.second(record, *second)?;
-        let Some((numbers, histograms)) = said else {
+        let Some((mut numbers, histograms)) = said else {
             differences.note(format!("second {second} has reports and no result"));
             continue;
         };
         let all = merged.all();
         let recomputed = SecondNumbers::of(&merged, &all, numbers.sealed_unix_ms);
         // What is not in its reports cannot be recomputed.
-        let recomputed = SecondNumbers { missing: numbers.missing.clone(), target: numbers.target, ..recomputed };
+        let mut recomputed = SecondNumbers { missing: numbers.missing.clone(), target: numbers.target, ..recomputed };
+        let [said, names] = [&mut numbers, &mut recomputed].map(|second| std::mem::take(&mut second.all.by_name));
+        let [said, names] = [&said, &names].map(|names| names.iter().map(|(name, of)| (name.as_str(), of)));
+        compare_names(&format!("second {second}"), said, names, differences);
         differences.unless(numbers == recomputed, || {
             let sent = |part: &PartNumbers| part.counts.sent;
             format!(

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 use onrush_protocol::{CodingError, EndReason, decode_own_bytes, encode_bytes};
-use onrush_stats::{Counts, Distribution, Examples, FailureCause, SecondStats, Totals};
+use onrush_stats::{ByName, Counts, Distribution, Examples, FailureCause, SecondStats, Totals};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
+use super::names::NameRow;
 
 /// A name.
 pub fn id<T>(text: String, new: impl Fn(String) -> Option<T>) -> Result<T, StoreError> {
@@ -50,6 +51,9 @@ pub struct Measures {
     latency: Beside,
     service_time: Beside,
     schedule_error: Beside,
+    /// What was measured by name; since schema 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    by_name: Vec<NameRow>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -68,6 +72,16 @@ impl Beside {
         let (min_ns, max_ns) = (self.min_ns.unwrap_or_default(), self.max_ns.unwrap_or_default());
         Distribution::from_parts(histogram, self.sum_ns, min_ns, max_ns)
     }
+}
+
+/// The cause of that name.
+pub fn cause(name: &str) -> Result<FailureCause, StoreError> {
+    FailureCause::from_name(name).ok_or_else(|| StoreError::BadValue(format!("the cause {name}")))
+}
+
+/// Failures by the names of their causes.
+pub fn failures(named: BTreeMap<String, u64>) -> Result<BTreeMap<FailureCause, u64>, StoreError> {
+    named.into_iter().map(|(name, n)| Ok((cause(&name)?, n))).collect()
 }
 
 /// The numbers of counts, by name.
@@ -100,7 +114,7 @@ pub struct StatsColumns {
 impl Measures {
     /// What is kept of statistics beside their histograms.
     pub fn of(stats: &SecondStats) -> Self {
-        let SecondStats { counts, latency, service_time, schedule_error, examples } = stats;
+        let SecondStats { counts, latency, service_time, schedule_error, examples, by_name } = stats;
         Self {
             numbers: numbers_of(counts),
             statuses: counts.statuses.clone(),
@@ -110,21 +124,24 @@ impl Measures {
             latency: Beside::of(latency),
             service_time: Beside::of(service_time),
             schedule_error: Beside::of(schedule_error),
+            by_name: by_name.iter().map(NameRow::of).collect(),
         }
     }
 
     /// The statistics, with their histograms in the order of [`distributions_of`].
     pub fn with(self, histograms: [Histogram<u64>; 3]) -> Result<SecondStats, StoreError> {
-        let named =
-            |name: &str| FailureCause::from_name(name).ok_or_else(|| StoreError::BadValue(format!("the cause {name}")));
-        let cause = |(name, n): (String, u64)| named(&name).map(|cause| (cause, n));
         let mut examples = Examples::default();
         for (name, text) in &self.examples {
-            examples.note(named(name)?, text);
+            examples.note(cause(name)?, text);
+        }
+        let mut by_name = ByName::default();
+        for row in self.by_name {
+            let (name, stats) = row.stats()?;
+            by_name.add(&name, &stats);
         }
         let mut counts = Counts {
             statuses: self.statuses,
-            failures: self.failures.into_iter().map(cause).collect::<Result<_, _>>()?,
+            failures: failures(self.failures)?,
             addresses: self.addresses,
             ..Counts::default()
         };
@@ -136,13 +153,14 @@ impl Measures {
             latency: self.latency.with(latency),
             service_time: self.service_time.with(service_time),
             schedule_error: self.schedule_error.with(schedule_error),
+            by_name,
         })
     }
 }
 
 /// The distributions of statistics.
 pub fn distributions_of(stats: &SecondStats) -> [&Distribution; 3] {
-    let SecondStats { counts: _, examples: _, latency, service_time, schedule_error } = stats;
+    let SecondStats { counts: _, examples: _, by_name: _, latency, service_time, schedule_error } = stats;
     [latency, service_time, schedule_error]
 }
 

@@ -12,6 +12,7 @@ mod disk;
 mod limit;
 mod list;
 mod measures;
+mod names;
 mod one_test;
 mod private;
 mod proof;

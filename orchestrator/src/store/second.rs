@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use onrush_protocol::NodeId;
-use onrush_stats::{Counts, DueSummary, Examples, FailureCause, Summary, TargetCpu};
+use onrush_stats::{Counts, DueSummary, Examples, Summary, TargetCpu};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::names::NameNumbersRow;
 use super::{StoreError, coding};
 use crate::second::{PartNumbers, SecondNumbers};
 
@@ -51,11 +52,14 @@ struct PartRow {
     latency_of_due: SummaryRow,
     service_time: SummaryRow,
     schedule_error: SummaryRow,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    by_name: BTreeMap<String, NameNumbersRow>,
 }
 
+/// A distribution in numbers.
 #[derive(Serialize, Deserialize, Default)]
 #[serde(default)]
-struct SummaryRow {
+pub(super) struct SummaryRow {
     count: u64,
     mean_ms: Option<f64>,
     min_ms: Option<f64>,
@@ -125,6 +129,7 @@ impl PartRow {
             latency_of_due,
             service_time,
             schedule_error,
+            by_name,
         } = part;
         Self {
             node_id: node_id.map(ToString::to_string),
@@ -139,21 +144,20 @@ impl PartRow {
             latency_of_due: SummaryRow::of_due(*latency_of_due),
             service_time: SummaryRow::of(*service_time),
             schedule_error: SummaryRow::of(*schedule_error),
+            by_name: NameNumbersRow::of_all(by_name),
         }
     }
 
     fn numbers(self) -> Result<PartNumbers, StoreError> {
-        let named =
-            |name: &str| FailureCause::from_name(name).ok_or_else(|| StoreError::BadValue(format!("the cause {name}")));
         let mut examples = Examples::default();
         for (name, text) in &self.examples {
-            examples.note(named(name)?, text);
+            examples.note(coding::cause(name)?, text);
         }
-        let failure = |(name, n): (String, u64)| Ok::<_, StoreError>((named(&name)?, n));
+        let named = |(name, row): (String, NameNumbersRow)| Ok::<_, StoreError>((name, row.numbers()?));
         let length_ns = nanoseconds(self.elapsed_s);
         let mut counts = Counts {
             statuses: self.statuses,
-            failures: self.failures.into_iter().map(failure).collect::<Result<_, _>>()?,
+            failures: coding::failures(self.failures)?,
             addresses: self.addresses,
             ..Counts::default()
         };
@@ -167,12 +171,13 @@ impl PartRow {
             latency_of_due: self.latency_of_due.due(),
             service_time: self.service_time.summary(),
             schedule_error: self.schedule_error.summary(),
+            by_name: self.by_name.into_iter().map(named).collect::<Result<_, StoreError>>()?,
         })
     }
 }
 
 impl SummaryRow {
-    fn of(summary: Option<Summary>) -> Self {
+    pub(super) fn of(summary: Option<Summary>) -> Self {
         let count = summary.map_or(0, |summary| summary.count);
         Self { count, ..Self::of_due(DueSummary::complete(summary)) }
     }
@@ -189,7 +194,7 @@ impl SummaryRow {
     }
 
     /// `None`: nothing was measured.
-    fn summary(self) -> Option<Summary> {
+    pub(super) fn summary(self) -> Option<Summary> {
         Some(Summary {
             count: self.count,
             mean_ms: self.mean_ms?,
@@ -214,10 +219,22 @@ fn nanoseconds(seconds: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use onrush_stats::{ByName, FailureCause, NameStats};
+
     use super::*;
     use crate::aggregate::{DriverPart, SealedSecond};
     use crate::testing::{node, stats};
     use crate::views;
+
+    fn names() -> ByName {
+        let mut names = ByName::default();
+        let mut slow = NameStats { sent: 3, statuses: [(200, 2)].into(), ..NameStats::default() };
+        [1_000_000, 30_000_000].into_iter().for_each(|ns| slow.latency.record(ns));
+        names.add("GET /slow", &slow);
+        let failures = [(FailureCause::Timeout, 2)].into();
+        names.add("failing", &NameStats { sent: 2, failures, ..NameStats::default() });
+        names
+    }
 
     fn second() -> SecondNumbers {
         let mut of_a = stats(&[1_000_000, 7_654_321, 30_000_000]);
@@ -226,6 +243,7 @@ mod tests {
         of_a.examples.note(FailureCause::Timeout, "no response within 1s");
         (of_a.counts.dropped, of_a.counts.in_flight, of_a.counts.bytes_sent) = (4, 1, u64::MAX);
         of_a.counts.addresses.insert("127.0.0.1:80".into(), 5);
+        of_a.by_name = names();
         let part = |stats| DriverPart { length_ns: 123_456_789, sending_ns: 100_000_001, stats };
         let sealed = SealedSecond {
             second_index: 7,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use onrush_protocol::threshold::{Breach, Standing, Watch, WatchedSecond};
 use onrush_protocol::{NodeId, decode_own_bytes};
-use onrush_stats::{Counts, Distribution, SecondStats, Summary};
+use onrush_stats::{ByName, Counts, Distribution, SecondStats, Summary};
 use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +112,8 @@ fn read(row: &Row) -> Result<(SecondNumbers, SecondStats), StoreError> {
         schedule_error: distribution(3, schedule_error)?,
         counts: counts.clone(),
         examples: examples.clone(),
+        // A threshold of one name looks at the whole test, and no window holds any.
+        by_name: ByName::default(),
     };
     Ok((numbers, stats))
 }

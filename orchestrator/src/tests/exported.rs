@@ -5,17 +5,30 @@ use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
+use onrush_stats::NameStats;
 use rusqlite::Connection;
 
 use super::*;
 use crate::run_file::{self, RunFile, RunFileError, Verified};
+
+/// A second of ten requests, of which three are named `login` and seven `search`.
+fn named(second: u64) -> SecondStats {
+    let mut all = stats(&(1..=10).map(|k| k * 100_000 + second).collect::<Vec<u64>>());
+    for (name, latencies) in [("login", 1..=3), ("search", 4..=10)] {
+        let SecondStats { counts, latency, .. } = stats(&latencies.map(|k| k * 100_000 + second).collect::<Vec<u64>>());
+        let latency = (&latency).into();
+        all.by_name
+            .add(name, &NameStats { sent: counts.sent, statuses: counts.statuses, failures: counts.failures, latency });
+    }
+    all
+}
 
 /// A run of two drivers and three seconds, as it is exported.
 async fn exported(folder: &Path) -> Vec<u8> {
     let broker = EmbeddedBroker::start("").unwrap();
     let orchestrator = orchestrator(&broker, &folder.join("onrush.db")).await;
     let handle = orchestrator.handle();
-    let _drivers = [Driver::start(&broker, "a", 3), Driver::start(&broker, "b", 3)];
+    let _drivers = ["a", "b"].map(|name| Driver::measuring(&broker, name, 3, named));
     until_registered(&handle, 2).await;
     handle.create(NewTest { trigger: false, ..new("t", 30) }).await.unwrap();
     let path = "/v1/tests/t/export";
@@ -113,6 +126,33 @@ async fn a_run_is_proved_from_its_reports_and_no_change_is_unseen() {
         ("UPDATE driver_seconds SET totals = replace(totals, '30', '31') WHERE sequence = 2", "seconds add up"),
         ("UPDATE totals SET measures = replace(measures, '\"sent\":30', '\"sent\":31')", "totals of a"),
         ("UPDATE totals SET latency = service_time WHERE node_id = 'b'", "totals of b: the distribution of latency"),
+        (
+            "UPDATE driver_seconds SET measures = replace(measures, '\"sent\":3,', '\"sent\":4,') WHERE node_id = 'a' AND sequence = 1",
+            "totals of a: the requests named login; 10 sent, the result says 9",
+        ),
+        (
+            "UPDATE driver_seconds SET measures = replace(measures, '\"sum_ns\":600003,', '\"sum_ns\":600004,') WHERE node_id = 'a'",
+            "totals of a: the requests named login: their statuses, causes or latencies",
+        ),
+        (
+            "UPDATE totals SET measures = replace(measures, '\"sent\":9,', '\"sent\":8,') WHERE node_id = 'b'",
+            "totals of b: the requests named login; 9 sent, the result says 8",
+        ),
+        (
+            "UPDATE seconds SET view = replace(view, '\"sent\":14,', '\"sent\":15,') WHERE second_index = 1",
+            "second 1: the requests named search; 14 sent, the result says 15",
+        ),
+        (
+            "UPDATE seconds SET view = replace(view, '\"search\"', '\"find\"') WHERE second_index = 2",
+            "second 2: the requests named find; 0 sent, the result says 14",
+        ),
+        (
+            // Whoever makes all three agree has names that are more than the whole.
+            "UPDATE driver_seconds SET measures = replace(measures, '\"sent\":3,', '\"sent\":4,') WHERE node_id = 'a' AND sequence = 1;
+             UPDATE totals SET measures = replace(measures, '\"sent\":9,', '\"sent\":10,') WHERE node_id = 'a';
+             UPDATE seconds SET view = replace(view, '\"sent\":6,', '\"sent\":7,') WHERE second_index = 1",
+            "a, names add up to the whole: 2 names add up to 31 sent",
+        ),
         ("DELETE FROM totals WHERE node_id = 'a'", "a has reports and no totals"),
         ("UPDATE seconds SET view = replace(view, '\"sent\":20', '\"sent\":21') WHERE second_index = 1", "second 1"),
         ("UPDATE seconds SET view = replace(view, 'p99_ms', 'p98_ms') WHERE second_index = 2", "second 2"),

@@ -189,7 +189,7 @@ pub(crate) fn targets(value: &Value) -> Result<Vec<RequestConfig>, Wrong> {
 fn wrong_in_target(key: &str, value: &Value) -> Option<&'static str> {
     let (fits, right) = match RequestConfig::field_named(key)? {
         "url" => (value.as_str().is_some_and(|url| !url.trim().is_empty()), "a URL, or leave it out"),
-        "method" | "body" => (value.is_string(), "a text"),
+        "method" | "body" | "name" => (value.is_string(), "a text"),
         "body_base64" => (value.is_string(), "the body's bytes in base64"),
         "weight" => (whole_number(value).is_ok(), "a whole number of at least 1"),
         _ => return None,

@@ -1,8 +1,10 @@
 //! What is right in each field of a new test, as JSON Schema. Where people may write a value in more ways than a pattern can
 //! say (`"1m 30s"`, `" yes "`), the description says so and the schema shows the usual one.
 
-use crate::limits;
+use onrush_stats::MAX_NAME_BYTES;
 use serde_json::{Value, json};
+
+use crate::limits;
 
 /// Any of these, or nothing.
 fn any_of(choices: &[Value]) -> Value {
@@ -96,7 +98,11 @@ pub(crate) fn thresholds() -> Value {
     let time = "(response_|service_|schedule_error_)?(mean|median|p50|p90|p95|p99|p99[.]9|min|max)(<=?|>=?)[1-9][0-9]{0,2}(us|ms|s)";
     let share = "(failed|skipped|dropped)(<=?|>=?)[0-9]{1,2}%?";
     let rate = "rate(<=?|>=?)[1-9][0-9]{0,2}k?";
-    let one = pattern(&format!("^({time}|{share}|{rate})( over [1-9][0-9]{{0,2}}s)?$"));
+    let limit = "(<=?|>=?)[1-9][0-9]{0,2}";
+    let name = "[{][^{},\\x00-\\x1f\\x7f]{1,100}[}]";
+    let of_name =
+        format!("((response_)?p99{name}{limit}(us|ms|s)|failed{name}(<=?|>=?)[0-9]{{1,2}}%?|rate{name}{limit}k?)");
+    let one = pattern(&format!("^(({time}|{share}|{rate})( over [1-9][0-9]{{0,2}}s)?|{of_name})$"));
     any_of(&[one.clone(), json!({"type": "array", "items": one, "maxItems": limits::MAX_THRESHOLDS})])
 }
 
@@ -129,6 +135,7 @@ pub(crate) fn targets() -> Value {
             "body_base64": base64(),
             "weight": whole_number(1, u32::MAX.into()),
             "expect": checks(),
+            "name": {"type": ["string", "null"], "maxLength": MAX_NAME_BYTES, "pattern": r"^[^{},\x00-\x1f\x7f]*$"},
         },
         "additionalProperties": false,
         "anyOf": [{"properties": {"body": {"type": "null"}}}, {"properties": {"body_base64": {"type": "null"}}}],

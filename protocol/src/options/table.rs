@@ -7,7 +7,7 @@ use super::kind::{
     YesAfter, YesNo,
 };
 use super::{How, Section, schema};
-use crate::validate::{checks_problem, metrics_url_problem, thresholds_problem, unix_socket_problem, url_problem};
+use crate::validate::{checks_problem, metrics_url_problem, unix_socket_problem, url_problem};
 use crate::{Arrivals, ConnectTo, Expect, Profile, RequestConfig, RequestOrder, TargetUrl, Threshold, limits};
 
 const DURATION: &str = "a duration like \"10ms\", \"250us\", \"1.5s\" or \"1m 30s\"; a bare number means seconds";
@@ -87,17 +87,18 @@ test_options! {
         flag: flag!("expect", "CHECK", "EXPECT", how: How::Each('\n')),
     }
     /// Several requests, in place of method, headers and body: a list of objects with url (where it is missing: target_url),
-    /// method, headers, body or body_base64, weight (1) and expect. At most 10,000, 512 KiB together, and weights of
+    /// method, headers, body or body_base64, weight (1), expect and name (method and path). Where there are several
+    /// names, each of up to 64 has figures of its own. At most 10,000, 512 KiB together, and weights of
     /// 1,000,000 together once their common divisor is taken out.
     requests: Vec<RequestConfig> = Vec::new(), Targets => "targets" {
         also: &["request_mix"],
         label: "Several requests, a JSON object on each line",
-        right: "a list of requests, each an object with url, method, headers, body or body_base64, weight, expect",
+        right: "a list of requests, each an object with url, method, headers, body or body_base64, weight, expect, name",
         default: "one request",
         example: r#"[{"url": "http://127.0.0.1:8080/ping", "weight": 3}, {"url": "http://127.0.0.1:8080/", "method": "POST", "body": "x"}]"#,
         flag: flag!(
             "targets", "FILE", "TARGETS", how: How::File,
-            help: "Several requests in place of one: a file with a URL or a JSON object on each line, with url (where it is missing: URL), method, headers, body or body_base64, weight and expect; # begins a comment"
+            help: "Several requests in place of one: a file with a URL or a JSON object on each line, with url (where it is missing: URL), method, headers, body or body_base64, weight, expect and name; # begins a comment"
         ),
         problem: TestConfig::requests_problem,
     }
@@ -328,15 +329,17 @@ test_options! {
     }
     /// What the result must keep, at most 20: a metric, < or >, and a limit. Metrics are p99, response_p99, service_p99,
     /// schedule_error_p99 (or mean, median, p90, p95, p99.9, min, max), failed, skipped, dropped (a number or %) or rate; a
-    /// window behind it (p99<200ms over 10s) is looked at every second.
+    /// window behind it (p99<200ms over 10s) is looked at every second, and {NAME} behind the metric (p99{login}<200ms) looks
+    /// at the requests of one name.
     thresholds: Vec<Threshold> = Vec::new(),
-        Texts { example: "p99<200ms", problem: thresholds_problem, schema: schema::thresholds } => "thresholds" {
+        Texts { example: "p99<200ms", problem: |_| None, schema: schema::thresholds } => "thresholds" {
         also: &["threshold"],
         label: "Thresholds, one per line",
         right: "a list of thresholds such as \"p99<200ms\", \"failed<1%\" or \"rate>=10k over 10s\"",
         example: r#"["p99<200ms over 10s", "failed<1%"]"#,
         section: Section::Result,
         is_for_drivers: false,
+        problem: TestConfig::thresholds_problem,
     }
     /// Stop the test when a threshold is not kept: true, or how long after the start that begins (5s).
     abort_on_fail: Option<Duration> = None, YesAfter => "abort_on_fail" {

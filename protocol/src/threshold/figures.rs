@@ -1,6 +1,6 @@
 //! The numbers that thresholds are held against.
 
-use onrush_stats::{DueSummary, FailureCause, SecondStats, thousands};
+use onrush_stats::{ByName, DueSummary, FailureCause, NameStats, SecondStats, thousands};
 
 use crate::human::milliseconds;
 
@@ -34,7 +34,7 @@ pub struct Figures {
 impl Figures {
     /// Those of a test that is over, in which requests were sent for `sending_ns` and had `timeout_ms` for their response.
     pub fn of(stats: &SecondStats, sending_ns: u64, timeout_ms: f64) -> Self {
-        let SecondStats { counts, latency, service_time, schedule_error, examples: _ } = stats;
+        let SecondStats { counts, latency, service_time, schedule_error, examples: _, by_name: _ } = stats;
         let timed_out = counts.failed_by(FailureCause::Timeout) > 0;
         Self {
             due: Some(counts.due),
@@ -48,6 +48,29 @@ impl Figures {
             service_time: DueSummary::complete(service_time.summary()),
             schedule_error: DueSummary::complete(schedule_error.summary()),
             waited_ms: timed_out.then_some(timeout_ms),
+        }
+    }
+
+    /// Those of the requests of one name, where each that was sent was due: what was skipped or dropped has none. `None`:
+    /// nothing was measured of it.
+    pub fn of_name(by_name: &ByName, name: &str, sending_ns: u64, timeout_ms: f64) -> Option<Self> {
+        let stats = by_name.get(name)?;
+        Some(Self::of_ended(stats, stats.sent, sending_ns, timeout_ms))
+    }
+
+    /// The same of requests of which so many came to their end.
+    pub(super) fn of_ended(stats: &NameStats, ended: u64, sending_ns: u64, timeout_ms: f64) -> Self {
+        let timed_out = stats.failures.get(&FailureCause::Timeout).is_some_and(|n| *n > 0);
+        let responses = stats.responses();
+        Self {
+            due: Some(ended),
+            answered: Some(stats.answered()),
+            responses: Some(responses),
+            responses_per_s: (sending_ns > 0).then(|| responses as f64 * 1e9 / sending_ns as f64),
+            latency_of_due: stats.latency.summary_of_due(ended),
+            latency: DueSummary::complete(stats.latency.summary()),
+            waited_ms: timed_out.then_some(timeout_ms),
+            ..Self::default()
         }
     }
 

@@ -25,7 +25,11 @@ use crate::limits;
 const HELP: &str = "write METRIC<LIMIT with mean, median, p50, p90, p95, p99, p99.9, min or max and a duration \
     (p99<200ms; response_p99<200ms looks at the responses alone, service_p99 and schedule_error_p99 at those times), failed, \
     skipped or dropped and a share or number (failed<1%, failed<=0), or rate and responses per second (rate>=10k); \
-    over 10s behind it looks at the last ten seconds at every second of the test";
+    over 10s behind it looks at the last ten seconds at every second of the test; {NAME} behind the metric looks at the \
+    requests of one name (p99{login}<200ms)";
+
+/// So much of a text that is not a threshold is repeated.
+const MAX_SHOWN_CHARS: usize = 100;
 
 /// One threshold, as it was written.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +40,8 @@ pub struct Threshold {
     /// In milliseconds, percent, requests or responses per second.
     limit: f64,
     window_s: Option<u64>,
+    /// The requests that it looks at; `None`: all.
+    name: Option<String>,
 }
 
 /// What is limited.
@@ -104,14 +110,23 @@ impl FromStr for Threshold {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let shown = crate::options::people::short(text, limits::MAX_THRESHOLD_BYTES);
+        let shown = crate::options::people::short(text, MAX_SHOWN_CHARS);
         let wrong = |why: &str| format!("{shown:?} is not a threshold: {why}; {HELP}");
         let text = text.trim();
         if text.len() > limits::MAX_THRESHOLD_BYTES {
             return Err(wrong("it is too long"));
         }
-        let at = text.find(['<', '>']).ok_or_else(|| wrong("it has no < or >"))?;
+        // A name may hold a < of its own.
+        let named = text.rfind('}').map_or(0, |end| end + 1);
+        let at = text[named..].find(['<', '>']).ok_or_else(|| wrong("it has no < or >"))? + named;
         let (name, rest) = text.split_at(at);
+        let (name, of) = match name.split_once('{') {
+            None => (name, None),
+            Some((metric, of)) => {
+                let of = of.trim_end().strip_suffix('}').map(str::trim).filter(|of| !of.is_empty());
+                (metric, Some(of.ok_or_else(|| wrong("it names no request between { and }"))?))
+            }
+        };
         let (comparison, rest) = match rest.as_bytes() {
             [b'<', b'=', ..] => (Comparison::AtMost, &rest[2..]),
             [b'<', ..] => (Comparison::Below, &rest[1..]),
@@ -144,7 +159,20 @@ impl FromStr for Threshold {
             let limit = limit.map_err(|right| wrong(&format!("its limit is not a duration ({right})")))?;
             (Metric::Time(measure, statistic), limit.as_nanos() as f64 / 1e6)
         };
-        Ok(Self { text: text.to_owned(), metric, comparison, limit, window_s })
+        if of.is_some() {
+            let is_told = match metric {
+                Metric::Time(measure, _) => matches!(measure, Measure::LatencyOfDue | Measure::Latency),
+                Metric::Percent(fate) | Metric::Number(fate) => fate == Fate::Failed,
+                Metric::Rate => true,
+            };
+            if !is_told {
+                return Err(wrong("of one name it is not measured; latencies, failed and rate are"));
+            }
+            if window_s.is_some() {
+                return Err(wrong("a name is looked at over the whole test; leave out what begins with over"));
+            }
+        }
+        Ok(Self { text: text.to_owned(), metric, comparison, limit, window_s, name: of.map(str::to_owned) })
     }
 }
 
@@ -158,6 +186,11 @@ impl Threshold {
     /// Over how many of the last seconds it is judged, at every second of a test; `None`: over the whole test.
     pub fn window_s(&self) -> Option<u64> {
         self.window_s
+    }
+
+    /// The name of the requests that it looks at; `None`: all requests.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// After how many seconds a request that is not answered cannot keep it any more; `None`: that says nothing about it.

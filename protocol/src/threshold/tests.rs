@@ -295,3 +295,70 @@ fn a_watch_that_is_made_anew_goes_on_as_it_was() {
         assert_eq!(values(&anew), values(&run), "after second {n}");
     }
 }
+
+#[test]
+fn a_threshold_of_one_name_looks_at_its_requests_alone() {
+    use onrush_stats::{ByName, NameStats};
+
+    let mut by_name = ByName::default();
+    let mut login = NameStats { sent: 10, statuses: [(200, 8)].into(), ..NameStats::default() };
+    (1..=8).for_each(|ms| login.latency.record(ms * 1_000_000));
+    login.failures.insert(FailureCause::Timeout, 2);
+    by_name.add("login", &login);
+    let figures = |name: &str| Figures::of_name(&by_name, name, 2_000_000_000, 300.0);
+    let judged = |text: &str| {
+        let threshold: Threshold = text.parse().unwrap();
+        let figures = figures(threshold.name().unwrap()).unwrap_or_default();
+        let Judgement { value, kept } = threshold.judge(&figures);
+        (kept, value.unwrap_or_else(|| "unknown".into()))
+    };
+    assert_eq!(judged("p50{login}<6ms"), (true, "5.001 ms".into()));
+    assert_eq!(judged("p90{login}<1s"), (false, "> 300.0 ms, 2 of 10 due have no response".into()));
+    assert!(judged("response_max{ login } <= 8ms").0);
+    assert_eq!(judged("failed{login}<=20%"), (true, "20.000 %".into()));
+    assert_eq!(judged("rate{login}>=4"), (true, "4.0 responses/s".into()));
+    assert_eq!(judged("failed{GET /other}<1%"), (false, "unknown".into()));
+    let odd: Threshold = "p99{GET /a<b>{c}}<1s".parse().unwrap();
+    assert_eq!((odd.name(), odd.to_string().as_str()), (Some("GET /a<b>{c}"), "p99{GET /a<b>{c}}<1s"));
+    for (wrong, why) in [
+        ("p99{}<1s", "names no request"),
+        ("p99{login<1s", "names no request"),
+        ("service_p99{login}<1s", "not measured"),
+        ("skipped{login}<1%", "not measured"),
+        ("p99{login}<1s over 2s", "whole test"),
+    ] {
+        let error = wrong.parse::<Threshold>().unwrap_err();
+        assert!(error.contains(why), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn a_threshold_asks_for_a_name_that_there_is() {
+    let mut config = TestConfig::new(crate::TestId::new("t").unwrap(), crate::TestType::Avalanche);
+    config.count_per_driver = Some(1);
+    config.target_url = Some("http://h/ping".into());
+    let request = |url: &str, name: Option<&str>| crate::RequestConfig {
+        url: Some(url.into()),
+        name: name.map(Into::into),
+        ..crate::RequestConfig::default()
+    };
+    let problem = |config: &TestConfig| config.problems().into_iter().map(|p| (p.field, p.problem)).next();
+    config.thresholds = vec!["p99{login}<1s".parse().unwrap()];
+    let (field, why) = problem(&config).unwrap();
+    assert!(field == "thresholds" && why.contains("one name"), "{field}: {why}");
+    config.requests = vec![request("/a?b", Some("login")), request("/c?d", None)];
+    assert_eq!(problem(&config), None);
+    config.thresholds.push("failed{GET /c}<1%".parse().unwrap());
+    assert_eq!(problem(&config), None);
+    config.thresholds.push("failed{GET /d}<1%".parse().unwrap());
+    assert!(
+        problem(&config).unwrap().1.contains("\"GET /d\", which no request is named; there are \"login\", \"GET /c\"")
+    );
+    // A driver may have a path of its own.
+    config.target_url = None;
+    assert_eq!(problem(&config), None);
+    config.requests[0].name = Some("a{b".into());
+    assert!(problem(&config).unwrap().1.contains("braces"));
+    config.requests[0].name = Some("other".into());
+    assert!(problem(&config).unwrap().1.contains("take another"));
+}

@@ -324,6 +324,13 @@ impl Watch {
     /// one, in which the last requests were sent or nothing but waited for.
     fn judgements(&self, whole: &SecondStats, whole_sending_ns: u64) -> Vec<Option<Judgement>> {
         let judge = |threshold: &Threshold| {
+            if let Some(name) = threshold.name() {
+                let stats = whole.by_name.get(name)?;
+                // What is on its way says nothing yet, and is not told apart by how long it has been.
+                let ended = stats.answered().saturating_add(stats.failed());
+                let figures = Figures::of_ended(stats, ended, whole_sending_ns, self.timeout_ms);
+                return figures.due.filter(|due| *due > 0 && self.is_full).map(|_| threshold.judge(&figures));
+            }
             let late_after_s = threshold.late_after_s();
             let late_of = |s| self.drivers.values().map(|driver| driver.late(s)).fold(0, u64::saturating_add);
             let late = late_after_s.map_or(0, late_of);

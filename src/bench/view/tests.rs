@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use onrush_api::Outcome;
 use onrush_engine::{End, SecondReport};
 use onrush_protocol::{ConnectTo, RequestConfig, TestId, TestType};
-use onrush_stats::{FailureCause, SecondStats, TargetCpu, Totals};
+use onrush_stats::{FailureCause, NameStats, SecondStats, TargetCpu, Totals};
 
 use super::*;
 use crate::bench::collect::Collector;
@@ -222,4 +222,47 @@ fn the_url_is_shown_as_it_is_sent() {
     assert_eq!(shown(&config), "http://h:81/one and 1 request more");
     config.connect_to = vec!["h:81:127.0.0.1:8080".parse::<ConnectTo>().expect("a rule")];
     assert_eq!(AskedView::new(&config).others["connect_to"], serde_json::json!(["h:81:127.0.0.1:8080"]));
+}
+
+/// A second in which half of the requests are of one name and half of another.
+fn named_second() -> SecondReport {
+    let mut report = second(0, 8, 2, Some(End::Completed));
+    let stats = &mut report.stats;
+    let whole = NameStats {
+        sent: stats.counts.sent,
+        statuses: stats.counts.statuses.clone(),
+        failures: stats.counts.failures.clone(),
+        latency: (&stats.latency).into(),
+    };
+    stats.by_name.add("GET /a,b", &NameStats { sent: 4, ..NameStats::default() });
+    stats.by_name.add("rest", &NameStats { sent: whole.sent - 4, ..whole });
+    report
+}
+
+#[test]
+fn names_add_up_and_have_lines_of_their_own() {
+    let result = |report: &SecondReport| {
+        let mut collector = Collector::default();
+        collector.add(report, None);
+        collector.finish(String::new(), sample_asked(), sample_engine())
+    };
+    let view = result(&named_second());
+    assert_eq!(view.outcome, Outcome::Exact, "{}", view.conservation.line);
+    assert_eq!((view.totals.by_name["GET /a,b"].sent, view.totals.by_name["rest"].answered), (4, 8));
+    let text = csv(&view);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert!(lines[0].ends_with(",statuses,failures,name") && lines[1].ends_with(','), "{text}");
+    assert!(lines[2].starts_with("0,") && lines[2].ends_with(",,,\"GET /a,b\""), "{text}");
+    assert!(lines[3].ends_with(",200:8,timeout:2,rest"), "{text}");
+    let commas = |line: &str| line.replace("\"GET /a,b\"", "").matches(',').count();
+    assert!(lines.iter().all(|line| commas(line) == commas(lines[0])), "{text}");
+    assert!(serde_json::to_string(&view).is_ok_and(|json| json.contains("\"by_name\":{\"GET /a,b\"")));
+    assert!(!serde_json::to_string(&sample_run()).is_ok_and(|json| json.contains("by_name")), "one name is the whole");
+
+    let mut wrong = named_second();
+    wrong.stats.by_name.add("rest", &NameStats { sent: 1, ..NameStats::default() });
+    let view = result(&wrong);
+    assert_eq!(view.outcome, Outcome::Invalid);
+    assert!(view.conservation.line.contains("names: sent = sent of all: 10 and 11"), "{}", view.conservation.line);
 }

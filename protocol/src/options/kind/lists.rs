@@ -132,11 +132,15 @@ impl Kind for Targets {
 
     fn shown(&self, value: &Self::Value) -> Value {
         let request = |request: &RequestConfig| {
-            let RequestConfig { url, method, headers, body, weight, expect } = request;
+            let RequestConfig { url, method, headers, body, weight, expect, name } = request;
             let body_bytes = body.as_ref().map_or(0, Vec::len);
             let expect = texts(expect);
-            json!({"url": url, "method": method, "headers": headers, "body_bytes": body_bytes, "weight": weight,
-                "expect": expect})
+            let mut shown = json!({"url": url, "method": method, "headers": headers, "body_bytes": body_bytes,
+                "weight": weight, "expect": expect});
+            if let Some(name) = name {
+                shown["name"] = json!(name);
+            }
+            shown
         };
         value.iter().map(request).collect()
     }
@@ -150,6 +154,7 @@ impl Kind for Targets {
         json!({"type": "array", "items": {"type": "object", "properties": {
             "url": {"type": ["string", "null"]}, "method": text, "headers": Headers.shown_schema(),
             "body_bytes": {"type": "integer"}, "weight": {"type": "integer"}, "expect": {"type": "array", "items": text},
+            "name": text,
         }}})
     }
 
