@@ -13,6 +13,8 @@ mod form;
 mod harness;
 #[path = "browser/load.rs"]
 mod load;
+#[path = "browser/names.rs"]
+mod names;
 #[path = "browser/outcome.rs"]
 mod outcome;
 #[path = "browser/page.rs"]

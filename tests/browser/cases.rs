@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use onrush_api::{MetricsView, ScopeView, SecondView, TestState};
+use onrush_api::{MetricsView, ScopeView, SecondView, SummaryView, TestState};
 use serde_json::{Value, json};
 
 use crate::harness::{Broker, SOON, System, TEST_END, alone, beside_others, wait_for};
+use crate::names;
 use crate::page::{Page, picture_file};
 
 /// The texts of a table's body, row by row.
@@ -35,25 +36,24 @@ fn assert_row(row: &[String], scope: &ScopeView) {
     let name = scope.node_id.as_deref().unwrap_or("All");
     assert!(row[0].starts_with(name), "{row:?} is not {name}'s");
     let count = |value: Option<u64>| value.map(|value| value as f64);
-    let latency = &scope.latency;
-    let values = [
-        count(scope.sent),
-        count(scope.answered),
-        count(scope.failed),
-        scope.responses_per_s,
-        latency.mean_ms,
-        latency.median_ms,
-        latency.min_ms,
-        latency.max_ms,
-        latency.p90_ms,
-        latency.p95_ms,
-        latency.p99_ms,
-        latency.p999_ms,
-        scope.schedule_error.p99_ms,
-    ];
-    assert_eq!(row.len(), values.len() + 1, "{row:?}");
-    for (column, (text, value)) in row[1..].iter().zip(values).enumerate() {
-        assert_shown(text, value, &format!("{name}, number {}", column + 1));
+    let mut values = vec![count(scope.sent), count(scope.answered), count(scope.failed), scope.responses_per_s];
+    values.extend(latencies(&scope.latency));
+    values.push(scope.schedule_error.p99_ms);
+    assert_values(&row[1..], &values, name);
+}
+
+/// A distribution in the order of the columns.
+pub fn latencies(latency: &SummaryView) -> [Option<f64>; 8] {
+    let SummaryView { mean_ms, median_ms, min_ms, max_ms, p90_ms, p95_ms, p99_ms, p999_ms, .. } = *latency;
+    [mean_ms, median_ms, min_ms, max_ms, p90_ms, p95_ms, p99_ms, p999_ms]
+}
+
+/// Cells show these values.
+#[track_caller]
+pub fn assert_values(texts: &[String], values: &[Option<f64>], of: &str) {
+    assert_eq!(texts.len(), values.len(), "{texts:?}");
+    for (column, (text, value)) in texts.iter().zip(values).enumerate() {
+        assert_shown(text, *value, &format!("{of}, number {}", column + 1));
     }
 }
 
@@ -68,7 +68,7 @@ pub fn assert_numbers(page: &mut Page, metrics: &MetricsView) {
 }
 
 /// What a chart's lines are made of.
-fn chart(page: &mut Page, id: &str) -> Vec<(String, Vec<Option<f64>>)> {
+pub fn chart(page: &mut Page, id: &str) -> Vec<(String, Vec<Option<f64>>)> {
     page.eval(&format!(
         "(document.getElementById('chart-{id}').data ?? []).map((trace) => [trace.name, trace.y.map((y) => y ?? null)])"
     ))
@@ -201,6 +201,7 @@ fn a_running_test_is_stopped_by_its_button() {
     let mut page = Page::open(&orchestrator.process.wait_for_address(), "/");
     let test = json!({
         "test_type": "AVALANCHE", "target_url": target.url(), "duration": "60s", "target_throughput": 200, "name": "too long",
+        "targets": names::targets(),
     });
     let test_id = orchestrator.start(&test);
     // A page that names no test follows the newest.
@@ -216,6 +217,7 @@ fn a_running_test_is_stopped_by_its_button() {
     page.wait_for("the last numbers", &format!("{shown} === '{sent}'"));
     assert_numbers(&mut page, &metrics);
     assert!(page.eval::<bool>("document.querySelector('#stop').hidden"));
+    names::assert_shown(&mut page, &metrics, &orchestrator.series(&test_id));
     page.assert_no_complaint();
 }
 
@@ -240,6 +242,7 @@ fn failures_have_their_chart_and_what_is_unknown_is_a_dash() {
     assert_eq!(row[5], "—", "nothing was answered, so no latency is known: {row:?}");
     let left_out = "Latency leaves out 40 of 40 due (100.0 %), which have no response.";
     assert_eq!(page.text("#left-out"), left_out);
+    names::assert_hidden(&mut page);
     page.wait_for("the failures' chart", "document.querySelector('#chart-failures').data?.length === 1");
     let failures = chart(&mut page, "failures");
     assert_eq!(failures[0].1.iter().flatten().sum::<f64>(), 40.0, "{failures:?}");
@@ -256,7 +259,8 @@ fn the_charts_keep_their_memory_bounded_and_replace_a_second_that_comes_late() {
     let found: Value = page.eval(
         "import('/series.js').then(({ Series }) => { \
          const second = (index, sent, latency) => ({ second_index: index, all: { latency: { max_ms: latency }, \
-           schedule_error: {}, failures: { timeout: 1 } }, drivers: [{ node_id: 'a', sent }, { node_id: 'b', sent: null }] }); \
+           schedule_error: {}, failures: { timeout: 1 }, \
+             by_name: { [index % 2 ? 'odd' : 'even']: { sent: 1, responses: 1, latency: { p99_ms: latency } } } }, drivers: [{ node_id: 'a', sent }, { node_id: 'b', sent: null }] }); \
          const late = new Series(); \
          const taken = [second(0, 5, 1), second(2, 7, 1), second(1, 1, 1), second(1, 6, 1)].map((each) => late.put(each)); \
          const day = new Series(); \
@@ -266,14 +270,14 @@ fn the_charts_keep_their_memory_bounded_and_replace_a_second_that_comes_late() {
          return { taken, folded: day.put(second(1000, 2, 9)), late: late.points().map((point) => [point.start_s, point.drivers.a.sent]), points: points.length, \
            newest: points.slice(-600).every((point) => point.width_s === 1), sent: sum((point) => point.drivers.a.sent), \
            unknown: points.every((point) => point.drivers.b.sent == null), failures: sum((point) => point.failures.timeout), \
+           odd: sum((point) => point.names.odd?.sent ?? 0), slow: points.filter((point) => point.names.even?.p99_ms === 9).length, \
            seconds: sum((point) => point.width_s), peaks: points.filter((point) => point.latency.max_ms === 9).length }; })",
     );
     assert_eq!(found["late"], json!([[0, 5], [1, 6], [2, 7]]));
     // A gap and a second that is folded already are noticed: the page asks for everything again.
     assert_eq!((&found["taken"], &found["folded"]), (&json!([true, false, true, true]), &json!(false)));
     assert!(found["points"].as_u64().is_some_and(|points| (1000..=3600).contains(&points)), "{found}");
-    let expected =
-        json!({"sent": 172_800, "failures": 86_400, "seconds": 86_400, "peaks": 1, "newest": true, "unknown": true});
+    let expected = json!({"sent": 172_800, "failures": 86_400, "odd": 43_200, "slow": 1, "seconds": 86_400, "peaks": 1, "newest": true, "unknown": true});
     for (name, value) in expected.as_object().expect("an object") {
         assert_eq!(&found[name], value, "{name}: {found}");
     }

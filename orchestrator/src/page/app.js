@@ -7,8 +7,8 @@ import { setUpForm } from "./form.js";
 import { ask, askList, post, testPath } from "./rest.js";
 import { ShownSearch, drawSearches, setUpSearchForm } from "./search.js";
 import {
-  aboutTest, clock, count, driverRow, element, emptyRow, emptyScope, leftOut, look, milliseconds, numbersRow, pill, rate,
-  seconds, tally, testRow,
+  aboutTest, clock, count, driverRow, element, emptyRow, emptyScope, leftOut, look, milliseconds, nameRows, numbersRow, pill,
+  rate, seconds, tally, testRow,
 } from "./tables.js";
 
 const DRIVERS_EVERY_MS = 1000;
@@ -142,6 +142,9 @@ function drawNumbers(test, totals) {
   ];
   document.querySelector("#numbers tbody").replaceChildren(...rows);
   say("left-out", totals && leftOut(totals.all));
+  const names = nameRows(totals?.all.by_name ?? {});
+  byId("by-name").hidden = names.length === 0;
+  document.querySelector("#by-name tbody").replaceChildren(...names);
 }
 
 /** What is said of a result that is not exact. */

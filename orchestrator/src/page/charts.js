@@ -48,7 +48,11 @@ export function setUpChart(box, id, title, hint) {
 
 /** Builds the charts in `box`; returns `draw(measured)`, where `measured` is `{ id, series, distribution, test }`. */
 export function setUpCharts(box) {
-  const places = FIGURES.map(({ id, title, hint }) => chartIn(box, id, title, hint));
+  const places = FIGURES.map(({ id, title, hint, concerns }) => {
+    const place = chartIn(box, id, title, hint);
+    place.parentElement.hidden = concerns !== undefined;
+    return place;
+  });
   const folded = element("p", { class: "hint", hidden: true });
   box.after(folded);
 
@@ -65,8 +69,9 @@ export function setUpCharts(box) {
     const base = baseLayout(id);
     const points = series.points();
     for (const [index, figure] of FIGURES.entries()) {
-      const { traces, layout } = figure.draw({ points, distribution, config, phases, amendments }, colors);
-      library.react(places[index], traces, merged(base, layout), CONFIG);
+      const drawing = figure.draw({ points, distribution, config, phases, amendments }, colors);
+      places[index].parentElement.hidden = drawing === null;
+      if (drawing) library.react(places[index], drawing.traces, merged(base, drawing.layout), CONFIG);
     }
     folded.hidden = series.width_s === 1;
     folded.textContent = `Older points of the charts stand for ${series.width_s} seconds each: the mean of rates, the worst of latencies and of the CPU.`;

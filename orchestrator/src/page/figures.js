@@ -1,5 +1,7 @@
 // What each chart shows: points of a test become traces and axes. Nothing here touches the page.
 
+import { namesInOrder } from "./tables.js";
+
 const LIGHT = {
   drivers: ["#0b63ce", "#c2410c", "#12743c", "#7b2cbf", "#8a6100", "#c02672", "#0e7490", "#4b5866"],
   quantiles: ["#0b63ce", "#0e7490", "#a85b00", "#b3261e", "#6b7785"],
@@ -18,6 +20,10 @@ const QUANTILES = [["median_ms", "median"], ["p90_ms", "p90"], ["p99_ms", "p99"]
 const MARKED_POINTS = 45;
 /** Points of a curve of percentiles lie this much apart, at least. */
 const CURVE_STEP = 1.01;
+
+/** So many names have a line, each in a colour of its own; the table has all of them. */
+const NAMED_LINES = LIGHT.drivers.length;
+const LABEL_CHARS = 30;
 
 export const palette = (dark) => (dark ? DARK : LIGHT);
 
@@ -154,6 +160,43 @@ function targetCpu({ points }, colors) {
   return { traces, layout: { ...overTime, yaxis: { range: [0, 1], tickformat: ".0%" } } };
 }
 
+/** The names that were sent most, which have a line each. */
+function mostSent(points) {
+  const sent = new Map();
+  for (const { names } of points) {
+    for (const [name, of] of Object.entries(names)) sent.set(name, (sent.get(name) ?? 0) + of.sent);
+  }
+  return namesInOrder([...sent.keys()].sort((a, b) => sent.get(b) - sent.get(a)).slice(0, NAMED_LINES));
+}
+
+/** A name as the chart library shows it: it reads markup, and a legend has no room for a long one. */
+function label(name) {
+  const short = name.length > LABEL_CHARS ? `${name.slice(0, LABEL_CHARS)}…` : name;
+  return short.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+}
+
+/** A line for each name; `value` is of a name in a point, or `null`. */
+function byName({ points }, colors, value, hovertemplate) {
+  return mostSent(points).map((name, index) => {
+    const ys = points.map((point) => (point.names[name] ? value(point.names[name], point.width_s) : null));
+    return line(points, ys, label(name), colors.drivers[index], { hovertemplate });
+  });
+}
+
+function throughputByName(measured, colors) {
+  const traces = byName(measured, colors, ({ responses }, width_s) => responses / width_s, "%{y:,.0f}/s");
+  return { traces, layout: { ...overTime, yaxis: { ...COUNT, ticksuffix: "/s" } } };
+}
+
+function latencyByName(measured, colors) {
+  const traces = byName(measured, colors, ({ p99_ms }) => inSeconds(p99_ms), "%{y:.3s}s");
+  if (traces.every((trace) => trace.y.every((y) => y === null))) return empty("Nothing was measured yet");
+  return { traces, layout: { ...overTime, yaxis: DURATION } };
+}
+
+/** Whether requests of the test have several names. */
+const hasNames = ({ points }) => points.some(({ names }) => Object.keys(names).length > 0);
+
 /** Percentiles on the axis of 1 / (1 - p): each nine as wide as the one before. */
 function curve({ count, buckets }, name, color, dash) {
   const trace = { type: "scatter", mode: "lines", name, x: [], y: [], customdata: [], line: { color, dash, width: 1.8 } };
@@ -185,7 +228,10 @@ function distribution({ distribution: measured }, colors) {
   return { traces, layout: { xaxis, yaxis: DURATION, hovermode: "closest" } };
 }
 
-/** `draw` makes `{ traces, layout }` of what was measured: `{ points, distribution, config, phases, amendments }`. */
+/**
+ * `draw` makes `{ traces, layout }` of what was measured, `{ points, distribution, config, phases, amendments }`; `null`: the
+ * figure does not concern the test, by `concerns`.
+ */
 export const FIGURES = [
   { id: "throughput", title: "Throughput by driver", hint: "sent —, responses ···, asked in grey", draw: throughput },
   { id: "latency", title: "Latency", hint: "of responses, per second, from due to last byte", draw: quantilesOf("latency") },
@@ -194,9 +240,12 @@ export const FIGURES = [
   { id: "schedule-error", title: "Schedule error", hint: "sent this much later than due", draw: quantilesOf("schedule_error") },
   { id: "failures", title: "Failures by cause", hint: "per second", draw: failures },
   { id: "target-cpu", title: "CPU of the target", hint: "used —, wanted and not got ···, of all its CPUs", draw: targetCpu },
+  { id: "name-throughput", title: "Throughput by name", hint: `responses, of the ${NAMED_LINES} names most sent`, draw: throughputByName, concerns: hasNames },
+  { id: "name-latency", title: "Latency p99 by name", hint: `of responses, per second, of the ${NAMED_LINES} names most sent`, draw: latencyByName, concerns: hasNames },
 ].map((figure) => ({ ...figure, draw: (measured, colors) => drawn(figure, measured, colors) }));
 
 function drawn(figure, measured, colors) {
+  if (figure.concerns && !figure.concerns(measured)) return null;
   if (figure.draw === distribution) return figure.draw(measured, colors);
   if (measured.points.length === 0) return empty("No second is over yet");
   const { traces, layout } = figure.draw(measured, colors);

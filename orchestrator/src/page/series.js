@@ -17,6 +17,7 @@ function join(a, b, merge) {
 }
 
 const load = (scope) => ({ due: scope.due, sent: scope.sent, responses: scope.responses, in_flight: scope.in_flight });
+const ofName = ({ sent, responses, latency }) => ({ sent, responses, p99_ms: latency.p99_ms });
 const quantiles = ({ median_ms, p90_ms, p99_ms, p999_ms, max_ms }) => ({ median_ms, p90_ms, p99_ms, p999_ms, max_ms });
 
 /** `null`: the target does not tell. */
@@ -31,6 +32,7 @@ function pointOf({ second_index, all, drivers, target_cpu }) {
     schedule_error: quantiles(all.schedule_error),
     failures: all.failures,
     target_cpu: cpuOf(target_cpu),
+    names: Object.fromEntries(Object.entries(all.by_name ?? {}).map(([name, of]) => [name, ofName(of)])),
   };
 }
 
@@ -38,6 +40,9 @@ function pointOf({ second_index, all, drivers, target_cpu }) {
 function fold(a, b) {
   const loads = (x = {}, y = {}) => ({
     due: add(x.due, y.due), sent: add(x.sent, y.sent), responses: add(x.responses, y.responses), in_flight: worst(x.in_flight, y.in_flight),
+  });
+  const names = (x = {}, y = {}) => ({
+    sent: add(x.sent, y.sent), responses: add(x.responses, y.responses), p99_ms: worst(x.p99_ms, y.p99_ms),
   });
   return {
     start_s: Math.min(a.start_s, b.start_s),
@@ -47,6 +52,7 @@ function fold(a, b) {
     schedule_error: join(a.schedule_error, b.schedule_error, worst),
     failures: join(a.failures, b.failures, add),
     target_cpu: a.target_cpu && b.target_cpu ? join(a.target_cpu, b.target_cpu, worst) : a.target_cpu ?? b.target_cpu,
+    names: join(a.names, b.names, names),
   };
 }
 

@@ -57,17 +57,38 @@ export const pill = (state) => element("span", { class: `pill ${look(state)}` },
 
 /** One row of the numbers: a driver, or all together. */
 export function numbersRow(scope, participant) {
-  const { latency, schedule_error } = scope;
-  const failed = isKnown(scope.failed) && scope.failed > 0;
   const name = element("th", { scope: "row" }, scope.node_id ?? "All", participant ? pill(participant.state) : null);
+  const cells = [...figureCells(scope), element("td", {}, milliseconds(scope.schedule_error.p99_ms))];
+  return element("tr", { class: scope.node_id == null ? "all" : null }, name, ...cells);
+}
+
+/** Requests and latency: what is known of a driver, of all and of a name alike. */
+function figureCells({ sent, answered, failed, responses_per_s, latency }) {
   const cells = [
-    count(scope.sent), count(scope.answered), count(scope.failed), rate(scope.responses_per_s),
+    count(sent), count(answered), count(failed), rate(responses_per_s),
     ...[latency.mean_ms, latency.median_ms, latency.min_ms, latency.max_ms].map(milliseconds),
     ...[latency.p90_ms, latency.p95_ms, latency.p99_ms, latency.p999_ms].map(milliseconds),
-    milliseconds(schedule_error.p99_ms),
   ];
-  const cell = (text, column) => element("td", { class: failed && column === 2 ? "bad" : null }, text);
-  return element("tr", { class: scope.node_id == null ? "all" : null }, name, ...cells.map(cell));
+  return cells.map((text, column) => element("td", { class: column === 2 && isKnown(failed) && failed > 0 ? "bad" : null }, text));
+}
+
+/** What is beyond the names that are told apart is counted under this one. */
+const OTHER = "other";
+
+/** The names in their order, with what is beyond them last. */
+export const namesInOrder = (names) => [...names].sort((a, b) => (a === OTHER) - (b === OTHER) || (a < b ? -1 : 1));
+
+/** The rows of the names of requests, of which there are at most 65. */
+export function nameRows(byName) {
+  return namesInOrder(Object.keys(byName)).map((name) => {
+    const { statuses, failures } = byName[name];
+    const isPlain = Object.keys(statuses).every((status) => status === "200");
+    const remarks = [
+      name === OTHER && "further names, counted together", !isPlain && tally(statuses), tally(failures),
+    ].filter(Boolean).join("; ");
+    const hint = remarks ? element("div", { class: "hint" }, remarks) : null;
+    return element("tr", {}, element("th", { scope: "row" }, name, hint), ...figureCells(byName[name]));
+  });
 }
 
 /** A row of which nothing is known yet. */
