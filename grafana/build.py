@@ -231,6 +231,9 @@ FAILURES = "onrush_driver_failures_total"
 SKIPPED = "onrush_driver_requests_skipped_total"
 DROPPED = "onrush_driver_requests_dropped_total"
 LATENCY = "onrush_driver_latency"
+NAME_ANSWERS = "onrush_test_request_answers_total"
+NAME_FAILURES = "onrush_test_request_failures_total"
+ONE_NAME = "All requests have one name"
 TEST = 'window="test"'
 # Limits in seconds: requests sent late, reports on their way, silence of a driver, clocks and starts apart.
 LATE = steps((0.01, "orange"), (0.1, "red"))
@@ -329,6 +332,17 @@ LIVE_TEST = dashboard("onrush-live-test", "Live test", "What the test that runs 
          ("Median", now("max by (test, driver) (last_over_time("
                         f'{LATENCY}_quantile_seconds{{{TD}, {TEST}, quantile="0.5"}}[$__range]))'), "s", {})],
          ("test", "driver"), "No test in view")),
+    (9,
+     series("Responses by name",
+            "Responses a second to the requests of each name, over all drivers, where a test has several: 64 names at most, "
+            "further ones as other", [
+         query(rate(NAME_ANSWERS, T, "request"), "{{request}}")], "reqps", empty=ONE_NAME, calcs=("lastNotNull", "mean", "max")),
+     series("Latency p99 by name", "Exact quantile of each second, over all drivers", [
+         query(f'max by (request) (onrush_test_request_latency_quantile_seconds{{{T}, quantile="0.99", window="second"}})',
+               "{{request}}")], "s", empty=ONE_NAME),
+     series("Failures by name", "Requests of each name that got no response, or one that failed a check, a second", [
+         query(f"{rate(NAME_FAILURES, T, 'request, cause')} > 0", "{{request}}: {{cause}}")],
+         "reqps", empty="No failures of a name", stack=True)),
     (8,
      series("Schedule error",
             "Send minus due, exact quantiles of each second over all drivers", quantiles("schedule_error"), "s", 6,

@@ -1,5 +1,5 @@
 //! A run in which everything happens that the dashboards can show: answers, failures, requests that wait, a change of the
-//! load, a stop, a driver that dies, and messages that nobody can read.
+//! load, requests of two names, a stop, a driver that dies, and messages that nobody can read.
 
 use onrush_api::{DriverState, Outcome, TestState};
 use onrush_protocol::Topic;
@@ -44,6 +44,7 @@ pub fn play(look: impl FnOnce(&Prometheus)) {
     let stopped = orchestrator.start(&json!({
         "test_type": "AVALANCHE", "target_url": url, "duration": "60s", "target_throughput": 200, "connections": 8,
         "thresholds": ["p99<5s over 2s", "rate>1M"], "name": "changed and stopped",
+        "targets": [{"name": "home", "weight": 3}, {"url": "/missing", "expect": ["status=2xx"]}],
     }));
     orchestrator.wait_for_seconds(&stopped, 1);
     let change = json!({"profile": "30s@100..300, 30s@300", "effective_in": "2s"});
