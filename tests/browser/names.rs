@@ -35,7 +35,8 @@ pub fn assert_shown(page: &mut Page, metrics: &MetricsView, seconds: &[SecondVie
     assert!(failed > 0, "{names:#?}");
     assert_eq!(rows[0][0], format!("{MISSING}\n404 × {failed}; check_failed × {failed}"));
 
-    let lines: [(_, fn(&NameView) -> Option<f64>); 2] = [
+    type Value = fn(&NameView) -> Option<f64>;
+    let lines: [(&str, Value); 2] = [
         ("name-throughput", |of| Some(of.responses as f64)),
         ("name-latency", |of| of.latency.p99_ms.map(|ms| ms / 1000.0)),
     ];
