@@ -1,4 +1,10 @@
-//! What becomes of a finished test: its table or JSON, its thresholds, its exit code.
+//! What becomes of a finished test: its table or document, its thresholds, its exit code.
+//!
+//! `finished` is a run in the shape that documents are drawn from; `junit` and `markdown` draw them.
+
+mod finished;
+pub mod junit;
+pub mod markdown;
 
 use std::fs::File;
 use std::io::Write;
@@ -15,8 +21,22 @@ use crate::report::{self, unsound};
 use crate::table::{BAD, GOOD, WARN, paint};
 use crate::text::{for_locale, json_for_locale};
 use crate::threshold::{self, Threshold};
+pub use finished::{Finished, plain};
 
 /// How a result looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ResultFormat {
+    /// A table for people.
+    Text,
+    /// The same values for machines.
+    Json,
+    /// JUnit XML for CI systems: a test case for each threshold and each check.
+    Junit,
+    /// A summary for a pull request.
+    Markdown,
+}
+
+/// How a list or an answer looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
     /// A table for people.
@@ -31,7 +51,7 @@ pub enum OutputFormat {
 pub struct ResultArgs {
     /// How the result looks
     #[arg(long, value_enum, default_value = "text", env = "ONRUSH_OUTPUT_FORMAT")]
-    pub output_format: OutputFormat,
+    pub output_format: ResultFormat,
     /// Write the result to this file in the --output-format; the terminal still gets the table
     #[arg(short, long, value_name = "FILE", env = "ONRUSH_OUTPUT")]
     pub output: Option<PathBuf>,
@@ -48,7 +68,7 @@ pub struct ResultArgs {
 
 /// Where a result goes. Its file is open before the test starts, so that no test is run in vain.
 pub struct ResultWriter {
-    format: OutputFormat,
+    format: ResultFormat,
     file: Option<OutputFile>,
     thresholds: Vec<Threshold>,
 }
@@ -69,10 +89,13 @@ impl OutputFile {
     }
 
     /// Writes the text, its colours removed.
-    pub fn write(mut self, text: &str) -> Result<(), Error> {
-        let text = anstream::adapter::strip_str(text).to_string();
-        let written = self.file.write_all(for_locale(&text).as_bytes());
-        written.map_err(|e| Error::failed(format!("cannot write {}", self.path.display()), e))
+    pub fn write(self, text: &str) -> Result<(), Error> {
+        self.write_bytes(for_locale(&plain(text)).as_bytes())
+    }
+
+    /// Writes the bytes as they are.
+    pub fn write_bytes(mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.file.write_all(bytes).map_err(|e| Error::failed(format!("cannot write {}", self.path.display()), e))
     }
 
     /// The path and the open file.
@@ -115,13 +138,17 @@ impl ResultWriter {
         let judged = self.thresholds.iter().map(|threshold| threshold::judged(threshold, &metrics.all, timeout_s));
         // The orchestrator has judged those of the test itself.
         let outcomes: Vec<ThresholdView> = test.thresholds.iter().cloned().chain(judged).collect();
+        let found = verdict(test, &outcomes);
         let text = |columns| report::result(test, metrics, columns) + details + &verdicts(&outcomes);
+        let finished = || Finished::of_test(test, metrics, &outcomes, found.clone().map(|(_, words)| words));
         let document = |format, columns| match format {
-            OutputFormat::Json => json(&Document { test, metrics, thresholds: &outcomes }),
-            OutputFormat::Text => Ok(text(columns)),
+            ResultFormat::Json => json(&Document { test, metrics, thresholds: &outcomes }),
+            ResultFormat::Text => Ok(text(columns)),
+            ResultFormat::Junit => Ok(junit::of_run(&finished())),
+            ResultFormat::Markdown => Ok(markdown::of_run(&finished())),
         };
-        deliver(console, self.file, [self.format, OutputFormat::Text], document)?;
-        match verdict(test, &outcomes).filter(|_| judge) {
+        deliver(console, self.file, [self.format, ResultFormat::Text], document)?;
+        match found.filter(|_| judge) {
             None => Ok(ExitCode::SUCCESS),
             Some((code, words)) => {
                 console.error(&words);
@@ -193,20 +220,35 @@ pub fn json(value: &impl Serialize) -> Result<String, Error> {
 /// What became of the thresholds, one a line.
 pub fn verdicts(outcomes: &[ThresholdView]) -> String {
     let verdict = |outcome: &ThresholdView| {
-        let ThresholdView { threshold, value, kept, broken_at_second, broken_value, ended_test } = outcome;
-        let verdict = match kept {
-            Some(true) => paint(GOOD, "kept"),
-            Some(false) => paint(BAD, "NOT KEPT"),
-            None => paint(WARN, "not judged yet"),
+        let style = match outcome.kept {
+            Some(true) => GOOD,
+            Some(false) => BAD,
+            None => WARN,
         };
-        let (value, place) = match broken_at_second {
-            Some(second) => (broken_value, format!(" at second {second}")),
-            None => (value, String::new()),
-        };
-        let end = if *ended_test { ", which ended the test" } else { "" };
-        format!("threshold {threshold}: {verdict} ({}{place}){end}\n", value.as_deref().unwrap_or("unknown"))
+        let end = if outcome.ended_test { ", which ended the test" } else { "" };
+        let (verdict, value) = (paint(style, threshold_verdict(outcome)), threshold_value(outcome));
+        format!("threshold {}: {verdict} ({value}){end}\n", outcome.threshold)
     };
     outcomes.iter().map(verdict).collect()
+}
+
+/// What became of a threshold, in a word or two.
+fn threshold_verdict(outcome: &ThresholdView) -> &'static str {
+    match outcome.kept {
+        Some(true) => "kept",
+        Some(false) => "NOT KEPT",
+        None => "not judged yet",
+    }
+}
+
+/// The value that decided: `312.0 ms at second 37`.
+fn threshold_value(outcome: &ThresholdView) -> String {
+    let ThresholdView { value, broken_at_second, broken_value, .. } = outcome;
+    let (value, place) = match broken_at_second {
+        Some(second) => (broken_value, format!(" at second {second}")),
+        None => (value, String::new()),
+    };
+    format!("{}{place}", value.as_deref().unwrap_or("unknown"))
 }
 
 #[cfg(test)]
@@ -267,7 +309,7 @@ mod tests {
     #[test]
     fn a_window_is_not_for_a_result() {
         let args = |text| ResultArgs {
-            output_format: OutputFormat::Json,
+            output_format: ResultFormat::Json,
             output: None,
             thresholds: vec![threshold::parse(text).expect(text)],
         };
@@ -278,7 +320,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_written_is_found_before_the_test() {
         let output = Some(PathBuf::from("/nowhere/at/all.json"));
-        let args = ResultArgs { output_format: OutputFormat::Json, output, thresholds: Vec::new() };
+        let args = ResultArgs { output_format: ResultFormat::Json, output, thresholds: Vec::new() };
         assert!(ResultWriter::open(args).is_err_and(|e| e.to_string().contains("/nowhere/at/all.json")));
     }
 }

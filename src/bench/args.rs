@@ -97,6 +97,10 @@ pub enum BenchFormat {
     Json,
     /// A line for each second.
     Csv,
+    /// JUnit XML for CI systems: a test case for each threshold and each check.
+    Junit,
+    /// A summary for a pull request.
+    Markdown,
 }
 
 impl BenchArgs {

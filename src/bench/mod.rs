@@ -6,6 +6,7 @@
 mod args;
 mod collect;
 mod csv;
+mod finished;
 mod gate;
 mod hdr;
 mod machine;
@@ -25,6 +26,7 @@ use args::BenchFormat;
 pub use args::{BenchArgs, DEFAULT_CONNECTIONS};
 use collect::Collector;
 use csv::csv;
+use finished::{as_test, finished};
 use gate::Gate;
 use hdr::HdrFile;
 pub use machine::Runs;
@@ -36,7 +38,7 @@ use view::{AskedView, BenchView, EngineView};
 use crate::console::Console;
 use crate::error::{EXIT_FAILED, EXIT_THRESHOLD, Error};
 use crate::report;
-use crate::result::{OutputFile, deliver, json, not_kept, verdicts};
+use crate::result::{Finished, OutputFile, deliver, json, junit, markdown, not_kept, verdicts};
 use crate::signals::{LOOK_EVERY, Stop};
 
 /// The threads know of the start so much earlier.
@@ -93,8 +95,11 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
     view.thresholds = thresholds;
     view.target_metrics_problem = target.as_ref().and_then(TargetWatch::problem).map(Into::into);
     view.reason = view.reason.or(why_ended);
-    write(&view, args.output_format, output, console)?;
-    Ok(match verdict(&view) {
+    let verdict = verdict(&view);
+    let trouble = verdict.as_ref().map(|(_, words)| words.clone());
+    let shape = as_test(&view, &config);
+    write(&view, &finished(&view, &shape, trouble), args.output_format, output, console)?;
+    Ok(match verdict {
         None => ExitCode::SUCCESS,
         Some((code, words)) => {
             console.error(&words);
@@ -132,11 +137,19 @@ fn engine(machine: &Runs, armed: &Armed) -> EngineView {
     }
 }
 
-fn write(view: &BenchView, format: BenchFormat, output: Option<OutputFile>, console: &Console) -> Result<(), Error> {
+fn write(
+    view: &BenchView,
+    run: &Finished,
+    format: BenchFormat,
+    output: Option<OutputFile>,
+    console: &Console,
+) -> Result<(), Error> {
     let document = |format, columns| match format {
         BenchFormat::Text => Ok(text(view, columns) + &verdicts(&view.thresholds)),
         BenchFormat::Json => json(view),
         BenchFormat::Csv => Ok(csv(view)),
+        BenchFormat::Junit => Ok(junit::of_run(run)),
+        BenchFormat::Markdown => Ok(markdown::of_run(run)),
     };
     deliver(console, output, [format, BenchFormat::Text], document)
 }

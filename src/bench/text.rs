@@ -43,7 +43,7 @@ pub fn text(view: &BenchView, max_columns: Option<usize>) -> String {
 }
 
 /// `100,000 requests, for at most 10.00 s, 2.000 ms apart, 64 connections, took 2.31 s`.
-fn settings(asked: &AskedView, totals: &ScopeView) -> String {
+pub fn settings(asked: &AskedView, totals: &ScopeView) -> String {
     let mut parts = Vec::new();
     parts.extend(asked.requests.map(|count| number_of(count, "request")));
     parts.extend(asked.duration_s.map(|duration| format!("for at most {}", seconds(duration))));

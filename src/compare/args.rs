@@ -81,6 +81,8 @@ pub enum CompareFormat {
     Json,
     /// A table for a pull request.
     Markdown,
+    /// JUnit XML for CI systems: a test case for each gate.
+    Junit,
 }
 
 /// Seconds cannot be cut.

@@ -18,7 +18,7 @@ use file::BenchFile;
 
 use crate::console::Console;
 use crate::error::{EXIT_THRESHOLD, Error};
-use crate::result::{OutputFile, deliver, json};
+use crate::result::{OutputFile, deliver, json, junit};
 use crate::test_command::find;
 
 /// `onrush compare`.
@@ -68,6 +68,7 @@ pub fn write(
         CompareFormat::Text => Ok(view::text(view, columns)),
         CompareFormat::Json => json(view),
         CompareFormat::Markdown => Ok(view::markdown(view)),
+        CompareFormat::Junit => Ok(junit::of_comparison(view)),
     };
     deliver(console, output, [format, CompareFormat::Text], document)
 }

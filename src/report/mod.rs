@@ -76,7 +76,7 @@ pub fn line(text: &mut String, line: impl AsRef<str>) {
 }
 
 /// `100,000 requests per driver, 64 connections per driver, 2.31 s, start skew 0.4 ms`.
-fn settings(test: &TestView, metrics: &MetricsView) -> String {
+pub fn settings(test: &TestView, metrics: &MetricsView) -> String {
     let ConfigView { message_count_per_driver, duration_s, test_message_delay_s, target_throughput_per_s, .. } =
         &test.config;
     let mut parts = Vec::new();
@@ -141,7 +141,7 @@ fn numbers_table(metrics: &MetricsView, max_columns: Option<usize>) -> String {
 }
 
 /// What a reader must know beside the numbers; nothing where all went well.
-fn remarks(test: &TestView, metrics: &MetricsView) -> Vec<String> {
+pub fn remarks(test: &TestView, metrics: &MetricsView) -> Vec<String> {
     let all = &metrics.all;
     let mut remarks = Vec::new();
     if all.statuses.keys().any(|status| *status != 200) {

@@ -9,7 +9,7 @@ use crate::console::Console;
 use crate::error::Error;
 use crate::follow::{Wish, follow};
 use crate::report;
-use crate::result::{OutputFormat, ResultWriter, json};
+use crate::result::{OutputFormat, ResultFormat, ResultWriter, json};
 use crate::signals::Stop;
 pub use args::TestArgs;
 use args::{
@@ -44,8 +44,9 @@ fn start(client: &Client, mut args: StartArgs, console: &Console) -> Result<Exit
     let test = client.create(&new_test)?;
     if no_trigger || no_wait {
         let text = match format {
-            OutputFormat::Json => json(&test)?,
-            OutputFormat::Text => format!("{}\n", test.test_id),
+            ResultFormat::Json => json(&test)?,
+            // There is no result yet.
+            ResultFormat::Text | ResultFormat::Junit | ResultFormat::Markdown => format!("{}\n", test.test_id),
         };
         console.result(&text)?;
         return Ok(ExitCode::SUCCESS);
