@@ -286,6 +286,9 @@ pub struct DemoArgs {
     /// Keep the results in this file [default: a temporary file, removed at the end]
     #[arg(long, value_name = "FILE", env = "ONRUSH_DEMO_STORE")]
     pub store: Option<PathBuf>,
+    /// Write the Avalanche's report to this HTML file, which needs no network
+    #[arg(long, value_name = "FILE", env = "ONRUSH_DEMO_REPORT")]
+    pub report: Option<PathBuf>,
 }
 
 /// A number of drivers.

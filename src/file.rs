@@ -1,4 +1,5 @@
-//! Files that a flag names: read with a bound, so that `/dev/zero` is an error and not the end of the memory.
+//! Files that a flag names: read with a bound, so that `/dev/zero` is an error and not the end of the memory; written so that one that
+//! is there is whole.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,4 +17,14 @@ pub fn read_bytes(flag: &str, path: &Path, max_bytes: usize) -> Result<Vec<u8>, 
         return Err(cannot(format!("it has more than {max_bytes} bytes")));
     }
     Ok(bytes)
+}
+
+/// Writes a file by `write`; one of that name is replaced when it is whole.
+pub fn write_whole<T>(path: &Path, write: impl FnOnce(&mut File) -> Result<T, Error>) -> Result<T, Error> {
+    let failed = |error: std::io::Error| Error::failed(format!("cannot write {}", path.display()), error);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let written = write(file.as_file_mut())?;
+    file.persist(path).map_err(|e| failed(e.error))?;
+    Ok(written)
 }

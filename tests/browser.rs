@@ -21,5 +21,7 @@ mod outcome;
 mod page;
 #[path = "browser/recovery.rs"]
 mod recovery;
+#[path = "browser/report.rs"]
+mod report;
 #[path = "browser/search.rs"]
 mod search;

@@ -46,8 +46,10 @@ fn both_tests_are_run_and_proved() {
     harness::set_up();
     let _machine = harness::alone();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let store = folder.path().join("demo.db");
-    let mut demo = Process::onrush("demo", &["demo", "--requests", "20k", "--store", store.to_str().expect("plain")]);
+    let (store, report) = (folder.path().join("demo.db"), folder.path().join("demo.html"));
+    let [store_path, report_path] = [&store, &report].map(|path| path.to_str().expect("plain"));
+    let args = ["demo", "--requests", "20k", "--store", store_path, "--report", report_path];
+    let mut demo = Process::onrush("demo", &args);
     let status = demo.wait_for_end(Duration::from_secs(120));
     let output = demo.output();
     assert!(status.success(), "{status}:\n{output}");
@@ -63,6 +65,8 @@ fn both_tests_are_run_and_proved() {
         assert!(output.contains(column), "{column} is not in:\n{output}");
     }
     assert!(Path::new(&store).exists(), "the store was asked for");
+    let html = std::fs::read_to_string(&report).expect("the report was asked for");
+    assert!(html.starts_with("<!DOCTYPE html>") && html.contains("\"sent\":40000"), "it is the Avalanche's");
 }
 
 #[test]

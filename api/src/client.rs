@@ -289,7 +289,16 @@ impl Client {
 
     /// A test that is over as one file, which is written to `out`; how many bytes it has.
     pub fn export(&self, test_id: &str, out: &mut impl Write) -> Result<u64, ClientError> {
-        let request = self.agent.get(self.url(&["v1", "tests", test_id, "export"]).as_str());
+        self.download(&["v1", "tests", test_id, "export"], out)
+    }
+
+    /// A test that is over as an HTML file, which is written to `out`; how many bytes it has.
+    pub fn report(&self, test_id: &str, out: &mut impl Write) -> Result<u64, ClientError> {
+        self.download(&["v1", "tests", test_id, "report"], out)
+    }
+
+    fn download(&self, path: &[&str], out: &mut impl Write) -> Result<u64, ClientError> {
+        let request = self.agent.get(self.url(path).as_str());
         let request = request.config().timeout_global(None).timeout_per_read(Some(STREAM_SILENCE)).build();
         let response = self.accepted(request.call().map_err(|e| self.unreachable(&e))?)?;
         let length: Option<u64> =

@@ -6,8 +6,8 @@
 //! Reading order: [`state`], [`record`] and [`lifecycle`] (one test), [`registry`] (the drivers), [`aggregate`] and
 //! [`conservation`] (what was measured), [`capacity`] (a test whose load a search decides), [`core`] (all of that together). These are the domain: no clock, socket or file, no
 //! HTTP, no SQL, nothing of how it is shown; `scripts/check-domain` sees to it. Around it: [`store`], [`brain`] (the thread
-//! that makes it real), [`handle`] and [`rest`] (the way in), [`views`] (what is shown, of `onrush_api`), [`export`] (what
-//! Prometheus is shown).
+//! that makes it real), [`handle`] and [`rest`] (the way in), [`views`] (what is shown, of `onrush_api`), [`report_file`] (a
+//! finished test as one HTML file), [`export`] (what Prometheus is shown).
 
 mod aggregate;
 mod amend;
@@ -25,6 +25,7 @@ mod problem;
 mod proof;
 mod record;
 mod registry;
+mod report_file;
 mod rest;
 mod run_file;
 mod second;
@@ -47,6 +48,7 @@ pub use crate::amend::LoadChange;
 pub use crate::core::{NewSearch, NewTest};
 pub use handle::{Handle, SearchPage, TestPage};
 pub use problem::Problem;
+pub use report_file::{Machine, Points, Report};
 pub use rest::allowed_host;
 pub use run_file::{RunFile, RunFileError, Verified};
 pub(crate) use store::ListFilter;
@@ -54,6 +56,7 @@ pub use store::Retention;
 pub use target_check::{TimeSource, time_source};
 pub use target_look::look_at_target;
 pub use updates::{Shown, Update};
+pub use views::{histogram, phases};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

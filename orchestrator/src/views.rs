@@ -82,7 +82,7 @@ pub fn test(record: &TestRecord) -> TestView {
         conservation: record.conservation.as_ref().map(conservation),
         thresholds: thresholds(record),
         amendments: amendments(record),
-        phases: stretches(&record.config).iter().map(phase).collect(),
+        phases: phases(&record.config),
         limit: record.limit.as_ref().map(Into::into),
         events: record
             .events
@@ -175,6 +175,11 @@ fn conservation(Conservation { line, checks }: &Conservation) -> ConservationVie
         detail: check.detail.clone(),
     };
     ConservationView { line: line.clone(), checks: checks.iter().map(check).collect() }
+}
+
+/// What a test asks for over time, changes included.
+pub fn phases(config: &TestConfig) -> Vec<PhaseView> {
+    stretches(config).iter().map(phase).collect()
 }
 
 fn phase(stretch: &Stretch) -> PhaseView {

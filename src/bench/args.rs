@@ -30,6 +30,8 @@ Examples:
     onrush bench http://web:8080/ --type tsunami -R 2k -d 30s -c 256
   A build that fails on a slow server, with the result as a file:
     onrush bench http://web:8080/ -R 500 --threshold 'p99<200ms,failed<=0' -o result.json --output-format json
+  The same with charts, for whoever asks:
+    onrush bench http://web:8080/ -R 500 --report report.html
   Every second's distributions, for the tools of HdrHistogram:
     onrush bench http://web:8080/ -d 1m --hdr run.hlog
     (HistogramLogProcessor -i run.hlog shows latency; -tag service_time and -tag schedule_error the others)
@@ -76,6 +78,9 @@ pub struct BenchArgs {
     /// Write the distributions of every second to this file, in HdrHistogram's interval log format
     #[arg(long, value_name = "FILE", env = "ONRUSH_BENCH_HDR", help_heading = "Result")]
     pub hdr: Option<PathBuf>,
+    /// Write the result with its charts to this HTML file, which needs no network
+    #[arg(long, value_name = "FILE", env = "ONRUSH_BENCH_REPORT", help_heading = "Result")]
+    pub report: Option<PathBuf>,
     /// What the result must keep, else the exit code is 99; repeatable. For instance 'p99<200ms' (99 % of what was due got
     /// its response within 200 ms), 'failed<1%', 'rate>=10k', 'p99<200ms over 10s' (in any ten seconds of it); metrics:
     /// mean, median, p50, p90, p95, p99, p99.9, min, max (with response_ in front: over the responses alone; with service_

@@ -1,18 +1,19 @@
-//! A bench's result in the shape that every finished run has. Pure.
+//! A bench's result in the shape that every finished run has. Pure, but for the moment at which a report is written.
 
 use onrush_api::{
-    ConfigView, MetricsView, ParticipantState, ParticipantView, ScopeView, TestState,
+    ConfigView, HistogramView, MetricsView, ParticipantState, ParticipantView, ScopeView, SecondView, TestState,
     TestView,
 };
+use onrush_orchestrator::{Machine, Points, Report, phases};
 use onrush_protocol::TestConfig;
 
 use super::text::settings;
-use super::view::BenchView;
+use super::view::{BenchView, EngineView, SecondRow};
 use crate::report::remarks::remarks;
 use crate::result::{Finished, plain};
 
 /// What stands where a test has the name of a driver.
-const BENCH: &str = "bench";
+pub const BENCH: &str = "bench";
 
 /// A bench as a test with one driver, and its totals.
 pub fn as_test(view: &BenchView, config: &TestConfig) -> (TestView, MetricsView) {
@@ -33,6 +34,7 @@ pub fn as_test(view: &BenchView, config: &TestConfig) -> (TestView, MetricsView)
         late_reports: 0,
         engine: Some(format!("{}, {}", engine.driver, engine.wait)),
     };
+    let phases = phases(config);
     let config = ConfigView { target_url: Some(asked.url.clone()), ..ConfigView::from(config) };
     let test = TestView {
         test_id: BENCH.into(),
@@ -50,7 +52,7 @@ pub fn as_test(view: &BenchView, config: &TestConfig) -> (TestView, MetricsView)
         conservation: Some(conservation.clone()),
         thresholds: thresholds.clone(),
         amendments: Vec::new(),
-        phases: Vec::new(),
+        phases,
         limit: Some(limit.clone()),
         events: Vec::new(),
     };
@@ -82,6 +84,34 @@ pub fn finished<'a>(
     }
 }
 
+/// Its report.
+pub fn report_of(view: &BenchView, (test, totals): (TestView, MetricsView), distributions: HistogramView) -> Report {
+    let mut points = Points::for_drivers(1);
+    for SecondRow { second_index, measured } in &view.seconds {
+        points.add(&SecondView {
+            second_index: *second_index,
+            sealed_at: String::new(),
+            missing: Vec::new(),
+            late_reports: 0,
+            all: measured.clone(),
+            drivers: vec![ScopeView { node_id: Some(BENCH.into()), ..measured.clone() }],
+        });
+    }
+    let EngineView { driver, wait, why, cpus, connections_open } = view.engine.clone();
+    let machine = Machine {
+        name: BENCH.into(),
+        facts: vec![
+            ("engine", driver),
+            ("CPUs", cpus),
+            ("wait by", format!("{wait}: {why}")),
+            ("connections open at the start", connections_open.to_string()),
+            ("version", env!("CARGO_PKG_VERSION").into()),
+        ],
+    };
+    let written_at = format!("{:.0}", jiff::Timestamp::now());
+    Report { test, totals, points, distributions, machines: vec![machine], written_at }
+}
+
 #[cfg(test)]
 mod tests {
     use onrush_protocol::{TestId, TestType};
@@ -102,5 +132,9 @@ mod tests {
         let text = markdown::of_run(&run);
         assert!(text.contains("| **all** | 3,000 | 3,000 | 0 | 1,429 |"), "{text}");
         assert!(text.contains("bench: 3,000 requests, for at most 10.00 s"), "{text}");
+
+        let distributions = onrush_orchestrator::histogram(BENCH, None, &onrush_stats::SecondStats::default());
+        let html = report_of(&view, shape, distributions).html();
+        assert!(html.contains("\"start_s\":[0,1,2]") && html.contains(&view.conservation.line), "{} bytes", html.len());
     }
 }

@@ -26,7 +26,7 @@ use args::BenchFormat;
 pub use args::{BenchArgs, DEFAULT_CONNECTIONS};
 use collect::Collector;
 use csv::csv;
-use finished::{as_test, finished};
+use finished::{BENCH, as_test, finished, report_of};
 use gate::Gate;
 use hdr::HdrFile;
 pub use machine::Runs;
@@ -51,6 +51,7 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
     let stop = Stop::on_signals()?;
     let machine = Runs::look(args.cpus.as_ref(), &args.engine)?;
     let output = args.output.map(OutputFile::create).transpose()?;
+    let report_file = args.report.map(OutputFile::create).transpose()?;
     let mut hdr = args.hdr.map(HdrFile::create).transpose()?;
 
     let armed = arm(plan, machine.options.clone(), &stop)?;
@@ -91,6 +92,7 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
     console.end_progress();
 
     let thresholds = gate.finish(collector.all());
+    let distributions = report_file.as_ref().map(|_| onrush_orchestrator::histogram(BENCH, None, collector.all()));
     let mut view = collector.finish(rfc3339(start_wall), asked, engine);
     view.thresholds = thresholds;
     view.target_metrics_problem = target.as_ref().and_then(TargetWatch::problem).map(Into::into);
@@ -99,6 +101,9 @@ pub fn run(args: BenchArgs, console: &Console) -> Result<ExitCode, Error> {
     let trouble = verdict.as_ref().map(|(_, words)| words.clone());
     let shape = as_test(&view, &config);
     write(&view, &finished(&view, &shape, trouble), args.output_format, output, console)?;
+    if let Some((file, distributions)) = report_file.zip(distributions) {
+        file.write_bytes(report_of(&view, shape, distributions).html().as_bytes())?;
+    }
     Ok(match verdict {
         None => ExitCode::SUCCESS,
         Some((code, words)) => {

@@ -9,7 +9,7 @@ mod cpus;
 mod verdict;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use crate::cli::DemoArgs;
 use crate::console::{Console, is_interactive, stdout_columns};
 use crate::error::{EXIT_FAILED, Error};
+use crate::file::write_whole;
 use crate::follow::{Wish, follow};
 use crate::logging::LogFormat;
 use crate::nodes::start_embedded;
@@ -54,7 +55,7 @@ pub fn run(args: DemoArgs, log_format: LogFormat, console: &Console) -> Result<E
         stop,
         drivers: args.drivers,
     };
-    let outcome = demo.play(&broker, args.requests);
+    let outcome = demo.play(&broker, args.requests, args.report.as_deref());
     if demo.stop.requested() {
         console.note("ending");
     }
@@ -75,7 +76,7 @@ struct Demo<'a> {
 }
 
 impl Demo<'_> {
-    fn play(&mut self, broker: &EmbeddedBroker, requests: u64) -> Result<ExitCode, Error> {
+    fn play(&mut self, broker: &EmbeddedBroker, requests: u64, report: Option<&Path>) -> Result<ExitCode, Error> {
         let plan = CpuPlan::new(&cpus::usable()?, self.drivers);
         let dashboard = self.client.address().to_owned();
         self.console.note(&format!("orchestrator  {dashboard}  (dashboard and REST; broker {})", broker.address()));
@@ -99,8 +100,8 @@ impl Demo<'_> {
         let mut tsunami = test(TestType::Tsunami, "demo tsunami", TSUNAMI_REQUESTS);
         tsunami.config.delay = TSUNAMI_DELAY;
         let mut broken = Vec::new();
-        for test in [avalanche, tsunami] {
-            broken.extend(self.run_test(test)?);
+        for (test, report) in [(avalanche, report), (tsunami, None)] {
+            broken.extend(self.run_test(test, report)?);
             self.wait_for_drivers()?;
         }
         for problem in &broken {
@@ -144,8 +145,8 @@ impl Demo<'_> {
         })
     }
 
-    /// Runs a test, shows its result and gives what did not hold.
-    fn run_test(&mut self, new_test: NewTest) -> Result<Vec<String>, Error> {
+    /// Runs a test, shows its result, writes its report where one is wanted and gives what did not hold.
+    fn run_test(&mut self, new_test: NewTest, report: Option<&Path>) -> Result<Vec<String>, Error> {
         let expected = Expected { drivers: self.drivers, requests: new_test.config.count_per_driver.unwrap_or(0) };
         let test = self.client.create(&new_test)?;
         self.console.note(&format!("\n{} {}", test.config.test_type, test.test_id));
@@ -155,6 +156,10 @@ impl Demo<'_> {
             Ok(if self.stop.requested() { Wish::Leave } else { Wish::GoOn })
         })?;
         self.console.result(&format!("\n{}", report::result(&test, &metrics, stdout_columns())))?;
+        if let Some(path) = report.filter(|_| test.state.is_end()) {
+            write_whole(path, |file| Ok(client.report(&test.test_id, file)?))?;
+            self.console.note(&format!("report        {}", path.display()));
+        }
         Ok(expected.broken(&test, &metrics))
     }
 

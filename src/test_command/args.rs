@@ -60,6 +60,8 @@ pub enum TestCommand {
     Watch(ShowArgs),
     /// Write everything of a test to one file, which `onrush verify` can prove
     Export(ExportArgs),
+    /// Write a test's report to one HTML file, which needs no network
+    Report(ReportArgs),
 }
 
 /// Options of `onrush test start`.
@@ -231,6 +233,24 @@ pub struct ExportArgs {
     #[arg(value_name = "TEST")]
     pub test_id: Option<String>,
     /// Where the file goes [default: TEST.onrush in this folder]
+    #[arg(short, long, value_name = "FILE", env = "ONRUSH_OUTPUT")]
+    pub output: Option<PathBuf>,
+}
+
+/// Options of `onrush test report`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  onrush test report                      the newest test, as TEST.html
+  onrush test report 20261127 -o report.html
+
+The file has the verdict, the figures, the charts, all settings (the values of secret headers hidden), the machines, the events and the
+checks, reads well on a screen and on paper, and loads nothing.")]
+pub struct ReportArgs {
+    /// The test's id, or the start of it [default: the newest test]
+    #[arg(value_name = "TEST")]
+    pub test_id: Option<String>,
+    /// Where the file goes [default: TEST.html in this folder]
     #[arg(short, long, value_name = "FILE", env = "ONRUSH_OUTPUT")]
     pub output: Option<PathBuf>,
 }

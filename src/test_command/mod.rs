@@ -2,18 +2,20 @@
 
 mod args;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::console::Console;
 use crate::error::Error;
+use crate::file::write_whole;
 use crate::follow::{Wish, follow};
 use crate::report;
 use crate::result::{OutputFormat, ResultFormat, ResultWriter, json};
 use crate::signals::Stop;
 pub use args::TestArgs;
 use args::{
-    DeleteArgs, ExportArgs, ListArgs, MAX_LISTED, NamedArgs, SetArgs, ShowArgs, StartArgs, StopArgs, TestCommand,
+    DeleteArgs, ExportArgs, ListArgs, MAX_LISTED, NamedArgs, ReportArgs, SetArgs, ShowArgs, StartArgs, StopArgs,
+    TestCommand,
 };
 use onrush_api::{Client, ClientError, TestState, TestSummary, TestView};
 
@@ -30,6 +32,7 @@ pub fn run(args: TestArgs, console: &Console) -> Result<ExitCode, Error> {
         TestCommand::Watch(args) => watch(&client, args, console),
         TestCommand::Delete(args) => delete(&client, &args, console),
         TestCommand::Export(args) => export(&client, &args, console),
+        TestCommand::Report(args) => write_report(&client, &args, console),
     }
 }
 
@@ -140,19 +143,28 @@ fn watch(client: &Client, args: ShowArgs, console: &Console) -> Result<ExitCode,
 
 fn export(client: &Client, args: &ExportArgs, console: &Console) -> Result<ExitCode, Error> {
     let test_id = find(client, args.test_id.as_deref())?.test_id;
-    let path = args.output.clone().unwrap_or_else(|| format!("{}.onrush", test_id.replace('/', "_")).into());
-    let failed = |error: std::io::Error| Error::failed(format!("cannot write {}", path.display()), error);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // A file that is there is whole.
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    let bytes = client.export(&test_id, &mut file)?;
-    file.persist(&path).map_err(|e| failed(e.error))?;
+    let path = args.output.clone().unwrap_or_else(|| file_of(&test_id, "onrush"));
+    let bytes = write_whole(&path, |file| Ok(client.export(&test_id, file)?))?;
     console.note(&format!(
         "test {test_id} is in {} ({}); `onrush verify {0}` recomputes it",
         path.display(),
         report::numbers::bytes(bytes as f64)
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+fn write_report(client: &Client, args: &ReportArgs, console: &Console) -> Result<ExitCode, Error> {
+    let test_id = find(client, args.test_id.as_deref())?.test_id;
+    let path = args.output.clone().unwrap_or_else(|| file_of(&test_id, "html"));
+    let bytes = write_whole(&path, |file| Ok(client.report(&test_id, file)?))?;
+    let bytes = report::numbers::bytes(bytes as f64);
+    console.note(&format!("the report of test {test_id} is in {} ({bytes}); a browser shows it", path.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The file of a test in this folder.
+fn file_of(test_id: &str, ending: &str) -> PathBuf {
+    format!("{}.{ending}", test_id.replace('/', "_")).into()
 }
 
 /// The test of this id, or the only one whose id begins so, or the newest.

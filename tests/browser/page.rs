@@ -11,10 +11,17 @@ use serde_json::{Value, json};
 use crate::chromium::Chromium;
 use crate::harness::{SOON, wait_for};
 
-/// An open page of an orchestrator.
+/// What is true where the orchestrator's page stands, charts included.
+const PAGE_STANDS: &str =
+    "document.readyState === 'complete' && window.Plotly && document.querySelector('#form button')";
+/// The same of a report.
+const REPORT_STANDS: &str = "document.readyState === 'complete' && document.querySelector('#chart-throughput')?.data";
+
+/// An open page of an orchestrator, or a report.
 pub struct Page {
     chromium: Chromium,
     base: String,
+    stands: &'static str,
 }
 
 impl Page {
@@ -25,12 +32,23 @@ impl Page {
 
     /// The same, with a script that runs before those of the page.
     pub fn open_with(base: &str, path: &str, script: &str) -> Self {
+        Self::begin(base, path, script, PAGE_STANDS)
+    }
+
+    /// Opens a report from its file, without a network.
+    pub fn open_file(file: &Path) -> Self {
+        let folder = file.parent().expect("a file stands in a folder").display();
+        let name = file.file_name().expect("it has a name").to_string_lossy();
+        Self::begin(&format!("file://{folder}"), &format!("/{name}"), "", REPORT_STANDS)
+    }
+
+    fn begin(base: &str, path: &str, script: &str, stands: &'static str) -> Self {
         let mut chromium = Chromium::start();
         for domain in ["Page", "Runtime", "Log", "Network"] {
             chromium.call(&format!("{domain}.enable"), json!({}));
         }
         chromium.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script }));
-        let mut page = Self { chromium, base: base.into() };
+        let mut page = Self { chromium, base: base.into(), stands };
         page.resize(1280, 900, false);
         page.visit(path);
         page
@@ -41,8 +59,7 @@ impl Page {
         let url = format!("{}{path}", self.base);
         let gone = self.chromium.call("Page.navigate", json!({ "url": url }));
         assert!(gone.get("errorText").is_none(), "{url}: {gone}");
-        let stands = "document.readyState === 'complete' && window.Plotly && document.querySelector('#form button')";
-        self.wait_for("the page to stand", stands);
+        self.wait_for("the page to stand", self.stands);
     }
 
     /// What an expression gives; promises are waited for.
@@ -167,6 +184,15 @@ impl Page {
         self.eval::<Value>("new Promise((done) => setTimeout(done, 600))");
         let clip = json!({"x": 0, "y": 0, "width": width, "height": height.ceil(), "scale": 1});
         self.capture(file, &json!({"format": "png", "captureBeyondViewport": true, "clip": clip}));
+    }
+
+    /// The page on paper, as PDF.
+    #[track_caller]
+    pub fn print(&mut self, file: &Path) {
+        let printed =
+            self.chromium.call("Page.printToPDF", json!({"preferCSSPageSize": true, "printBackground": true}));
+        let bytes = STANDARD.decode(printed["data"].as_str().unwrap_or_default()).expect("a document in base64");
+        std::fs::write(file, bytes).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     }
 
     #[track_caller]

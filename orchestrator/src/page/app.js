@@ -2,14 +2,12 @@
 // A test's numbers come by server-sent events, once a second; drivers and the list of tests are asked for.
 
 import { setUpCharts } from "./charts.js";
-import { Follower, hasEnded } from "./follow.js";
+import { Follower } from "./follow.js";
 import { setUpForm } from "./form.js";
 import { ask, askList, post, testPath } from "./rest.js";
+import { byId, drawResult, hasEnded, say } from "./result.js";
 import { ShownSearch, drawSearches, setUpSearchForm } from "./search.js";
-import {
-  aboutTest, clock, count, driverRow, element, emptyRow, emptyScope, leftOut, look, milliseconds, nameRows, numbersRow, pill,
-  rate, seconds, tally, testRow,
-} from "./tables.js";
+import { aboutTest, driverRow, emptyRow, look, pill, testRow } from "./tables.js";
 
 const DRIVERS_EVERY_MS = 1000;
 const TESTS_EVERY_MS = 3000;
@@ -18,9 +16,6 @@ const DISTRIBUTION_EVERY_MS = 2000;
 const DRAW_WITHIN_MS = 50;
 const TESTS_A_PAGE = 20;
 const TESTS_AT_MOST = 500;
-const EVENTS_SHOWN = 200;
-
-const byId = (id) => document.getElementById(id);
 
 /** What is on show. `pinned`: the address names the test; otherwise the page follows the newest. */
 const shown = { id: null, pinned: false, ...nothingYet() };
@@ -34,11 +29,6 @@ let options = [];
 /** `distributed`: how many responses the distribution has. `refusal`: why a button did nothing. */
 function nothingYet() {
   return { followed: null, distribution: null, distributed: undefined, refusal: null };
-}
-
-function say(id, text) {
-  byId(id).textContent = text ?? "";
-  byId(id).hidden = !text;
 }
 
 // The test on show
@@ -87,35 +77,8 @@ function drawTest() {
   state.textContent = test.state;
   state.className = `pill ${look(test.state)}`;
   byId("test-about").replaceChildren(pill(test.config.test_type), ` ${aboutTest(test, options)}`);
-  say("test-reason", test.reason);
-  drawTiles(followed);
   drawProgress(test, totals);
-  drawNumbers(test, totals);
-  drawNotes(test, totals);
-  drawThresholds(test);
-  drawLimit(test);
-  drawConservation(test);
-  drawCharts({ id, series: followed.series, distribution: shown.distribution, test });
-  const events = test.events.slice(-EVENTS_SHOWN).map((event) =>
-    element("li", {}, element("time", { datetime: event.at }, clock(event.at)), ` ${event.kind}`,
-      event.node_id ? ` ${event.node_id}` : null, event.detail ? `: ${event.detail}` : null));
-  byId("events").replaceChildren(...events);
-}
-
-function drawTiles({ test, totals, second }) {
-  const ended = hasEnded(test);
-  const all = totals?.all ?? emptyScope(null);
-  const tile = (title, text, kind) => element("div", { class: kind }, element("dt", {}, title), element("dd", {}, text));
-  byId("tiles").replaceChildren(
-    tile("Elapsed", seconds(totals?.elapsed_s)),
-    ended
-      ? tile("Responses/s", rate(all.responses_per_s))
-      : tile("Responses/s now", rate(second?.all.responses_per_s)),
-    tile("Answered", count(all.answered)),
-    tile("Failed", count(all.failed), all.failed > 0 ? "bad" : null),
-    ended ? tile("p99, ms", milliseconds(all.latency.p99_ms)) : tile("p99 now, ms", milliseconds(second?.all.latency.p99_ms)),
-    tile("Start skew, ms", milliseconds(test.start_skew_ms)),
-  );
+  drawResult({ ...followed, test, distribution: shown.distribution }, drawCharts);
 }
 
 function drawProgress(test, totals) {
@@ -129,81 +92,6 @@ function drawProgress(test, totals) {
   const bar = byId("progress");
   bar.hidden = test.state !== "RUNNING" || parts.length === 0;
   bar.value = Math.min(1, Math.max(0, ...parts));
-}
-
-function drawNumbers(test, totals) {
-  const participants = new Map(test.participants.map((participant) => [participant.node_id, participant]));
-  const measured = totals?.drivers ?? [];
-  const silent = test.participants.filter((p) => !measured.some((scope) => scope.node_id === p.node_id));
-  const rows = [
-    numbersRow(totals?.all ?? emptyScope(null), null),
-    ...measured.map((scope) => numbersRow(scope, participants.get(scope.node_id))),
-    ...silent.map((participant) => numbersRow(emptyScope(participant.node_id), participant)),
-  ];
-  document.querySelector("#numbers tbody").replaceChildren(...rows);
-  say("left-out", totals && leftOut(totals.all));
-  const names = nameRows(totals?.all.by_name ?? {});
-  byId("by-name").hidden = names.length === 0;
-  document.querySelector("#by-name tbody").replaceChildren(...names);
-}
-
-/** What is said of a result that is not exact. */
-const OUTCOMES = {
-  unproved: "The result is unproved: not every check of it could be made.",
-  incomplete: "The result is incomplete: not every driver delivered everything.",
-  invalid: "The result is invalid: something contradicts it.",
-};
-
-function drawNotes(test, totals) {
-  const all = totals?.all;
-  const about = (name, text) => text && `${name}: ${text}`;
-  const notes = [
-    about("Responses by status", tally(all?.statuses)),
-    about("Failures by cause", tally(all?.failures)),
-    ...Object.entries(all?.examples ?? {}).map(([cause, example]) => `An example of ${cause}: ${example}`),
-    all?.skipped > 0 && `Skipped, due and never sent for want of a free connection: ${count(all.skipped)}`,
-    all?.dropped > 0 && `Dropped, given up for being late: ${count(all.dropped)}`,
-    all?.resent > 0 && `Resent, since an open connection was closed without a response: ${count(all.resent)}`,
-    all?.unsolicited > 0 && `Connections ended for bytes that no request had asked for: ${count(all.unsolicited)}`,
-    test.config.keepalive && all?.connects > 0 && `Connections opened while requests were sent: ${count(all.connects)}`,
-    about("Requests by address", tally(all?.addresses)),
-    ...(totals ? [totals.all, ...totals.drivers] : []).map((scope) => about(scope.node_id ?? "All", scope.note)),
-    ...test.participants.map((participant) => about(participant.node_id, participant.reason)),
-    test.outcome && OUTCOMES[test.outcome],
-  ];
-  byId("notes").replaceChildren(...notes.filter(Boolean).map((note) => element("li", {}, note)));
-}
-
-function drawThresholds({ thresholds = [] }) {
-  const list = byId("thresholds");
-  list.hidden = thresholds.length === 0;
-  const words = { true: "kept", false: "not kept" };
-  const line = ({ threshold, value, kept, broken_at_second, broken_value, ended_test }) => {
-    const at = broken_at_second == null ? value ?? "unknown" : `${broken_value ?? "unknown"} at second ${broken_at_second}`;
-    const end = ended_test ? ", which ended the test" : "";
-    return element("li", { class: kept === false ? "bad" : null }, `${threshold}: ${words[kept] ?? "not judged yet"} (${at})${end}`);
-  };
-  list.replaceChildren(...thresholds.map(line));
-}
-
-function drawLimit({ limit }) {
-  const line = byId("limit");
-  line.hidden = !limit;
-  if (!limit) return;
-  line.className = { none: "good", generator: "bad", unknown: "warn" }[limit.limited_by] ?? "";
-  line.textContent = limit.line;
-}
-
-function drawConservation({ outcome, conservation }) {
-  const box = byId("conservation");
-  box.hidden = !conservation;
-  if (!conservation) return;
-  box.className = look(outcome);
-  const doubtful = conservation.checks.filter((check) => check.verdict !== "EXACT");
-  const line = (check) =>
-    element("li", {}, `${check.node_id ?? "all"}: ${check.name}: ${check.verdict}, expected ${count(check.expected)}, found ${count(check.actual)}`,
-      check.detail ? `; ${check.detail}` : null);
-  box.replaceChildren(element("p", {}, conservation.line), element("ul", {}, ...doubtful.map(line)));
 }
 
 /** The distribution is large: it is asked for when there are responses that it does not have. */

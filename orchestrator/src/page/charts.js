@@ -8,13 +8,17 @@ const DRAW_EVERY_MS = 250;
 const CONFIG = { displayModeBar: false, responsive: true, showTips: false, doubleClick: "reset" };
 
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
+/** On paper everything is light, and as wide as the paper. */
+const PAPER_PX = 680;
+let printing = false;
+const colorsNow = () => palette(dark.matches && !printing);
 /** Where a finger moves the page, dragging must not select a part of a chart. */
 const precise = window.matchMedia("(pointer: fine)");
 
-/** The library, asked for once. */
+/** The library, asked for once; a report carries it. */
 let loading = null;
 function loadLibrary() {
-  loading ??= new Promise((resolve, reject) => {
+  loading ??= window.Plotly ? Promise.resolve(window.Plotly) : new Promise((resolve, reject) => {
     const script = element("script", { src: "/assets/plotly.js", onload: () => resolve(window.Plotly), onerror: reject });
     document.head.append(script);
   });
@@ -39,7 +43,7 @@ export function setUpChart(box, id, title, hint) {
   return (of, figure) => {
     draw = (library) => {
       if (document.hidden || box.offsetParent === null) return;
-      const { traces, layout } = figure(palette(dark.matches));
+      const { traces, layout } = figure(colorsNow());
       library.react(place, traces, merged(baseLayout(of), layout), CONFIG);
     };
     drawNow();
@@ -65,7 +69,7 @@ export function setUpCharts(box) {
     if (!library || !measured || document.hidden || box.offsetParent === null) return;
     const { id, series, distribution, test } = measured;
     const { config, phases, amendments } = test;
-    const colors = palette(dark.matches);
+    const colors = colorsNow();
     const base = baseLayout(id);
     const points = series.points();
     for (const [index, figure] of FIGURES.entries()) {
@@ -74,7 +78,7 @@ export function setUpCharts(box) {
       if (drawing) library.react(places[index], drawing.traces, merged(base, drawing.layout), CONFIG);
     }
     folded.hidden = series.width_s === 1;
-    folded.textContent = `Older points of the charts stand for ${series.width_s} seconds each: the mean of rates, the worst of latencies and of the CPU.`;
+    folded.textContent = `${series.isEvenlyFolded ? "Points" : "Older points"} of the charts stand for ${series.width_s} seconds each: the mean of rates, the worst of latencies and of the CPU.`;
   };
   const drawSoon = () => {
     if (waiting) return;
@@ -91,6 +95,13 @@ export function setUpCharts(box) {
   );
   dark.addEventListener("change", drawSoon);
   document.addEventListener("visibilitychange", drawSoon);
+  for (const [name, isPaper] of [["beforeprint", true], ["afterprint", false]]) {
+    window.addEventListener(name, () => {
+      printing = isPaper;
+      document.documentElement.classList.toggle("printing", isPaper);
+      drawNow();
+    });
+  }
   return (what) => {
     measured = what;
     drawSoon();
@@ -106,7 +117,7 @@ function baseLayout(testId) {
   return {
     // Zoomed parts stay while numbers come in, and are left with the test.
     uirevision: testId,
-    autosize: true,
+    ...(printing ? { autosize: false, width: PAPER_PX } : { autosize: true }),
     margin: { l: 8, r: 12, t: 4, b: 8, pad: 2 },
     paper_bgcolor: card,
     plot_bgcolor: card,

@@ -5,6 +5,7 @@
 // that is shown depends on a single event, and the last word is always an answer.
 
 import { ask, patch, post, testPath } from "./rest.js";
+import { hasEnded } from "./result.js";
 import { Series } from "./series.js";
 
 /** While requests are sent, the stream tells something every second. */
@@ -16,9 +17,6 @@ const LONGEST_PAUSE_MS = 4000;
 const SECONDS_AT_ONCE = 600;
 /** How often a test that has ended incomplete is looked at. */
 const LATE_EVERY_MS = 3000;
-const END_STATES = ["COMPLETED", "STOPPED", "FAILED"];
-
-export const hasEnded = (test) => END_STATES.includes(test?.state);
 
 /** What was missing when it ended may still come. */
 const mayGrow = (test) => ["incomplete", "invalid"].includes(test.outcome) && test.triggered_at != null;

@@ -63,6 +63,18 @@ export class Series {
   #folded_s = 0;
   #end_s = 0;
 
+  /** Of points that stand for so many seconds each. */
+  static ofPoints(points, width_s) {
+    const series = new Series();
+    points.forEach((point) => series.#points.set(point.start_s, point));
+    series.#width_s = width_s;
+    series.isEvenlyFolded = true;
+    return series;
+  }
+
+  /** Whether all points are as wide, not the older ones alone. */
+  isEvenlyFolded = false;
+
   /** How many seconds the older points stand for. */
   get width_s() {
     return this.#width_s;

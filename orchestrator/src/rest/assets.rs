@@ -13,6 +13,7 @@ use axum::routing::get;
 use utoipa_swagger_ui::Config;
 
 use super::problem::Failure;
+use crate::report_file::LIBRARY_GZIP;
 
 /// The chart library looks, by an image in a data URL, what the browser can show.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -27,7 +28,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 const ICON: &str = "image/svg+xml";
 
 /// What the page at `/` is made of: path, type and text.
-const PAGE: [(&str, &str, &str); 13] = [
+const PAGE: [(&str, &str, &str); 14] = [
     ("/", HTML, include_str!("../page/index.html")),
     ("/style.css", STYLE, include_str!("../page/style.css")),
     ("/icon.svg", ICON, include_str!("../page/icon.svg")),
@@ -36,13 +37,13 @@ const PAGE: [(&str, &str, &str); 13] = [
     ("/rest.js", SCRIPT, include_str!("../page/rest.js")),
     ("/form.js", SCRIPT, include_str!("../page/form.js")),
     ("/tables.js", SCRIPT, include_str!("../page/tables.js")),
+    ("/result.js", SCRIPT, include_str!("../page/result.js")),
     ("/series.js", SCRIPT, include_str!("../page/series.js")),
     ("/charts.js", SCRIPT, include_str!("../page/charts.js")),
     ("/figures.js", SCRIPT, include_str!("../page/figures.js")),
     ("/search.js", SCRIPT, include_str!("../page/search.js")),
     ("/curve.js", SCRIPT, include_str!("../page/curve.js")),
 ];
-const LIBRARY_GZIP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plotly.min.js.gz"));
 
 /// The page and the description.
 pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {

@@ -86,6 +86,6 @@ fn read_chunk(file: &mut File) -> io::Result<Bytes> {
 }
 
 /// A test may be called whatever somebody likes.
-fn file_name(test_id: &str) -> String {
+pub(super) fn file_name(test_id: &str) -> String {
     test_id.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
 }

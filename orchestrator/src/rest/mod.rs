@@ -27,6 +27,7 @@ mod made;
 mod openapi;
 mod problem;
 mod query;
+mod report;
 mod room;
 mod routes;
 mod search;
@@ -72,6 +73,7 @@ fn router_for<A: Api>(api: A, hosts: Hosts) -> Router {
         .route("/v1/tests/{id}/series", get(routes::series::<A>))
         .route("/v1/tests/{id}/histogram", get(routes::histogram::<A>))
         .route("/v1/tests/{id}/export", get(export::export::<A>))
+        .route("/v1/tests/{id}/report", get(report::report::<A>))
         .route("/v1/tests/{id}/stream", get(stream::stream::<A>))
         .route("/v1/searches", get(search_routes::list_searches::<A>).post(search_routes::create_search::<A>))
         .route("/v1/searches/{id}", get(search_routes::show_search::<A>))

@@ -441,6 +441,7 @@ async fn the_description_lists_every_route() {
             "get /v1/tests/{id}/export",
             "get /v1/tests/{id}/histogram",
             "get /v1/tests/{id}/metrics",
+            "get /v1/tests/{id}/report",
             "get /v1/tests/{id}/series",
             "get /v1/tests/{id}/stream",
             "patch /v1/tests/{id}",
@@ -501,6 +502,7 @@ async fn the_page_is_served_and_cached() {
         ("/follow.js", "text/javascript; charset=utf-8"),
         ("/rest.js", "text/javascript; charset=utf-8"),
         ("/form.js", "text/javascript; charset=utf-8"),
+        ("/result.js", "text/javascript; charset=utf-8"),
         ("/tables.js", "text/javascript; charset=utf-8"),
         ("/series.js", "text/javascript; charset=utf-8"),
         ("/charts.js", "text/javascript; charset=utf-8"),
@@ -525,4 +527,26 @@ async fn the_page_is_served_and_cached() {
     let start = get(&idle(), "/docs/swagger-initializer.js").await;
     let start = String::from_utf8_lossy(&start.body).into_owned();
     assert!(start.contains("/openapi.json") && !start.contains("petstore"), "{start}");
+}
+
+#[tokio::test]
+async fn a_report_is_one_file_of_a_test_that_is_over() {
+    let brain = Fake::new(TestState::Completed, 16);
+    (0..3).for_each(|_| brain.seal_second());
+    let answer = get(&brain, &format!("/v1/tests/{TEST_ID}/report")).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.header(header::CONTENT_TYPE), "text/html; charset=utf-8");
+    assert_eq!(answer.header(header::CONTENT_DISPOSITION), format!("inline; filename=\"{TEST_ID}.html\""));
+    let policy = answer.header(header::CONTENT_SECURITY_POLICY);
+    assert!(
+        policy.contains("default-src 'none'; script-src 'sha256-") && policy.contains("sandbox allow-scripts"),
+        "{policy}"
+    );
+    let html = String::from_utf8(answer.body.to_vec()).expect("a text");
+    assert!(html.contains("\"start_s\":[0,1,2]") && html.contains("\"sent\":[100,100,100]"), "all seconds are in it");
+
+    let running = get(&Fake::new(TestState::Running, 16), &format!("/v1/tests/{TEST_ID}/report")).await;
+    assert_eq!(running.status, StatusCode::CONFLICT);
+    assert!(String::from_utf8_lossy(&running.body).contains("is not over"));
+    assert_eq!(get(&idle(), "/v1/tests/nobody/report").await.status, StatusCode::NOT_FOUND);
 }
