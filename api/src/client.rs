@@ -17,6 +17,8 @@ use crate::{CompareView, DriverView, MetricsView, SearchView, SecondView, Stoppe
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For a whole call; a trigger waits some seconds for the drivers to be armed.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Recomputing a large run takes minutes.
+const IMPORT_TIMEOUT: Duration = Duration::from_secs(600);
 /// A stream that says nothing for so long is broken: it sends at least a keep-alive.
 const STREAM_SILENCE: Duration = Duration::from_secs(45);
 /// The longest answer that is read.
@@ -295,6 +297,14 @@ impl Client {
     /// A test that is over as an HTML file, which is written to `out`; how many bytes it has.
     pub fn report(&self, test_id: &str, out: &mut impl Write) -> Result<u64, ClientError> {
         self.download(&["v1", "tests", test_id, "report"], out)
+    }
+
+    /// Gives the orchestrator a run that was exported elsewhere.
+    pub fn import(&self, file: std::fs::File) -> Result<TestView, ClientError> {
+        let request = self.agent.post(self.url(&["v1", "tests", "import"]).as_str());
+        let request = request.content_type("application/vnd.onrush.run");
+        let request = request.config().timeout_global(None).timeout_recv_response(Some(IMPORT_TIMEOUT)).build();
+        self.read(request.send(file))
     }
 
     fn download(&self, path: &[&str], out: &mut impl Write) -> Result<u64, ClientError> {

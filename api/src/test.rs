@@ -27,6 +27,9 @@ pub struct TestView {
     pub participants: Vec<ParticipantView>,
     /// When it was made.
     pub created_at: String,
+    /// When it was taken in here, after it had run elsewhere; `null`: it ran here.
+    #[serde(default)]
+    pub imported_at: Option<String>,
     /// When it was triggered.
     pub triggered_at: Option<String>,
     /// The start moment that the drivers were given.

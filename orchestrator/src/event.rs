@@ -15,6 +15,8 @@ named! {
     pub enum TestEvent {
         /// The test is stored.
         Created = "created",
+        /// It ran elsewhere and was taken in.
+        Imported = "imported",
         /// A driver takes part.
         Joined = "joined",
         /// A driver takes no part any more.
@@ -78,9 +80,15 @@ impl TestEvent {
             E::Joined | E::Left | E::Armed | E::Refused | E::NotTriggered | E::Lost | E::Back => true,
             // Of whoever says so, under any name.
             E::Started | E::StoppedLate | E::Skipped | E::PassedOver | E::Other => true,
-            E::Created | E::Triggered | E::Clock | E::Stop | E::Finished | E::Failed | E::Stopped | E::Completed => {
-                false
-            }
+            E::Created
+            | E::Imported
+            | E::Triggered
+            | E::Clock
+            | E::Stop
+            | E::Finished
+            | E::Failed
+            | E::Stopped
+            | E::Completed => false,
             // Once for each.
             E::Threshold => false,
             // Once.

@@ -7,6 +7,7 @@ mod compare;
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use onrush_api::{
     TestSummary, TestView,
 };
 use onrush_protocol::TestId;
+use tempfile::NamedTempFile;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 
 use crate::aggregate;
@@ -24,7 +26,7 @@ use crate::brain::{self, Command, Totalled};
 use crate::core::{NewSearch, NewTest};
 use crate::export::Export;
 use crate::problem::Problem;
-use crate::run_file;
+use crate::run_file::{self, RunFile, RunFileError};
 use crate::store::{ListFilter, READERS, SearchList, StoreError, StoreReader, Stored, StoredSearch};
 use crate::trouble::Trouble;
 use crate::updates::Update;
@@ -38,7 +40,9 @@ const TURN_PATIENCE: Duration = Duration::from_secs(10);
 const MAX_SHOWN_CHARS: usize = 100;
 /// Scrapes that are rendered at once: Prometheus must not wait for those who read results.
 const SCRAPES: usize = 2;
-/// Runs that are exported at once.
+/// What an imported run may unpack to: an hour of eight busy drivers has a tenth of it.
+const MAX_IMPORT_BYTES: u64 = 2 << 30;
+/// Runs that are exported or imported at once.
 const EXPORTS: usize = 1;
 
 /// A part of the list of tests.
@@ -125,7 +129,7 @@ impl Handle {
         let told = |problem| match problem {
             Problem::NotFound(why) => Problem::NotFound(all_the_same(why)),
             Problem::Conflict(why) => Problem::Conflict(all_the_same(why)),
-            unavailable @ Problem::Unavailable(_) => unavailable,
+            other @ (Problem::Invalid(_) | Problem::Unavailable(_)) => other,
         };
         self.unless_ended(&test_id, done).await.map_err(told)
     }
@@ -284,13 +288,38 @@ impl Handle {
             )));
         }
         let (turn, store, id) = (turn_of(&self.exports).await?, self.store.clone(), test_id.to_string());
-        let folder = |store: &Path| store.parent().unwrap_or(Path::new(".")).to_owned();
-        let exported = self.work(&turn, move || run_file::export(&store, &id, &folder(&store))).await?;
+        let exported = self.work(&turn, move || run_file::export(&store, &id, folder(&store))).await?;
         let file = exported.map_err(|error| {
             tracing::error!(%error, test = %test_id, "the run could not be exported");
             Problem::Unavailable(format!("the run could not be exported: {error}"))
         })?;
         file.ok_or_else(|| Problem::no_such_test(&test_id))
+    }
+
+    /// A file for a run that is to be imported; gone with the value.
+    pub fn import_file(&self) -> io::Result<NamedTempFile> {
+        NamedTempFile::new_in(folder(&self.store))
+    }
+
+    /// Takes in a run that was exported elsewhere, once all of it is recomputed.
+    pub async fn import(&self, file: NamedTempFile) -> Result<TestView, Problem> {
+        let (turn, folder) = (turn_of(&self.exports).await?, folder(&self.store).to_owned());
+        let opened = self.work(&turn, move || {
+            let run = RunFile::open_within(file.path(), &folder, MAX_IMPORT_BYTES)?;
+            run.check_size()?;
+            Ok((run.verify()?, run))
+        });
+        let (verified, run) = opened.await?.map_err(|error: RunFileError| match error {
+            RunFileError::Io(error) => Problem::Unavailable(format!("the run cannot be unpacked: {error}")),
+            other => Problem::Invalid(format!("the run is not taken: {other}")),
+        })?;
+        if let Some(first) = verified.differences.first() {
+            let more = verified.differences.len() - 1 + verified.more;
+            let more = if more > 0 { format!("; and {more} differences more") } else { String::new() };
+            let why = "the run is not taken, since it says what its reports do not add up to";
+            return Err(Problem::Invalid(format!("{why}: {first}{more}; `onrush verify` shows all of it")));
+        }
+        self.ask(|reply| Command::Import(Box::new((verified.test_id, run)), reply)).await?
     }
 
     /// What happens in a test from now on, with the test as it is. Of a test that is over, nothing more is heard.
@@ -364,6 +393,11 @@ impl Handle {
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| ending())
     }
+}
+
+/// Where the store lies, and what lies beside it for a while.
+fn folder(store: &Path) -> &Path {
+    store.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn busy() -> Problem {

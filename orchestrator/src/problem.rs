@@ -11,6 +11,9 @@ pub enum Problem {
     /// The state of things forbids it.
     #[error("{0}")]
     Conflict(String),
+    /// What was given cannot be used.
+    #[error("{0}")]
+    Invalid(String),
     /// It cannot be done now; later it can.
     #[error("{0}")]
     Unavailable(String),

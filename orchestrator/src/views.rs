@@ -14,6 +14,7 @@ use onrush_stats::{Distribution, SecondStats};
 use crate::aggregate::{DriverPart, Parts, merged};
 use crate::amend::{Stretch, stretches};
 use crate::clock::rfc3339;
+use crate::event::TestEvent;
 use crate::proof::{Check, Conservation};
 use crate::record::{ParticipantRecord, TestRecord};
 use crate::registry::{DriverStatus, clock_warning};
@@ -74,6 +75,7 @@ pub fn test(record: &TestRecord) -> TestView {
         config: ConfigView::from(&record.config),
         participants: record.participants.iter().map(participant).collect(),
         created_at: rfc3339(record.created_unix_ms),
+        imported_at: imported_at(record),
         triggered_at: record.triggered_unix_ms.map(rfc3339),
         start_at: record.start_at_unix_ms.map(rfc3339),
         ended_at: record.ended_unix_ms.map(rfc3339),
@@ -96,6 +98,11 @@ pub fn test(record: &TestRecord) -> TestView {
             })
             .collect(),
     }
+}
+
+fn imported_at(record: &TestRecord) -> Option<String> {
+    let event = record.events.kept().iter().rfind(|event| event.kind == TestEvent::Imported);
+    event.map(|event| rfc3339(event.at_unix_ms))
 }
 
 /// A capacity search. Where what is stored of it cannot be read, its numbers are 0 and its reason says so.

@@ -44,6 +44,7 @@ pub fn as_test(view: &BenchView, config: &TestConfig) -> (TestView, MetricsView)
         config,
         participants: vec![participant],
         created_at: started_at.clone(),
+        imported_at: None,
         triggered_at: None,
         start_at: Some(started_at.clone()),
         ended_at: None,

@@ -165,6 +165,7 @@ pub fn remarks(test: &TestView, metrics: &MetricsView) -> Vec<String> {
     }
     let target_metrics = test.events.iter().filter(|event| event.kind == "target metrics");
     remarks.extend(target_metrics.map(|event| paint(WARN, format!("{}: {}", event.kind, event.detail))));
+    remarks.extend(test.imported_at.as_ref().map(|at| format!("imported {at}: it ran elsewhere")));
     // A sound result needs no word; one that is not has its reason in these.
     match unsound(test) {
         Some(words) if test.state.is_end() => remarks.push(paint(BAD, words)),

@@ -34,6 +34,7 @@ pub fn sample_test() -> TestView {
         },
         participants: vec![part("driver-1"), part("driver-2")],
         created_at: "2026-01-02T03:04:05Z".into(),
+        imported_at: None,
         triggered_at: None,
         start_at: None,
         ended_at: None,

@@ -60,6 +60,8 @@ pub enum TestCommand {
     Watch(ShowArgs),
     /// Write everything of a test to one file, which `onrush verify` can prove
     Export(ExportArgs),
+    /// Give the orchestrator a run that was exported elsewhere, which it verifies first
+    Import(ImportArgs),
     /// Write a test's report to one HTML file, which needs no network
     Report(ReportArgs),
 }
@@ -235,6 +237,21 @@ pub struct ExportArgs {
     /// Where the file goes [default: TEST.onrush in this folder]
     #[arg(short, long, value_name = "FILE", env = "ONRUSH_OUTPUT")]
     pub output: Option<PathBuf>,
+}
+
+/// Options of `onrush test import`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  onrush test export 20261127 -o run.onrush                     from one orchestrator
+  onrush test import run.onrush --orchestrator http://other:7400    to another
+
+The orchestrator recomputes everything in the file before it takes it. It refuses a run that differs from what its reports add up
+to, and one that it has already.")]
+pub struct ImportArgs {
+    /// The file of `onrush test export`
+    #[arg(value_name = "FILE", env = "ONRUSH_IMPORT_FILE")]
+    pub file: PathBuf,
 }
 
 /// Options of `onrush test report`.

@@ -14,8 +14,8 @@ use crate::result::{OutputFormat, ResultFormat, ResultWriter, json};
 use crate::signals::Stop;
 pub use args::TestArgs;
 use args::{
-    DeleteArgs, ExportArgs, ListArgs, MAX_LISTED, NamedArgs, ReportArgs, SetArgs, ShowArgs, StartArgs, StopArgs,
-    TestCommand,
+    DeleteArgs, ExportArgs, ImportArgs, ListArgs, MAX_LISTED, NamedArgs, ReportArgs, SetArgs, ShowArgs, StartArgs,
+    StopArgs, TestCommand,
 };
 use onrush_api::{Client, ClientError, TestState, TestSummary, TestView};
 
@@ -32,6 +32,7 @@ pub fn run(args: TestArgs, console: &Console) -> Result<ExitCode, Error> {
         TestCommand::Watch(args) => watch(&client, args, console),
         TestCommand::Delete(args) => delete(&client, &args, console),
         TestCommand::Export(args) => export(&client, &args, console),
+        TestCommand::Import(args) => import(&client, &args, console),
         TestCommand::Report(args) => write_report(&client, &args, console),
     }
 }
@@ -150,6 +151,13 @@ fn export(client: &Client, args: &ExportArgs, console: &Console) -> Result<ExitC
         path.display(),
         report::numbers::bytes(bytes as f64)
     ));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn import(client: &Client, args: &ImportArgs, console: &Console) -> Result<ExitCode, Error> {
+    let cannot = |error| Error::failed(format!("cannot read {}", args.file.display()), error);
+    let test_id = client.import(std::fs::File::open(&args.file).map_err(cannot)?)?.test_id;
+    console.note(&format!("test {test_id} is verified and imported; `onrush test show {test_id}` shows it"));
     Ok(ExitCode::SUCCESS)
 }
 

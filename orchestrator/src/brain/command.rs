@@ -15,6 +15,7 @@ use crate::core::{NewSearch, NewTest};
 use crate::problem::Problem;
 use crate::record::TestRecord;
 use crate::registry::DriverStatus;
+use crate::run_file::RunFile;
 use crate::store::{self, Stored};
 use crate::target_check::Probe;
 use crate::updates::Update;
@@ -36,6 +37,8 @@ pub type Totalled = (TestRecord, Parts);
 pub enum Command {
     /// Make a test.
     Create(Box<NewTest>, oneshot::Sender<Result<TestView, Problem>>),
+    /// Take in a run that was exported elsewhere and checked here.
+    Import(Box<(TestId, RunFile)>, oneshot::Sender<Result<TestView, Problem>>),
     /// Make a capacity search and its test, and start that.
     CreateSearch(Box<NewSearch>, oneshot::Sender<Result<SearchView, Problem>>),
     /// Stop a capacity search and its test.
@@ -132,6 +135,22 @@ impl Brain {
                     taken => taken,
                 };
                 self.answer(life, &test_id, made, reply)?;
+            }
+            Command::Import(run, reply) => {
+                let (test_id, run) = *run;
+                let may_enter = match life.core.open_test() {
+                    Some(open) => Err(Problem::conflict(format!(
+                        "test {open} is open, and taking in a run would hold it up; import it when that test is over"
+                    ))),
+                    // One that was deleted may come back.
+                    None if !store::exists(life.store.connection(), test_id.as_str())? => Ok(()),
+                    None => Err(there_was(&test_id)),
+                };
+                let done = match may_enter {
+                    Ok(()) => Ok(life.store.import(run.path(), &test_id, now.unix_ms)?),
+                    refused => refused,
+                };
+                self.answer(life, &test_id, done, reply)?;
             }
             Command::CreateSearch(search, reply) => {
                 let test_id = search.test.config.test_id.clone();
@@ -235,5 +254,9 @@ fn is_free(life: &Life, test_id: &TestId) -> Result<Result<(), Problem>, BrainEr
     let (connection, id) = (life.store.connection(), test_id.as_str());
     let is_stored = store::exists(connection, id)? || store::was_deleted(connection, id)?;
     let taken = life.core.test(test_id).is_none() && is_stored;
-    Ok(if taken { Err(Problem::conflict(format!("there was a test {test_id} already"))) } else { Ok(()) })
+    Ok(if taken { Err(there_was(test_id)) } else { Ok(()) })
+}
+
+fn there_was(test_id: &TestId) -> Problem {
+    Problem::conflict(format!("there was a test {test_id} already"))
 }

@@ -115,6 +115,7 @@ impl Command {
                 drop(reply.send(Err(problem.clone())));
             }
             Self::CreateSearch(_, reply) | Self::StopSearch(_, reply) => drop(reply.send(Err(problem.clone()))),
+            Self::Import(_, reply) => drop(reply.send(Err(problem.clone()))),
             Self::Amend(_, _, _, reply) => drop(reply.send(Err(problem.clone()))),
             Self::Delete(_, reply) => drop(reply.send(Err(problem.clone()))),
             Self::StopAll(reply) => drop(reply.send(Err(problem.clone()))),

@@ -234,6 +234,11 @@ impl Core {
         self.tests.get(test_id)
     }
 
+    /// The name of a test that is open, where there is one.
+    pub fn open_test(&self) -> Option<&TestId> {
+        self.tests.keys().next()
+    }
+
     /// The test that runs.
     fn running(&self) -> Option<&OpenTest> {
         self.tests.values().find(|test| test.record.state == TestState::Running)

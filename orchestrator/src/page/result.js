@@ -85,6 +85,7 @@ function drawNotes(test, totals) {
     ...(totals ? [totals.all, ...totals.drivers] : []).map((scope) => about(scope.node_id ?? "All", scope.note)),
     ...test.participants.map((participant) => about(participant.node_id, participant.reason)),
     test.outcome && OUTCOMES[test.outcome],
+    test.imported_at && `Imported ${clock(test.imported_at)}: it ran elsewhere, and all of it was recomputed before it was taken.`,
   ];
   byId("notes").replaceChildren(...notes.filter(Boolean).map((note) => element("li", {}, note)));
 }

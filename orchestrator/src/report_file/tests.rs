@@ -60,6 +60,7 @@ fn report(seconds: u64, drivers: usize) -> Report {
             config: ConfigView::from(&config),
             participants: Vec::new(),
             created_at: "2026-01-02T03:04:05Z".into(),
+            imported_at: None,
             triggered_at: None,
             start_at: None,
             ended_at: None,

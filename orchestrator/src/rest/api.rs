@@ -1,11 +1,13 @@
 //! What REST needs of the brain: the seam at which tests put a fake.
 
 use std::fs::File;
+use std::io;
 use std::time::Duration;
 
 use onrush_api::{CompareView, DriverView, HistogramView, MetricsView, SearchView, SeriesView, StoppedView, TestView};
 use onrush_compare::Gate;
 use onrush_protocol::TestId;
+use tempfile::NamedTempFile;
 use tokio::sync::broadcast;
 
 use crate::{Handle, ListFilter, LoadChange, NewSearch, NewTest, Problem, SearchPage, TestPage, Update};
@@ -31,6 +33,8 @@ pub(super) trait Api: Clone + Send + Sync + 'static {
     fn series(&self, test_id: TestId, from: u64, limit: usize, max_bytes: usize) -> impl Future<Output = Result<SeriesView, Problem>> + Send;
     fn histogram(&self, test_id: TestId, node_id: Option<String>) -> impl Future<Output = Result<HistogramView, Problem>> + Send;
     fn run_file(&self, test_id: TestId) -> impl Future<Output = Result<File, Problem>> + Send;
+    fn import_file(&self) -> io::Result<NamedTempFile>;
+    fn import(&self, file: NamedTempFile) -> impl Future<Output = Result<TestView, Problem>> + Send;
     fn compare(&self, tests: [TestId; 2], skip_s: u64, gates: Vec<Gate>) -> impl Future<Output = Result<CompareView, Problem>> + Send;
     fn exposition(&self) -> impl Future<Output = Result<String, Problem>> + Send;
     fn subscribe(&self, test_id: TestId) -> impl Future<Output = Result<(TestView, broadcast::Receiver<Update>), Problem>> + Send;
@@ -113,6 +117,14 @@ impl Api for Handle {
 
     async fn run_file(&self, test_id: TestId) -> Result<File, Problem> {
         self.run_file(test_id).await
+    }
+
+    fn import_file(&self) -> io::Result<NamedTempFile> {
+        self.import_file()
+    }
+
+    async fn import(&self, file: NamedTempFile) -> Result<TestView, Problem> {
+        self.import(file).await
     }
 
     async fn compare(&self, tests: [TestId; 2], skip_s: u64, gates: Vec<Gate>) -> Result<CompareView, Problem> {

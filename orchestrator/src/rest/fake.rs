@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::{self, Seek, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use onrush_api::{
 };
 use onrush_compare::Gate;
 use onrush_protocol::{TestConfig, TestId};
+use tempfile::NamedTempFile;
 use tokio::sync::broadcast;
 
 use super::api::Api;
@@ -205,6 +206,18 @@ impl Api for Fake {
         Ok(file)
     }
 
+    fn import_file(&self) -> io::Result<NamedTempFile> {
+        NamedTempFile::new()
+    }
+
+    async fn import(&self, file: NamedTempFile) -> Result<TestView, Problem> {
+        if std::fs::read(file.path()).is_ok_and(|bytes| bytes == RUN_FILE) {
+            Ok(self.lock().tests[0].clone())
+        } else {
+            Err(Problem::Invalid("it is no exported run".into()))
+        }
+    }
+
     async fn compare(&self, [a, b]: [TestId; 2], skip_s: u64, gates: Vec<Gate>) -> Result<CompareView, Problem> {
         let names = [self.test(a).await?.test_id, self.test(b).await?.test_id];
         let run = |name: &String| ComparedRunView { name: name.clone(), seconds: 64 - skip_s.min(64), block_s: 4.0 };
@@ -282,6 +295,7 @@ fn test_view(test_id: &str, state: TestState) -> TestView {
         config: ConfigView::from(&config),
         participants: Vec::new(),
         created_at: NOON.into(),
+        imported_at: None,
         triggered_at: None,
         start_at: None,
         ended_at: None,

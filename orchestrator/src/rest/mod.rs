@@ -21,6 +21,7 @@ mod fake;
 mod fields;
 mod guard;
 mod hosts;
+mod import;
 #[cfg(test)]
 #[path = "../../../tests/suite/made.rs"]
 mod made;
@@ -72,6 +73,7 @@ fn router_for<A: Api>(api: A, hosts: Hosts) -> Router {
         .route("/v1/tests/{id}/metrics", get(routes::metrics::<A>))
         .route("/v1/tests/{id}/series", get(routes::series::<A>))
         .route("/v1/tests/{id}/histogram", get(routes::histogram::<A>))
+        .route("/v1/tests/import", post(import::import::<A>))
         .route("/v1/tests/{id}/export", get(export::export::<A>))
         .route("/v1/tests/{id}/report", get(report::report::<A>))
         .route("/v1/tests/{id}/stream", get(stream::stream::<A>))

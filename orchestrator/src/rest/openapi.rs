@@ -9,7 +9,7 @@ use onrush_api::ConfigView;
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
 
-use super::{change, compare, events, export, fields, problem, report, routes, search, search_routes, stream};
+use super::{change, compare, events, export, fields, import, problem, report, routes, search, search_routes, stream};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,6 +31,7 @@ use super::{change, compare, events, export, fields, problem, report, routes, se
         routes::series,
         routes::histogram,
         export::export,
+        import::import,
         report::report,
         compare::compare,
         stream::stream,

@@ -109,6 +109,7 @@ impl From<Problem> for Failure {
         let (status, why) = match problem {
             Problem::NotFound(why) => (StatusCode::NOT_FOUND, why),
             Problem::Conflict(why) => (StatusCode::CONFLICT, why),
+            Problem::Invalid(why) => (StatusCode::UNPROCESSABLE_ENTITY, why),
             Problem::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
         };
         Self::new(status, why)

@@ -36,6 +36,8 @@ pub(super) struct Rooms {
     pub streams: Arc<Semaphore>,
     /// One for each stream that may begin.
     pub opening: Arc<Semaphore>,
+    /// One for the run that is being imported.
+    pub imports: Arc<Semaphore>,
 }
 
 impl Rooms {
@@ -46,6 +48,7 @@ impl Rooms {
             events: Room::new(ROOM_BYTES),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             opening: Arc::new(Semaphore::new(MAX_OPENING)),
+            imports: Arc::new(Semaphore::new(1)),
         }
     }
 }

@@ -449,6 +449,7 @@ async fn the_description_lists_every_route() {
             "post /v1/searches/{id}/stop",
             "post /v1/stop",
             "post /v1/tests",
+            "post /v1/tests/import",
             "post /v1/tests/{id}/stop",
             "post /v1/tests/{id}/trigger",
         ]

@@ -35,8 +35,8 @@ pub enum RunFileError {
     Newer(String),
     #[error("it was changed or cut short: its digest is not the one that it says")]
     Changed,
-    #[error("it unpacks to more than {} GiB, which no run does", MAX_UNPACKED_BYTES >> 30)]
-    TooLarge,
+    #[error("it unpacks to more than {0} GiB, which no run does")]
+    TooLarge(u64),
     #[error("what is in it is no run: {0}")]
     Content(StoreError),
     #[error("{0}")]
@@ -75,12 +75,17 @@ pub fn pack(mut plain: File, packed: &mut File) -> io::Result<()> {
 /// A run that was unpacked, for as long as this value lives.
 pub struct RunFile {
     test: OneTest,
-    _plain: tempfile::NamedTempFile,
+    plain: tempfile::NamedTempFile,
 }
 
 impl RunFile {
     /// Reads a run; the folder is for what it unpacks to.
     pub fn open(path: &Path, folder: &Path) -> Result<Self, RunFileError> {
+        Self::open_within(path, folder, MAX_UNPACKED_BYTES)
+    }
+
+    /// The same of one that unpacks to no more than that.
+    pub fn open_within(path: &Path, folder: &Path, max_bytes: u64) -> Result<Self, RunFileError> {
         let mut file = BufReader::new(File::open(path)?);
         let mut line = String::new();
         let read = (&mut file).take(MAX_LINE_BYTES).read_line(&mut line);
@@ -98,12 +103,22 @@ impl RunFile {
         }
         file.seek(SeekFrom::Start(begin))?;
         let mut plain = tempfile::NamedTempFile::new_in(folder)?;
-        let mut unpacked = GzDecoder::new(file).take(MAX_UNPACKED_BYTES + 1);
-        if io::copy(&mut unpacked, &mut plain)? > MAX_UNPACKED_BYTES {
-            return Err(RunFileError::TooLarge);
+        let mut unpacked = GzDecoder::new(file).take(max_bytes + 1);
+        if io::copy(&mut unpacked, &mut plain)? > max_bytes {
+            return Err(RunFileError::TooLarge(max_bytes >> 30));
         }
         let test = OneTest::open(plain.path()).map_err(RunFileError::Content)?;
-        Ok(Self { test, _plain: plain })
+        Ok(Self { test, plain })
+    }
+
+    /// Refuses one that would take more memory than a test does.
+    pub fn check_size(&self) -> Result<(), RunFileError> {
+        self.test.check_size().map_err(RunFileError::Content)
+    }
+
+    /// The store file that it was unpacked to.
+    pub(crate) fn path(&self) -> &Path {
+        self.plain.path()
     }
 
     /// Recomputes everything.

@@ -9,6 +9,7 @@
 mod coding;
 mod deleting;
 mod disk;
+mod import;
 mod limit;
 mod list;
 mod measures;

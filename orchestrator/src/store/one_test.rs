@@ -14,7 +14,7 @@ use crate::record::TestRecord;
 use crate::store::Stored;
 
 /// What belongs to a test, in the order in which rows may refer to one another, and how the rows of each are ordered.
-const TABLES: [(&str, &str); 6] = [
+pub(super) const TABLES: [(&str, &str); 6] = [
     ("tests", "rowid"),
     ("participants", "node_id"),
     ("events", "position"),
@@ -22,6 +22,13 @@ const TABLES: [(&str, &str); 6] = [
     ("seconds", "rowid"),
     ("totals", "rowid"),
 ];
+
+/// More events than this no test has: those that may be repeated without end are bounded, and each driver has a few.
+const MAX_EVENTS: i64 = 100_000;
+/// More drivers no test has.
+const MAX_PARTICIPANTS: i64 = 1_000;
+/// What a test says of itself beside its measures: settings of 1 MiB, and words.
+const MAX_WORDS_BYTES: i64 = 32 * 1024 * 1024;
 
 /// Copies a test out of the store at `from`, as of one moment, into a new file at `to`, without its private key. False: there
 /// is no such test.
@@ -77,6 +84,28 @@ impl OneTest {
             return Err(StoreError::BadValue(damage));
         }
         Ok(Self(connection))
+    }
+
+    /// Refuses a file that would take more memory than a test does, before anything of it is read into memory.
+    pub fn check_size(&self) -> Result<(), StoreError> {
+        let number = |sql: &str| self.0.query_row(sql, [], |row| row.get::<_, i64>(0));
+        for (what, most, sql) in [
+            ("events", MAX_EVENTS, "SELECT count(*) FROM events"),
+            ("participants", MAX_PARTICIPANTS, "SELECT count(*) FROM participants"),
+            (
+                "bytes of settings and proof",
+                MAX_WORDS_BYTES,
+                "SELECT coalesce(sum(length(config) + length(coalesce(conservation, '')) + length(coalesce(name, ''))
+                    + length(coalesce(reason, '')) + length(coalesce(thresholds, ''))), 0) FROM tests",
+            ),
+            ("bytes of events", MAX_WORDS_BYTES, "SELECT coalesce(sum(length(detail)), 0) FROM events"),
+        ] {
+            let found = number(sql)?;
+            if found > most {
+                return Err(StoreError::BadValue(format!("{found} {what}, where a test has at most {most}")));
+            }
+        }
+        Ok(())
     }
 
     /// The test in it.

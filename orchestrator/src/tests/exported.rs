@@ -192,6 +192,77 @@ async fn a_run_is_proved_from_its_reports_and_no_change_is_unseen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_imported_as_it_was_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = exported(folder.path()).await;
+    let here = tempfile::tempdir().unwrap();
+    let here = here.path();
+    let broker = EmbeddedBroker::start("").unwrap();
+    let orchestrator = orchestrator(&broker, &here.join("onrush.db")).await;
+    let (handle, address) = (orchestrator.handle(), orchestrator.address());
+    let import = |bytes: &[u8]| http::ask(address, "POST", "/v1/tests/import", "", bytes);
+
+    // What is no run, was changed or is forged, leaves nothing.
+    let mut changed = bytes.clone();
+    changed[bytes.len() / 2] ^= 1;
+    let lie = forged(here, &bytes, "UPDATE totals SET measures = replace(measures, '\"sent\":30', '\"sent\":31')");
+    let crowd = "WITH RECURSIVE n (i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)
+        INSERT INTO events (test_id, position, at_unix_ms, kind, detail) SELECT 't', i, 0, 'lost', '' FROM n";
+    for (bytes, words) in [
+        (b"PK".to_vec(), "no exported run"),
+        (changed, "was changed"),
+        (lie, "the totals of a"),
+        (forged(here, &bytes, crowd), "events, where a test has at most"),
+    ] {
+        let answer = import(&bytes);
+        assert!(answer.status == 422 && answer.detail().contains(words), "{words}: {}", answer.detail());
+    }
+    assert_eq!(http::get(address, "/v1/tests").json(), serde_json::json!([]));
+
+    // An open test is not held up.
+    let _drivers = [Driver::start(&broker, "a", 3), Driver::start(&broker, "b", 3)];
+    until_registered(&handle, 2).await;
+    handle.create(NewTest { trigger: false, ..new("open", 30) }).await.unwrap();
+    let answer = import(&bytes);
+    assert!(answer.status == 409 && answer.detail().contains("test open is open"), "{}", answer.detail());
+    handle.stop(test_id("open")).await.unwrap();
+    until_ended(&handle, "open").await;
+
+    let answer = import(&bytes);
+    assert_eq!((answer.status, answer.header("location")), (201, Some("/v1/tests/t")), "{:?}", answer.json());
+    let imported = handle.test(test_id("t")).await.unwrap();
+    assert_eq!(imported.outcome, Some(Outcome::Exact));
+    assert!(imported.imported_at.is_some() && imported.events.last().is_some_and(|event| event.kind == "imported"));
+    let listed = http::get(address, "/v1/tests").json();
+    assert_eq!((&listed[0]["test_id"], &listed[0]["outcome"]), (&"t".into(), &"exact".into()));
+    assert_eq!(handle.metrics(test_id("t")).await.unwrap().all.sent, Some(60));
+    let again = import(&bytes);
+    assert!(again.status == 409 && again.detail().contains("there was a test t already"), "{}", again.detail());
+
+    // What was deleted comes back whole.
+    handle.delete(test_id("t")).await.unwrap();
+    assert_eq!(import(&bytes).status, 201);
+    assert_eq!(handle.metrics(test_id("t")).await.unwrap().all.sent, Some(60));
+    let imported = handle.test(test_id("t")).await.unwrap();
+
+    // It can travel on, and says the same.
+    let mut file = handle.run_file(test_id("t")).await.unwrap();
+    let mut travelled = Vec::new();
+    file.read_to_end(&mut travelled).unwrap();
+    let [first, second] = [bytes, travelled].map(|bytes| verified(here, &bytes).unwrap());
+    assert_eq!(first, second);
+    // Nothing of the attempts is left beside the store.
+    let left: Vec<_> = std::fs::read_dir(here).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let ours = ["onrush.db", "plain.db", "run.onrush"];
+    assert!(left.iter().all(|name| ours.iter().any(|ours| name.to_str().unwrap().starts_with(ours))), "{left:?}");
+    orchestrator.shutdown().await;
+    // A restart takes it for what it is.
+    let orchestrator = self::orchestrator(&broker, &here.join("onrush.db")).await;
+    assert_eq!(orchestrator.handle().test(test_id("t")).await.unwrap(), imported);
+    orchestrator.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_private_key_does_not_travel_with_a_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("onrush.db");
