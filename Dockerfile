@@ -32,7 +32,8 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certifica
 RUN install -d -o 10001 -g 10001 /var/lib/onrush
 USER 10001:10001
 WORKDIR /var/lib/onrush
-# Within a container everybody has a loopback of their own.
+# Within a container everybody has a loopback of their own. So the orchestrator wants --token-file, or --insecure-no-auth where its
+# port is published to nobody else.
 ENV ONRUSH_ORCHESTRATOR_LISTEN=0.0.0.0:7400 \
     ONRUSH_TARGET_LISTEN=0.0.0.0:8080 \
     ONRUSH_STORE=/var/lib/onrush/onrush.db

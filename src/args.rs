@@ -1,8 +1,13 @@
 //! Options that several commands share.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
+use onrush_api::{Client, Token};
+use url::Url;
 
 use crate::error::Error;
+use crate::file;
 use crate::parse::{self, LocalAddresses};
 
 /// How to reach Kafka, beside its address.
@@ -25,6 +30,35 @@ impl TopicArgs {
     /// What is wrong with these flags, whatever the broker says.
     pub fn check(&self) -> Result<(), Error> {
         onrush_bus::check_topic_prefix(&self.topic_prefix).map_err(|e| Error::Usage(e.to_string()))
+    }
+}
+
+/// By what token an orchestrator is asked.
+#[derive(Clone, Debug, Default, Args)]
+pub struct AskArgs {
+    /// A file with the token that the orchestrator wants, and nothing else. Without it: ONRUSH_TOKEN, the token itself
+    #[arg(long, global = true, value_name = "FILE", env = "ONRUSH_TOKEN_FILE", help_heading = "Orchestrator")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl AskArgs {
+    /// A client of the orchestrator at this URL.
+    pub fn client(&self, url: Url) -> Result<Client, Error> {
+        const VARIABLE: &str = "ONRUSH_TOKEN";
+        const MAX_FILE_BYTES: usize = 4096;
+        let (from, text) = match &self.token_file {
+            Some(path) => {
+                let bytes = file::read_bytes("--token-file", path, MAX_FILE_BYTES)?;
+                (format!("--token-file {}", path.display()), String::from_utf8_lossy(&bytes).into_owned())
+            }
+            None => match std::env::var(VARIABLE) {
+                Ok(text) if !text.trim().is_empty() => (VARIABLE.to_owned(), text),
+                Err(std::env::VarError::NotUnicode(_)) => return Err(Error::Usage(format!("{VARIABLE} is not text"))),
+                _ => return Ok(Client::new(url)),
+            },
+        };
+        let token = Token::read(&text).map_err(|problem| Error::Usage(format!("cannot use {from}: {problem}")))?;
+        Ok(Client::with_token(url, &token))
     }
 }
 

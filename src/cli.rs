@@ -18,6 +18,7 @@ use crate::logging::LogFormat;
 use crate::parse::{self, Cpus};
 use crate::sweep::SweepArgs;
 use crate::test_command::TestArgs;
+use crate::token::TokenArgs;
 use crate::verify::VerifyArgs;
 
 const EXAMPLES: &str = "\
@@ -72,6 +73,8 @@ pub enum Command {
     Test(TestArgs),
     /// Run the orchestrator: it controls tests, merges and stores what the drivers measure
     Orchestrator(OrchestratorArgs),
+    /// Make tokens for those who may use an orchestrator
+    Token(TokenArgs),
     /// Run a driver: it makes the load
     Driver(DriverArgs),
     /// Run the sample web server: something to load
@@ -101,6 +104,7 @@ Examples:
   onrush orchestrator --brokers kafka1:9092,kafka2:9092 --store /var/lib/onrush/onrush.db
   onrush orchestrator --brokers embedded      all nodes on this machine, no Kafka needed
   onrush orchestrator --brokers kafka:9092 --kafka-option broker.address.family=v4
+  onrush orchestrator --brokers kafka:9092 --listen 0.0.0.0:7400 --token-file /etc/onrush/tokens
 
 Tests and results are in the --store file: an orchestrator that is killed and started again goes on
 where it was. Open http://127.0.0.1:7400 in a browser, or use `onrush test`.")]
@@ -152,6 +156,15 @@ pub struct OrchestratorArgs {
         env = "ONRUSH_ALLOW_HOST", help_heading = "Orchestrator"
     )]
     pub allow_hosts: Vec<String>,
+    /// Serve only those who have a token of this file. A line of it is a role (view, control or scrape), a name, and a token or its
+    /// SHA-256 in hexadecimal digits: `onrush token new` writes one; # begins a comment. SIGHUP reads it again
+    #[arg(long, value_name = "FILE", env = "ONRUSH_ORCHESTRATOR_TOKEN_FILE", help_heading = "Access")]
+    pub token_file: Option<PathBuf>,
+    /// Listen beyond this machine though nobody needs a token: whoever reaches it can start load
+    #[arg(
+        long, value_parser = BoolishValueParser::new(), env = "ONRUSH_INSECURE_NO_AUTH", help_heading = "Access"
+    )]
+    pub insecure_no_auth: bool,
 }
 
 /// Options of `onrush driver`.

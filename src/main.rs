@@ -32,6 +32,7 @@ mod targets;
 mod test_command;
 mod text;
 mod threshold;
+mod token;
 mod usage;
 mod verify;
 
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args, log_format, &console),
         Command::Test(args) => test_command::run(args, &console),
         Command::Orchestrator(args) => nodes::orchestrator(args),
+        Command::Token(args) => token::run(&args, &console),
         Command::Driver(args) => nodes::driver(args),
         Command::Target(args) => nodes::target(args),
         Command::Bench(args) => bench::run(*args, &console),

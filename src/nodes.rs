@@ -19,7 +19,7 @@ use crate::args::{EngineArgs, TopicArgs, WaitArg};
 use crate::cli::{DriverArgs, OrchestratorArgs, TargetArgs};
 use crate::error::Error;
 use crate::local_target;
-use crate::signals::{LOOK_EVERY, Stop};
+use crate::signals::{HangUp, LOOK_EVERY, Stop};
 
 /// What `--brokers` says for the broker within the orchestrator's process.
 const EMBEDDED: &str = "embedded";
@@ -39,15 +39,34 @@ const SHUTDOWN_AT_MOST: Duration = Duration::from_secs(10);
 
 /// `onrush orchestrator`.
 pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
-    let OrchestratorArgs { brokers, topics, listen, store, min_drivers, max_drivers, keep, keep_tests, allow_hosts } =
-        args;
+    let OrchestratorArgs {
+        brokers,
+        topics,
+        listen,
+        store,
+        min_drivers,
+        max_drivers,
+        keep,
+        keep_tests,
+        allow_hosts,
+        token_file,
+        insecure_no_auth,
+    } = args;
     let retention = Retention { max_age_ms: keep.map(|age| age.as_secs_f64() * 1e3), max_tests: keep_tests };
     if min_drivers > max_drivers {
         let problem = format!("--min-drivers {min_drivers} is more than --max-drivers {max_drivers}");
         return Err(Error::Usage(problem));
     }
+    if token_file.is_some() && insecure_no_auth {
+        let problem = "--token-file says who may ask, and --insecure-no-auth that everybody may: give one of them";
+        return Err(Error::Usage(problem.into()));
+    }
     topics.check()?;
-    let stop = Stop::on_signals()?;
+    // With tokens, a hang-up asks for their file to be read again; without, it ends the process.
+    let (stop, reload) = match token_file {
+        Some(_) => Stop::on_signals_but_hang_up()?,
+        None => (Stop::on_signals()?, HangUp::default()),
+    };
     // Before the first thread is missed in the middle of something, by a library that can say nothing but a panic.
     check_room(ORCHESTRATOR_THREADS, ORCHESTRATOR_DESCRIPTORS)
         .map_err(|e| Error::failed("cannot start the orchestrator", e))?;
@@ -62,7 +81,17 @@ pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
         given => (None, discover(given)?),
     };
     let bus = bus_config(brokers, topics, "onrush-orchestrator".into());
-    let config = OrchestratorConfig { bus, listen, store, min_drivers, max_drivers, retention, allow_hosts };
+    let config = OrchestratorConfig {
+        bus,
+        listen,
+        store,
+        min_drivers,
+        max_drivers,
+        retention,
+        allow_hosts,
+        token_file,
+        insecure_no_auth,
+    };
     let runtime = orchestrator_runtime()?;
     let ended = runtime.block_on(async {
         let start = Orchestrator::start(config);
@@ -71,9 +100,14 @@ pub fn orchestrator(args: OrchestratorArgs) -> Result<ExitCode, Error> {
             () = requested(&stop) => return Err(Error::Interrupted),
         };
         announce(orchestrator.address());
-        let ended = tokio::select! {
-            ended = orchestrator.wait() => ended.map_err(|e| Error::failed("the orchestrator cannot go on", e)),
-            () = requested(&stop) => Ok(()),
+        let ended = loop {
+            tokio::select! {
+                ended = orchestrator.wait() => {
+                    break ended.map_err(|e| Error::failed("the orchestrator cannot go on", e));
+                }
+                () = requested(&stop) => break Ok(()),
+                () = hung_up(&reload) => orchestrator.reload_tokens(),
+            }
         };
         if tokio::time::timeout(SHUTDOWN_AT_MOST, orchestrator.shutdown()).await.is_err() {
             tracing::warn!("the orchestrator did not end in {SHUTDOWN_AT_MOST:?}; ended without it");
@@ -171,6 +205,13 @@ pub fn orchestrator_runtime() -> Result<tokio::runtime::Runtime, Error> {
 /// Ends when a signal came.
 async fn requested(stop: &Stop) {
     while !stop.requested() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Ends when a hang-up came.
+async fn hung_up(signal: &HangUp) {
+    while !signal.came() {
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 use onrush_protocol::{Profile, TestConfig};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use ureq::http::header::{AUTHORIZATION, HeaderValue};
 use url::Url;
 
 use crate::escape::{escape_json, escaped};
 use crate::sse::{MAX_EVENT_BYTES, SseReader};
-use crate::{CompareView, DriverView, MetricsView, SearchView, SecondView, StoppedView, TestSummary, TestView};
+use crate::{CompareView, DriverView, MetricsView, SearchView, SecondView, StoppedView, TestSummary, TestView, Token};
 
 /// For connecting to the orchestrator.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -166,20 +167,33 @@ pub struct SealedSecond {
 pub struct Client {
     agent: ureq::Agent,
     base: Url,
+    has_token: bool,
 }
 
 impl Client {
     /// A client of the orchestrator at this URL; nothing is sent yet.
     pub fn new(base: Url) -> Self {
+        Self::of(base, None)
+    }
+
+    /// The same, which sends this token with every request.
+    pub fn with_token(base: Url, token: &Token) -> Self {
+        Self::of(base, Some(token))
+    }
+
+    fn of(base: Url, token: Option<&Token>) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_global(Some(CALL_TIMEOUT))
             // The orchestrator is on the own network: a proxy for the outside would only be in the way.
             .proxy(None)
-            .user_agent(concat!("onrush/", env!("CARGO_PKG_VERSION")))
-            .build();
-        Self { agent: config.new_agent(), base }
+            .user_agent(concat!("onrush/", env!("CARGO_PKG_VERSION")));
+        let (has_token, config) = match token {
+            Some(token) => (true, config.middleware(bearer(token)).build()),
+            None => (false, config.build()),
+        };
+        Self { agent: config.new_agent(), base, has_token }
     }
 
     /// Where the orchestrator is.
@@ -419,7 +433,19 @@ impl Client {
             detail: format!("the orchestrator at {} answered {status}", self.address()),
             ..Refusal::default()
         });
-        Err(ClientError::Refused(Refusal { status: status.as_u16(), ..refusal }))
+        let detail = refusal.detail + self.hint(status.as_u16());
+        Err(ClientError::Refused(Refusal { status: status.as_u16(), detail, ..refusal }))
+    }
+
+    /// What to do about a refusal that concerns the token.
+    fn hint(&self, status: u16) -> &'static str {
+        match (status, self.has_token) {
+            (401, false) => {
+                "\nGive a token by --token-file FILE or in ONRUSH_TOKEN; whoever runs the orchestrator makes one by `onrush token new`."
+            }
+            (401, true) => "\nLook at what --token-file or ONRUSH_TOKEN gives.",
+            _ => "",
+        }
     }
 
     fn text(&self, response: ureq::http::Response<ureq::Body>) -> Result<String, ClientError> {
@@ -446,6 +472,17 @@ impl Client {
     fn unreadable(&self, problem: impl std::fmt::Display) -> ClientError {
         let problem = escaped(&problem.to_string()).into_owned();
         ClientError::Unreadable { address: self.address().to_owned(), problem }
+    }
+}
+
+/// Adds the token to each request.
+fn bearer(token: &Token) -> impl ureq::middleware::Middleware {
+    let value = HeaderValue::try_from(format!("Bearer {}", token.reveal()));
+    let mut value = value.expect("a token is made of characters that a header may have");
+    value.set_sensitive(true);
+    move |mut request: ureq::http::Request<ureq::SendBody>, next: ureq::middleware::MiddlewareNext| {
+        request.headers_mut().insert(AUTHORIZATION, value.clone());
+        next.handle(request)
     }
 }
 

@@ -3,6 +3,7 @@
 //! A number that a driver does not report is `null`, never zero. Times are RFC 3339 in UTC, latencies milliseconds, other
 //! durations seconds. This crate refuses to know the orchestrator: how tests are run, served or stored.
 
+mod access;
 mod client;
 mod compare;
 mod driver;
@@ -17,6 +18,7 @@ mod sse;
 mod stretch;
 mod test;
 
+pub use access::{SignInView, Token, TokenRole};
 pub use client::{
     Client, ClientError, FieldFault, NewLoad, NewSearch, NewTest, Refusal, SealedSecond, StreamEvent, orchestrator_url,
 };

@@ -20,6 +20,7 @@ use onrush_protocol::TestId;
 use tempfile::NamedTempFile;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 
+use crate::actor::Actor;
 use crate::aggregate;
 use crate::amend::LoadChange;
 use crate::brain::{self, Command, Totalled};
@@ -77,6 +78,8 @@ pub struct Handle {
     store: Arc<Path>,
     trouble: Trouble,
     max_drivers: usize,
+    /// In whose name it asks.
+    actor: Actor,
 }
 
 /// The right to put a result together; gone when the last that uses it has.
@@ -92,7 +95,13 @@ impl Handle {
         max_drivers: usize,
     ) -> Self {
         let [turns, scrapes, exports] = [READERS, SCRAPES, EXPORTS].map(|n| Arc::new(Semaphore::new(n)));
-        Self { commands, reader, export, turns, scrapes, exports, store: store.into(), trouble, max_drivers }
+        let (store, actor) = (store.into(), Actor::NOBODY);
+        Self { commands, reader, export, turns, scrapes, exports, store, trouble, max_drivers, actor }
+    }
+
+    /// The same, asking in the name of somebody.
+    pub(crate) fn acting(&self, actor: Actor) -> Self {
+        Self { actor, ..self.clone() }
     }
 
     /// At most so many drivers take part in a test.
@@ -102,12 +111,12 @@ impl Handle {
 
     /// Stores and publishes a test; not where it is to be triggered and cannot be.
     pub async fn create(&self, test: NewTest) -> Result<TestView, Problem> {
-        self.ask(|reply| Command::Create(Box::new(test), reply)).await?
+        self.ask(|reply| Command::Create(Box::new(test), self.actor.clone(), reply)).await?
     }
 
     /// Starts a test: waits (seconds at most) until its drivers are armed.
     pub async fn trigger(&self, test_id: TestId) -> Result<TestView, Problem> {
-        let done = self.ask(|reply| Command::Trigger(test_id.clone(), reply)).await?;
+        let done = self.ask(|reply| Command::Trigger(test_id.clone(), self.actor.clone(), reply)).await?;
         self.unless_ended(&test_id, done).await
     }
 
@@ -118,13 +127,14 @@ impl Handle {
         change: LoadChange,
         effective_in: Duration,
     ) -> Result<TestView, Problem> {
-        let done = self.ask(|reply| Command::Amend(test_id.clone(), change, effective_in, reply)).await?;
+        let done =
+            self.ask(|reply| Command::Amend(test_id.clone(), change, effective_in, self.actor.clone(), reply)).await?;
         self.unless_ended(&test_id, done).await
     }
 
     /// Stops a test; the drivers are told to stop also where it has ended or is unknown.
     pub async fn stop(&self, test_id: TestId) -> Result<TestView, Problem> {
-        let done = self.ask(|reply| Command::Stop(test_id.clone(), reply)).await?;
+        let done = self.ask(|reply| Command::Stop(test_id.clone(), self.actor.clone(), reply)).await?;
         let all_the_same = |why| format!("{why}; the drivers were told to stop it all the same");
         let told = |problem| match problem {
             Problem::NotFound(why) => Problem::NotFound(all_the_same(why)),
@@ -136,12 +146,12 @@ impl Handle {
 
     /// Forgets a test that is over, and everything that was measured in it.
     pub async fn delete(&self, test_id: TestId) -> Result<(), Problem> {
-        self.ask(|reply| Command::Delete(test_id, reply)).await?
+        self.ask(|reply| Command::Delete(test_id, self.actor.clone(), reply)).await?
     }
 
     /// Stops every test that is open, and whatever else drivers say that they are armed for or run.
     pub async fn stop_all(&self) -> Result<StoppedView, Problem> {
-        let stopped = self.ask(Command::StopAll).await??;
+        let stopped = self.ask(|reply| Command::StopAll(self.actor.clone(), reply)).await??;
         Ok(StoppedView { stopped: stopped.iter().map(ToString::to_string).collect() })
     }
 
@@ -186,12 +196,12 @@ impl Handle {
 
     /// Makes a capacity search and its test, which starts as soon as its drivers are armed.
     pub async fn create_search(&self, search: NewSearch) -> Result<SearchView, Problem> {
-        self.ask(|reply| Command::CreateSearch(Box::new(search), reply)).await?
+        self.ask(|reply| Command::CreateSearch(Box::new(search), self.actor.clone(), reply)).await?
     }
 
     /// Stops a capacity search and its test.
     pub async fn stop_search(&self, search_id: TestId) -> Result<SearchView, Problem> {
-        match self.ask(|reply| Command::StopSearch(search_id.clone(), reply)).await? {
+        match self.ask(|reply| Command::StopSearch(search_id.clone(), self.actor.clone(), reply)).await? {
             // The brain knows open ones only.
             Err(Problem::NotFound(_)) => {
                 let state = self.stored_search(search_id).await?.1.state.name();

@@ -6,9 +6,11 @@
 //! Reading order: [`state`], [`record`] and [`lifecycle`] (one test), [`registry`] (the drivers), [`aggregate`] and
 //! [`conservation`] (what was measured), [`capacity`] (a test whose load a search decides), [`core`] (all of that together). These are the domain: no clock, socket or file, no
 //! HTTP, no SQL, nothing of how it is shown; `scripts/check-domain` sees to it. Around it: [`store`], [`brain`] (the thread
-//! that makes it real), [`handle`] and [`rest`] (the way in), [`views`] (what is shown, of `onrush_api`), [`report_file`] (a
+//! that makes it real), [`handle`], [`access`] and [`rest`] (the way in), [`views`] (what is shown, of `onrush_api`), [`report_file`] (a
 //! finished test as one HTML file), [`export`] (what Prometheus is shown).
 
+mod access;
+mod actor;
 mod aggregate;
 mod amend;
 mod brain;
@@ -44,6 +46,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use crate::access::{TokenFileError, new_token, token_line};
 pub use crate::amend::LoadChange;
 pub use crate::core::{NewSearch, NewTest};
 pub use handle::{Handle, SearchPage, TestPage};
@@ -69,6 +72,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::access::Access;
 use crate::brain::{BrainConfig, BrainError, Command};
 use crate::core::Seats;
 use crate::export::Export;
@@ -97,6 +101,10 @@ pub struct OrchestratorConfig {
     pub retention: Retention,
     /// Names by which REST may be asked, beside addresses, `localhost` and the machine's own name.
     pub allow_hosts: Vec<String>,
+    /// The tokens of those who may ask; `None`: whoever reaches it may do everything.
+    pub token_file: Option<PathBuf>,
+    /// Whether it may listen beyond this machine though nobody needs a token.
+    pub insecure_no_auth: bool,
 }
 
 /// Why the orchestrator could not run.
@@ -108,6 +116,13 @@ pub struct OrchestratorError(#[from] Reason);
 enum Reason {
     #[error("--min-drivers is {min} and --max-drivers is {max}: give 1 or more, and no more than the maximum")]
     Seats { min: usize, max: usize },
+    #[error(
+        "it would listen on {0}, beyond this machine, and whoever reaches it could start load: give --token-file FILE \
+         (`onrush token new` makes a token and its line), listen on 127.0.0.1, or accept it by --insecure-no-auth"
+    )]
+    Unguarded(SocketAddr),
+    #[error(transparent)]
+    TokenFile(#[from] TokenFileError),
     #[error("cannot listen on {address}: {error}; give another address by --listen")]
     Bind { address: SocketAddr, error: std::io::Error },
     #[error("cannot start a thread: {0}")]
@@ -128,6 +143,7 @@ enum Reason {
 pub struct Orchestrator {
     address: SocketAddr,
     handle: Handle,
+    access: Access,
     commands: mpsc::Sender<Command>,
     stop: Arc<AtomicBool>,
     /// Tells REST to take no more requests.
@@ -144,11 +160,21 @@ impl Orchestrator {
     }
 
     async fn try_start(config: OrchestratorConfig) -> Result<Self, Reason> {
-        let OrchestratorConfig { bus, listen, store, min_drivers: min, max_drivers: max, retention, allow_hosts } =
-            config;
+        let OrchestratorConfig {
+            bus,
+            listen,
+            store,
+            min_drivers: min,
+            max_drivers: max,
+            retention,
+            allow_hosts,
+            token_file,
+            insecure_no_auth,
+        } = config;
         if min == 0 || min > max {
             return Err(Reason::Seats { min, max });
         }
+        let access = access_of(token_file, insecure_no_auth, listen)?;
         // What can be wrong on this machine is found before the broker is waited for.
         let lock = StoreLock::take(&store)?;
         // What is stored is shown from the start on, also where the broker is away.
@@ -185,13 +211,14 @@ impl Orchestrator {
             max,
         );
         let (close, closed) = oneshot::channel::<()>();
-        let router = rest::router(handle.clone(), rest::Hosts::new(&allow_hosts));
+        let router = rest::router(handle.clone(), rest::Hosts::new(&allow_hosts), access.clone());
         let closed = async { drop(closed.await) };
         let serve = serve::serve(listener, router, serve::Limits::default(), closed);
         tracing::info!(%address, store = %store.display(), "REST is served");
         Ok(Self {
             address,
             handle,
+            access,
             commands,
             stop,
             close: Some(close),
@@ -208,6 +235,14 @@ impl Orchestrator {
     /// The same door that REST uses.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// Reads the token file again. Where it is wrong, the tokens stay as they were, and the log says why.
+    pub fn reload_tokens(&self) {
+        match self.access.reload() {
+            Ok(tokens) => tracing::info!(tokens, "the token file was read again"),
+            Err(error) => tracing::error!("the tokens stay as they were: {error}"),
+        }
     }
 
     /// Serves until something fails that ends it; does not return otherwise.
@@ -241,6 +276,21 @@ impl Orchestrator {
             let _ = brain.await;
         }
     }
+}
+
+/// Who may ask, where it listens there.
+fn access_of(token_file: Option<PathBuf>, insecure_no_auth: bool, listen: SocketAddr) -> Result<Access, Reason> {
+    let Some(file) = token_file else {
+        let stays_here = listen.ip().to_canonical().is_loopback();
+        if !stays_here && !insecure_no_auth {
+            return Err(Reason::Unguarded(listen));
+        }
+        if !stays_here {
+            tracing::warn!("nobody needs a token: whoever reaches {listen} can start load (--insecure-no-auth)");
+        }
+        return Ok(Access::open());
+    };
+    Ok(Access::by_file(file)?)
 }
 
 impl Drop for Orchestrator {

@@ -15,6 +15,7 @@ use onrush_protocol::threshold::Watch;
 use onrush_protocol::{EndReason, Metrics, NodeId, Share, TestConfig};
 use onrush_stats::{Counts, DriverFigures, LimitWatch, Outcome, Summary};
 
+use crate::actor::Actor;
 use crate::aggregate::{Aggregate, DriverPart, Entered, SealedSecond};
 use crate::clock::Now;
 use crate::event::TestEvent;
@@ -240,7 +241,7 @@ impl OpenTest {
     }
 
     /// The test begins: the trigger is about to be published.
-    pub fn begin(&mut self, start_at_unix_ms: f64, registry: &Registry, now: Now) {
+    pub fn begin(&mut self, start_at_unix_ms: f64, registry: &Registry, by: &Actor, now: Now) {
         let record = &mut self.record;
         let wrong = |p: &ParticipantRecord| {
             let offset_ms = registry.clock_wrong_by_ms(&p.node_id, p.session_id.as_ref())?;
@@ -256,7 +257,7 @@ impl OpenTest {
         }
         self.reporting = None;
         let count = record.participants.len();
-        record.event(now, TestEvent::Triggered, None, format!("{count} drivers start together"));
+        record.event(now, TestEvent::Triggered, None, format!("{count} drivers start together{}", by.note("started")));
         for (node_id, offset_ms) in &self.clock_offsets_ms {
             record.event(now, TestEvent::Clock, Some(node_id), clock_warning(*offset_ms));
         }
@@ -264,14 +265,15 @@ impl OpenTest {
     }
 
     /// Somebody wants it to end while it runs, or a threshold ends it for the reason `why`; whether that is new.
-    pub fn request_stop(&mut self, why: Option<&str>, now: Now) -> bool {
+    pub fn request_stop(&mut self, why: Option<&str>, by: &Actor, now: Now) -> bool {
         if self.record.stop_requested {
             return false;
         }
         self.record.stop_requested = true;
         let because = why.map_or(String::new(), |why| format!(": {why}"));
         self.record.reason = Some(format!("stopping{because}: waiting for the final reports"));
-        self.record.event(now, TestEvent::Stop, None, format!("the drivers were told to stop{because}"));
+        let detail = format!("the drivers were told to stop{because}{}", by.note("as asked"));
+        self.record.event(now, TestEvent::Stop, None, detail);
         self.stopped_at = Some(now.mono);
         true
     }

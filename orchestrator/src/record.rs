@@ -4,6 +4,7 @@ use onrush_protocol::threshold::Standing;
 use onrush_protocol::{LatencyMs, NodeId, SessionId, TestConfig, TestId};
 use onrush_stats::{FoundLimit, Outcome};
 
+use crate::actor::Actor;
 use crate::clock::Now;
 use crate::event::{EventLog, EventRecord, TestEvent};
 use crate::proof::Conservation;
@@ -130,7 +131,7 @@ impl ParticipantRecord {
 
 impl TestRecord {
     /// A test that was just asked for; `trigger`: to be started as soon as its drivers are armed.
-    pub fn created(mut config: TestConfig, name: Option<String>, trigger: bool, now: Now) -> Self {
+    pub fn created(mut config: TestConfig, name: Option<String>, trigger: bool, by: &Actor, now: Now) -> Self {
         // Who takes part is decided here.
         config.participants = None;
         let mut record = Self {
@@ -154,7 +155,7 @@ impl TestRecord {
             standings: Vec::new(),
             events: EventLog::default(),
         };
-        record.event(now, TestEvent::Created, None, "the test is stored");
+        record.event(now, TestEvent::Created, None, format!("the test is stored{}", by.note("created")));
         record
     }
 

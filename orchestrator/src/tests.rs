@@ -43,6 +43,8 @@ fn config_of(broker: &EmbeddedBroker, store: &Path) -> OrchestratorConfig {
         min_drivers: 2,
         max_drivers: 8,
         allow_hosts: vec!["Other.Name".into()],
+        token_file: None,
+        insecure_no_auth: false,
     }
 }
 
@@ -410,6 +412,8 @@ async fn what_is_taken_is_said_at_the_start() {
         min_drivers,
         max_drivers: 8,
         allow_hosts: vec!["Other.Name".into()],
+        token_file: None,
+        insecure_no_auth: false,
     };
     let refusal = async |config| Orchestrator::start(config).await.map(drop).unwrap_err().to_string();
     let in_use = refusal(config(ANY_PORT, &store, 2)).await;
@@ -418,6 +422,14 @@ async fn what_is_taken_is_said_at_the_start() {
     let taken = refusal(config(first.address(), &other, 2)).await;
     assert!(taken.contains(&format!("cannot listen on {}", first.address())), "{taken}");
     assert!(refusal(config(ANY_PORT, &other, 9)).await.contains("--min-drivers is 9"));
+    for beyond in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[::ffff:192.0.2.1]:0"] {
+        let unguarded = refusal(config(beyond.parse().unwrap(), &other, 2)).await;
+        assert!(unguarded.contains(beyond) && unguarded.contains("--token-file"), "{unguarded}");
+    }
+    let tokens = folder.path().join("tokens");
+    std::fs::write(&tokens, "# nobody yet\nview anna\n").unwrap();
+    let bad = refusal(OrchestratorConfig { token_file: Some(tokens), ..config(ANY_PORT, &other, 2) }).await;
+    assert!(bad.contains("tokens: line 2: "), "{bad}");
     first.shutdown().await;
     // Everything is free again.
     orchestrator(&broker, &store).await.shutdown().await;

@@ -88,12 +88,13 @@ pub fn finished<'a>(
 /// Its report.
 pub fn report_of(view: &BenchView, (test, totals): (TestView, MetricsView), distributions: HistogramView) -> Report {
     let mut points = Points::for_drivers(1);
-    for SecondRow { second_index, measured } in &view.seconds {
+    for SecondRow { second_index, measured, target_cpu } in &view.seconds {
         points.add(&SecondView {
             second_index: *second_index,
             sealed_at: String::new(),
             missing: Vec::new(),
             late_reports: 0,
+            target_cpu: *target_cpu,
             all: measured.clone(),
             drivers: vec![ScopeView { node_id: Some(BENCH.into()), ..measured.clone() }],
         });

@@ -9,7 +9,7 @@ use onrush_protocol::{TestConfig, human};
 use onrush_search::{Criterion, Goal};
 use url::Url;
 
-use crate::args::EngineArgs;
+use crate::args::{AskArgs, EngineArgs};
 use crate::error::Error;
 use crate::parse::{self, Cpus};
 use crate::request::{OptionArgs, TypeArg};
@@ -86,6 +86,9 @@ pub struct CapacityArgs {
         conflicts_with_all = ["cpus", "wait", "io", "local_addresses"], help_heading = "Search"
     )]
     pub orchestrator: Option<Url>,
+    /// By what token it is asked.
+    #[command(flatten)]
+    pub ask: AskArgs,
     /// The options of the test.
     #[command(flatten)]
     options: OptionArgs<true, true>,

@@ -21,7 +21,7 @@ const TEST_END: Duration = Duration::from_secs(45);
 /// Has the search made, follows it and shows what it found.
 pub fn run(mut args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
     let Some(url) = args.orchestrator.take() else { return Err(Error::Usage("--orchestrator is missing".into())) };
-    let client = Client::new(url);
+    let client = args.ask.client(url)?;
     let new = args.new_search()?;
     let files = Files::create(args.output.take(), args.chart.take())?;
     // From here on Ctrl-C ends the search and not only this process.

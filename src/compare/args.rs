@@ -9,6 +9,8 @@ use onrush_compare::Gate;
 use onrush_protocol::human;
 use url::Url;
 
+use crate::args::AskArgs;
+
 /// Options of `onrush compare`.
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = "\
@@ -44,6 +46,9 @@ pub struct CompareArgs {
         env = "ONRUSH_ORCHESTRATOR", help_heading = "Orchestrator"
     )]
     pub orchestrator: Url,
+    /// By what token it is asked.
+    #[command(flatten)]
+    pub ask: AskArgs,
     /// How much at the beginning of each does not count, in whole seconds
     #[arg(
         long, value_name = "DURATION", value_parser = whole_seconds, default_value = "0s", env = "ONRUSH_COMPARE_SKIP",

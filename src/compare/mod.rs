@@ -10,7 +10,7 @@ mod view;
 use std::path::Path;
 use std::process::ExitCode;
 
-use onrush_api::{Client, CompareView};
+use onrush_api::CompareView;
 use onrush_compare::{Comparison, Settings};
 
 pub use args::{CompareArgs, CompareFormat, GateArgs};
@@ -29,7 +29,7 @@ pub fn run(args: CompareArgs, console: &Console) -> Result<ExitCode, Error> {
     let view = match is_file {
         [true, true] => of_files([&args.a, &args.b], &args)?,
         [false, false] => {
-            let client = Client::new(args.orchestrator.clone());
+            let client = args.ask.client(args.orchestrator.clone())?;
             let [a, b] = names.map(|name| find(&client, Some(name.as_str())));
             let gates: Vec<String> = args.result.gates.iter().map(ToString::to_string).collect();
             client.compare([&a?.test_id, &b?.test_id], args.skip.as_secs(), &gates)?

@@ -46,6 +46,8 @@ impl Control {
             max_drivers: drivers,
             retention: Retention::default(),
             allow_hosts: Vec::new(),
+            token_file: None,
+            insecure_no_auth: false,
         };
         let started = runtime.block_on(Orchestrator::start(config));
         let mut orchestrator = started.map_err(|e| Error::failed("cannot start the orchestrator", e))?;

@@ -99,6 +99,8 @@ pub struct Drivers {
     pub orchestrator: String,
     /// The name and the clock of each that lives, or why the orchestrator could not be asked.
     pub clocks: Result<Vec<DriverClock>, String>,
+    /// Whether it was reached, and wants another token.
+    pub wants_token: bool,
 }
 
 /// A driver's clock.

@@ -79,11 +79,14 @@ pub fn accept_queue(facts: &Facts, load: &Load) -> Option<Finding> {
 /// The drivers' clocks against one another.
 pub fn drivers(facts: &Facts) -> Option<Finding> {
     const CHECK: &str = "drivers' clocks";
-    let Drivers { orchestrator, clocks } = facts.drivers.as_ref()?;
+    let Drivers { orchestrator, clocks, wants_token } = facts.drivers.as_ref()?;
     let clocks = match clocks {
         Ok(clocks) => clocks,
         Err(problem) => {
-            let fix = format!("onrush orchestrator --listen ADDRESS    ({orchestrator} was asked)");
+            let fix = match wants_token {
+                true => "--token-file FILE, or ONRUSH_TOKEN".to_owned(),
+                false => format!("onrush orchestrator --listen ADDRESS    ({orchestrator} was asked)"),
+            };
             return Some(Finding::fail(CHECK, problem, fix));
         }
     };

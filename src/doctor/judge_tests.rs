@@ -39,7 +39,11 @@ fn drivers(clocks: &[(&str, Option<f64>)]) -> Drivers {
         node_id: (*node_id).to_owned(),
         offset_ms: *offset_ms,
     };
-    Drivers { orchestrator: "http://control:7400".into(), clocks: Ok(clocks.iter().map(clock).collect()) }
+    Drivers {
+        orchestrator: "http://control:7400".into(),
+        clocks: Ok(clocks.iter().map(clock).collect()),
+        wants_token: false,
+    }
 }
 
 fn load() -> Load {
@@ -154,7 +158,12 @@ fn clocks_are_fast_and_on_time() {
     expect("drivers' clocks", Level::Warn, "chronyc", clocks(&[("a", Some(0.0)), ("b", Some(1500.0))]));
     expect("drivers' clocks", Level::Warn, "start the drivers", clocks(&[]));
     expect("drivers' clocks", Level::Fail, "not there", |f, _| {
-        f.drivers = Some(Drivers { orchestrator: "http://control".into(), clocks: Err("not there".into()) });
+        let clocks = Err("not there".into());
+        f.drivers = Some(Drivers { orchestrator: "http://control".into(), clocks, wants_token: false });
+    });
+    expect("drivers' clocks", Level::Fail, "--token-file FILE", |f, _| {
+        let clocks = Err("it wants a token".into());
+        f.drivers = Some(Drivers { orchestrator: "http://control".into(), clocks, wants_token: true });
     });
 }
 

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use io_uring::{IoUring, cqueue, squeue};
-use onrush_api::{Client, DriverState};
+use onrush_api::{Client, ClientError, DriverState};
 use onrush_bus::{BrokerWatch, Brokers, BusConfig};
 use onrush_host::{limits, usage};
 use url::{Host, Url};
@@ -49,7 +49,7 @@ pub fn look(args: &DoctorArgs) -> Result<Facts, Error> {
         clock_synchronized: clock_synchronized(),
         broker: broker(args),
         target: args.target_url.as_ref().map(target),
-        drivers: args.orchestrator.clone().map(drivers),
+        drivers: args.orchestrator.clone().map(|url| args.ask.client(url).map(drivers)).transpose()?,
     })
 }
 
@@ -185,14 +185,16 @@ pub fn get(url: &Url) -> Result<(u16, Duration), String> {
 }
 
 /// The clocks of the drivers that live.
-fn drivers(orchestrator: Url) -> Drivers {
-    let client = Client::new(orchestrator);
+fn drivers(client: Client) -> Drivers {
     let lives = |state| !matches!(state, DriverState::Lost | DriverState::Suspect | DriverState::Rejected);
-    let clocks = client.drivers().map_err(one_line).map(|drivers| {
+    let asked = client.drivers();
+    let refused = |status| matches!(&asked, Err(ClientError::Refused(refusal)) if refusal.status == status);
+    let wants_token = refused(401) || refused(403);
+    let clocks = asked.map_err(one_line).map(|drivers| {
         let living = drivers.into_iter().filter(|driver| lives(driver.state));
         living.map(|driver| DriverClock { node_id: driver.node_id, offset_ms: driver.clock_offset_ms }).collect()
     });
-    Drivers { orchestrator: client.address().to_owned(), clocks }
+    Drivers { orchestrator: client.address().to_owned(), clocks, wants_token }
 }
 
 #[cfg(test)]

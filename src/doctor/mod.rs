@@ -16,7 +16,7 @@ use clap::builder::BoolishValueParser;
 use onrush_api::orchestrator_url;
 use url::Url;
 
-use crate::args::TopicArgs;
+use crate::args::{AskArgs, TopicArgs};
 use crate::console::Console;
 use crate::error::{EXIT_FAILED, Error};
 use crate::parse::{self, Cpus};
@@ -74,6 +74,9 @@ pub struct DoctorArgs {
         help_heading = "What it reaches"
     )]
     pub orchestrator: Option<Url>,
+    /// By what token it is asked.
+    #[command(flatten)]
+    pub ask: AskArgs,
     /// How to reach Kafka.
     #[command(flatten)]
     pub topics: TopicArgs,

@@ -10,6 +10,7 @@ use onrush_api::{NewLoad, NewTest, orchestrator_url};
 use onrush_protocol::{Profile, human};
 use url::Url;
 
+use crate::args::AskArgs;
 use crate::error::Error;
 use crate::request::{OptionArgs, TypeArg};
 use crate::result::{OutputFormat, ResultArgs};
@@ -34,6 +35,9 @@ pub struct TestArgs {
         value_parser = orchestrator_url, env = "ONRUSH_ORCHESTRATOR", help_heading = "Orchestrator"
     )]
     pub orchestrator: Url,
+    /// By what token it is asked.
+    #[command(flatten)]
+    pub ask: AskArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: TestCommand,

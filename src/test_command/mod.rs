@@ -21,7 +21,7 @@ use onrush_api::{Client, ClientError, TestState, TestSummary, TestView};
 
 /// `onrush test`.
 pub fn run(args: TestArgs, console: &Console) -> Result<ExitCode, Error> {
-    let client = Client::new(args.orchestrator);
+    let client = args.ask.client(args.orchestrator)?;
     match args.command {
         TestCommand::Start(args) => start(&client, *args, console),
         TestCommand::List(args) => list(&client, &args, console),

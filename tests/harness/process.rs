@@ -140,6 +140,11 @@ impl Process {
         self.signal(Signal::INT);
     }
 
+    /// Asks it to read its files again.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Makes it stand still.
     pub fn pause(&self) {
         self.signal(Signal::STOP);

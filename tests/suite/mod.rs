@@ -27,6 +27,7 @@ pub mod searches;
 pub mod spec_driver;
 pub mod spec_orchestrator;
 pub mod thresholds;
+pub mod tokens;
 
 /// Makes a test of every case, given a broker that tests may share, and one that a test may kill.
 macro_rules! instantiate {
@@ -62,6 +63,7 @@ macro_rules! instantiate {
             spec_driver: a_driver_of_the_bare_specification_takes_part,
                 a_slow_driver_of_the_bare_specification_that_leaves_after_its_last_report;
             thresholds: a_target_that_stalls_ends_the_test, a_threshold_outlives_the_orchestrator;
+            tokens: a_guarded_orchestrator_serves_whoever_has_a_token_and_names_them;
             spec_orchestrator: a_bare_config_and_trigger, a_trigger_that_overtakes_its_config;
         );
         suite::instantiate!(@tests $own;

@@ -9,6 +9,7 @@ use onrush_stats::TargetTime;
 use tokio::sync::{broadcast, oneshot};
 
 use super::{Brain, BrainError, Life};
+use crate::actor::Actor;
 use crate::aggregate::Parts;
 use crate::amend::LoadChange;
 use crate::core::{NewSearch, NewTest};
@@ -33,26 +34,26 @@ const HOLD_PATIENCE: Duration = Duration::from_secs(15);
 /// A test with its totals.
 pub type Totalled = (TestRecord, Parts);
 
-/// A question or an order, and where the answer goes. `None` for an answer: the test is not open.
+/// A question or an order (with who gives it), and where the answer goes. `None` for an answer: the test is not open.
 pub enum Command {
     /// Make a test.
-    Create(Box<NewTest>, oneshot::Sender<Result<TestView, Problem>>),
+    Create(Box<NewTest>, Actor, oneshot::Sender<Result<TestView, Problem>>),
     /// Take in a run that was exported elsewhere and checked here.
     Import(Box<(TestId, RunFile)>, oneshot::Sender<Result<TestView, Problem>>),
     /// Make a capacity search and its test, and start that.
-    CreateSearch(Box<NewSearch>, oneshot::Sender<Result<SearchView, Problem>>),
+    CreateSearch(Box<NewSearch>, Actor, oneshot::Sender<Result<SearchView, Problem>>),
     /// Stop a capacity search and its test.
-    StopSearch(TestId, oneshot::Sender<Result<SearchView, Problem>>),
+    StopSearch(TestId, Actor, oneshot::Sender<Result<SearchView, Problem>>),
     /// Start a test.
-    Trigger(TestId, oneshot::Sender<Result<TestView, Problem>>),
+    Trigger(TestId, Actor, oneshot::Sender<Result<TestView, Problem>>),
     /// Change the load of a test that runs, no sooner than so long from now.
-    Amend(TestId, LoadChange, Duration, oneshot::Sender<Result<TestView, Problem>>),
+    Amend(TestId, LoadChange, Duration, Actor, oneshot::Sender<Result<TestView, Problem>>),
     /// Stop a test.
-    Stop(TestId, oneshot::Sender<Result<TestView, Problem>>),
+    Stop(TestId, Actor, oneshot::Sender<Result<TestView, Problem>>),
     /// Forget a test that is over.
-    Delete(TestId, oneshot::Sender<Result<(), Problem>>),
+    Delete(TestId, Actor, oneshot::Sender<Result<(), Problem>>),
     /// Stop every test; which were told to stop.
-    StopAll(oneshot::Sender<Result<Vec<TestId>, Problem>>),
+    StopAll(Actor, oneshot::Sender<Result<Vec<TestId>, Problem>>),
     /// Who is there?
     Drivers(oneshot::Sender<Result<Vec<DriverStatus>, Problem>>),
     /// What was measured so far?
@@ -79,8 +80,8 @@ impl Command {
     /// Whether nobody waits for the answer of a trigger any more.
     fn is_abandoned(&self) -> bool {
         match self {
-            Command::Create(_, reply) | Command::Trigger(_, reply) => reply.is_closed(),
-            Command::CreateSearch(_, reply) => reply.is_closed(),
+            Command::Create(_, _, reply) | Command::Trigger(_, _, reply) => reply.is_closed(),
+            Command::CreateSearch(_, _, reply) => reply.is_closed(),
             _ => false,
         }
     }
@@ -101,9 +102,9 @@ impl Brain {
     fn waits(&mut self, life: &mut Life, command: &Command) -> bool {
         let now = self.now(life);
         match command {
-            Command::Create(test, _) => test.trigger && life.core.expects_enough_drivers(now),
+            Command::Create(test, ..) => test.trigger && life.core.expects_enough_drivers(now),
             Command::CreateSearch(..) => life.core.expects_enough_drivers(now),
-            Command::Trigger(test_id, _) => life.core.test(test_id).is_some() && life.core.expects_enough_drivers(now),
+            Command::Trigger(test_id, ..) => life.core.test(test_id).is_some() && life.core.expects_enough_drivers(now),
             _ => false,
         }
     }
@@ -128,10 +129,10 @@ impl Brain {
     pub(super) fn command(&mut self, life: &mut Life, command: Command) -> Result<(), BrainError> {
         let now = self.now(life);
         match command {
-            Command::Create(test, reply) => {
+            Command::Create(test, by, reply) => {
                 let test_id = test.config.test_id.clone();
                 let made = match is_free(life, &test_id)? {
-                    Ok(()) => life.core.create(*test, now),
+                    Ok(()) => life.core.create(*test, &by, now),
                     taken => taken,
                 };
                 self.answer(life, &test_id, made, reply)?;
@@ -152,37 +153,37 @@ impl Brain {
                 };
                 self.answer(life, &test_id, done, reply)?;
             }
-            Command::CreateSearch(search, reply) => {
+            Command::CreateSearch(search, by, reply) => {
                 let test_id = search.test.config.test_id.clone();
                 let made = match is_free(life, &test_id)? {
-                    Ok(()) => life.core.create_search(*search, now),
+                    Ok(()) => life.core.create_search(*search, &by, now),
                     taken => taken,
                 };
                 self.answer_search(life, &test_id, made, reply)?;
             }
-            Command::StopSearch(test_id, reply) => {
-                let stopped = life.core.stop_search(&test_id, now);
+            Command::StopSearch(test_id, by, reply) => {
+                let stopped = life.core.stop_search(&test_id, &by, now);
                 self.answer_search(life, &test_id, stopped, reply)?;
             }
-            Command::Stop(test_id, reply) => {
-                let stopped = life.core.stop(&test_id, now);
+            Command::Stop(test_id, by, reply) => {
+                let stopped = life.core.stop(&test_id, &by, now);
                 self.answer(life, &test_id, stopped, reply)?;
             }
-            Command::Amend(test_id, change, effective_in, reply) => {
-                let amended = life.core.amend(&test_id, &change, effective_in, now);
+            Command::Amend(test_id, change, effective_in, by, reply) => {
+                let amended = life.core.amend(&test_id, &change, effective_in, &by, now);
                 self.answer(life, &test_id, amended, reply)?;
             }
-            Command::Delete(test_id, reply) => {
+            Command::Delete(test_id, by, reply) => {
                 // Whatever was measured is stored before it goes.
                 self.step(life, Vec::new())?;
-                drop(reply.send(self.delete(life, &test_id, now)?));
+                drop(reply.send(self.delete(life, &test_id, &by, now)?));
             }
-            Command::StopAll(reply) => {
-                let stopped = life.core.stop_all(now);
+            Command::StopAll(by, reply) => {
+                let stopped = life.core.stop_all(&by, now);
                 self.step(life, Vec::new())?;
                 drop(reply.send(Ok(stopped)));
             }
-            Command::Trigger(test_id, reply) => match life.core.trigger(&test_id, now) {
+            Command::Trigger(test_id, by, reply) => match life.core.trigger(&test_id, &by, now) {
                 Err(problem) => drop(reply.send(Err(problem))),
                 Ok(()) => drop(self.waiters.insert(test_id, reply)),
             },

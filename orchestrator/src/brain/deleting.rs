@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use onrush_protocol::TestId;
 
 use super::{Brain, BrainError, Life};
+use crate::actor::Actor;
 use crate::clock::Now;
 use crate::problem::Problem;
 use crate::store::{self, Retention, StoreError};
@@ -26,6 +27,7 @@ impl Brain {
         &mut self,
         life: &mut Life,
         test_id: &TestId,
+        by: &Actor,
         now: Now,
     ) -> Result<Result<(), Problem>, BrainError> {
         if let Some(test) = life.core.test(test_id) {
@@ -38,6 +40,7 @@ impl Brain {
         }
         life.core.forget(test_id, now);
         self.snapshots.remove(test_id);
+        tracing::info!(test = %test_id, "the test and its results are gone{}", by.note("deleted"));
         Ok(Ok(()))
     }
 
@@ -56,8 +59,8 @@ impl Brain {
                 life.store.delete_test(&test_id).map_err(|error| self.of_file(error))?;
                 continue;
             };
-            if self.delete(life, &id, now)?.is_ok() {
-                tracing::info!(test = %id, "deleted: by --keep or --keep-tests it need not be kept any more");
+            if self.delete(life, &id, &Actor::NOBODY, now)?.is_ok() {
+                tracing::info!(test = %id, "by --keep or --keep-tests it need not be kept any more");
             }
         }
         Ok(())

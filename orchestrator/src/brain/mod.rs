@@ -26,6 +26,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 pub use command::{Command, Totalled};
 
+use crate::actor::Actor;
 use crate::capacity::{CapacitySearch, SearchedSecond};
 use crate::clock::{Clock, Now};
 use crate::core::{Core, DriverMessage, Seats, StoredTest};
@@ -420,7 +421,7 @@ fn resume_searches(store: &mut Store, core: &mut Core, now: Now) -> Result<(), S
         store.give_up_search(&test_id, &why, now)?;
         if core.test(&test_id).is_some() {
             // It is open, so that nothing is refused.
-            let _ = core.stop(&test_id, now);
+            let _ = core.stop(&test_id, &Actor::NOBODY, now);
         }
     }
     Ok(())

@@ -81,7 +81,7 @@ fn run(
     let thresholds =
         ["max<1h over 3s", "mean<800us over 2s", "service_p50>300us over 4s", "rate>=8 over 2s", "p99<1ms"];
     config.thresholds = thresholds.map(|text| text.parse().unwrap()).into();
-    core.create(NewTest { config, name: None, trigger: true }, now).unwrap();
+    core.create(NewTest { config, name: None, trigger: true }, &Actor::NOBODY, now).unwrap();
     settle_and_commit(&mut store, &mut core, None, false, now);
     let take = |core: &mut Core, metrics: &Metrics| {
         core.take(Topic::Metrics, Ok(DriverMessage::Metrics(metrics.clone())), now.mono, now);
@@ -170,7 +170,7 @@ fn run_cut_off(log: &[Metrics], cut: u64, batch: usize, restart: bool) -> (TestR
     };
     drivers.iter().for_each(|driver| hear(&mut core, driver, NodeState::Armed, now));
     core.settle(Some(now.mono), true, now);
-    core.create(NewTest { config: config("t", 40), name: None, trigger: true }, now).unwrap();
+    core.create(NewTest { config: config("t", 40), name: None, trigger: true }, &Actor::NOBODY, now).unwrap();
     settle_and_commit(&mut store, &mut core, None, false, now);
     let take = |store: &Store, core: &mut Core, metrics: &Metrics, now: Now| {
         if core.lacks(&metrics.test_id) {

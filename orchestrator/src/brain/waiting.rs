@@ -111,14 +111,14 @@ impl Command {
     /// Answers that it cannot be done now. What is stored is shown without the brain.
     pub(super) fn refuse(self, problem: &Problem) {
         match self {
-            Self::Create(_, reply) | Self::Trigger(_, reply) | Self::Stop(_, reply) => {
+            Self::Create(.., reply) | Self::Trigger(.., reply) | Self::Stop(.., reply) => {
                 drop(reply.send(Err(problem.clone())));
             }
-            Self::CreateSearch(_, reply) | Self::StopSearch(_, reply) => drop(reply.send(Err(problem.clone()))),
+            Self::CreateSearch(.., reply) | Self::StopSearch(.., reply) => drop(reply.send(Err(problem.clone()))),
             Self::Import(_, reply) => drop(reply.send(Err(problem.clone()))),
-            Self::Amend(_, _, _, reply) => drop(reply.send(Err(problem.clone()))),
-            Self::Delete(_, reply) => drop(reply.send(Err(problem.clone()))),
-            Self::StopAll(reply) => drop(reply.send(Err(problem.clone()))),
+            Self::Amend(.., reply) => drop(reply.send(Err(problem.clone()))),
+            Self::Delete(.., reply) => drop(reply.send(Err(problem.clone()))),
+            Self::StopAll(.., reply) => drop(reply.send(Err(problem.clone()))),
             Self::Drivers(reply) => drop(reply.send(Err(problem.clone()))),
             Self::Totals(_, reply) => drop(reply.send(None)),
             Self::Subscribe(_, reply) => drop(reply.send(None)),

@@ -7,6 +7,7 @@ use onrush_stats::TargetTime;
 
 use super::pending::Pending;
 use super::{Core, Effect, MAX_OPEN_TESTS};
+use crate::actor::Actor;
 use crate::aggregate::Aggregate;
 use crate::amend::{self, LoadChange};
 use crate::clock::Now;
@@ -33,7 +34,7 @@ pub struct NewTest {
 
 impl Core {
     /// Makes a test and publishes it. Where it is to be triggered and cannot be, nothing is made.
-    pub fn create(&mut self, test: NewTest, now: Now) -> Result<(), Problem> {
+    pub fn create(&mut self, test: NewTest, by: &Actor, now: Now) -> Result<(), Problem> {
         let NewTest { config, name, trigger } = test;
         let test_id = config.test_id.clone();
         if self.tests.contains_key(&test_id) {
@@ -45,9 +46,9 @@ impl Core {
         if trigger {
             self.may_trigger()?;
         }
-        let record = TestRecord::created(config, name, trigger, now);
+        let record = TestRecord::created(config, name, trigger, by, now);
         if trigger {
-            self.pending = Some(Pending::new(test_id.clone(), now));
+            self.pending = Some(Pending::new(test_id.clone(), by, now));
         }
         let mut test = OpenTest::new(record, Aggregate::default(), now);
         test.sync_participants(&self.registry, now);
@@ -59,14 +60,14 @@ impl Core {
     }
 
     /// Begins to trigger a test; [`Effect::TriggerAnswer`] says what became of it.
-    pub fn trigger(&mut self, test_id: &TestId, now: Now) -> Result<(), Problem> {
+    pub fn trigger(&mut self, test_id: &TestId, by: &Actor, now: Now) -> Result<(), Problem> {
         self.unsettled = true;
         let Some(test) = self.tests.get_mut(test_id) else { return Err(Problem::no_such_test(test_id)) };
         if test.record.state == TestState::Running {
             return Err(Problem::conflict("the test runs already"));
         }
         self.may_trigger()?;
-        self.pending = Some(Pending::new(test_id.clone(), now));
+        self.pending = Some(Pending::new(test_id.clone(), by, now));
         self.sync(test_id, now);
         self.set_reason(test_id, Some("it starts when its drivers are armed".into()));
         let test = &self.tests[test_id];
@@ -83,13 +84,14 @@ impl Core {
         test_id: &TestId,
         change: &LoadChange,
         effective_in: Duration,
+        by: &Actor,
         now: Now,
     ) -> Result<(), Problem> {
         if self.is_searched(test_id) {
             let why = "a capacity search decides the load of this test; stop the search, or let it end";
             return Err(Problem::conflict(why));
         }
-        self.change_load(test_id, change, effective_in, now)
+        self.change_load(test_id, change, effective_in, by, now)
     }
 
     /// Changes the load of the test from a whole second of its run on: the first one that begins no sooner than `effective_in`
@@ -99,6 +101,7 @@ impl Core {
         test_id: &TestId,
         change: &LoadChange,
         effective_in: Duration,
+        by: &Actor,
         now: Now,
     ) -> Result<(), Problem> {
         self.unsettled = true;
@@ -115,7 +118,7 @@ impl Core {
         }
         let at_second = ((now.unix_ms - start_at_unix_ms).max(0.0) / 1e3 + effective_in.as_secs_f64()).ceil() as u64;
         let amendment = amend::amendment(&record.config, change, at_second).map_err(Problem::conflict)?;
-        let detail = format!("from second {at_second} on: {}", amendment.profile);
+        let detail = format!("from second {at_second} on: {}{}", amendment.profile, by.note("changed"));
         record.config.amendments.push(amendment);
         if let Some(problem) = record.config.message_problem(record.participants.len()) {
             record.config.amendments.pop();
@@ -128,17 +131,17 @@ impl Core {
 
     /// Ends a test before its time; while it runs, its drivers' final reports are waited for. The drivers are told in
     /// any case, whatever is known of that test here: one may run it all the same.
-    pub fn stop(&mut self, test_id: &TestId, now: Now) -> Result<(), Problem> {
+    pub fn stop(&mut self, test_id: &TestId, by: &Actor, now: Now) -> Result<(), Problem> {
         self.unsettled = true;
         self.publish_stop(test_id);
         let Some(test) = self.tests.get_mut(test_id) else { return Err(Problem::no_such_test(test_id)) };
         if test.record.state == TestState::Running {
-            if test.request_stop(None, now) {
+            if test.request_stop(None, by, now) {
                 self.changed(test_id);
             }
             return Ok(());
         }
-        test.end_unrun(TestState::Stopped, "stopped before it was started", now);
+        test.end_unrun(TestState::Stopped, format!("stopped before it was started{}", by.note("as asked")), now);
         if self.is_pending(test_id) {
             let answer = Err(Problem::conflict("the test was stopped before its drivers were armed"));
             self.effects.push(Effect::TriggerAnswer(test_id.clone(), answer));
@@ -148,11 +151,11 @@ impl Core {
     }
 
     /// Stops every test that is open, and whatever else a driver says that it is armed for or runs; their names.
-    pub fn stop_all(&mut self, now: Now) -> Vec<TestId> {
+    pub fn stop_all(&mut self, by: &Actor, now: Now) -> Vec<TestId> {
         let mut stopped = self.order.clone();
         for test_id in &stopped {
             // It is open, so that nothing is refused.
-            let _ = self.stop(test_id, now);
+            let _ = self.stop(test_id, by, now);
         }
         for test_id in self.registry.tests_of_drivers() {
             if stopped.len() < MAX_STOPPED && !stopped.contains(&test_id) {

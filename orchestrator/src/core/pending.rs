@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use onrush_protocol::TestId;
 
 use super::{Core, Effect};
+use crate::actor::Actor;
 use crate::clock::Now;
 use crate::event::TestEvent;
 use crate::problem::Problem;
@@ -29,14 +30,16 @@ const MAX_NAMED: usize = 8;
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
     pub test_id: TestId,
+    /// Who wants it to start.
+    by: Actor,
     since: Instant,
     /// When the target was asked for its counters.
     pub asked_target: Option<Instant>,
 }
 
 impl Pending {
-    pub fn new(test_id: TestId, now: Now) -> Self {
-        Self { test_id, since: now.mono, asked_target: None }
+    pub fn new(test_id: TestId, by: &Actor, now: Now) -> Self {
+        Self { test_id, by: by.clone(), since: now.mono, asked_target: None }
     }
 
     /// How long it may wait; `listening_since`: as the registry says.
@@ -56,7 +59,7 @@ impl Core {
             if state == TestState::Running || !trigger_when_armed {
                 continue;
             }
-            if let Some(before) = self.pending.replace(Pending::new(test_id, now)) {
+            if let Some(before) = self.pending.replace(Pending::new(test_id, &Actor::NOBODY, now)) {
                 self.fail(before.test_id, "another test was to start by itself".into(), now);
             }
             if (now.unix_ms - created_unix_ms).abs() > ARMING_PATIENCE.as_secs_f64() * 1e3 {
@@ -114,10 +117,10 @@ impl Core {
 
     /// Every driver is armed: the target is looked at, then the test begins.
     fn advance_armed(&mut self, pending: Pending, now: Now) {
-        let Pending { test_id, asked_target, .. } = pending;
+        let Pending { test_id, by, asked_target, .. } = pending;
         let Some(test) = self.tests.get_mut(&test_id) else { return };
         if test.record.target_before.is_some() {
-            self.begin(&test_id, now);
+            self.begin(&test_id, &by, now);
             return;
         }
         match (asked_target, target_check::address(&test.record.config)) {
@@ -129,21 +132,21 @@ impl Core {
             }
             (None, Err(why)) => {
                 test.record.target_before = Some(Probe::Unknown(why));
-                self.begin(&test_id, now);
+                self.begin(&test_id, &by, now);
             }
             (Some(asked), _) if overdue(asked, now) => {
                 test.record.target_before = Some(Probe::Unknown("the target's counters did not come".into()));
-                self.begin(&test_id, now);
+                self.begin(&test_id, &by, now);
             }
             (Some(_), _) => {}
         }
     }
 
-    fn begin(&mut self, test_id: &TestId, now: Now) {
+    fn begin(&mut self, test_id: &TestId, by: &Actor, now: Now) {
         let Some(test) = self.tests.get_mut(test_id) else { return };
         let ahead_ms = START_AHEAD_MS + START_AHEAD_PER_DRIVER_MS * test.record.participants.len() as f64;
         let start_at_unix_ms = (now.unix_ms + ahead_ms).round();
-        test.begin(start_at_unix_ms, &self.registry, now);
+        test.begin(start_at_unix_ms, &self.registry, by, now);
         self.follow_all();
         self.pending = None;
         self.publish_start(test_id, start_at_unix_ms);

@@ -4,6 +4,7 @@ use onrush_protocol::TestId;
 use onrush_search::Goal;
 
 use super::{Core, Effect, NewTest};
+use crate::actor::Actor;
 use crate::aggregate::SealedSecond;
 use crate::amend::{LoadChange, MIN_EFFECTIVE_IN};
 use crate::capacity::{CapacitySearch, SearchEnd, SearchedSecond};
@@ -23,7 +24,7 @@ pub struct NewSearch {
 
 impl Core {
     /// Makes a search and its test. Where that cannot be triggered, nothing is made.
-    pub fn create_search(&mut self, new: NewSearch, now: Now) -> Result<(), Problem> {
+    pub fn create_search(&mut self, new: NewSearch, by: &Actor, now: Now) -> Result<(), Problem> {
         let NewSearch { test, goal } = new;
         let search = CapacitySearch::new(goal).map_err(|error| Problem::conflict(error.to_string()))?;
         let test_id = test.config.test_id.clone();
@@ -32,18 +33,18 @@ impl Core {
             let why = format!("{name} speaks only the specification and would not hear of the changes of a search");
             return Err(Problem::conflict(why));
         }
-        self.create(test, now)?;
+        self.create(test, by, now)?;
         self.searches.insert(test_id.clone(), search);
         self.unsaved_searches.insert(test_id);
         Ok(())
     }
 
     /// Stops a search and its test.
-    pub fn stop_search(&mut self, test_id: &TestId, now: Now) -> Result<(), Problem> {
+    pub fn stop_search(&mut self, test_id: &TestId, by: &Actor, now: Now) -> Result<(), Problem> {
         if !self.searches.contains_key(test_id) {
             return Err(Problem::no_such_search(test_id));
         }
-        self.stop(test_id, now)?;
+        self.stop(test_id, by, now)?;
         self.advance_search(test_id, now);
         Ok(())
     }
@@ -99,7 +100,9 @@ impl Core {
                 return;
             }
             let Some(rate_per_s) = search.advance(&test.record) else { break };
-            if let Err(problem) = self.change_load(test_id, &LoadChange::Rate(rate_per_s), MIN_EFFECTIVE_IN, now) {
+            if let Err(problem) =
+                self.change_load(test_id, &LoadChange::Rate(rate_per_s), MIN_EFFECTIVE_IN, &Actor::NOBODY, now)
+            {
                 let why = format!("its load could not be changed to {rate_per_s}/s: {problem}");
                 self.searches.entry(test_id.clone()).and_modify(|search| search.finish(SearchEnd::Failed(why)));
             }
@@ -119,7 +122,7 @@ impl Core {
             _ => "its capacity search is over".to_owned(),
         };
         let Some(test) = self.tests.get_mut(test_id) else { return };
-        if test.record.state == TestState::Running && test.request_stop(Some(&why), now) {
+        if test.record.state == TestState::Running && test.request_stop(Some(&why), &Actor::NOBODY, now) {
             self.publish_stop(test_id);
             self.changed(test_id);
             self.unsettled = true;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use onrush_protocol::{TestId, Topic};
 
 use super::{Core, Effect, pending};
+use crate::actor::Actor;
 use crate::clock::Now;
 use crate::lifecycle::{Finding, OpenTest};
 use crate::registry::{self, Change, Crowding, Driver};
@@ -51,7 +52,7 @@ impl Core {
             Finding::Values => _ = self.unshown.insert(test_id.clone()),
             Finding::Broken => self.changed(test_id),
             Finding::Ends(why) => {
-                if self.tests.get_mut(test_id).is_some_and(|test| test.request_stop(Some(&why), now)) {
+                if self.tests.get_mut(test_id).is_some_and(|test| test.request_stop(Some(&why), &Actor::NOBODY, now)) {
                     self.publish_stop(test_id);
                     self.unsettled = true;
                 }

@@ -12,6 +12,7 @@ mod thresholds;
 mod trigger;
 
 use super::*;
+use crate::actor::Actor;
 use crate::clock::Clock;
 use crate::event::TestEvent;
 use crate::state::ParticipantState;
@@ -93,13 +94,13 @@ impl World {
     }
 
     fn create(&mut self, id: &str, trigger: bool) -> Result<(), Problem> {
-        let made = self.core.create(NewTest { config: config(id, 3), name: None, trigger }, self.now);
+        let made = self.core.create(NewTest { config: config(id, 3), name: None, trigger }, &Actor::NOBODY, self.now);
         self.settle();
         made
     }
 
     fn trigger(&mut self, id: &str) -> Result<(), Problem> {
-        let begun = self.core.trigger(&test_id(id), self.now);
+        let begun = self.core.trigger(&test_id(id), &Actor::NOBODY, self.now);
         self.settle();
         begun
     }
@@ -187,7 +188,7 @@ fn who_joins_before_the_trigger_takes_part_and_who_joins_later_waits() {
     let late = SimDriver::new("late", "s");
     world.idle(&late);
     assert_eq!(world.participants("t").len(), 2);
-    world.core.stop(&test_id("t"), world.now).unwrap();
+    world.core.stop(&test_id("t"), &Actor::NOBODY, world.now).unwrap();
     for mut driver in [a, b] {
         let metrics = driver.report("t", 0, stats(&[1]), Some(EndReason::Stopped));
         world.report(metrics);
@@ -226,7 +227,7 @@ fn the_target_is_looked_at_before_the_trigger_and_after_the_end() {
     let (mut world, mut a, mut b) = World::with_two();
     let mut new = NewTest { config: config("t", 1), name: None, trigger: true };
     new.config.target_url = Some("http://127.0.0.1:9/ping".into());
-    world.core.create(new, world.now).unwrap();
+    world.core.create(new, &Actor::NOBODY, world.now).unwrap();
     world.armed(&a, "t");
     world.armed(&b, "t");
     let asked = |world: &mut World| {
@@ -254,7 +255,7 @@ fn a_target_that_never_answers_holds_nothing_up() {
     let (mut world, mut a, mut b) = World::with_two();
     let mut new = NewTest { config: config("t", 1), name: None, trigger: true };
     new.config.target_url = Some("http://127.0.0.1:9/ping".into());
-    world.core.create(new, world.now).unwrap();
+    world.core.create(new, &Actor::NOBODY, world.now).unwrap();
     world.armed(&a, "t");
     world.armed(&b, "t");
     world.pass_ms(3100);

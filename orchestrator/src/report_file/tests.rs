@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use onrush_api::{BucketView, ConfigView, ScopeView, SecondView, Summaries, TestState};
+use onrush_api::{BucketView, ConfigView, NameView, ScopeView, SecondView, Summaries, TargetCpuView, TestState};
 use onrush_protocol::{RequestConfig, TestConfig, TestId, TestType};
 use onrush_stats::{Counts, SecondStats};
 
@@ -23,9 +23,21 @@ fn second(second_index: u64, drivers: usize) -> SecondView {
         sealed_at: "2026-01-02T03:04:05Z".into(),
         missing: Vec::new(),
         late_reports: 0,
-        all: scope(None),
+        target_cpu: Some(TargetCpuView { cores: 2, used_share: second_index as f64 / 1e4, waited_share: 0.0 }),
+        all: ScopeView { by_name: names(second_index), ..scope(None) },
         drivers: (0..drivers).map(|index| scope(Some(format!("driver-{index}")))).collect(),
     }
+}
+
+/// More names than have lines, each sent as often as its number says.
+fn names(second_index: u64) -> BTreeMap<String, NameView> {
+    let mut names = onrush_stats::ByName::default();
+    for sent in 1..=64 {
+        let mut latency = onrush_stats::SparseDistribution::default();
+        latency.record(1_000_000 * (second_index + 1));
+        names.add(&format!("GET /name/{sent}"), &onrush_stats::NameStats { sent, latency, ..Default::default() });
+    }
+    NameView::of_all(&names.summaries(), 1.0)
 }
 
 fn report(seconds: u64, drivers: usize) -> Report {
@@ -177,6 +189,11 @@ fn points_add_counts_up_and_keep_the_worst() {
         assert_eq!(numbers(path).iter().sum::<f64>(), sum, "{path}");
     }
     assert_eq!(numbers("/drivers/driver-0/in_flight").last(), Some(&1_499.0));
+    assert_eq!(numbers("/target_cpu/used_share").last(), Some(&0.1499));
+    let lines = columns["names"].as_object().expect("names");
+    assert_eq!(lines.len(), 8, "{lines:?}");
+    assert_eq!(numbers("/names/GET ~1name~164/sent")[..2], [256.0, 256.0]);
+    assert_eq!(numbers("/names/GET ~1name~157/p99_ms")[0].round(), 4.0);
     let worst: BTreeMap<u64, f64> = (0..375).zip(numbers("/latency/max_ms")).collect();
     assert!(worst[&374] > 2.49 && worst[&374] < 2.51 && worst[&0] < 1.01, "{worst:?}");
 }

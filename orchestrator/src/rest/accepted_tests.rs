@@ -6,6 +6,7 @@ use onrush_protocol::{MAX_MESSAGE_BYTES, Participant, TestConfig};
 
 use super::{creation, made};
 use crate::NewTest;
+use crate::actor::Actor;
 use crate::clock::Now;
 use crate::record::TestRecord;
 use crate::store::{Durability, Store, StoreReader, Stored, save_test};
@@ -37,7 +38,10 @@ fn whatever_is_accepted_can_be_run_sent_stored_and_shown() {
             match creation::parse(fields, test_id(&format!("t{}", accepted + records.len() as u64)), DRIVERS) {
                 Ok(test) => {
                     let NewTest { config, name, trigger } = test;
-                    records.push((body.to_string(), TestRecord::created(config, name, trigger, Now::read())));
+                    records.push((
+                        body.to_string(),
+                        TestRecord::created(config, name, trigger, &Actor::NOBODY, Now::read()),
+                    ));
                 }
                 Err(_) => refused += 1,
             }

@@ -10,11 +10,13 @@ use onrush_protocol::TestId;
 use tempfile::NamedTempFile;
 use tokio::sync::broadcast;
 
+use crate::actor::Actor;
 use crate::{Handle, ListFilter, LoadChange, NewSearch, NewTest, Problem, SearchPage, TestPage, Update};
 
 /// The questions of [`Handle`], which says what they mean.
 #[rustfmt::skip]
 pub(super) trait Api: Clone + Send + Sync + 'static {
+    fn acting(&self, actor: Actor) -> Self;
     fn max_drivers(&self) -> usize;
     fn create(&self, test: NewTest) -> impl Future<Output = Result<TestView, Problem>> + Send;
     fn trigger(&self, test_id: TestId) -> impl Future<Output = Result<TestView, Problem>> + Send;
@@ -41,6 +43,10 @@ pub(super) trait Api: Clone + Send + Sync + 'static {
 }
 
 impl Api for Handle {
+    fn acting(&self, actor: Actor) -> Self {
+        self.acting(actor)
+    }
+
     fn max_drivers(&self) -> usize {
         self.max_drivers()
     }

@@ -44,6 +44,15 @@ const PAGE: [(&str, &str, &str); 14] = [
     ("/search.js", SCRIPT, include_str!("../page/search.js")),
     ("/curve.js", SCRIPT, include_str!("../page/curve.js")),
 ];
+const LIBRARY: &str = "/assets/plotly.js";
+const DOCS: &str = "/docs";
+const DOCS_INDEX: &str = "/docs/";
+const DOCS_FILE: &str = "/docs/{*file}";
+
+/// Every path of what people see.
+pub(super) fn paths() -> impl Iterator<Item = &'static str> {
+    PAGE.into_iter().map(|(path, _, _)| path).chain([LIBRARY, DOCS, DOCS_INDEX, DOCS_FILE])
+}
 
 /// The page and the description.
 pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
@@ -51,10 +60,10 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
         let bytes = Bytes::from_static(text.as_bytes());
         router.route(path, get(move |h: HeaderMap| async move { embedded(&h, content_type, PAGE_POLICY, bytes) }))
     });
-    page.route("/assets/plotly.js", get(|h: HeaderMap| async move { library(&h) }))
-        .route("/docs", get(|| async { Redirect::permanent("/docs/") }))
-        .route("/docs/", get(|h: HeaderMap| async move { docs(&h, "") }))
-        .route("/docs/{*file}", get(|h: HeaderMap, Path(file): Path<String>| async move { docs(&h, &file) }))
+    page.route(LIBRARY, get(|h: HeaderMap| async move { library(&h) }))
+        .route(DOCS, get(|| async { Redirect::permanent(DOCS_INDEX) }))
+        .route(DOCS_INDEX, get(|h: HeaderMap| async move { docs(&h, "") }))
+        .route(DOCS_FILE, get(|h: HeaderMap, Path(file): Path<String>| async move { docs(&h, &file) }))
 }
 
 /// Packed, whatever the client says: it is for browsers, and each of them unpacks it.

@@ -17,6 +17,7 @@ use tempfile::NamedTempFile;
 use tokio::sync::broadcast;
 
 use super::api::Api;
+use crate::actor::Actor;
 use crate::{ListFilter, LoadChange, NewSearch, NewTest, Problem, SearchPage, TestPage, Update};
 
 /// What every run is exported as.
@@ -32,6 +33,8 @@ pub(super) struct Fake(Arc<Mutex<Inner>>);
 /// What the fake holds.
 pub(super) struct Inner {
     pub created: Vec<NewTest>,
+    /// In whose name it was asked last.
+    pub actor: Actor,
     pub tests: Vec<TestView>,
     pub searches: Vec<SearchView>,
     pub seconds: Vec<SecondView>,
@@ -47,6 +50,7 @@ impl Fake {
     pub(super) fn new(state: TestState, queued_updates: usize) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             created: Vec::new(),
+            actor: Actor::NOBODY,
             tests: vec![test_view(TEST_ID, state)],
             searches: Vec::new(),
             seconds: Vec::new(),
@@ -79,6 +83,11 @@ impl Fake {
 }
 
 impl Api for Fake {
+    fn acting(&self, actor: Actor) -> Self {
+        self.lock().actor = actor;
+        self.clone()
+    }
+
     fn max_drivers(&self) -> usize {
         8
     }

@@ -1,11 +1,14 @@
 //! REST: reads what clients ask, asks the brain, writes its answers. It refuses to know how a test runs.
 //!
-//! Reading order: [`routes`] and [`search_routes`] (what can be asked), [`fields`], [`creation`], [`change`] and [`search`] (the bodies),
+//! Reading order: [`routes`] and [`search_routes`] (what can be asked), [`access`] and [`sign_in`] (by whom), [`fields`], [`creation`], [`change`] and [`search`] (the bodies),
 //! [`problem`] (every error), [`stream`] (server-sent events), [`guard`] (what browsers may do), [`assets`] (the
 //! page and the API's description for people).
 
 #[cfg(test)]
 mod accepted_tests;
+mod access;
+#[cfg(test)]
+mod access_tests;
 mod api;
 mod assets;
 mod body;
@@ -33,6 +36,7 @@ mod room;
 mod routes;
 mod search;
 mod search_routes;
+mod sign_in;
 mod stream;
 #[cfg(test)]
 mod stream_tests;
@@ -52,15 +56,16 @@ pub(crate) use self::hosts::Hosts;
 use self::problem::{Failure, MAX_NAME_CHARS};
 use self::room::Rooms;
 use crate::Handle;
+use crate::access::Access;
 
 pub use self::hosts::allowed_host;
 
-/// Everything that the orchestrator serves by HTTP, to those who ask for it by one of these names.
-pub(crate) fn router(handle: Handle, hosts: Hosts) -> Router {
-    router_for(handle, hosts)
+/// Everything that the orchestrator serves by HTTP, to those who may have it and ask for it by one of these names.
+pub(crate) fn router(handle: Handle, hosts: Hosts, access: Access) -> Router {
+    router_for(handle, hosts, access)
 }
 
-fn router_for<A: Api>(api: A, hosts: Hosts) -> Router {
+fn router_for<A: Api>(api: A, hosts: Hosts, access: Access) -> Router {
     Router::new()
         .route("/v1/tests", get(routes::list_tests::<A>).post(routes::create_test::<A>))
         .route(
@@ -83,6 +88,7 @@ fn router_for<A: Api>(api: A, hosts: Hosts) -> Router {
         .route("/v1/compare", get(compare::compare::<A>))
         .route("/v1/options", get(routes::list_options))
         .route("/v1/drivers", get(routes::list_drivers::<A>))
+        .route("/v1/sign-in", get(sign_in::who).post(sign_in::sign_in).delete(sign_in::sign_out))
         .route("/healthz", get(routes::health::<A>))
         .route("/metrics", get(routes::exposition::<A>))
         .route("/openapi.json", get(openapi::serve))
@@ -93,6 +99,8 @@ fn router_for<A: Api>(api: A, hosts: Hosts) -> Router {
         .layer(DefaultBodyLimit::disable()) // `body` has a limit of its own, which answers in words.
         .layer(Extension(Rooms::new()))
         .layer(Extension(export::Exports::new()))
+        .layer(Extension(access.clone()))
+        .layer(from_fn_with_state(access, access::check))
         .layer(from_fn(guard::not_too_many))
         .layer(from_fn(guard::same_origin))
         .layer(from_fn_with_state(hosts, guard::known_host))

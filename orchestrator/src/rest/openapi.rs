@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -9,7 +10,11 @@ use onrush_api::ConfigView;
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
 
-use super::{change, compare, events, export, fields, import, problem, report, routes, search, search_routes, stream};
+use super::access::{self, COOKIE};
+use super::{
+    change, compare, events, export, fields, import, problem, report, routes, search, search_routes, sign_in, stream,
+};
+use crate::access::Access;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -41,6 +46,9 @@ use super::{change, compare, events, export, fields, import, problem, report, ro
         search_routes::stop_search,
         routes::list_options,
         routes::list_drivers,
+        sign_in::who,
+        sign_in::sign_in,
+        sign_in::sign_out,
         routes::health,
         routes::exposition,
         serve,
@@ -68,9 +76,18 @@ const EVERYWHERE: [(&str, &str); 5] = [
     ),
 ];
 
-static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| describe().to_string().into());
+/// What any request may be refused for where a role is needed.
+const WHERE_A_ROLE_IS_NEEDED: [(&str, &str); 3] = [
+    ("401", "No token was sent, or one that is not known; WWW-Authenticate says what to send"),
+    ("403", "The role of the token does not allow this, or a page of another origin asked"),
+    ("429", "Too many wrong tokens came from this address; Retry-After says when to try again"),
+];
 
-fn describe() -> Value {
+/// Without and with tokens.
+static DESCRIPTIONS: [LazyLock<Bytes>; 2] =
+    [LazyLock::new(|| describe(false).to_string().into()), LazyLock::new(|| describe(true).to_string().into())];
+
+fn describe(needs_token: bool) -> Value {
     let mut description = serde_json::to_value(Api::openapi()).expect("a description is JSON");
     let schemas = &mut description["components"]["schemas"];
     schemas[fields::NewTestBody::name().as_ref()] = fields::new_test_schema();
@@ -79,8 +96,20 @@ fn describe() -> Value {
     schemas[ConfigView::name().as_ref()] = fields::config_schema();
     schemas[events::StreamEvent::name().as_ref()] = events::stream_event_schema();
     let problem = json!({problem::PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}});
-    let paths = description["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
-    for operation in paths.filter_map(Value::as_object_mut).flat_map(|path| path.values_mut()) {
+    description["components"]["securitySchemes"] = json!({
+        "token": {"type": "http", "scheme": "bearer", "description": "A token of the file that --token-file names"},
+        "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Set by POST /v1/sign-in, for browsers"},
+    });
+    let paths = description["paths"].as_object_mut().into_iter().flatten();
+    let operations = paths.flat_map(|(path, item)| {
+        let methods = item.as_object_mut().into_iter().flatten();
+        methods.map(move |(method, operation)| (access::described_needs(method, path), operation))
+    });
+    for (needs, operation) in operations {
+        if let Some(role) = needs.filter(|_| needs_token) {
+            operation["security"] = json!([{"token": []}, {"cookie": []}]);
+            operation["x-role"] = role.name().into();
+        }
         for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
             // One that is left out is left out, and not null.
             if let Some(types) = parameter.pointer_mut("/schema/type").and_then(Value::as_array_mut) {
@@ -89,6 +118,9 @@ fn describe() -> Value {
         }
         let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
         let responses = responses.expect("every operation has responses");
+        for (status, about) in WHERE_A_ROLE_IS_NEEDED.into_iter().filter(|_| needs.is_some()) {
+            responses.insert(status.to_owned(), json!({"description": about, "content": problem}));
+        }
         for (status, about) in EVERYWHERE {
             responses.entry(status).or_insert_with(|| json!({"description": about, "content": problem}));
         }
@@ -116,6 +148,7 @@ fn name_keys(part: &mut Value) {
     get, path = "/openapi.json", tag = "service",
     responses((status = 200, description = "OpenAPI", body = serde_json::Value))
 )]
-pub(super) async fn serve() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION.clone())
+pub(super) async fn serve(Extension(access): Extension<Access>) -> impl IntoResponse {
+    let description = Bytes::clone(&DESCRIPTIONS[usize::from(access.needs_token())]);
+    ([(header::CONTENT_TYPE, "application/json")], description)
 }

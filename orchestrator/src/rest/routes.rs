@@ -18,6 +18,7 @@ use onrush_protocol::TestId;
 use onrush_protocol::options::people::short;
 use serde_json::{Value, json};
 
+use super::access::Acting;
 use super::api::Api;
 use super::body::json_object;
 use super::change::{self, ChangeBody};
@@ -90,7 +91,7 @@ pub(super) fn new_test_id(now: Timestamp) -> TestId {
     )
 )]
 pub(super) async fn create_test<A: Api>(
-    State(api): State<A>,
+    Acting(api): Acting<A>,
     Extension(rooms): Extension<Rooms>,
     request: Request,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Response), Failure> {
@@ -212,7 +213,7 @@ pub(super) async fn show_test<A: Api>(
     )
 )]
 pub(super) async fn trigger_test<A: Api>(
-    State(api): State<A>,
+    Acting(api): Acting<A>,
     Extension(rooms): Extension<Rooms>,
     InPath(id): InPath,
 ) -> Result<(StatusCode, Response), Failure> {
@@ -246,7 +247,7 @@ pub(super) async fn trigger_test<A: Api>(
     )
 )]
 pub(super) async fn change_test<A: Api>(
-    State(api): State<A>,
+    Acting(api): Acting<A>,
     Extension(rooms): Extension<Rooms>,
     InPath(id): InPath,
     request: Request,
@@ -270,7 +271,7 @@ pub(super) async fn change_test<A: Api>(
     )
 )]
 pub(super) async fn stop_test<A: Api>(
-    State(api): State<A>,
+    Acting(api): Acting<A>,
     Extension(rooms): Extension<Rooms>,
     InPath(id): InPath,
 ) -> Result<(StatusCode, Response), Failure> {
@@ -306,7 +307,7 @@ pub(super) async fn delete_test<A: Api>(State(api): State<A>, InPath(id): InPath
         (status = 403, description = "A page of another origin asked", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn stop_all<A: Api>(State(api): State<A>) -> Result<(StatusCode, Json<StoppedView>), Failure> {
+pub(super) async fn stop_all<A: Api>(Acting(api): Acting<A>) -> Result<(StatusCode, Json<StoppedView>), Failure> {
     Ok((StatusCode::ACCEPTED, Json(api.stop_all().await?)))
 }
 

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use onrush_api::{SearchSummary, SearchView};
 
+use super::access::Acting;
 use super::api::Api;
 use super::body::json_object;
 use super::problem::{Failure, ProblemBody};
@@ -39,7 +40,7 @@ use crate::SearchPage;
     )
 )]
 pub(super) async fn create_search<A: Api>(
-    State(api): State<A>,
+    Acting(api): Acting<A>,
     Extension(rooms): Extension<Rooms>,
     request: Request,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Response), Failure> {
@@ -113,7 +114,7 @@ pub(super) async fn show_search<A: Api>(
     )
 )]
 pub(super) async fn stop_search<A: Api>(
-    State(api): State<A>,
+    Acting(api): Acting<A>,
     Extension(rooms): Extension<Rooms>,
     InPath(id): InPath,
 ) -> Result<(StatusCode, Response), Failure> {

@@ -11,6 +11,7 @@ use tower::ServiceExt;
 
 use super::fake::{Fake, TEST_ID};
 use super::{Hosts, router_for};
+use crate::access::Access;
 
 /// Far more than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -28,8 +29,10 @@ impl Events {
             request = request.header("Last-Event-ID", id);
         }
         let request = request.body(Body::empty()).expect("a request");
-        let response =
-            router_for(fake.clone(), Hosts::new(&[])).oneshot(request).await.expect("the router cannot fail");
+        let response = router_for(fake.clone(), Hosts::new(&[]), Access::open())
+            .oneshot(request)
+            .await
+            .expect("the router cannot fail");
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
         Self { body: response.into_body(), text: String::new() }

@@ -13,6 +13,7 @@ use super::body::MAX_BODY_BYTES;
 use super::fake::{Fake, TEST_ID};
 use super::problem::PROBLEM_JSON;
 use super::{Hosts, router_for};
+use crate::access::Access;
 use crate::{ListFilter, Problem};
 
 /// Far more than anything here takes.
@@ -29,7 +30,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {:?}", self.body))
     }
 
-    fn header(&self, name: header::HeaderName) -> &str {
+    pub fn header(&self, name: header::HeaderName) -> &str {
         self.headers.get(&name).unwrap_or_else(|| panic!("no {name}")).to_str().expect("a text")
     }
 
@@ -48,9 +49,17 @@ impl Answer {
     }
 }
 
-async fn send(fake: &Fake, mut request: Request<Body>) -> Answer {
+pub(super) async fn send(fake: &Fake, request: Request<Body>) -> Answer {
+    send_to(fake, &Access::open(), request).await
+}
+
+/// The same, where somebody may ask.
+pub(super) async fn send_to(fake: &Fake, access: &Access, mut request: Request<Body>) -> Answer {
     request.headers_mut().entry(header::HOST).or_insert(header::HeaderValue::from_static("127.0.0.1:7400"));
-    let response = router_for(fake.clone(), Hosts::new(&[])).oneshot(request).await.expect("the router cannot fail");
+    let response = router_for(fake.clone(), Hosts::new(&[]), access.clone())
+        .oneshot(request)
+        .await
+        .expect("the router cannot fail");
     let (parts, body) = response.into_parts();
     let body = tokio::time::timeout(DEADLINE, body.collect()).await.expect("in time").expect("a whole body").to_bytes();
     assert_eq!(parts.headers.get(header::X_CONTENT_TYPE_OPTIONS).map(|v| v.as_bytes()), Some(&b"nosniff"[..]));
@@ -427,6 +436,7 @@ async fn the_description_lists_every_route() {
     assert_eq!(
         routes,
         [
+            "delete /v1/sign-in",
             "delete /v1/tests/{id}",
             "get /healthz",
             "get /metrics",
@@ -436,6 +446,7 @@ async fn the_description_lists_every_route() {
             "get /v1/options",
             "get /v1/searches",
             "get /v1/searches/{id}",
+            "get /v1/sign-in",
             "get /v1/tests",
             "get /v1/tests/{id}",
             "get /v1/tests/{id}/export",
@@ -447,6 +458,7 @@ async fn the_description_lists_every_route() {
             "patch /v1/tests/{id}",
             "post /v1/searches",
             "post /v1/searches/{id}/stop",
+            "post /v1/sign-in",
             "post /v1/stop",
             "post /v1/tests",
             "post /v1/tests/import",

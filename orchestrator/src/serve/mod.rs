@@ -10,13 +10,14 @@ mod places;
 #[cfg(test)]
 mod tests;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::http::{Request, Response};
+use axum::http::{Extensions, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -64,6 +65,17 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OneTooMany;
 
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(IpAddr);
+
+impl Peer {
+    /// The address; that of nobody where a request came by no connection.
+    pub(crate) fn of(extensions: &Extensions) -> IpAddr {
+        extensions.get::<Self>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0)
+    }
+}
+
 /// Serves until `closed`; then requests that are under way are served to their end.
 pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, closed: impl Future<Output = ()>) {
     let places = Places::new(limits);
@@ -74,9 +86,9 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
     let _ = sockopt::set_socket_send_buffer_size(&listener, SOCKET_BUFFER_BYTES);
     let _ = sockopt::set_socket_recv_buffer_size(&listener, 2 * SOCKET_BUFFER_BYTES);
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok((stream, address)) => (stream, Peer(address.ip())),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -88,7 +100,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
         };
         // More than are served at once are only being refused, which is done in a moment.
         if let Ok(place) = tokio::time::timeout(MAX_WAIT_FOR_PLACE, places.take()).await {
-            connections.spawn(connection(stream, router.clone(), place, limits, ending.clone()));
+            connections.spawn(connection(stream, peer, router.clone(), place, limits, ending.clone()));
             // Who came can say what he wants before others take his place.
             tokio::task::yield_now().await;
         }
@@ -98,13 +110,20 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, router: Router, place: Place, limits: Limits, mut ending: watch::Receiver<()>) {
+async fn connection(
+    stream: TcpStream,
+    peer: Peer,
+    router: Router,
+    place: Place,
+    limits: Limits,
+    mut ending: watch::Receiver<()>,
+) {
     let _ = stream.set_nodelay(true);
     let _ = sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED.as_millis() as u32);
     let place = Arc::new(place);
     let io = TokioIo::new(Patient::new(stream, limits.stall, place.clone()));
     let serving = place.clone();
-    let service = service_fn(move |request| respond(router.clone(), serving.serve(), request));
+    let service = service_fn(move |request| respond(router.clone(), serving.serve(), peer, request));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
@@ -129,9 +148,11 @@ async fn connection(stream: TcpStream, router: Router, place: Place, limits: Lim
 async fn respond(
     mut router: Router,
     serving: Serving,
+    peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Counted>, std::convert::Infallible> {
     let mut request = request.map(Body::new);
+    request.extensions_mut().insert(peer);
     if serving.one_too_many() {
         request.extensions_mut().insert(OneTooMany);
     }

@@ -67,7 +67,7 @@ fn a_driver_that_does_not_run_the_test_does_not_hang_it() {
 #[test]
 fn a_stop_waits_for_final_reports_but_not_for_ever() {
     let (mut world, mut a, b) = World::with_running();
-    world.core.stop(&test_id("t"), world.now).unwrap();
+    world.core.stop(&test_id("t"), &Actor::NOBODY, world.now).unwrap();
     world.settle();
     assert!(!world.triggers.last().unwrap().start);
     world.report(a.report("t", 0, stats(&[1]), Some(EndReason::Stopped)));
@@ -76,14 +76,14 @@ fn a_stop_waits_for_final_reports_but_not_for_ever() {
     world.run_s(&[&a, &b], 2);
     assert_eq!((world.state("t"), world.record("t").outcome), (TestState::Stopped, Some(Outcome::Incomplete)));
     world.create("u", false).unwrap();
-    world.core.stop(&test_id("u"), world.now).unwrap();
+    world.core.stop(&test_id("u"), &Actor::NOBODY, world.now).unwrap();
     world.settle();
     assert_eq!(world.state("u"), TestState::Stopped);
     // Whatever is asked for again, the drivers are told again: one that did not hear of it may run it.
     for id in ["u", "t", "never"] {
         let told = world.triggers.len();
         assert_eq!(
-            world.core.stop(&test_id(id), world.now),
+            world.core.stop(&test_id(id), &Actor::NOBODY, world.now),
             Err(Problem::no_such_test(&test_id(id))),
             "it is open no more"
         );
@@ -100,7 +100,7 @@ fn everything_is_stopped_at_once() {
     world.hear(a.heartbeat(NodeState::Running, Some("somebody else's")));
     world.hear(b.heartbeat(NodeState::Running, Some("t")));
     world.triggers.clear();
-    let stopped = world.core.stop_all(world.now);
+    let stopped = world.core.stop_all(&Actor::NOBODY, world.now);
     world.settle();
     let names = ["t", "u", "somebody else's"].map(test_id);
     assert_eq!(stopped, names);

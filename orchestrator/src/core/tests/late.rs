@@ -12,7 +12,7 @@ fn ended_without_b(stopped: bool) -> (World, SimDriver, SimDriver, Vec<Metrics>)
     let kept = vec![b.report("t", 1, stats(&[3]), None), b.report("t", 2, stats(&[]), Some(end.clone()))];
     world.report(a.report("t", 0, stats(&[1, 2]), None));
     if stopped {
-        world.core.stop(&test_id("t"), world.now).unwrap();
+        world.core.stop(&test_id("t"), &Actor::NOBODY, world.now).unwrap();
     }
     world.report(a.report("t", 1, stats(&[3]), Some(end)));
     for _ in 0..35 {
@@ -150,7 +150,7 @@ fn the_target_is_asked_again_unless_another_test_had_begun() {
         let (mut world, mut a, mut b) = World::with_two();
         let mut new = NewTest { config: config("t", 3), name: None, trigger: true };
         new.config.target_url = Some("http://127.0.0.1:9/ping".into());
-        world.core.create(new, world.now).unwrap();
+        world.core.create(new, &Actor::NOBODY, world.now).unwrap();
         world.armed(&a, "t");
         world.armed(&b, "t");
         world.core.target_read(&test_id("t"), counters(0), world.now);

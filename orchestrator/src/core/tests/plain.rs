@@ -39,7 +39,7 @@ fn with_a_plain_one(count: u64) -> (World, SimDriver, SimDriver) {
     world.idle(&plain);
     let mut new = NewTest { config: config("t", count), name: None, trigger: true };
     (new.config.test_type, new.config.delay) = (onrush_protocol::TestType::Tsunami, Duration::from_millis(10));
-    world.core.create(new, world.now).unwrap();
+    world.core.create(new, &Actor::NOBODY, world.now).unwrap();
     world.armed(&a, "t");
     assert_eq!(world.state("t"), TestState::Running);
     (world, a, plain)

@@ -23,7 +23,7 @@ fn new_search(budget_s: u64) -> NewSearch {
 /// Two drivers that run a search.
 fn searching(budget_s: u64) -> (World, [SimDriver; 2]) {
     let (mut world, a, b) = World::with_two();
-    world.core.create_search(new_search(budget_s), world.now).unwrap();
+    world.core.create_search(new_search(budget_s), &Actor::NOBODY, world.now).unwrap();
     world.settle();
     for (index, driver) in [&a, &b].into_iter().enumerate() {
         let share = Some(onrush_protocol::Share { index: index as u32, of: 2 });
@@ -93,16 +93,16 @@ fn a_search_changes_its_test_and_ends_it() {
 fn nobody_else_changes_its_load_and_a_stop_ends_both() {
     let (mut world, mut drivers) = searching(300);
     (0..12).for_each(|index| second(&mut world, &mut drivers, index, None));
-    let change = world.core.amend(&test_id("t"), &LoadChange::Pause, Duration::from_secs(3), world.now);
+    let change = world.core.amend(&test_id("t"), &LoadChange::Pause, Duration::from_secs(3), &Actor::NOBODY, world.now);
     assert!(change.unwrap_err().to_string().contains("a capacity search decides"));
-    world.core.stop_search(&test_id("t"), world.now).unwrap();
+    world.core.stop_search(&test_id("t"), &Actor::NOBODY, world.now).unwrap();
     world.settle();
     let record = stored(&world);
     assert_eq!((&record.end, record.ended_unix_ms), (&Some(SearchEnd::Stopped), Some(world.now.unix_ms)));
     let found = record.found.clone().unwrap();
     assert!(found.lower_per_s.is_none_or(|lower| lower <= 200.0) && found.upper_per_s.is_none(), "{found}");
     assert!(world.record("t").stop_requested);
-    let again = world.core.stop_search(&test_id("none"), world.now);
+    let again = world.core.stop_search(&test_id("none"), &Actor::NOBODY, world.now);
     assert!(matches!(again, Err(Problem::NotFound(_))));
 }
 
@@ -121,17 +121,17 @@ fn a_test_that_ends_before_its_search_ends_that_in_words() {
 #[test]
 fn a_search_that_cannot_start_is_refused_or_fails_in_words() {
     let mut world = World::new();
-    let refused = world.core.create_search(new_search(60), world.now).unwrap_err().to_string();
+    let refused = world.core.create_search(new_search(60), &Actor::NOBODY, world.now).unwrap_err().to_string();
     assert!(refused.contains("2 are missing"), "{refused}");
     let (mut world, _, _) = World::with_two();
     world.idle(&SimDriver::plain("p"));
     world.settle();
     if world.core.registry.live().any(|driver| driver.session_id().is_none()) {
-        let refused = world.core.create_search(new_search(60), world.now).unwrap_err().to_string();
+        let refused = world.core.create_search(new_search(60), &Actor::NOBODY, world.now).unwrap_err().to_string();
         assert!(refused.contains("p speaks only the specification"), "{refused}");
     }
     let (mut world, a, _) = World::with_two();
-    world.core.create_search(new_search(60), world.now).unwrap();
+    world.core.create_search(new_search(60), &Actor::NOBODY, world.now).unwrap();
     world.settle();
     world.pass_ms(3000);
     world.hear(a.refusal("t", "too few descriptors"));

@@ -13,7 +13,7 @@ fn running_with_metrics() -> (World, [SimDriver; 2]) {
     let (mut world, a, b) = World::with_two();
     let mut new = NewTest { config: config("t", 100_000), name: None, trigger: false };
     new.config.target_metrics = Some(METRICS.into());
-    world.core.create(new, world.now).unwrap();
+    world.core.create(new, &crate::actor::Actor::NOBODY, world.now).unwrap();
     world.settle();
     assert_eq!(world.configs.last().unwrap().target_metrics, None, "drivers are not told");
     world.armed(&a, "t");

@@ -15,7 +15,7 @@ fn running_with(thresholds: &[&str], abort_after_s: Option<u64>) -> (World, SimD
     let mut new = NewTest { config: config("t", 100_000), name: None, trigger: false };
     new.config.thresholds = thresholds.iter().map(|text| text.parse().unwrap()).collect();
     new.config.abort_on_fail = abort_after_s.map(Duration::from_secs);
-    world.core.create(new, world.now).unwrap();
+    world.core.create(new, &Actor::NOBODY, world.now).unwrap();
     world.settle();
     world.armed(&a, "t");
     world.armed(&b, "t");
@@ -123,7 +123,7 @@ fn what_is_stopped_or_over_is_ended_by_no_threshold() {
     let (mut world, a, b) = running_with(&["max<100ms over 1s"], Some(0));
     let mut drivers = [a, b];
     both(&mut world, &mut drivers, 0, &second(10), None);
-    world.core.stop(&test_id("t"), world.now).unwrap();
+    world.core.stop(&test_id("t"), &Actor::NOBODY, world.now).unwrap();
     both(&mut world, &mut drivers, 1, &second(500), None);
     both(&mut world, &mut drivers, 2, &second(10), Some(EndReason::Stopped));
     let record = world.record("t");
@@ -139,7 +139,7 @@ fn a_test_with_a_driver_that_counts_nothing_is_not_judged_while_it_runs() {
     let mut new = NewTest { config: config("t", 100), name: None, trigger: true };
     new.config.thresholds = vec!["p99<1ms".parse().unwrap(), "response_p99<1s".parse().unwrap()];
     new.config.abort_on_fail = Some(Duration::ZERO);
-    world.core.create(new, world.now).unwrap();
+    world.core.create(new, &Actor::NOBODY, world.now).unwrap();
     world.settle();
     world.armed(&a, "t");
     world.report(a.report("t", 0, second(500), None));

@@ -34,7 +34,7 @@ fn the_trigger_arms_drivers_that_prepared_for_another_test() {
     let published = world.configs.len();
     world.create("three", false).unwrap();
     assert_eq!(world.configs.len(), published, "a running test is not disturbed by preparing another");
-    world.core.stop(&test_id("one"), world.now).unwrap();
+    world.core.stop(&test_id("one"), &Actor::NOBODY, world.now).unwrap();
     for mut driver in [a, b] {
         let metrics = driver.report("one", 0, stats(&[1]), Some(EndReason::Stopped));
         world.report(metrics);
@@ -218,7 +218,7 @@ fn a_trigger_that_finds_too_few_waits_for_those_that_are_expected_back() {
     world.idle(&b);
     assert!(!world.core.expects_enough_drivers(world.now), "there are enough");
     assert_eq!(world.create("t", true), Ok(()));
-    world.core.stop(&test_id("t"), world.now).unwrap();
+    world.core.stop(&test_id("t"), &Actor::NOBODY, world.now).unwrap();
     world.hear(b.goodbye());
     world.core.woke(Duration::from_secs(8), world.now);
     assert!(!world.core.expects_enough_drivers(world.now), "it left");
