@@ -25,3 +25,5 @@ mod recovery;
 mod report;
 #[path = "browser/search.rs"]
 mod search;
+#[path = "browser/sign_in.rs"]
+mod sign_in;

@@ -30,19 +30,30 @@ impl Page {
         Self::open_with(base, path, "")
     }
 
-    /// The same, with a script that runs before those of the page.
+    /// Opens the page of an orchestrator that wants a token first.
+    pub fn open_at_sign_in(base: &str) -> Self {
+        let mut page = Self::new(base, "", PAGE_STANDS);
+        page.visit_until("/", "document.querySelector('#sign-in')?.hidden === false");
+        page
+    }
+
+    /// Opens it with a script that runs before those of the page.
     pub fn open_with(base: &str, path: &str, script: &str) -> Self {
-        Self::begin(base, path, script, PAGE_STANDS)
+        let mut page = Self::new(base, script, PAGE_STANDS);
+        page.visit(path);
+        page
     }
 
     /// Opens a report from its file, without a network.
     pub fn open_file(file: &Path) -> Self {
         let folder = file.parent().expect("a file stands in a folder").display();
         let name = file.file_name().expect("it has a name").to_string_lossy();
-        Self::begin(&format!("file://{folder}"), &format!("/{name}"), "", REPORT_STANDS)
+        let mut page = Self::new(&format!("file://{folder}"), "", REPORT_STANDS);
+        page.visit(&format!("/{name}"));
+        page
     }
 
-    fn begin(base: &str, path: &str, script: &str, stands: &'static str) -> Self {
+    fn new(base: &str, script: &str, stands: &'static str) -> Self {
         let mut chromium = Chromium::start();
         for domain in ["Page", "Runtime", "Log", "Network"] {
             chromium.call(&format!("{domain}.enable"), json!({}));
@@ -50,16 +61,25 @@ impl Page {
         chromium.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script }));
         let mut page = Self { chromium, base: base.into(), stands };
         page.resize(1280, 900, false);
-        page.visit(path);
         page
     }
 
     /// Goes to another address and waits until the page stands, charts included.
     pub fn visit(&mut self, path: &str) {
+        self.visit_until(path, self.stands);
+    }
+
+    /// Waits until the page stands that it went to by itself.
+    #[track_caller]
+    pub fn wait_until_it_stands(&mut self) {
+        self.wait_for("the page to stand", self.stands);
+    }
+
+    fn visit_until(&mut self, path: &str, stands: &str) {
         let url = format!("{}{path}", self.base);
         let gone = self.chromium.call("Page.navigate", json!({ "url": url }));
         assert!(gone.get("errorText").is_none(), "{url}: {gone}");
-        self.wait_for("the page to stand", self.stands);
+        self.wait_for("the page to stand", stands);
     }
 
     /// What an expression gives; promises are waited for.
@@ -212,6 +232,17 @@ impl Page {
             let found = self.chromium.hear().iter().position(is_refusal);
             found.map(|index| self.chromium.events.remove(index)).map(drop).ok_or_else(|| "no such complaint".into())
         });
+    }
+
+    /// The same of one or more refusals.
+    #[track_caller]
+    pub fn expect_refusals(&mut self, status: u16) {
+        self.expect_refusal(status);
+        let text = format!("the server responded with a status of {status} ");
+        let is_refusal =
+            |event: &Value| event["params"]["entry"]["text"].as_str().is_some_and(|said| said.contains(&text));
+        self.chromium.hear();
+        self.chromium.events.retain(|event| !is_refusal(event));
     }
 
     /// Takes note that the server was away for a while, which the browser always logs.

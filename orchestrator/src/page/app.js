@@ -7,6 +7,7 @@ import { setUpForm } from "./form.js";
 import { ask, askList, post, testPath } from "./rest.js";
 import { byId, drawResult, hasEnded, say } from "./result.js";
 import { ShownSearch, drawSearches, setUpSearchForm } from "./search.js";
+import { setUpSignIn } from "./sign_in.js";
 import { aboutTest, driverRow, emptyRow, look, pill, testRow } from "./tables.js";
 
 const DRIVERS_EVERY_MS = 1000;
@@ -249,8 +250,10 @@ async function fillForm() {
   setUpForm(byId("form"), options, async (fields) => visit((await post("/v1/tests", fields)).test_id));
   drawSoon();
 }
-fillForm();
-openAddress();
-repeat(drawDrivers, DRIVERS_EVERY_MS);
-repeat(drawTests, TESTS_EVERY_MS);
-repeat(askDistribution, DISTRIBUTION_EVERY_MS);
+if (await setUpSignIn()) {
+  fillForm();
+  openAddress();
+  repeat(drawDrivers, DRIVERS_EVERY_MS);
+  repeat(drawTests, TESTS_EVERY_MS);
+  repeat(askDistribution, DISTRIBUTION_EVERY_MS);
+}

@@ -4,6 +4,15 @@ const ANSWER_WITHIN_MS = 10000;
 /** A trigger waits until the drivers are armed. */
 const CHANGE_WITHIN_MS = 40000;
 
+/** Where a browser signs in and out. */
+export const SIGN_IN = "/v1/sign-in";
+
+/** Once the server does not know any more who asks, nothing is asked but to be signed in. */
+let isSignedOut = false;
+let tell = () => {};
+/** Calls `told` when that happens. */
+export const whenSignedOut = (told) => (tell = told);
+
 /** Asks the server; throws problem details: `{ detail, errors }`. */
 export const ask = async (path, options) => (await answerTo(path, options)).body;
 
@@ -20,6 +29,7 @@ export async function askList(path, most) {
 }
 
 async function answerTo(path, options) {
+  if (isSignedOut && path !== SIGN_IN) throw { detail: "nobody is signed in", errors: [] };
   let answer;
   const withinMs = options ? CHANGE_WITHIN_MS : ANSWER_WITHIN_MS;
   try {
@@ -32,6 +42,10 @@ async function answerTo(path, options) {
     body = await answer.json();
   } catch {
     // Reported below, by its status.
+  }
+  if (answer.status === 401 && path !== SIGN_IN && !isSignedOut) {
+    isSignedOut = true;
+    tell();
   }
   if (answer.ok && body !== null) return { body, link: answer.headers.get("link") };
   const detail = answer.ok ? "the orchestrator's answer broke off" : `the orchestrator answered ${answer.status}`;

@@ -41,6 +41,7 @@ const PAGE: [(&str, &str, &str); 14] = [
     ("/series.js", SCRIPT, include_str!("../page/series.js")),
     ("/charts.js", SCRIPT, include_str!("../page/charts.js")),
     ("/figures.js", SCRIPT, include_str!("../page/figures.js")),
+    ("/sign_in.js", SCRIPT, include_str!("../page/sign_in.js")),
     ("/search.js", SCRIPT, include_str!("../page/search.js")),
     ("/curve.js", SCRIPT, include_str!("../page/curve.js")),
 ];

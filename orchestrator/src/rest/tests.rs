@@ -520,6 +520,7 @@ async fn the_page_is_served_and_cached() {
         ("/series.js", "text/javascript; charset=utf-8"),
         ("/charts.js", "text/javascript; charset=utf-8"),
         ("/figures.js", "text/javascript; charset=utf-8"),
+        ("/sign_in.js", "text/javascript; charset=utf-8"),
         ("/assets/plotly.js", "text/javascript; charset=utf-8"),
         ("/style.css", "text/css; charset=utf-8"),
         ("/icon.svg", "image/svg+xml"),
