@@ -28,7 +28,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 const ICON: &str = "image/svg+xml";
 
 /// What the page at `/` is made of: path, type and text.
-const PAGE: [(&str, &str, &str); 14] = [
+const PAGE: [(&str, &str, &str); 15] = [
     ("/", HTML, include_str!("../page/index.html")),
     ("/style.css", STYLE, include_str!("../page/style.css")),
     ("/icon.svg", ICON, include_str!("../page/icon.svg")),
