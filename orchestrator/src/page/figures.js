@@ -23,7 +23,9 @@ const CURVE_STEP = 1.01;
 
 /** So many names have a line, each in a colour of its own; the table has all of them. */
 const NAMED_LINES = LIGHT.drivers.length;
-const LABEL_CHARS = 30;
+/** A longer name keeps this much of its head and its tail: two columns of names fit above a chart. */
+const LABEL_HEAD_CHARS = 8;
+const LABEL_TAIL_CHARS = 11;
 
 export const palette = (dark) => (dark ? DARK : LIGHT);
 
@@ -171,7 +173,8 @@ function mostSent(points) {
 
 /** A name as the chart library shows it: it reads markup, and a legend has no room for a long one. */
 function label(name) {
-  const short = name.length > LABEL_CHARS ? `${name.slice(0, LABEL_CHARS)}…` : name;
+  const fits = name.length <= LABEL_HEAD_CHARS + 1 + LABEL_TAIL_CHARS;
+  const short = fits ? name : `${name.slice(0, LABEL_HEAD_CHARS)}…${name.slice(-LABEL_TAIL_CHARS)}`;
   return short.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 }
 
