@@ -12,7 +12,7 @@
 //! - A **trial** is a stretch of time at one **load**, after a warm-up that does not count. It is good, bad or **void**: what the
 //!   generator spoilt says nothing of the target (`trial`). While the capacity is far it ends as soon as its intervals lie on one side of the SLO. Near
 //!   the capacity it lasts as long as it was planned: one that ended with the first burst, or before it, would count bursts wrongly.
-//! - What an overload leaves behind is served before the next trial, at half its rate. A target that does not recover at a load that it
+//! - What an overload leaves behind is served before the next trial, at half its rate, or at a tenth. A target that does not recover at a load that it
 //!   kept before is gone, and the bounds are from before.
 //! - The rate is doubled until a trial is bad. From then on every trial counts: a curve is fitted to the shares near the limit,
 //!   and the capacity is where it meets the limit, with the interval of its profile likelihood (`estimate`, `fit`). The next trial is where it tells

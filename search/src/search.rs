@@ -28,6 +28,10 @@ const MIN_DUE_OF_GOOD: u64 = 100;
 const MAX_VOID_BLOCKS: usize = 5;
 /// So many void trials in a row, and the generator cannot keep that rate.
 const MAX_VOID_TRIALS: u32 = 2;
+/// What an overload leaves behind is served at this part of the next rate…
+const REST_PART: f64 = 0.5;
+/// …or, where that does not help at a load that was kept before, at this one.
+const LAST_REST_PART: f64 = 0.1;
 /// So many blocks are waited for at least, until a target that was overloaded keeps the SLO again…
 const REST_BLOCKS: usize = 60;
 /// …and at most this part of the budget.
@@ -57,8 +61,8 @@ pub enum Step {
 
 #[derive(Clone, Copy, Debug)]
 enum Stage {
-    /// At half the rate, until the target has served what an overload left behind.
-    Rest { left: usize },
+    /// At a part of the rate, until the target has served what an overload left behind.
+    Rest { left: usize, part: f64 },
     /// At the rate, without counting.
     WarmUp { left: usize },
     /// At the rate, counting.
@@ -145,7 +149,7 @@ impl Search {
     /// The rate that is asked for, per second.
     pub fn rate_per_s(&self) -> f64 {
         let step = match self.stage {
-            Stage::Rest { .. } => self.grid.times(self.plan.step, 0.5),
+            Stage::Rest { part, .. } => self.grid.times(self.plan.step, part),
             Stage::WarmUp { .. } | Stage::Trial => self.plan.step,
         };
         self.grid.rate_per_s(step)
@@ -226,8 +230,8 @@ impl Search {
         self.overloaded = !keeps || self.ledger.is_behind();
         match self.stage {
             Stage::Rest { .. } if has_recovered => self.warm_up(),
-            Stage::Rest { left } if left <= 1 => self.after_rest(),
-            Stage::Rest { left } => self.stage = Stage::Rest { left: left - 1 },
+            Stage::Rest { left, part } if left <= 1 => self.after_rest(part),
+            Stage::Rest { left, part } => self.stage = Stage::Rest { left: left - 1, part },
             Stage::WarmUp { left } if left <= 1 => self.stage = Stage::Trial,
             Stage::WarmUp { left } => self.stage = Stage::WarmUp { left: left - 1 },
             Stage::Trial => {
@@ -387,21 +391,29 @@ impl Search {
         self.from_ns = self.elapsed_ns;
         self.void_blocks = 0;
         if std::mem::take(&mut self.overloaded) {
-            let blocks = self.blocks + self.blocks_left();
-            self.stage = Stage::Rest { left: REST_BLOCKS.max(blocks / REST_PART_OF_BUDGET) };
+            self.rest(REST_PART);
         } else {
             self.warm_up();
         }
     }
 
-    /// The target did not recover at half the rate. If it kept the SLO there before, it is not the load that breaks it now.
-    fn after_rest(&mut self) {
+    fn rest(&mut self, part: f64) {
+        let blocks = self.blocks + self.blocks_left();
+        self.stage = Stage::Rest { left: REST_BLOCKS.max(blocks / REST_PART_OF_BUDGET), part };
+    }
+
+    /// The target did not recover at a part of the rate. If it kept the SLO there before, it is not the load that breaks it now; but a
+    /// short trial at its capacity may have kept it by luck, and there a queue never becomes shorter: so a small part decides.
+    fn after_rest(&mut self, part: f64) {
         let rate_per_s = self.rate_per_s();
         let was_good = |trial: &&Trial| {
             let is_good = trial.counts() && trial.verdict == Verdict::Good && trial.due >= MIN_DUE_OF_GOOD;
             is_good && trial.rate_per_s >= rate_per_s
         };
         let Some(last_good) = self.trials.iter().rposition(|trial| was_good(&trial)) else { return self.warm_up() };
+        if part > LAST_REST_PART {
+            return self.rest(LAST_REST_PART);
+        }
         // Nothing that came after is known to be the target that was searched.
         for trial in &mut self.trials[last_good + 1..] {
             trial.is_set_aside |= trial.verdict == Verdict::Bad;

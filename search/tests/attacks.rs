@@ -86,6 +86,16 @@ fn a_target_that_answers_errors_from_a_rate_on_is_bounded_there() {
 }
 
 #[test]
+fn a_target_that_is_searched_from_its_own_capacity_is_not_gone() {
+    // 200/s is what the server serves: a short trial there may be good, and what 400/s leaves behind never goes at 200/s.
+    for seed in 0..20 {
+        let start = Goal { start_per_s: 100.0, ..goal(200, 900) };
+        let found = search(&mut Queue::new(Service::Exponential, seed), start);
+        assert!(!matches!(found.ended, Ended::TargetGone { .. }), "seed {seed}: {found}");
+    }
+}
+
+#[test]
 fn a_failure_that_never_comes_needs_no_longer_search() {
     let slo = vec![Criterion::quantile(0.99, Duration::from_millis(100)), Criterion::Failed { share: 0.001 }];
     for service in [Service::Exponential, Service::Fixed] {
