@@ -96,6 +96,14 @@ impl Stage {
                 self.stop_all();
             }
             ["onrush", "test", "show" | "watch" | "list", ..] => self.run_onrush(example, Self::ended),
+            ["onrush", "test", "import", ..] => {
+                // What was exported before is not here any more, and nothing is open.
+                self.stop_all();
+                let ended = self.ended();
+                let gone = ["test", "delete", &ended, "--orchestrator", self.orchestrator.base()];
+                assert!(Process::command(&gone).status().expect("the binary starts").success());
+                self.run_onrush(example, |_| String::new());
+            }
             ["onrush", "test", "delete", ..] => {
                 self.run_onrush(example, Self::ended);
                 self.ended = None;
