@@ -66,6 +66,7 @@ fn an_unproved_and_an_incomplete_result_have_the_same_word_everywhere() {
     let described: serde_json::Value = orchestrator.get("/openapi.json");
     let words = Outcome::ALL.map(Outcome::name);
     assert_eq!(described["components"]["schemas"]["Outcome"]["enum"], json!(words));
+    let mut tests = Vec::new();
     let (peer, done) = (Peer::new(&broker), AtomicBool::new(false));
     std::thread::scope(|scope| {
         // The scope ends also where this fails.
@@ -80,11 +81,12 @@ fn an_unproved_and_an_incomplete_result_have_the_same_word_everywhere() {
                 std::thread::sleep(Duration::from_millis(500));
             }
         });
+        let tests = &mut tests;
         for (outcome, requests) in [(Outcome::Unproved, 400), (Outcome::Incomplete, 4_000)] {
             orchestrator.wait_for_driver(PLAIN, "there", |driver| driver.state == DriverState::Alive);
             let test_id = orchestrator.start(&json!({
                 "test_type": "TSUNAMI", "target_url": target.url(), "message_count_per_driver": requests,
-                "test_message_delay": "2ms", "connections": 8,
+                "test_message_delay": "2ms", "connections": 8, "name": format!("with <{requests}>"),
             }));
             orchestrator.wait_for_test(&test_id, "running", |test| test.state == TestState::Running);
             let latency = json!({"mean_latency": 2, "median_latency": 2, "min_latency": 1, "max_latency": 3});
@@ -95,9 +97,37 @@ fn an_unproved_and_an_incomplete_result_have_the_same_word_everywhere() {
                 drivers[0].kill();
             }
             assert_same_word(&orchestrator, &mut page, &test_id, outcome);
+            tests.push(test_id);
         }
     });
+    find_and_delete(&orchestrator, &mut page, &tests);
     page.assert_no_complaint();
+}
+
+/// A part of the history is asked for, and a test is deleted; one that is over has a report and an export.
+fn find_and_delete(orchestrator: &Orchestrator, page: &mut Page, tests: &[String]) {
+    let rows = |count: usize| format!("document.querySelectorAll('#tests a').length === {count}");
+    page.visit(&format!("/?test={}", tests[0]));
+    page.wait_for("both tests", &rows(2));
+    page.fill("#find-name", "WITH <4,");
+    page.wait_for("none of that name", "document.querySelector('#tests').innerText === 'No test is like that.'");
+    let _null: serde_json::Value = page.eval("(document.querySelector('#find-name').value = '', null)");
+    page.fill("#find-name", "WITH <400>");
+    page.wait_for("the test of that name", &rows(1));
+    let links: Vec<String> = page.eval("['report', 'export'].map((id) => document.querySelector(`#${id}`).pathname)");
+    assert_eq!(links, ["report", "export"].map(|what| format!("/v1/tests/{}/{what}", tests[0])));
+    assert_eq!(orchestrator.try_get(&links[0]).map(|(status, _)| status), Ok(200));
+    assert!(!orchestrator.export(&tests[0]).is_empty());
+    page.click("#delete");
+    assert_eq!(page.text("#delete"), "Delete for good?");
+    page.click("#delete");
+    page.wait_for("the test to be gone", "document.querySelector('#tests').innerText === 'No test is like that.'");
+    assert_eq!(orchestrator.tests().iter().map(|test| &test.test_id).collect::<Vec<_>>(), [&tests[1]]);
+    page.visit("/");
+    page.wait_for(
+        "the other test",
+        &format!("document.querySelector('#test-title').innerText.includes('{}')", tests[1]),
+    );
 }
 
 struct SetOnDrop<'a>(&'a AtomicBool);

@@ -4,7 +4,7 @@
 import { setUpCharts } from "./charts.js";
 import { Follower } from "./follow.js";
 import { setUpForm } from "./form.js";
-import { ask, askList, post, testPath } from "./rest.js";
+import { ask, askList, post, remove, testPath } from "./rest.js";
 import { byId, drawResult, hasEnded, say } from "./result.js";
 import { ShownSearch, drawSearches, setUpSearchForm } from "./search.js";
 import { setUpSignIn } from "./sign_in.js";
@@ -68,6 +68,8 @@ function drawTest() {
   byId("test-body").hidden = !test;
   byId("trigger").hidden = !["CONFIGURED", "ARMED"].includes(test?.state);
   byId("stop").hidden = !test || hasEnded(test);
+  byId("delete").hidden = !hasEnded(test);
+  drawLinks(id, hasEnded(test));
   byId("change").hidden = test?.state !== "RUNNING";
   say("test-error", shown.refusal ?? problem);
   if (!test) {
@@ -80,6 +82,15 @@ function drawTest() {
   byId("test-about").replaceChildren(pill(test.config.test_type), ` ${aboutTest(test, options)}`);
   drawProgress(test, totals);
   drawResult({ ...followed, test, distribution: shown.distribution }, drawCharts);
+}
+
+/** What others can be given of a test that is over. */
+function drawLinks(id, isOver) {
+  for (const what of ["report", "export"]) {
+    const link = byId(what);
+    link.hidden = !isOver;
+    if (isOver) link.href = testPath(id, `/${what}`);
+  }
 }
 
 function drawProgress(test, totals) {
@@ -149,15 +160,25 @@ const results = new Map();
 const resultOf = ({ test_id, outcome }) => `${test_id} ${outcome}`;
 let testsShown = TESTS_A_PAGE;
 
+/** Which part of the history is asked for. */
+function historyPart() {
+  const given = [["name", byId("find-name").value.trim()], ["state", byId("find-state").value]];
+  return Object.fromEntries(given.filter(([, value]) => value));
+}
+
 async function drawTests() {
   let tests, more;
+  const part = historyPart();
+  const isWhole = Object.keys(part).length === 0;
   try {
-    ({ items: tests, more } = await askList("/v1/tests", testsShown));
+    ({ items: tests, more } = await askList("/v1/tests", testsShown, part));
+    // Meanwhile another part may have been asked for.
+    if (JSON.stringify(part) !== JSON.stringify(historyPart())) return;
     ({ items: searches } = await askList("/v1/searches", TESTS_A_PAGE));
   } catch {
     return; // The drivers' turn says so.
   }
-  if (!shown.pinned && tests.length > 0) choose(tests[0].test_id, false);
+  if (!shown.pinned && isWhole && tests.length > 0) choose(tests[0].test_id, false);
   chooseSearch();
   byId("older").hidden = !more || testsShown >= TESTS_AT_MOST;
   drawHistory(tests);
@@ -186,7 +207,7 @@ function drawHistory(tests) {
   const body = byId("tests");
   // Drawing anew must not take the keyboard's place in the list away.
   const focused = body.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-  body.replaceChildren(...(tests.length ? tests.map(row) : [emptyRow(11, "No test has been made yet.")]));
+  body.replaceChildren(...(tests.length ? tests.map(row) : [emptyRow(11, Object.keys(historyPart()).length ? "No test is like that." : "No test has been made yet.")]));
   if (focused) [...body.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused)?.focus();
 }
 
@@ -221,6 +242,37 @@ function openAddress() {
   chooseSearch();
 }
 
+/** The first click asks, the second deletes. */
+function setUpDelete() {
+  const button = byId("delete");
+  let sure = null;
+  const ask = (id) => {
+    sure = id;
+    button.textContent = id ? "Delete for good?" : "Delete";
+  };
+  button.addEventListener("blur", () => ask(null));
+  button.addEventListener("click", async () => {
+    const { id } = shown;
+    if (sure !== id) return ask(id);
+    ask(null);
+    try {
+      await remove(testPath(id));
+    } catch (problem) {
+      shown.refusal = problem.detail;
+      return drawTest();
+    }
+    history.pushState(null, "", "/");
+    choose(null, false);
+    drawTests();
+  });
+}
+
+setUpDelete();
+byId("find").addEventListener("input", () => {
+  testsShown = TESTS_A_PAGE;
+  drawTests();
+});
+byId("find").addEventListener("submit", (event) => event.preventDefault());
 byId("trigger").addEventListener("click", (event) => act(event.currentTarget, "/trigger"));
 byId("stop").addEventListener("click", (event) => act(event.currentTarget, "/stop"));
 byId("pause").addEventListener("click", (event) => act(event.currentTarget, null, { pause: true }));

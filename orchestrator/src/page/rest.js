@@ -4,6 +4,9 @@ const ANSWER_WITHIN_MS = 10000;
 /** A trigger waits until the drivers are armed. */
 const CHANGE_WITHIN_MS = 40000;
 
+/** Done, and nothing to say. */
+const NO_CONTENT = 204;
+
 /** Where a browser signs in and out. */
 export const SIGN_IN = "/v1/sign-in";
 
@@ -16,10 +19,10 @@ export const whenSignedOut = (told) => (tell = told);
 /** Asks the server; throws problem details: `{ detail, errors }`. */
 export const ask = async (path, options) => (await answerTo(path, options)).body;
 
-/** Asks for a list, page after page, until there are so many or no more; `more`: there are. */
-export async function askList(path, most) {
+/** Asks for a list, page after page, until there are so many or no more; `more`: there are. `part`: which of it. */
+export async function askList(path, most, part = {}) {
   const items = [];
-  let next = `${path}?limit=${most}`;
+  let next = `${path}?${new URLSearchParams({ limit: most, ...part })}`;
   while (next && items.length < most) {
     const { body, link } = await answerTo(next);
     items.push(...body);
@@ -47,7 +50,7 @@ async function answerTo(path, options) {
     isSignedOut = true;
     tell();
   }
-  if (answer.ok && body !== null) return { body, link: answer.headers.get("link") };
+  if (answer.ok && (body !== null || answer.status === NO_CONTENT)) return { body, link: answer.headers.get("link") };
   const detail = answer.ok ? "the orchestrator's answer broke off" : `the orchestrator answered ${answer.status}`;
   throw { detail: body?.detail ?? detail, errors: body?.errors ?? [] };
 }
@@ -57,5 +60,7 @@ export const post = (path, fields) =>
 
 export const patch = (path, fields) =>
   ask(path, { method: "PATCH", headers: { "content-type": "application/json" }, body: JSON.stringify(fields) });
+
+export const remove = (path) => ask(path, { method: "DELETE" });
 
 export const testPath = (id, what = "") => `/v1/tests/${encodeURIComponent(id)}${what}`;
