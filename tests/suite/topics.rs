@@ -79,7 +79,8 @@ fn a_broker_that_loses_everything_costs_no_more_than_what_it_had_alone() {
         if is_whole {
             assert_exact(&orchestrator, &test_id, 2, PER_DRIVER);
         } else {
-            assert_eq!(test.outcome, Some(Outcome::Incomplete), "a report is missing: {test:#?}");
+            // Incomplete, or invalid where a later report of the same driver arrived: the gap is then seen.
+            assert!(test.outcome.is_some_and(|outcome| !outcome.is_sound()), "a report is missing: {test:#?}");
         }
         assert_next_is_exact(&orchestrator, &target);
         is_whole
