@@ -50,7 +50,8 @@ fn run_all(document: &str, but: &[&str]) -> usize {
     let exported = system.file("run.onrush").display().to_string();
     let requests = file.display().to_string();
     let chart = system.file("curve.svg").display().to_string();
-    let mut stage = Stage { orchestrator, target, requests, exported, chart, running: None, ended: None };
+    let report = system.file("report.html").display().to_string();
+    let mut stage = Stage { orchestrator, target, requests, exported, chart, report, running: None, ended: None };
     let examples = examples(&path, &["onrush", "curl"]);
     let mut run = 0;
     for example in examples.iter().filter(|example| !but.contains(&example.words[1].as_str())) {
@@ -81,6 +82,8 @@ struct Stage {
     exported: String,
     /// The file of a picture.
     chart: String,
+    /// The file of a report.
+    report: String,
     running: Option<String>,
     ended: Option<String>,
 }
@@ -136,6 +139,9 @@ impl Stage {
         let limits = has(&["--threshold"]);
         if words[1..].starts_with(&["test".into(), "export".into()]) && !has(&["-o", "--output"]) {
             args.extend(["-o".into(), self.exported.clone()]);
+        }
+        if words[1..].starts_with(&["test".into(), "report".into()]) && !has(&["-o", "--output"]) {
+            args.extend(["-o".into(), self.report.clone()]);
         }
         if endless {
             args.extend(["-d".into(), "500ms".into()]);
