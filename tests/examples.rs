@@ -137,11 +137,15 @@ impl Stage {
         let remote = command == "test" && !has(&["--orchestrator"]);
         let unlimited = command == "capacity" && !has(&["--budget"]);
         let limits = has(&["--threshold"]);
-        if words[1..].starts_with(&["test".into(), "export".into()]) && !has(&["-o", "--output"]) {
-            args.extend(["-o".into(), self.exported.clone()]);
-        }
-        if words[1..].starts_with(&["test".into(), "report".into()]) && !has(&["-o", "--output"]) {
-            args.extend(["-o".into(), self.report.clone()]);
+        // Not into the folder of the source.
+        let file = match words.get(2).map(String::as_str) {
+            Some("export") => Some(&self.exported),
+            Some("report") => Some(&self.report),
+            _ => None,
+        };
+        let file = file.filter(|_| command == "test" && !has(&["-o", "--output"]));
+        if let Some(file) = file {
+            args.extend(["-o".into(), file.clone()]);
         }
         if endless {
             args.extend(["-d".into(), "500ms".into()]);
