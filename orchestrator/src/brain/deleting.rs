@@ -15,10 +15,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Old tests that are deleted at once: each takes a commit.
 const AT_ONCE: usize = 10;
 
-/// When to look for old tests again.
+/// What there is to be done.
 #[derive(Debug, Default)]
 pub(super) struct Cleaning {
+    /// When to look for old tests again.
     next: Option<Instant>,
+    /// Nothing is left of deleted tests.
+    is_swept: bool,
 }
 
 impl Brain {
@@ -39,6 +42,7 @@ impl Brain {
             return Ok(Err(Problem::no_such_test(test_id)));
         }
         life.core.forget(test_id, now);
+        self.cleaning.is_swept = false;
         self.snapshots.remove(test_id);
         tracing::info!(test = %test_id, "the test and its results are gone{}", by.note("deleted"));
         Ok(Ok(()))
@@ -46,7 +50,9 @@ impl Brain {
 
     /// Deletes what need not be kept any more, and a part of what deleted tests left behind.
     pub(super) fn clean_up(&mut self, life: &mut Life, now: Now) -> Result<(), BrainError> {
-        life.store.sweep().map_err(|error| self.of_file(error))?;
+        if !self.cleaning.is_swept {
+            self.cleaning.is_swept = !life.store.sweep().map_err(|error| self.of_file(error))?;
+        }
         if self.config.retention == Retention::default() || self.cleaning.next.is_some_and(|next| now.mono < next) {
             return Ok(());
         }
@@ -57,6 +63,7 @@ impl Brain {
         for test_id in old {
             let Some(id) = TestId::new(&test_id) else {
                 life.store.delete_test(&test_id).map_err(|error| self.of_file(error))?;
+                self.cleaning.is_swept = false;
                 continue;
             };
             if self.delete(life, &id, &Actor::NOBODY, now)?.is_ok() {
