@@ -66,7 +66,7 @@ impl Sample {
 mod tests {
     use super::*;
 
-    const INDEPENDENT: Dispersion = Dispersion { design_effect: 1.0, degrees: f64::INFINITY };
+    const INDEPENDENT: Dispersion = Dispersion::INDEPENDENT;
 
     #[test]
     fn the_interval_is_that_of_clopper_and_pearson() {

@@ -92,14 +92,17 @@ fn run_alone(args: CapacityArgs, console: &Console) -> Result<ExitCode, Error> {
     write(&view, args.output_format, files, console)
 }
 
-/// Open before the search starts, so that none is made in vain.
-struct Files {
-    output: Option<OutputFile>,
-    chart: Option<OutputFile>,
+/// The files of a curve: open before it is measured, so that nothing is measured in vain.
+pub struct Files {
+    /// The result.
+    pub output: Option<OutputFile>,
+    /// The picture.
+    pub chart: Option<OutputFile>,
 }
 
 impl Files {
-    fn create(output: Option<PathBuf>, chart: Option<PathBuf>) -> Result<Self, Error> {
+    /// Opens those that were asked for.
+    pub fn create(output: Option<PathBuf>, chart: Option<PathBuf>) -> Result<Self, Error> {
         let create = |path: Option<PathBuf>| path.map(OutputFile::create).transpose();
         Ok(Self { output: create(output)?, chart: create(chart)? })
     }

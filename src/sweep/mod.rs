@@ -13,11 +13,11 @@ pub use args::SweepArgs;
 use view::SweepView;
 
 use crate::bench::{Runs, START_AHEAD, arm, plan_of};
-use crate::capacity::Blocks;
+use crate::capacity::{Blocks, Files};
 use crate::console::{Console, Line};
 use crate::error::Error;
 use crate::report::numbers::rate;
-use crate::result::{OutputFile, OutputFormat, deliver, exit_code, json};
+use crate::result::{OutputFormat, deliver, exit_code, json};
 use crate::signals::{LOOK_EVERY, Stop};
 
 /// Seconds after each change of rate that do not count: queues and caches have to follow it.
@@ -39,8 +39,7 @@ pub fn run(args: SweepArgs, console: &Console) -> Result<ExitCode, Error> {
     let connections = plan.connections;
     let stop = Stop::on_signals()?;
     let machine = Runs::look(args.cpus.as_ref(), &args.engine)?;
-    let output = args.output.clone().map(OutputFile::create).transpose()?;
-    let chart = args.chart.clone().map(OutputFile::create).transpose()?;
+    let files = Files::create(args.output.clone(), args.chart.clone())?;
     let rates = args.rates.rates_per_s();
 
     let mut running = arm(plan, machine.options.clone(), &stop)?.start(Instant::now() + START_AHEAD);
@@ -84,8 +83,8 @@ pub fn run(args: SweepArgs, console: &Console) -> Result<ExitCode, Error> {
         OutputFormat::Json => json(&view),
         OutputFormat::Text => Ok(view.text(columns)),
     };
-    deliver(console, output, [args.output_format, OutputFormat::Text], document)?;
+    deliver(console, files.output, [args.output_format, OutputFormat::Text], document)?;
     let code = exit_code(view.trouble(), console);
-    view.chart().write(chart)?;
+    view.chart().write(files.chart)?;
     Ok(code)
 }
