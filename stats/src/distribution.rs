@@ -169,37 +169,16 @@ impl Distribution {
     /// The numbers that people read, over `due` requests of which those without a value here are beyond every value: `None`
     /// for each that falls among them.
     pub fn summary_of_due(&self, due: u64) -> DueSummary {
-        let due = due.max(self.count());
-        let complete = due == self.count();
-        let ms = |ns: u64| ns as f64 / 1e6;
-        let quantile_ms = |quantile: f64| self.at_rank_ns(rank_of_due(quantile, due)).map(ms);
-        DueSummary {
-            mean_ms: self.mean_ns().filter(|_| complete).map(|ns| ns / 1e6),
-            min_ms: self.min_ns().map(ms),
-            max_ms: self.max_ns().filter(|_| complete).map(ms),
-            median_ms: quantile_ms(0.5),
-            p90_ms: quantile_ms(0.9),
-            p95_ms: quantile_ms(0.95),
-            p99_ms: quantile_ms(0.99),
-            p999_ms: quantile_ms(0.999),
-        }
+        DueSummary::of(&self.whole(), due, |rank| self.at_rank_ns(rank))
     }
 
     /// The numbers that people read; `None` when empty.
     pub fn summary(&self) -> Option<Summary> {
-        let ms = |ns: u64| ns as f64 / 1e6;
-        let quantile_ms = |quantile| self.quantile_ns(quantile).map(ms);
-        Some(Summary {
-            count: self.count(),
-            mean_ms: self.mean_ns()? / 1e6,
-            min_ms: ms(self.min_ns()?),
-            max_ms: ms(self.max_ns()?),
-            median_ms: quantile_ms(0.5)?,
-            p90_ms: quantile_ms(0.9)?,
-            p95_ms: quantile_ms(0.95)?,
-            p99_ms: quantile_ms(0.99)?,
-            p999_ms: quantile_ms(0.999)?,
-        })
+        Summary::of(&self.whole(), |quantile| self.quantile_ns(quantile))
+    }
+
+    fn whole(&self) -> Whole {
+        Whole { count: self.count(), sum_ns: self.sum_ns, min_ns: self.min_ns, max_ns: self.max_ns }
     }
 
     /// The histogram, where anything was recorded.
@@ -227,7 +206,42 @@ pub struct DueSummary {
     pub p999_ms: Option<f64>,
 }
 
+/// A distribution's exact numbers, whatever holds its values.
+pub(crate) struct Whole {
+    pub count: u64,
+    pub sum_ns: u64,
+    pub min_ns: u64,
+    pub max_ns: u64,
+}
+
+impl Whole {
+    fn mean_ms(&self) -> f64 {
+        self.sum_ns as f64 / self.count as f64 / 1e6
+    }
+}
+
+fn ms(ns: u64) -> f64 {
+    ns as f64 / 1e6
+}
+
 impl DueSummary {
+    /// Of `due` requests, of which only the `whole` have a value; `at_rank_ns`: the value of a rank, from 1.
+    pub(crate) fn of(whole: &Whole, due: u64, at_rank_ns: impl Fn(u64) -> Option<u64>) -> Self {
+        let due = due.max(whole.count);
+        let (any, complete) = (whole.count > 0, whole.count > 0 && due == whole.count);
+        let quantile_ms = |quantile: f64| at_rank_ns(rank_of_due(quantile, due)).map(ms);
+        Self {
+            mean_ms: complete.then(|| whole.mean_ms()),
+            min_ms: any.then(|| ms(whole.min_ns)),
+            max_ms: complete.then(|| ms(whole.max_ns)),
+            median_ms: quantile_ms(0.5),
+            p90_ms: quantile_ms(0.9),
+            p95_ms: quantile_ms(0.95),
+            p99_ms: quantile_ms(0.99),
+            p999_ms: quantile_ms(0.999),
+        }
+    }
+
     /// The numbers of a distribution to which nothing is missing; `None`: nothing was measured.
     pub fn complete(summary: Option<Summary>) -> Self {
         let Some(summary) = summary else { return Self::default() };
@@ -258,4 +272,22 @@ pub struct Summary {
     pub p95_ms: f64,
     pub p99_ms: f64,
     pub p999_ms: f64,
+}
+
+impl Summary {
+    /// Of a distribution; `None` when empty. `quantile_ns`: the value of a quantile.
+    pub(crate) fn of(whole: &Whole, quantile_ns: impl Fn(f64) -> Option<u64>) -> Option<Self> {
+        let quantile_ms = |quantile| quantile_ns(quantile).map(ms);
+        Some(Self {
+            count: whole.count,
+            mean_ms: (whole.count > 0).then(|| whole.mean_ms())?,
+            min_ms: ms(whole.min_ns),
+            max_ms: ms(whole.max_ns),
+            median_ms: quantile_ms(0.5)?,
+            p90_ms: quantile_ms(0.9)?,
+            p95_ms: quantile_ms(0.95)?,
+            p99_ms: quantile_ms(0.99)?,
+            p999_ms: quantile_ms(0.999)?,
+        })
+    }
 }

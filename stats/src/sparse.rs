@@ -1,7 +1,7 @@
 //! The same distribution in as much memory as it has values: of it there may be many.
 
 use crate::buckets::{BUCKETS, bucket_of, highest_ns};
-use crate::distribution::{DueSummary, Summary};
+use crate::distribution::{DueSummary, Summary, Whole};
 use crate::{Distribution, empty_histogram};
 
 /// Durations in nanoseconds: the buckets of a [`Distribution`] that hold a value, with the sum, minimum and maximum kept
@@ -139,44 +139,18 @@ impl SparseDistribution {
 
     /// As [`Distribution::summary_of_due`].
     pub fn summary_of_due(&self, due: u64) -> DueSummary {
-        let due = due.max(self.count);
-        let complete = due == self.count;
-        let quantile_ms = |quantile: f64| self.at_rank_ns(crate::distribution::rank_of_due(quantile, due)).map(ms);
-        DueSummary {
-            mean_ms: self.mean_ms().filter(|_| complete),
-            min_ms: self.min_ns().map(ms),
-            max_ms: self.max_ns().filter(|_| complete).map(ms),
-            median_ms: quantile_ms(0.5),
-            p90_ms: quantile_ms(0.9),
-            p95_ms: quantile_ms(0.95),
-            p99_ms: quantile_ms(0.99),
-            p999_ms: quantile_ms(0.999),
-        }
+        DueSummary::of(&self.whole(), due, |rank| self.at_rank_ns(rank))
     }
 
     /// The numbers that people read; `None` when empty.
     pub fn summary(&self) -> Option<Summary> {
-        let quantile_ms = |quantile| self.quantile_ns(quantile).map(ms);
-        Some(Summary {
-            count: self.count,
-            mean_ms: self.mean_ms()?,
-            min_ms: ms(self.min_ns()?),
-            max_ms: ms(self.max_ns()?),
-            median_ms: quantile_ms(0.5)?,
-            p90_ms: quantile_ms(0.9)?,
-            p95_ms: quantile_ms(0.95)?,
-            p99_ms: quantile_ms(0.99)?,
-            p999_ms: quantile_ms(0.999)?,
-        })
+        Summary::of(&self.whole(), |quantile| self.quantile_ns(quantile))
     }
 
-    fn mean_ms(&self) -> Option<f64> {
-        (!self.is_empty()).then(|| self.sum_ns as f64 / self.count as f64 / 1e6)
+    fn whole(&self) -> Whole {
+        let Self { buckets: _, count, sum_ns, min_ns, max_ns } = *self;
+        Whole { count, sum_ns, min_ns, max_ns }
     }
-}
-
-fn ms(ns: u64) -> f64 {
-    ns as f64 / 1e6
 }
 
 impl From<&Distribution> for SparseDistribution {
