@@ -26,7 +26,7 @@ def local(value):
 
 def with_a_scheme(name, value):
     """A URL without a scheme, which the service reads as http and a schema cannot describe: one that stays wrong."""
-    if plain(name) not in ("url", "target", "targeturl") or not isinstance(value, str):
+    if plain(name) not in ("url", "target", "targeturl", "targetmetrics") or not isinstance(value, str):
         return value
     return value if re.match(r"\s*https?://", value, flags=re.IGNORECASE) else f"ftp://{value}"
 
@@ -102,7 +102,7 @@ def as_described_in_words(test):
 
 def as_described_of_a_search(search):
     """A short search that is right but for what its description says in words alone: the highest rate is not below the first."""
-    search = {**search, "budget": "2s"}
+    search = {**search, "budget": "2s", "thresholds": of_the_whole(search.get("thresholds"))}
     for name in ("start", "max"):
         search.pop(name, None)
     return search

@@ -99,7 +99,7 @@ pub(crate) fn thresholds() -> Value {
     let share = "(failed|skipped|dropped)(<=?|>=?)[0-9]{1,2}%?";
     let rate = "rate(<=?|>=?)[1-9][0-9]{0,2}k?";
     let limit = "(<=?|>=?)[1-9][0-9]{0,2}";
-    let name = "[{][^{},\\x00-\\x1f\\x7f]{1,100}[}]";
+    let name = "[{][^{},\\x00-\\x1f\\x7f-\\x9f]{1,100}[}]";
     let of_name =
         format!("((response_)?p99{name}{limit}(us|ms|s)|failed{name}(<=?|>=?)[0-9]{{1,2}}%?|rate{name}{limit}k?)");
     let one = pattern(&format!("^(({time}|{share}|{rate})( over [1-9][0-9]{{0,2}}s)?|{of_name})$"));
@@ -109,7 +109,9 @@ pub(crate) fn thresholds() -> Value {
 /// Yes, no, or a length of time.
 pub(crate) fn flag_or_duration(high_s: f64) -> Value {
     let mut schema = flag();
-    if let (Some(choices), Some(times)) = (schema["anyOf"].as_array_mut(), duration(0.0, high_s)["anyOf"].as_array()) {
+    if let (Some(choices), Some(times)) =
+        (schema["anyOf"].as_array_mut(), duration_or_zero(1e-9, high_s)["anyOf"].as_array())
+    {
         choices.extend(times.iter().filter(|choice| choice["type"] != "null").cloned());
     }
     schema
@@ -135,7 +137,7 @@ pub(crate) fn targets() -> Value {
             "body_base64": base64(),
             "weight": whole_number(1, u32::MAX.into()),
             "expect": checks(),
-            "name": {"type": ["string", "null"], "maxLength": MAX_NAME_BYTES, "pattern": r"^[^{},\x00-\x1f\x7f]*$"},
+            "name": {"type": ["string", "null"], "maxLength": MAX_NAME_BYTES, "pattern": r"^[^{},\x00-\x1f\x7f-\x9f]*$"},
         },
         "additionalProperties": false,
         "anyOf": [{"properties": {"body": {"type": "null"}}}, {"properties": {"body_base64": {"type": "null"}}}],
