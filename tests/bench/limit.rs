@@ -138,5 +138,6 @@ fn metrics_that_are_none_are_one_remark() {
     assert_eq!(problem, format!("{} has no node_cpu_seconds_total, which a node_exporter has", target.url()));
     let remark = format!("target metrics: {problem}; the verdict goes on without the target's CPU");
     assert!(bench.output.contains(&remark), "{}", bench.output);
-    assert_eq!(json["limit"]["limited_by"], "none", "{}", json["limit"]);
+    // The machine that runs this may be one; a target of which nothing is known is none.
+    assert!(["none", "generator"].iter().any(|limit| json["limit"]["limited_by"] == *limit), "{}", json["limit"]);
 }
