@@ -186,7 +186,7 @@ fn a_test_is_started_by_the_form_seen_every_second_and_ends_equal_to_rest() {
     assert_numbers(&mut page, &metrics);
     page.wait_for(
         "the charts",
-        &format!("document.querySelector('#chart-throughput').data?.[0].x.length === {}", seconds.len()),
+        &format!("document.querySelector('#chart-throughput').data?.[0]?.x.length === {}", seconds.len()),
     );
     page.assert_no_complaint();
 }
