@@ -66,8 +66,6 @@ impl Sample {
 mod tests {
     use super::*;
 
-    const INDEPENDENT: Dispersion = Dispersion::INDEPENDENT;
-
     #[test]
     fn the_interval_is_that_of_clopper_and_pearson() {
         // 10 of 100: the printed interval is 4.900 % to 17.622 %.
@@ -79,11 +77,11 @@ mod tests {
 
     #[test]
     fn none_broken_proves_a_hundredth_from_368_requests_on() {
-        let none_of = |due| Sample::effective(due, 0, INDEPENDENT, 0.95);
+        let none_of = |due| Sample::effective(due, 0, Dispersion::INDEPENDENT, 0.95);
         assert!(!none_of(367).is_below(0.01, 0.95));
         assert!(none_of(368).is_below(0.01, 0.95));
         // Twenty times as many where a broken request brings twenty.
-        let clustered = Dispersion { design_effect: 20.0, ..INDEPENDENT };
+        let clustered = Dispersion { design_effect: 20.0, ..Dispersion::INDEPENDENT };
         assert!(!Sample::effective(7_339, 0, clustered, 0.95).is_below(0.01, 0.95));
         assert!(Sample::effective(7_360, 0, clustered, 0.95).is_below(0.01, 0.95));
     }

@@ -181,7 +181,7 @@ async function drawTests() {
   if (!shown.pinned && isWhole && tests.length > 0) choose(tests[0].test_id, false);
   chooseSearch();
   byId("older").hidden = !more || testsShown >= TESTS_AT_MOST;
-  drawHistory(tests);
+  drawHistory(tests, isWhole);
   const missing = tests.filter((test) => hasEnded(test) && !results.has(resultOf(test)));
   if (missing.length === 0) return;
   for (const test of missing) {
@@ -191,10 +191,10 @@ async function drawTests() {
       return;
     }
   }
-  drawHistory(tests);
+  drawHistory(tests, isWhole);
 }
 
-function drawHistory(tests) {
+function drawHistory(tests, isWhole) {
   const row = (test) => {
     const open = (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -207,7 +207,8 @@ function drawHistory(tests) {
   const body = byId("tests");
   // Drawing anew must not take the keyboard's place in the list away.
   const focused = body.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-  body.replaceChildren(...(tests.length ? tests.map(row) : [emptyRow(11, Object.keys(historyPart()).length ? "No test is like that." : "No test has been made yet.")]));
+  const none = isWhole ? "No test has been made yet." : "No test is like that.";
+  body.replaceChildren(...(tests.length ? tests.map(row) : [emptyRow(11, none)]));
   if (focused) [...body.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused)?.focus();
 }
 

@@ -54,6 +54,8 @@ pub(crate) fn method() -> Value {
 const HEADER_NAME: &str = "^(?!([Cc][Oo][Nn][Tt][Ee][Nn][Tt]-[Ll][Ee][Nn][Gg][Tt][Hh]|[Cc][Oo][Nn][Nn][Ee][Cc][Tt][Ii][Oo][Nn]|\
     [Tt][Rr][Aa][Nn][Ss][Ff][Ee][Rr]-[Ee][Nn][Cc][Oo][Dd][Ii][Nn][Gg])$)[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
 const HEADER_VALUE: &str = r"^[^\x00-\x08\x0a-\x1f\x7f]*$";
+/// A character that the name of a request may have.
+const NAME_CHARACTER: &str = r"[^{},\x00-\x1f\x7f-\x9f]";
 
 /// Headers.
 pub(crate) fn headers() -> Value {
@@ -99,7 +101,7 @@ pub(crate) fn thresholds() -> Value {
     let share = "(failed|skipped|dropped)(<=?|>=?)[0-9]{1,2}%?";
     let rate = "rate(<=?|>=?)[1-9][0-9]{0,2}k?";
     let limit = "(<=?|>=?)[1-9][0-9]{0,2}";
-    let name = "[{][^{},\\x00-\\x1f\\x7f-\\x9f]{1,100}[}]";
+    let name = format!("[{{]{NAME_CHARACTER}{{1,100}}[}}]");
     let of_name =
         format!("((response_)?p99{name}{limit}(us|ms|s)|failed{name}(<=?|>=?)[0-9]{{1,2}}%?|rate{name}{limit}k?)");
     let one = pattern(&format!("^(({time}|{share}|{rate})( over [1-9][0-9]{{0,2}}s)?|{of_name})$"));
@@ -137,7 +139,7 @@ pub(crate) fn targets() -> Value {
             "body_base64": base64(),
             "weight": whole_number(1, u32::MAX.into()),
             "expect": checks(),
-            "name": {"type": ["string", "null"], "maxLength": MAX_NAME_BYTES, "pattern": r"^[^{},\x00-\x1f\x7f-\x9f]*$"},
+            "name": {"type": ["string", "null"], "maxLength": MAX_NAME_BYTES, "pattern": format!("^{NAME_CHARACTER}*$")},
         },
         "additionalProperties": false,
         "anyOf": [{"properties": {"body": {"type": "null"}}}, {"properties": {"body_base64": {"type": "null"}}}],
